@@ -1,0 +1,13 @@
+"""The DQN: losses, policies and the algorithm."""
+
+from sb3_cardqn.cardqn.cardqn import CarDQN
+from sb3_cardqn.cardqn.policies import (
+    CarDQNPolicy,
+    CnnPolicy,
+    DuelingHead,
+    MlpPolicy,
+    MultiInputPolicy,
+    QNetwork,
+)
+
+__all__ = ["CarDQN", "CarDQNPolicy", "CnnPolicy", "DuelingHead", "MlpPolicy", "MultiInputPolicy", "QNetwork"]

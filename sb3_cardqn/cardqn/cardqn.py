@@ -1,0 +1,361 @@
+"""The agent: acts epsilon-greedily, remembers, and learns by the Bellman equation."""
+
+import inspect
+import warnings
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.utils import polyak_update
+
+from sb3_cardqn.cardqn.losses import double_q_target, huber, q_learning_target, td_error
+from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
+from sb3_cardqn.common.buffers import PrioritizedFrameReplayBuffer
+from sb3_cardqn.common.schedules import DECAYS
+
+SelfCarDQN = TypeVar("SelfCarDQN", bound="CarDQN")
+
+
+class CarDQN(OffPolicyAlgorithm):
+    """
+    Deep Q-Network (Mnih et al. 2015), with the constructor, attributes and files of SB3's DQN.
+
+    >>> model = CarDQN("MlpPolicy", "CartPole-v1", seed=0).learn(200)
+
+    Differences from SB3's DQN:
+
+    1. Epsilon-greedy exploration draws once for each environment, not once for the whole vector.
+    2. The exploration schedule starts when learning starts, not ``learning_starts`` agent steps before.
+    3. The target network is updated whenever the agent steps pass a multiple of ``target_update_interval``,
+       also when that is no multiple of the number of environments.
+    4. ``n_steps`` reaches a custom ``replay_buffer_class`` that takes it.
+
+    Logged: ``rollout/exploration_rate`` epsilon; ``train/loss`` mean Huber loss; ``train/td_error`` mean of
+    abs(target − Q); ``train/q_value`` mean of Q at the actions taken; ``train/learning_rate``;
+    ``train/n_updates`` gradient updates. The means go over the batches since the last ``train()``.
+
+    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"``, ``"MultiInputPolicy"`` or a class
+    :param env: environment, or its id; ``Discrete`` actions
+    :param learning_rate: number, or function of the progress remaining (1 to 0)
+    :param buffer_size: transitions the replay buffer holds
+    :param learning_starts: agent steps of random actions before the first update
+    :param batch_size: transitions a gradient update
+    :param tau: Polyak coefficient of the target update; 1 copies
+    :param gamma: discount factor, an agent step
+    :param train_freq: agent steps of each environment between updates, or ``(n, "episode")``
+    :param gradient_steps: gradient updates each time; -1 for as many as agent steps were taken
+    :param replay_buffer_class: ``FrameReplayBuffer`` saves memory on frame stacks; SB3's own by default
+    :param replay_buffer_kwargs: its keyword arguments
+    :param optimize_memory_usage: handed to the replay buffer
+    :param n_steps: rewards summed before bootstrapping (Sutton 1988)
+    :param target_update_interval: agent steps between target updates
+    :param exploration_fraction: part of the learning period, in (0, 1], that epsilon takes to decay
+    :param exploration_initial_eps: probability of a random action when learning starts
+    :param exploration_final_eps: probability of a random action after the decay
+    :param max_grad_norm: the gradient's norm is clipped to this
+    :param stats_window_size: episodes that the logged means go over
+    :param tensorboard_log: folder for TensorBoard, or None
+    :param policy_kwargs: for the policy, such as ``features_extractor_class`` and ``head_class``
+    :param verbose: 0, 1 or 2
+    :param seed: of Python, NumPy, torch, action space and environment
+    :param device: ``"auto"``, ``"cpu"``, ``"cuda"``, ...
+    :param double_q: choose the next action with the online network, value it with the target network
+        (van Hasselt et al. 2016)
+    :param exploration_decay: ``"linear"``, ``"exponential"``, ``"cosine"``, ``"constant"`` (at the final
+        value), or any function of the progress remaining in the learning period (1 to 0)
+    :param exploration_steps: agent steps after ``learning_starts`` that epsilon takes to decay, instead of
+        ``exploration_fraction``
+    :param _init_setup_model: build the networks and the buffer now
+    :raises ValueError: if an argument is out of range; the text names it, its value and what would be right
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": MlpPolicy,
+        "CnnPolicy": CnnPolicy,
+        "MultiInputPolicy": MultiInputPolicy,
+    }
+    policy: CarDQNPolicy
+    q_net: QNetwork
+    q_net_target: QNetwork
+    exploration_schedule: Schedule
+
+    def __init__(
+        self,
+        policy: str | type[CarDQNPolicy],
+        env: GymEnv | str,
+        learning_rate: float | Schedule = 1e-4,
+        buffer_size: int = 1_000_000,
+        learning_starts: int = 100,
+        batch_size: int = 32,
+        tau: float = 1.0,
+        gamma: float = 0.99,
+        train_freq: int | tuple[int, str] = 4,
+        gradient_steps: int = 1,
+        replay_buffer_class: type[ReplayBuffer] | None = None,
+        replay_buffer_kwargs: dict[str, Any] | None = None,
+        optimize_memory_usage: bool = False,
+        n_steps: int = 1,
+        target_update_interval: int = 10_000,
+        exploration_fraction: float = 0.1,
+        exploration_initial_eps: float = 1.0,
+        exploration_final_eps: float = 0.05,
+        max_grad_norm: float = 10,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: th.device | str = "auto",
+        double_q: bool = False,
+        exploration_decay: str | Schedule = "linear",
+        exploration_steps: int | None = None,
+        _init_setup_model: bool = True,
+    ) -> None:
+        super().__init__(
+            policy,
+            env,
+            learning_rate,
+            buffer_size,
+            learning_starts,
+            batch_size,
+            tau,
+            gamma,
+            train_freq,
+            gradient_steps,
+            replay_buffer_class=replay_buffer_class,
+            replay_buffer_kwargs=replay_buffer_kwargs,
+            optimize_memory_usage=optimize_memory_usage,
+            n_steps=n_steps,
+            policy_kwargs=policy_kwargs,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            device=device,
+            seed=seed,
+            sde_support=False,
+            supported_action_spaces=(spaces.Discrete,),
+            support_multi_env=True,
+        )
+        self.target_update_interval = target_update_interval
+        self.exploration_fraction = exploration_fraction
+        self.exploration_initial_eps = exploration_initial_eps
+        self.exploration_final_eps = exploration_final_eps
+        self.exploration_decay = exploration_decay
+        self.exploration_steps = exploration_steps
+        self.max_grad_norm = max_grad_norm
+        self.double_q = double_q
+        self.exploration_rate = 0.0
+        self._check_arguments()
+        if _init_setup_model:
+            self._setup_model()
+
+    def _check_arguments(self) -> None:
+        train_freq = self.train_freq[0] if isinstance(self.train_freq, tuple) else self.train_freq
+        for name, value, low, high in (
+            ("buffer_size", self.buffer_size, 1, np.inf),
+            ("learning_starts", self.learning_starts, 0, np.inf),
+            ("batch_size", self.batch_size, 1, np.inf),
+            ("tau", self.tau, 0, 1),
+            ("gamma", self.gamma, 0, 1),
+            ("train_freq", train_freq, 1, np.inf),
+            ("gradient_steps", self.gradient_steps, -1, np.inf),
+            ("n_steps", self.n_steps, 1, np.inf),
+            ("target_update_interval", self.target_update_interval, 1, np.inf),
+            ("exploration_initial_eps", self.exploration_initial_eps, 0, 1),
+            ("exploration_final_eps", self.exploration_final_eps, 0, 1),
+            ("exploration_steps", 1 if self.exploration_steps is None else self.exploration_steps, 1, np.inf),
+        ):
+            if not isinstance(value, (int, float, np.number)) or not low <= value <= high:  # refuses NaN too
+                needed = f">= {low}" if high == np.inf else f"between {low} and {high}"
+                raise ValueError(f"CarDQN needs {name} {needed}, got {value!r}")
+        if not 0 < self.exploration_fraction <= 1:
+            raise ValueError(
+                "CarDQN needs exploration_fraction above 0 and at most 1 (a part of the learning period; for "
+                f"agent steps give exploration_steps), got {self.exploration_fraction!r}"
+            )
+        if not self.max_grad_norm > 0:
+            raise ValueError(f"CarDQN needs max_grad_norm > 0, got {self.max_grad_norm!r}")
+        if self.batch_size > self.buffer_size:
+            raise ValueError(
+                f"CarDQN needs batch_size <= buffer_size ({self.buffer_size}), got {self.batch_size}"
+            )
+        if not callable(self.exploration_decay) and self.exploration_decay not in DECAYS:
+            raise ValueError(
+                f"CarDQN needs exploration_decay from {sorted(DECAYS)} or a function of the progress "
+                f"remaining, got {self.exploration_decay!r}"
+            )
+
+    def _setup_model(self) -> None:
+        if self.action_space.start != 0:  # type: ignore[attr-defined]
+            raise ValueError(
+                f"CarDQN needs a Discrete action space that starts at 0, got {self.action_space}"
+            )
+        if self.replay_buffer_class is not None and self.n_steps > 1:
+            self._setup_n_step_buffer(self.replay_buffer_class)
+        with warnings.catch_warnings():
+            # SB3 would warn that n_steps does not reach a custom replay buffer: it has, just above
+            warnings.filterwarnings("ignore", message="`n_steps=", category=UserWarning)
+            super()._setup_model()
+        self._create_aliases()
+        if callable(self.exploration_decay):
+            self.exploration_schedule = self.exploration_decay
+        else:
+            self.exploration_schedule = DECAYS[self.exploration_decay](
+                self.exploration_initial_eps,
+                self.exploration_final_eps,
+                # with exploration_steps the schedule's whole progress is those agent steps
+                self.exploration_fraction if self.exploration_steps is None else 1.0,
+            )
+
+    def _setup_n_step_buffer(self, replay_buffer_class: type[ReplayBuffer]) -> None:
+        if "n_steps" not in inspect.signature(replay_buffer_class).parameters:
+            raise ValueError(
+                f"CarDQN needs a replay_buffer_class that takes n_steps (such as FrameReplayBuffer) for "
+                f"n_steps={self.n_steps}, got {replay_buffer_class.__name__}"
+            )
+        if self.replay_buffer is None:
+            self.replay_buffer = replay_buffer_class(
+                self.buffer_size,
+                self.observation_space,
+                self.action_space,
+                device=self.device,
+                n_envs=self.n_envs,
+                optimize_memory_usage=self.optimize_memory_usage,
+                **{"n_steps": self.n_steps, "gamma": self.gamma} | self.replay_buffer_kwargs,
+            )
+
+    def _create_aliases(self) -> None:
+        self.q_net = self.policy.q_net
+        self.q_net_target = self.policy.q_net_target
+
+    def _setup_learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        reset_num_timesteps: bool = True,
+        tb_log_name: str = "CarDQN",
+        progress_bar: bool = False,
+    ) -> Any:
+        self._check_arguments()  # again: load() can change them
+        result = super()._setup_learn(
+            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
+        )
+        self._update_exploration_rate()
+        return result
+
+    def _update_exploration_rate(self) -> None:
+        learning_period = self.exploration_steps or max(self._total_timesteps - self.learning_starts, 1)
+        done = (self.num_timesteps - self.learning_starts) / learning_period
+        self.exploration_rate = self.exploration_schedule(1 - min(max(done, 0.0), 1.0))
+
+    def _on_step(self) -> None:
+        # num_timesteps grows by n_envs at a time and may jump over the multiple
+        if self.num_timesteps % self.target_update_interval < self.n_envs:
+            polyak_update(self.q_net.parameters(), self.q_net_target.parameters(), self.tau)
+            # batch normalisation's running statistics are copied (SB3 #996)
+            for copy, original in zip(self.q_net_target.buffers(), self.q_net.buffers(), strict=True):
+                copy.copy_(original)
+        self._update_exploration_rate()
+        self.logger.record("rollout/exploration_rate", self.exploration_rate)
+
+    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
+        """
+        Sample the replay buffer and move the Q-network towards the Bellman target.
+
+        :param gradient_steps: gradient updates
+        :param batch_size: transitions each
+        """
+        assert self.replay_buffer is not None
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        logged: dict[str, list[float]] = {"loss": [], "td_error": [], "q_value": []}
+        for _ in range(gradient_steps):
+            batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
+            weights = getattr(batch, "weights", None)  # prioritized replay's, (batch, 1)
+            gamma_n = self.gamma if batch.discounts is None else batch.discounts
+            discount_t = ((1 - batch.dones) * gamma_n).flatten()  # (batch,)
+            with th.no_grad():
+                q_t = self.q_net_target(batch.next_observations)  # (batch, actions)
+                if self.double_q:
+                    q_t_online = self.q_net(batch.next_observations)  # (batch, actions)
+                    target = double_q_target(batch.rewards.flatten(), discount_t, q_t_online, q_t)
+                else:
+                    target = q_learning_target(batch.rewards.flatten(), discount_t, q_t)
+            actions = batch.actions.long().flatten()  # (batch,)
+            error = td_error(self.q_net(batch.observations), actions, target)  # (batch,)
+            loss = (huber(error) if weights is None else weights.flatten() * huber(error)).mean()
+
+            self.policy.optimizer.zero_grad()
+            loss.backward()
+            th.nn.utils.clip_grad_norm_(self.q_net.parameters(), self.max_grad_norm)
+            self.policy.optimizer.step()
+
+            error = error.detach()
+            if isinstance(self.replay_buffer, PrioritizedFrameReplayBuffer):
+                self.replay_buffer.update_priorities(batch.indices, error.abs())
+            logged["loss"].append(loss.item())
+            logged["td_error"].append(error.abs().mean().item())
+            logged["q_value"].append((target - error).mean().item())
+
+        self._n_updates += gradient_steps
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        for name, values in logged.items():
+            self.logger.record(f"train/{name}", np.mean(values))
+
+    def predict(
+        self,
+        observation: np.ndarray | dict[str, np.ndarray],
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """
+        Choose epsilon-greedily, with one draw for each observation.
+
+        :param observation: one observation, or a batch of them
+        :param state: handed through, for recurrent policies
+        :param episode_start: handed through, for recurrent policies
+        :param deterministic: True never explores
+        :return: int64 action or (batch,) actions; state
+        """
+        action, state = self.policy.predict(observation, state, episode_start, deterministic=True)
+        if not deterministic:
+            explores = np.random.random(action.shape) < self.exploration_rate
+            random_action = np.array([self.action_space.sample() for _ in range(action.size)])
+            action = np.where(explores, random_action.reshape(action.shape), action)
+        return action, state
+
+    def learn(
+        self: SelfCarDQN,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 4,
+        tb_log_name: str = "CarDQN",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> SelfCarDQN:
+        """
+        Drive and learn.
+
+        :param total_timesteps: agent steps, all environments together
+        :param callback: called at every step
+        :param log_interval: episodes between logs
+        :param tb_log_name: name of the TensorBoard run
+        :param reset_num_timesteps: False goes on counting, for a second ``learn``
+        :param progress_bar: show one
+        :return: self
+        """
+        return super().learn(
+            total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar
+        )
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "q_net", "q_net_target"]
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        return ["policy", "policy.optimizer"], []

@@ -1,0 +1,54 @@
+"""The maths of DQN: pure functions of tensors, in the papers' symbols, one equation a line."""
+
+import torch as th
+from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
+
+
+def q_learning_target(r_t: th.Tensor, discount_t: th.Tensor, q_t: th.Tensor) -> th.Tensor:
+    """
+    Q-learning target from the Bellman optimality equation, Mnih et al. 2015, algorithm 1.
+
+    :param r_t: (batch,) reward, already summed over n steps
+    :param discount_t: (batch,) gamma**n, or 0 where the episode terminated (a time limit does not)
+    :param q_t: (batch, actions) target network at the next observation
+    :return: (batch,) r + discount · max_a q_t(a)
+    """
+    return r_t + discount_t * q_t.max(dim=1).values
+
+
+def double_q_target(
+    r_t: th.Tensor, discount_t: th.Tensor, q_t_online: th.Tensor, q_t_target: th.Tensor
+) -> th.Tensor:
+    """
+    Double Q-learning target, van Hasselt et al. 2016, eq. 4.
+
+    :param r_t: (batch,) reward, already summed over n steps
+    :param discount_t: (batch,) gamma**n, or 0 where the episode terminated (a time limit does not)
+    :param q_t_online: (batch, actions) online network at the next observation: chooses
+    :param q_t_target: (batch, actions) target network at the next observation: values the choice
+    :return: (batch,) r + discount · q_t_target(argmax_a q_t_online(a))
+    """
+    a_t = q_t_online.argmax(dim=1, keepdim=True)  # (batch, 1)
+    return r_t + discount_t * q_t_target.gather(1, a_t).squeeze(1)
+
+
+def td_error(q_tm1: th.Tensor, a_tm1: th.Tensor, target_tm1: th.Tensor) -> th.Tensor:
+    """
+    How far the network is from its target at the action that was taken. No gradient flows into the target.
+
+    :param q_tm1: (batch, actions) online network at the observation
+    :param a_tm1: (batch,) int64 action taken there
+    :param target_tm1: (batch,) bootstrap target
+    :return: (batch,) target − q_tm1(a_tm1)
+    """
+    return target_tm1.detach() - q_tm1.gather(1, a_tm1.unsqueeze(1)).squeeze(1)
+
+
+def huber(x: th.Tensor) -> th.Tensor:
+    """
+    Huber loss with threshold 1, the "clipped error" of Mnih et al. 2015.
+
+    :param x: errors, any shape
+    :return: x²/2 where abs(x) < 1, else abs(x) − 1/2; same shape
+    """
+    return F.huber_loss(x, th.zeros_like(x), reduction="none")

@@ -1,0 +1,291 @@
+"""The Q-network and its target copy, as SB3 policies."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.torch_layers import (
+    BaseFeaturesExtractor,
+    CombinedExtractor,
+    FlattenExtractor,
+    NatureCNN,
+    create_mlp,
+)
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import nn
+
+from sb3_cardqn.common.torch_layers import CarRacingCNN
+
+Head = Callable[[int, int], nn.Module]  # (features, actions) -> module from (batch, features) to Q-values
+
+
+class DuelingHead(nn.Module):
+    """
+    Dueling head, Wang et al. 2016, eq. 9: q(a) = v + adv(a) − mean over a' of adv(a').
+
+    >>> CarDQN("CnnPolicy", env, policy_kwargs=dict(head_class=DuelingHead))  # doctest: +SKIP
+
+    :param in_features: width of its input
+    :param out_features: number of actions
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.value = nn.Linear(in_features, 1)
+        self.advantage = nn.Linear(in_features, out_features)
+
+    def forward(self, features: th.Tensor) -> th.Tensor:
+        """
+        :param features: (batch, in_features)
+        :return: (batch, out_features) Q-values
+        """
+        advantage = self.advantage(features)
+        return self.value(features) + advantage - advantage.mean(dim=1, keepdim=True)
+
+
+class QNetwork(BasePolicy):
+    """
+    Features extractor, then fully connected layers, then a head: observation to one Q-value an action.
+
+    :param observation_space: what it sees
+    :param action_space: ``Discrete(n)``
+    :param features_extractor: turns observations into features
+    :param features_dim: how many features
+    :param net_arch: units of each hidden layer
+    :param activation_fn: after each hidden layer
+    :param normalize_images: divide uint8 images by 255
+    :param head_class: called with (units, n); ``nn.Linear`` or ``DuelingHead``
+    """
+
+    action_space: spaces.Discrete
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Discrete,
+        features_extractor: BaseFeaturesExtractor,
+        features_dim: int,
+        net_arch: list[int] | None = None,
+        activation_fn: type[nn.Module] = nn.ReLU,
+        normalize_images: bool = True,
+        head_class: Head = nn.Linear,
+    ) -> None:
+        super().__init__(
+            observation_space,
+            action_space,
+            features_extractor=features_extractor,
+            normalize_images=normalize_images,
+        )
+        self.features_dim = features_dim
+        self.net_arch = [64, 64] if net_arch is None else net_arch
+        self.activation_fn = activation_fn
+        self.head_class = head_class
+        hidden_layers = create_mlp(features_dim, -1, self.net_arch, activation_fn)
+        head = head_class([features_dim, *self.net_arch][-1], int(action_space.n))
+        # With nn.Linear as its head, the parameters have the names they have in SB3's DQN.
+        self.q_net = nn.Sequential(*hidden_layers, head)
+
+    def forward(self, obs: PyTorchObs) -> th.Tensor:
+        """
+        :param obs: (batch, ...) observations, as they come from the environment
+        :return: (batch, actions) Q-values
+        """
+        assert self.features_extractor is not None
+        return self.q_net(self.extract_features(obs, self.features_extractor))
+
+    def _predict(self, observation: PyTorchObs, deterministic: bool = True) -> th.Tensor:
+        return self(observation).argmax(dim=1)  # (batch,)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return super()._get_constructor_parameters() | {
+            "features_extractor": self.features_extractor,
+            "features_dim": self.features_dim,
+            "net_arch": self.net_arch,
+            "activation_fn": self.activation_fn,
+            "head_class": self.head_class,
+        }
+
+
+class CarDQNPolicy(BasePolicy):
+    """
+    Online Q-network, target Q-network and the optimizer of the first.
+
+    :param observation_space: what the agent sees
+    :param action_space: ``Discrete(n)``
+    :param lr_schedule: learning rate as a function of the progress remaining
+    :param net_arch: units of the hidden layers between features and head; by default none after a
+        ``NatureCNN`` or ``CarRacingCNN``, which end in a hidden layer of their own, and [64, 64] after others
+    :param activation_fn: after each hidden layer
+    :param features_extractor_class: turns observations into features
+    :param features_extractor_kwargs: its keyword arguments
+    :param normalize_images: divide uint8 images by 255
+    :param optimizer_class: ``th.optim.Adam`` by default
+    :param optimizer_kwargs: its keyword arguments, the learning rate apart
+    :param head_class: last layer, called with (units, n); ``nn.Linear`` or ``DuelingHead``
+    """
+
+    q_net: QNetwork
+    q_net_target: QNetwork
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Discrete,
+        lr_schedule: Schedule,
+        net_arch: list[int] | None = None,
+        activation_fn: type[nn.Module] = nn.ReLU,
+        features_extractor_class: type[BaseFeaturesExtractor] = FlattenExtractor,
+        features_extractor_kwargs: dict[str, Any] | None = None,
+        normalize_images: bool = True,
+        optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
+        optimizer_kwargs: dict[str, Any] | None = None,
+        head_class: Head = nn.Linear,
+    ) -> None:
+        super().__init__(
+            observation_space,
+            action_space,
+            features_extractor_class,
+            features_extractor_kwargs,
+            normalize_images=normalize_images,
+            optimizer_class=optimizer_class,
+            optimizer_kwargs=optimizer_kwargs,
+        )
+        if net_arch is None:
+            ends_in_hidden_layer = issubclass(features_extractor_class, (NatureCNN, CarRacingCNN))
+            net_arch = [] if ends_in_hidden_layer else [64, 64]
+        self.net_arch = net_arch
+        self.activation_fn = activation_fn
+        self.head_class = head_class
+        self._build(lr_schedule)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        self.q_net = self.make_q_net()
+        self.q_net_target = self.make_q_net()
+        self.q_net_target.load_state_dict(self.q_net.state_dict())
+        self.q_net_target.set_training_mode(False)
+        self.optimizer = self.optimizer_class(
+            self.q_net.parameters(),
+            lr=lr_schedule(1),  # type: ignore[call-arg]
+            **self.optimizer_kwargs,
+        )
+
+    def make_q_net(self) -> QNetwork:
+        """
+        Make a Q-network with a features extractor of its own.
+
+        :return: a freshly initialised network, on the policy's device
+        """
+        features_extractor = self.make_features_extractor()
+        return QNetwork(
+            self.observation_space,
+            self.action_space,  # type: ignore[arg-type]
+            features_extractor,
+            features_extractor.features_dim,
+            net_arch=self.net_arch,
+            activation_fn=self.activation_fn,
+            normalize_images=self.normalize_images,
+            head_class=self.head_class,
+        ).to(self.device)
+
+    def forward(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
+        """
+        :param obs: (batch, ...) observations
+        :param deterministic: ignored, this policy is greedy: ``CarDQN.predict`` is what explores
+        :return: (batch,) greedy actions
+        """
+        return self._predict(obs, deterministic=deterministic)
+
+    def _predict(self, observation: PyTorchObs, deterministic: bool = True) -> th.Tensor:
+        return self.q_net._predict(observation, deterministic=deterministic)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return super()._get_constructor_parameters() | {
+            "lr_schedule": self._dummy_schedule,  # a policy loaded alone is not trained
+            "net_arch": self.net_arch,
+            "activation_fn": self.activation_fn,
+            "features_extractor_class": self.features_extractor_class,
+            "features_extractor_kwargs": self.features_extractor_kwargs,
+            "optimizer_class": self.optimizer_class,
+            "optimizer_kwargs": self.optimizer_kwargs,
+            "head_class": self.head_class,
+        }
+
+    def set_training_mode(self, mode: bool) -> None:
+        """
+        Switch batch normalisation and dropout; the target network always stays in evaluation mode.
+
+        :param mode: True to train, False to evaluate
+        """
+        self.q_net.set_training_mode(mode)
+        self.training = mode
+
+
+MlpPolicy = CarDQNPolicy
+
+
+class CnnPolicy(CarDQNPolicy):
+    """
+    ``CarDQNPolicy`` for images: the features extractor is SB3's ``NatureCNN`` unless another is given.
+
+    :raises ValueError: if the observations are not images
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Discrete,
+        lr_schedule: Schedule,
+        net_arch: list[int] | None = None,
+        activation_fn: type[nn.Module] = nn.ReLU,
+        features_extractor_class: type[BaseFeaturesExtractor] = NatureCNN,
+        features_extractor_kwargs: dict[str, Any] | None = None,
+        normalize_images: bool = True,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        if not is_image_space(observation_space, check_channels=False, normalized_image=not normalize_images):
+            raise ValueError(
+                "CnnPolicy needs images, Box(0, 255, (C, H, W), uint8) (or floats with "
+                f"normalize_images=False); use MlpPolicy or MultiInputPolicy for {observation_space}"
+            )
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            net_arch,
+            activation_fn,
+            features_extractor_class,
+            features_extractor_kwargs,
+            normalize_images,
+            *args,
+            **kwargs,
+        )
+
+
+class MultiInputPolicy(CarDQNPolicy):
+    """``CarDQNPolicy`` for Dict observations: the features extractor is SB3's ``CombinedExtractor``."""
+
+    def __init__(
+        self,
+        observation_space: spaces.Dict,
+        action_space: spaces.Discrete,
+        lr_schedule: Schedule,
+        net_arch: list[int] | None = None,
+        activation_fn: type[nn.Module] = nn.ReLU,
+        features_extractor_class: type[BaseFeaturesExtractor] = CombinedExtractor,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            net_arch,
+            activation_fn,
+            features_extractor_class,
+            *args,
+            **kwargs,
+        )

@@ -1,0 +1,52 @@
+"""``sb3-cardqn <command>``: rl-zoo3's commands with cardqn in them, and this package's own."""
+
+import argparse
+import sys
+
+from sb3_cardqn import __version__
+from sb3_cardqn.race import main as race
+from sb3_cardqn.zoo import COMMANDS, UserError, did_you_mean, run
+
+_HELP = """\
+rl-zoo3's commands, for cardqn and every algorithm of the zoo (COMMAND --help lists all their options):
+  train           train an agent:      sb3-cardqn train --algo cardqn --env CarRacing-v3 -P
+  enjoy           watch it in a window: sb3-cardqn enjoy --algo cardqn --env CarRacing-v3
+  record_video    film it:             sb3-cardqn record_video --algo cardqn --env CarRacing-v3
+  plot_train      its learning curve:  sb3-cardqn plot_train -a cardqn -e CarRacing-v3 -f logs
+  all_plots       several agents' evaluations in one plot
+  plot_from_file  the same from what all_plots saved
+  load_from_hub   download an agent from the Hugging Face hub
+  push_to_hub     upload one
+
+this package's own:
+  race            scores, a video and the learning curve, on tracks the agent never saw
+"""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """
+    Run the command line.
+
+    :param argv: what was typed, without the program's name; by default taken from the shell
+    """
+    parser = argparse.ArgumentParser(
+        prog="sb3-cardqn",
+        usage="sb3-cardqn COMMAND [options]",
+        epilog=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"sb3-cardqn {__version__}")
+    parser.add_argument("command", metavar="COMMAND", help="see below")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="of the command")
+    args = parser.parse_args(argv)
+    try:
+        if args.command in COMMANDS:
+            run(args.command, args.options)
+        elif args.command == "race":
+            race(args.options)
+        else:
+            known = [*COMMANDS, "race"]
+            raise UserError(f"unknown command '{args.command}'{did_you_mean(args.command, known)}")
+    except UserError as error:
+        print(f"sb3-cardqn: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,391 @@
+"""Replay that stores each frame once: wrappers put stacks in, losses take batches out."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from stable_baselines3.common.vec_env import VecNormalize
+
+from sb3_cardqn.common.storage import FramePool, SumTree, check_memory
+
+
+class FrameReplayBuffer(ReplayBuffer):
+    """
+    SB3's ``ReplayBuffer`` and ``NStepReplayBuffer`` for stacked frames, in an eighth of the memory.
+
+    A transition of SB3's buffer holds ``2 * k`` frames; this one holds ``k + 1`` numbers of frames, and
+    its stacks are put together when they are sampled. The same numpy seed gives the same batches as
+    SB3's buffers. It differs from them where that is needed:
+
+    1. Observations must be stacks that slide: ``next_obs`` is ``obs`` without its oldest frame, plus a
+       new one. This is checked at each ``add``. A stack may start with any frames (repeated, zeros,
+       different ones): a frame that repeats the one before it takes no memory.
+    2. An environment that was reset without ``done`` (a second ``learn()``, a loaded buffer) is
+       noticed, because ``obs`` is not the ``next_obs`` before it. The n-step return stops there and
+       bootstraps, as at a time limit; SB3's runs on into the other episode.
+    3. ``dones`` and ``timeouts`` are stored as bool; there are no arrays ``observations`` and
+       ``next_observations``.
+    4. A buffer that cannot fit in memory is an error at construction, not a warning.
+    5. ``VecNormalize(norm_obs=True)`` is refused at the first episode's end: SB3 squeezes the
+       normalized final observation into uint8 there.
+
+    Pages of memory are taken from the system as frames come in, and only the frames in use are saved.
+
+    >>> space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+    >>> buffer = FrameReplayBuffer(10_000, space, spaces.Discrete(5), device="cpu")
+    >>> print(f"{buffer.memory_bytes / 1e6:.1f} MB")
+    71.6 MB
+
+    :param buffer_size: transitions to hold, shared evenly by the environments (rounded down)
+    :param observation_space: Box of stacks ``(k, ...)``, one frame a channel, oldest first
+    :param action_space: Action space
+    :param device: PyTorch device of the batches
+    :param n_envs: Number of parallel environments
+    :param optimize_memory_usage: must stay False: SB3 would end an episode wrongly at each ``learn()``
+    :param handle_timeout_termination: a time limit is not the end: bootstrap from its final observation
+    :param n_steps: rewards summed before bootstrapping; with 1 the algorithm's own gamma counts
+    :param gamma: discount inside an n-step return; give it the algorithm's
+    :raises ValueError: if the observations are no stacks, or the buffer cannot fit in available memory
+    """
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        device: th.device | str = "auto",
+        n_envs: int = 1,
+        optimize_memory_usage: bool = False,
+        handle_timeout_termination: bool = True,
+        n_steps: int = 1,
+        gamma: float = 0.99,
+    ) -> None:
+        name = type(self).__name__
+        if not isinstance(observation_space, spaces.Box) or not observation_space.shape:
+            raise ValueError(f"{name} needs a Box of stacked frames (k, ...), got {observation_space}")
+        if optimize_memory_usage:
+            raise ValueError(f"{name} stores each frame once and needs optimize_memory_usage=False, got True")
+        if n_steps < 1:
+            raise ValueError(f"{name} needs n_steps >= 1, got {n_steps}")
+        # Past ReplayBuffer's own __init__, which would allocate every stack.
+        super(ReplayBuffer, self).__init__(buffer_size, observation_space, action_space, device, n_envs)
+        self.buffer_size = max(buffer_size // n_envs, 1)
+        self.optimize_memory_usage = optimize_memory_usage
+        self.handle_timeout_termination = handle_timeout_termination
+        self.n_steps = n_steps
+        self.gamma = gamma
+
+        # One frame more for each episode's start: 1 % is reserved, more is made when episodes are shorter.
+        frames = n_envs * (self.buffer_size + self.buffer_size // 100 + self.obs_shape[0] + 1)
+        self.pool = FramePool(frames, self.obs_shape[1:], observation_space.dtype)
+        check_memory(name, buffer_size, self.memory_bytes)
+        rows = (self.buffer_size, n_envs)
+        self.actions = np.zeros((*rows, self.action_dim), dtype=self._maybe_cast_dtype(action_space.dtype))
+        self.rewards = np.zeros(rows, dtype=np.float32)
+        self.dones = np.zeros(rows, dtype=bool)
+        self.timeouts = np.zeros(rows, dtype=bool)
+        # True where the next row does not go on with the same episode
+        self.ends = np.zeros(rows, dtype=bool)
+        # Where each transition's k + 1 frames are: obs is the first k, next_obs the last k.
+        self.slots = np.zeros((*rows, self.obs_shape[0] + 1), dtype=np.int32)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that the buffer reaches when full, with episodes of 100 transitions or more."""
+        return self.pool.full_bytes + self.buffer_size * self.n_envs * self._row_bytes
+
+    @property
+    def _row_bytes(self) -> int:
+        """Bytes of a transition without its frames: action, slots, reward, three flags."""
+        action_bytes = np.dtype(self._maybe_cast_dtype(self.action_space.dtype)).itemsize * self.action_dim
+        return action_bytes + 4 * (self.obs_shape[0] + 1) + 4 + 3
+
+    def reset(self) -> None:
+        """Forget all transitions; the memory stays."""
+        super().reset()
+        self.pool.clear()
+
+    def add(
+        self,
+        obs: np.ndarray,
+        next_obs: np.ndarray,
+        action: np.ndarray,
+        reward: np.ndarray,
+        done: np.ndarray,
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """
+        Add a transition of each environment.
+
+        :param obs: (n_envs, k, ...) stacks
+        :param next_obs: (n_envs, k, ...) stacks one frame later; an episode's final ones where ``done``
+        :param action: one an environment
+        :param reward: (n_envs,)
+        :param done: (n_envs,) True where the episode terminated or was truncated
+        :param infos: of each environment; ``TimeLimit.truncated`` tells a time limit from an end
+        :raises ValueError: if the stacks do not slide
+        """
+        obs = np.reshape(obs, (self.n_envs, *self.obs_shape))
+        next_obs = np.reshape(next_obs, (self.n_envs, *self.obs_shape))
+        if not np.array_equal(next_obs[:, :-1], obs[:, 1:]):
+            raise ValueError(
+                f"{type(self).__name__} needs stacks of frames that slide, channel first and oldest frame "
+                f"first: next_obs[:-1] must equal obs[1:]; got observations of shape {self.obs_shape} "
+                f"that do not (see FrameStack, or use SB3's ReplayBuffer)"
+            )
+        slots = self._slots_of(obs)
+        if self.full:
+            self._free_oldest(slots)
+        for env in range(self.n_envs):
+            slots[env, -1] = self.pool.store(next_obs[env, -1])
+
+        self.slots[self.pos] = slots
+        self.actions[self.pos] = np.reshape(action, (self.n_envs, self.action_dim))
+        self.rewards[self.pos] = reward
+        self.dones[self.pos] = done
+        if self.handle_timeout_termination:
+            self.timeouts[self.pos] = [info.get("TimeLimit.truncated", False) for info in infos]
+        self.ends[self.pos] = self.dones[self.pos] | self.timeouts[self.pos]
+
+        self.pos += 1
+        if self.pos == self.buffer_size:
+            self.full = True
+            self.pos = 0
+
+    def _slots_of(self, obs: np.ndarray) -> np.ndarray:
+        """
+        Find the slots of each environment's stack, storing those that start an episode.
+
+        :param obs: (n_envs, k, ...) stacks
+        :return: (n_envs, k + 1) slots; the last is free for the next frame
+        """
+        slots = np.empty((self.n_envs, self.obs_shape[0] + 1), dtype=np.int32)
+        newest = self.pos - 1  # row -1 is the newest after wrapping around
+        for env in range(self.n_envs):
+            if self.size() and not self.ends[newest, env]:
+                before = self.slots[newest, env, 1:]
+                if np.array_equal(self.pool.frames[before], obs[env]):
+                    slots[env, :-1] = before
+                    continue
+                self.ends[newest, env] = True
+            for i, frame in enumerate(obs[env]):
+                repeated = i > 0 and np.array_equal(frame, obs[env, i - 1])
+                slots[env, i] = slots[env, i - 1] if repeated else self.pool.store(frame)
+        return slots
+
+    def _free_oldest(self, newest: np.ndarray) -> None:
+        """
+        Free the frames that only the transitions about to be overwritten use.
+
+        :param newest: (n_envs, k + 1) slots of the transitions that take their place
+        """
+        # Transitions are windows that slide in time: what the next oldest does not use, nobody does.
+        following = self.slots[(self.pos + 1) % self.buffer_size] if self.buffer_size > 1 else newest[:, :-1]
+        for oldest, kept in zip(self.slots[self.pos].tolist(), following.tolist(), strict=True):
+            self.pool.free(set(oldest).difference(kept))
+
+    def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> ReplayBufferSamples:
+        # Drawn as SB3 draws them: the same seed gives the same batch.
+        env_inds = np.random.randint(0, high=self.n_envs, size=(len(batch_inds),))  # noqa: NPY002
+        return self._gather(batch_inds, env_inds, env)
+
+    def _gather(
+        self, batch_inds: np.ndarray, env_inds: np.ndarray, env: VecNormalize | None
+    ) -> ReplayBufferSamples:
+        """
+        :param batch_inds: (batch,) rows of the ring
+        :param env_inds: (batch,) environments
+        :param env: normalizes observations and rewards
+        :return: the transitions; no tensor shares memory with the buffer or with another one
+        """
+        if self.n_steps == 1:
+            last_inds, discounts = batch_inds, None
+            returns = self._normalize_reward(self.rewards[batch_inds, env_inds].reshape(-1, 1), env)
+        else:
+            last_inds, returns, discounts = self._n_step_returns(batch_inds, env_inds, env)
+        terminated = self.dones[last_inds, env_inds] & ~self.timeouts[last_inds, env_inds]
+        slots = np.stack((self.slots[batch_inds, env_inds, :-1], self.slots[last_inds, env_inds, 1:]))
+        # One new array for both: two of half the size make malloc hand the memory back to the system after
+        # each batch (480 page faults, 7 times slower). Being new, to_torch() need not copy it.
+        obs, next_obs = self.pool.frames.take(slots, axis=0)  # each (batch, k, ...)
+        return ReplayBufferSamples(
+            observations=self.to_torch(self._normalize_obs(obs, env), copy=False),  # type: ignore[arg-type]
+            actions=self.to_torch(self.actions[batch_inds, env_inds], copy=False),
+            next_observations=self.to_torch(self._normalize_obs(next_obs, env), copy=False),  # type: ignore[arg-type]
+            dones=self.to_torch(terminated.astype(np.float32).reshape(-1, 1), copy=False),
+            rewards=self.to_torch(returns, copy=False),
+            discounts=None if discounts is None else self.to_torch(discounts, copy=False),
+        )
+
+    def _n_step_returns(
+        self, batch_inds: np.ndarray, env_inds: np.ndarray, env: VecNormalize | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """
+        Sum rewards until n steps, the episode's end or the newest transition, whichever comes first.
+
+        :param batch_inds: (batch,) rows of the ring
+        :param env_inds: (batch,) environments
+        :param env: normalizes each reward before it is discounted
+        :return: (batch,) rows of the last step, (batch, 1) returns, (batch, 1) discounts of the bootstrap
+        """
+        steps = np.arange(self.n_steps)
+        inds = (batch_inds[:, None] + steps) % self.buffer_size  # (batch, n_steps)
+        stops = self.ends[inds, env_inds[:, None]] | (inds == (self.pos - 1) % self.buffer_size)
+        stops[:, -1] = True
+        last_steps = stops.argmax(axis=1)  # (batch,) the first that stops
+        mask = steps <= last_steps[:, None]
+        # Powers in float32, as SB3 takes them.
+        rewards = self._normalize_reward(self.rewards[inds, env_inds[:, None]], env)
+        returns = (rewards * self.gamma ** steps.astype(np.float32) * mask).sum(axis=1, keepdims=True)
+        discounts = self.gamma ** (last_steps + 1).astype(np.float32).reshape(-1, 1)
+        return (batch_inds + last_steps) % self.buffer_size, returns, discounts
+
+
+class PrioritizedReplayBufferSamples(NamedTuple):
+    """SB3's ``ReplayBufferSamples``, and what prioritized replay adds: an algorithm may ignore it."""
+
+    observations: th.Tensor
+    actions: th.Tensor
+    next_observations: th.Tensor
+    dones: th.Tensor
+    rewards: th.Tensor
+    discounts: th.Tensor | None
+    weights: th.Tensor  # (batch, 1) importance weights, at most 1
+    indices: np.ndarray  # (batch,) for update_priorities()
+
+
+class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
+    """
+    Proportional prioritized replay, Schaul et al. 2016, on frames that are stored once.
+
+    - priority of a transition: ``(|td_error| + eps) ** alpha``; of a new one: the largest so far
+    - one draw from each of ``batch_size`` equal shares of the summed priorities (their appendix B.2.1)
+    - importance weight: ``(N * P(i)) ** -beta``, divided by the largest of the batch
+
+    >>> space = spaces.Box(0, 255, (2, 8, 8), np.uint8)
+    >>> buffer = PrioritizedFrameReplayBuffer(100, space, spaces.Discrete(5), device="cpu")
+    >>> stack = np.zeros((1, 2, 8, 8), np.uint8)
+    >>> buffer.add(stack, stack, np.array([3]), np.array([1.0]), np.array([False]), [{}])
+    >>> batch = buffer.sample(4)
+    >>> buffer.update_priorities(batch.indices, np.array([0.5, 0.5, 0.5, 0.5]))
+
+    :param args: as :class:`FrameReplayBuffer`
+    :param alpha: how much errors count: 0 samples uniformly
+    :param beta: how much of the sampling's bias the weights take back, 0 to 1
+    :param beta_steps: agent steps over which that rises linearly to 1; None keeps it
+    :param eps: added to errors, so that a transition without error is sampled again
+    :param kwargs: as :class:`FrameReplayBuffer`
+    :raises ValueError: if ``alpha``, ``beta``, ``beta_steps`` or ``eps`` is out of range
+    """
+
+    UNIT = 2**20  # what a priority of 1 is in the tree's whole numbers
+
+    def __init__(
+        self,
+        *args: Any,
+        alpha: float = 0.6,
+        beta: float = 0.4,
+        beta_steps: int | None = None,
+        eps: float = 1e-6,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        for name, value, fits, need in (
+            ("alpha", alpha, alpha >= 0, ">= 0"),
+            ("beta", beta, 0 <= beta <= 1, "in [0, 1]"),
+            ("beta_steps", beta_steps, beta_steps is None or beta_steps > 0, "> 0 or None"),
+            ("eps", eps, eps > 0, "> 0"),
+        ):
+            if not fits:
+                raise ValueError(f"PrioritizedFrameReplayBuffer needs {name} {need}, got {value}")
+        self.alpha = alpha
+        self.beta = beta
+        self.beta_steps = beta_steps
+        self.eps = eps
+        self._capacity = self.buffer_size * self.n_envs
+        self.tree = SumTree(self._capacity)
+        self._max_priority = self.UNIT
+        # Never wraps, as pos does: tells a transition from the one that took its place.
+        self._rows_added = 0
+
+    @property
+    def _row_bytes(self) -> int:
+        return super()._row_bytes + 9  # a float64 leaf, and its share of the sums
+
+    @property
+    def current_beta(self) -> float:
+        """The exponent of the weights now, between ``beta`` and 1."""
+        if self.beta_steps is None:
+            return self.beta
+        return self.beta + (1.0 - self.beta) * min(self._rows_added * self.n_envs / self.beta_steps, 1.0)
+
+    def reset(self) -> None:
+        """Forget all transitions and priorities; the memory stays."""
+        super().reset()
+        self.tree = SumTree(self._capacity)
+        self._max_priority = self.UNIT
+        # pos starts at 0 again: the next multiple of buffer_size keeps it the remainder.
+        self._rows_added = -(-self._rows_added // self.buffer_size) * self.buffer_size
+
+    def add(self, *args: Any, **kwargs: Any) -> None:
+        """
+        Add a transition of each environment, with the largest priority so far.
+
+        :param args: as :meth:`FrameReplayBuffer.add`
+        :param kwargs: as :meth:`FrameReplayBuffer.add`
+        """
+        leaves = self.pos * self.n_envs + np.arange(self.n_envs)
+        super().add(*args, **kwargs)
+        self.tree.set(leaves, self._max_priority)
+        self._rows_added += 1
+
+    def sample(self, batch_size: int, env: VecNormalize | None = None) -> PrioritizedReplayBufferSamples:  # type: ignore[override]
+        """
+        :param batch_size: transitions to draw
+        :param env: normalizes observations and rewards
+        :return: the transitions, their weights and their indices
+        :raises ValueError: if the buffer is empty
+        """
+        if self.size() == 0:
+            raise ValueError(
+                "PrioritizedFrameReplayBuffer needs a transition to sample from, got an empty buffer"
+            )
+        shares = np.arange(batch_size) + np.random.random(batch_size)  # noqa: NPY002
+        leaves = self.tree.find(shares / batch_size)
+        batch_inds, env_inds = np.divmod(leaves, self.n_envs)
+        priorities = self.tree.weights[leaves]
+        # N and the sum of priorities fall out when divided by the largest weight.
+        weights = (priorities.min() / priorities) ** self.current_beta
+        newest = self._rows_added * self.n_envs - 1
+        return PrioritizedReplayBufferSamples(
+            *self._gather(batch_inds, env_inds, env),
+            weights=self.to_torch(weights.astype(np.float32).reshape(-1, 1), copy=False),
+            indices=newest - (newest - leaves) % self._capacity,
+        )
+
+    def update_priorities(self, indices: np.ndarray, td_errors: np.ndarray | th.Tensor) -> None:
+        """
+        Give transitions the priority of their new errors; those overwritten since are left out.
+
+        :param indices: (batch,) from the sample
+        :param td_errors: (batch,) or (batch, 1) absolute errors
+        :raises ValueError: if an error is negative or not finite, or an index was never sampled
+        """
+        if isinstance(td_errors, th.Tensor):
+            td_errors = td_errors.detach().to("cpu", th.float64).numpy()
+        errors = np.asarray(td_errors, dtype=np.float64).reshape(-1)  # (batch,)
+        if errors.shape != indices.shape:
+            raise ValueError(
+                f"update_priorities needs an error an index, got {len(errors)} for {len(indices)}"
+            )
+        lowest, largest = errors.min(initial=0.0), errors.max(initial=0.0)
+        if not (lowest >= 0 and largest < np.inf):  # false for NaN too
+            raise ValueError(f"update_priorities needs absolute, finite errors, got {lowest} to {largest}")
+        alive = indices >= (self._rows_added - self.size()) * self.n_envs
+        priorities = np.ceil((errors[alive] + self.eps) ** self.alpha * self.UNIT)
+        priorities = np.minimum(priorities, 2**62 // self._capacity)  # their sum has to fit into 63 bits
+        self.tree.set(indices[alive] % self._capacity, priorities)
+        self._max_priority = max(self._max_priority, int(priorities.max(initial=0)))

@@ -1,0 +1,366 @@
+"""First in the flow: wrappers turn CarRacing's frames and pedals into what a DQN sees and chooses from."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils import RecordConstructorArgs
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, TimeLimit
+from stable_baselines3.common.monitor import Monitor
+
+from sb3_cardqn.common.fast_render import FastRender
+
+ACTION_SETS: dict[str, list[list[float]]] = {
+    # [steer, gas, brake] of each action: what CarRacing(continuous=False) does, in its order
+    "default5": [[0, 0, 0], [0.6, 0, 0], [-0.6, 0, 0], [0, 0.2, 0], [0, 0, 0.8]],
+    # steer left, straight, right × coast, half gas, full gas, brake
+    "gas_and_steer12": [
+        [steer, gas, brake] for steer in (-1, 0, 1) for gas, brake in ((0, 0), (0.5, 0), (1, 0), (0, 0.4))
+    ],
+}
+
+# Wrappers that neither keep nor change observations: under FrameSkip they may see an old frame again.
+_BLIND_WRAPPERS = (
+    FastRender,
+    Monitor,
+    OrderEnforcing,
+    PassiveEnvChecker,
+    RecordEpisodeStatistics,
+    TimeLimit,
+    gym.ActionWrapper,
+    gym.RewardWrapper,
+)
+
+
+def _is_car_racing(env: gym.Env) -> bool:
+    # Whoever has a CarRacing has imported its module; importing it here would load Box2D and pygame for all.
+    module = sys.modules.get("gymnasium.envs.box2d.car_racing")
+    return module is not None and isinstance(env.unwrapped, module.CarRacing)
+
+
+def _require_uint8_image(
+    wrapper: gym.Wrapper, env: gym.Env, shapes: str, fits: Callable[[tuple], bool]
+) -> None:
+    space = env.observation_space
+    if not (isinstance(space, spaces.Box) and space.dtype == np.uint8 and fits(space.shape)):
+        raise TypeError(f"{type(wrapper).__name__} needs uint8 images of shape {shapes}, got {space}")
+
+
+class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
+    """
+    Offer a fixed list of ``[steer, gas, brake]`` as a ``Discrete`` action space.
+
+    >>> env = DiscretizeActions(gym.make("CarRacing-v3"), actions="default5")
+    >>> env.action_space
+    Discrete(5)
+
+    :param actions: name of a set in ``ACTION_SETS``, or rows of steer in [-1, 1], gas in [0, 1] and brake in
+        [0, 1]. ``"default5"`` drives exactly as ``CarRacing(continuous=False)`` does, which never gives gas
+        while steering; ``"gas_and_steer12"`` does.
+    :raises TypeError: if the environment does not have CarRacing's Box action space
+    :raises ValueError: if the name is unknown, the list is empty, or a row is not three numbers in that box
+    """
+
+    def __init__(self, env: gym.Env, actions: str | Sequence[Sequence[float]] = "gas_and_steer12") -> None:
+        box = env.action_space
+        low, high = np.array([-1, 0, 0]), np.array([1, 1, 1])
+        if not (
+            isinstance(box, spaces.Box)
+            and box.shape == (3,)
+            and np.array_equal(box.low, low)
+            and np.array_equal(box.high, high)
+        ):
+            raise TypeError(
+                "DiscretizeActions needs an environment with CarRacing's Box action space "
+                f"[-1, 0, 0] to [1, 1, 1], got {box}"
+            )
+        RecordConstructorArgs.__init__(self, actions=actions)
+        super().__init__(env)
+        if isinstance(actions, str):
+            if actions not in ACTION_SETS:
+                raise ValueError(
+                    f"DiscretizeActions needs actions from {sorted(ACTION_SETS)}, got '{actions}'"
+                )
+            actions = ACTION_SETS[actions]
+        if len(actions) == 0:
+            raise ValueError("DiscretizeActions needs at least one [steer, gas, brake], got an empty list")
+        for i, row in enumerate(actions):
+            try:
+                values = np.asarray(row, dtype=np.float64)
+            except (TypeError, ValueError):
+                values = np.empty(0)
+            # NaN fails both comparisons
+            if values.shape != (3,) or not np.all((values >= low) & (values <= high)):
+                raise ValueError(
+                    "DiscretizeActions needs rows of [steer, gas, brake] within [-1, 0, 0] and [1, 1, 1], "
+                    f"got row {i}: {row}"
+                )
+        # float64, because CarRacing computes in float64 and float32's 0.6 is not its 0.6
+        self.actions = np.array(actions, dtype=np.float64)  # (n, 3)
+        self.action_space = spaces.Discrete(len(self.actions))
+
+    def action(self, action: Any) -> np.ndarray:
+        """
+        Look up what the car does.
+
+        :param action: index in ``[0, n)``
+        :return: (3,) float64 steer, gas, brake
+        :raises ValueError: if the index is not in the action space
+        """
+        if not self.action_space.contains(action):
+            raise ValueError(f"DiscretizeActions needs an action in {self.action_space}, got {action!r}")
+        return self.actions[action].copy()
+
+
+class FrameSkip(gym.Wrapper, RecordConstructorArgs):
+    """
+    Repeat each action for ``skip`` frames and return the last one, with the rewards summed.
+
+    Ends early when the episode does. Around a CarRacing, stock or under ``FastRender``, only the frame that is
+    returned is drawn, since drawing is 98 % of the time; the frame and the rewards are bit-identical to those
+    of drawing all. (A wrapper in between that may remember or change observations keeps all frames drawn.)
+
+    >>> env = FrameSkip(gym.make("CarRacing-v3"), skip=4)
+    >>> obs, info = env.reset(seed=0)
+    >>> obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
+
+    :param skip: frames an action lasts, at least 1
+    :raises ValueError: if ``skip`` is smaller than 1
+    """
+
+    def __init__(self, env: gym.Env, skip: int = 4) -> None:
+        if not isinstance(skip, int) or skip < 1:
+            raise ValueError(f"FrameSkip needs skip >= 1, got {skip!r}")
+        RecordConstructorArgs.__init__(self, skip=skip)
+        super().__init__(env)
+        self.skip = skip
+        self._may_hold_drawing = skip > 1 and _is_car_racing(env)
+        layer = env
+        while self._may_hold_drawing and isinstance(layer, gym.Wrapper):
+            self._may_hold_drawing = isinstance(layer, _BLIND_WRAPPERS)
+            layer = layer.env
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """
+        Drive ``skip`` frames with one action.
+
+        :param action: the action to repeat
+        :return: last observation, sum of the rewards, terminated, truncated, last info
+        """
+        if not self._may_hold_drawing:
+            return self._repeat(action, self.skip)
+
+        car_racing: Any = self.env.unwrapped
+        own_hook = vars(car_racing).get("_render")  # FastRender's, or None for the class's own method
+        draw = car_racing._render
+        reward_when_drawn = 0.0
+
+        def hold(mode: str) -> Any:
+            nonlocal reward_when_drawn
+            if mode != "state_pixels":
+                return draw(mode)
+            reward_when_drawn = car_racing.reward
+            return car_racing.state
+
+        car_racing._render = hold
+        try:
+            obs, reward, terminated, truncated, info = self._repeat(action, self.skip - 1)
+        finally:
+            if own_hook is None:
+                del car_racing._render
+            else:
+                car_racing._render = own_hook
+
+        if terminated or truncated:
+            # CarRacing draws the score before it takes a frame's 0.1 off: go back to that for the late drawing
+            car_racing.reward, reward_after = reward_when_drawn, car_racing.reward
+            obs = car_racing.state = draw("state_pixels")
+            car_racing.reward = reward_after
+            return obs, reward, terminated, truncated, info
+        obs, last_reward, terminated, truncated, info = self.env.step(action)
+        return obs, reward + float(last_reward), terminated, truncated, info
+
+    def _repeat(self, action: Any, frames: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        total_reward = 0.0
+        for _ in range(frames):
+            obs, reward, terminated, truncated, info = self.env.step(action)
+            total_reward += float(reward)
+            if terminated or truncated:
+                break
+        return obs, total_reward, terminated, truncated, info
+
+
+class GrayscaleObservation(gym.ObservationWrapper, RecordConstructorArgs):
+    """
+    Turn RGB frames to gray, uint8 to uint8, by ``cv2.cvtColor``.
+
+    >>> env = GrayscaleObservation(gym.make("CarRacing-v3"))
+    >>> env.observation_space.shape
+    (96, 96)
+
+    :param keep_dim: keep the channel axis, (H, W, 1) instead of (H, W)
+    :raises TypeError: if the observations are not uint8 images of shape (H, W, 3)
+    """
+
+    def __init__(self, env: gym.Env, keep_dim: bool = False) -> None:
+        _require_uint8_image(self, env, "(H, W, 3)", lambda shape: len(shape) == 3 and shape[2] == 3)
+        RecordConstructorArgs.__init__(self, keep_dim=keep_dim)
+        super().__init__(env)
+        self.keep_dim = keep_dim
+        shape = env.observation_space.shape[:2] + ((1,) if keep_dim else ())  # type: ignore[index]
+        self.observation_space = spaces.Box(0, 255, shape, np.uint8)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        """
+        :param observation: (H, W, 3) uint8
+        :return: (H, W) uint8, or (H, W, 1) with ``keep_dim``
+        """
+        gray = cv2.cvtColor(observation, cv2.COLOR_RGB2GRAY)
+        return gray[:, :, None] if self.keep_dim else gray
+
+
+class ResizeObservation(gym.ObservationWrapper, RecordConstructorArgs):
+    """
+    Crop, then resize with ``cv2.INTER_AREA``, which averages and so keeps thin kerbs visible.
+
+    CarRacing's lowest 12 of 96 rows are the dashboard: true speed, ABS sensors, steering angle and gyroscope.
+    Keep them (the default) and the agent can read its speed from one frame; ``crop=[0, 12, 0, 0]`` drops them.
+
+    >>> env = ResizeObservation(gym.make("CarRacing-v3"), shape=[64, 64])
+    >>> env.observation_space.shape
+    (64, 64, 3)
+
+    :param shape: height and width in pixels; one number for a square
+    :param crop: pixels cut off at the top, bottom, left and right before resizing
+    :raises TypeError: if the observations are not uint8 images of shape (H, W) or (H, W, C)
+    :raises ValueError: if a size is smaller than 1, or the crop is negative or leaves nothing
+    """
+
+    def __init__(
+        self, env: gym.Env, shape: int | Sequence[int] = (64, 64), crop: Sequence[int] = (0, 0, 0, 0)
+    ) -> None:
+        _require_uint8_image(self, env, "(H, W) or (H, W, C)", lambda shape: len(shape) in (2, 3))
+        RecordConstructorArgs.__init__(self, shape=shape, crop=crop)
+        super().__init__(env)
+        height_width = (shape, shape) if isinstance(shape, int) else tuple(shape)
+        if len(height_width) != 2 or not all(isinstance(n, int) and n >= 1 for n in height_width):
+            raise ValueError(
+                f"ResizeObservation needs shape [height, width] of at least 1 pixel, got {shape}"
+            )
+        height, width, *channels = env.observation_space.shape  # type: ignore[misc]
+        if len(crop) != 4 or not all(isinstance(n, int) and n >= 0 for n in crop):
+            raise ValueError(f"ResizeObservation needs crop [top, bottom, left, right] >= 0, got {crop}")
+        top, bottom, left, right = crop
+        if top + bottom >= height or left + right >= width:
+            raise ValueError(
+                f"ResizeObservation needs a crop that leaves part of {height}x{width}, got {crop}"
+            )
+        self._window = (slice(top, height - bottom), slice(left, width - right))
+        self._out_shape = (*height_width, *channels)
+        self.observation_space = spaces.Box(0, 255, self._out_shape, np.uint8)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        """
+        :param observation: (H, W) or (H, W, C) uint8
+        :return: uint8 at the new height and width, same channels
+        """
+        height, width = self._out_shape[:2]
+        resized = cv2.resize(observation[self._window], (width, height), interpolation=cv2.INTER_AREA)
+        return resized.reshape(self._out_shape)  # cv2 drops a channel axis of length 1
+
+
+class FrameStack(gym.Wrapper, RecordConstructorArgs):
+    """
+    Show the last ``num_frames`` frames at once, channel-first, oldest first: speed can't be seen in one.
+
+    On reset the first frame is repeated. Each returned array is new and never changes later.
+
+    >>> env = FrameStack(GrayscaleObservation(gym.make("CarRacing-v3")), num_frames=4)
+    >>> env.observation_space.shape
+    (4, 96, 96)
+
+    :param num_frames: frames in a stack, at least 1
+    :raises TypeError: if the observations are not uint8 images of shape (H, W) or (H, W, 1)
+    :raises ValueError: if ``num_frames`` is smaller than 1
+    """
+
+    def __init__(self, env: gym.Env, num_frames: int = 4) -> None:
+        if not isinstance(num_frames, int) or num_frames < 1:
+            raise ValueError(f"FrameStack needs num_frames >= 1, got {num_frames!r}")
+        _require_uint8_image(
+            self,
+            env,
+            "(H, W) or (H, W, 1)",
+            lambda shape: len(shape) == 2 or (len(shape) == 3 and shape[2] == 1),
+        )
+        RecordConstructorArgs.__init__(self, num_frames=num_frames)
+        super().__init__(env)
+        self.num_frames = num_frames
+        height, width = env.observation_space.shape[:2]  # type: ignore[index]
+        self.observation_space = spaces.Box(0, 255, (num_frames, height, width), np.uint8)
+        self._stack = np.zeros((num_frames, height, width), np.uint8)
+
+    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        """
+        :param kwargs: ``seed`` and ``options``, handed on
+        :return: (num_frames, H, W) uint8, the first frame in every place; info
+        """
+        obs, info = self.env.reset(**kwargs)
+        self._stack = np.repeat(obs.reshape(1, *self._stack.shape[1:]), self.num_frames, axis=0)
+        return self._stack.copy(), info
+
+    def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+        """
+        :param action: handed on
+        :return: (num_frames, H, W) uint8, newest frame last; reward, terminated, truncated, info
+        """
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        self._stack = np.concatenate((self._stack[1:], obs.reshape(1, *self._stack.shape[1:])))
+        return self._stack.copy(), reward, terminated, truncated, info
+
+
+class CarRacingWrapper(gym.Wrapper):
+    """
+    All of CarRacing's preprocessing, as SB3's ``AtariWrapper`` is for Atari.
+
+    In order: fast drawing, discrete actions, frame skip, gray, crop and resize, frame stack.
+
+    >>> env = CarRacingWrapper(gym.make("CarRacing-v3"))
+    >>> env.observation_space.shape, env.action_space
+    ((4, 64, 64), Discrete(12))
+
+    :param actions: see ``DiscretizeActions``
+    :param frame_skip: frames an action lasts (50 frames are a second of driving)
+    :param screen_size: height and width of what the agent sees, in pixels
+    :param crop: pixels cut off before resizing: top, bottom, left, right; the default keeps the dashboard
+    :param num_frames: frames in a stack
+    :param fast_render: draw with ``FastRender``; False for the stock picture
+    """
+
+    def __init__(
+        self,
+        env: gym.Env,
+        actions: str | Sequence[Sequence[float]] = "gas_and_steer12",
+        frame_skip: int = 4,
+        screen_size: int | Sequence[int] = (64, 64),
+        crop: Sequence[int] = (0, 0, 0, 0),
+        num_frames: int = 4,
+        fast_render: bool = True,
+    ) -> None:
+        if fast_render:
+            env = FastRender(env)
+        env = DiscretizeActions(env, actions)
+        env = FrameSkip(env, frame_skip)
+        env = GrayscaleObservation(env)
+        env = ResizeObservation(env, screen_size, crop)
+        super().__init__(FrameStack(env, num_frames))
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """What ``gym.make`` needs to build this again: the parts are all in it."""
+        return self.env.spec

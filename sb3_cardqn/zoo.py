@@ -1,0 +1,276 @@
+"""rl-zoo3 with cardqn in it: importing this registers the algorithm, ``run`` runs the zoo's own commands."""
+
+import argparse
+import difflib
+import importlib
+import inspect
+import random
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import optuna
+import yaml
+from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id
+from rl_zoo3.exp_manager import ExperimentManager
+from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+import sb3_cardqn
+from sb3_cardqn.cardqn import CarDQN
+from sb3_cardqn.seeds import TRAINING_SEEDS, VALIDATION_SEEDS
+
+# command -> module and function; without a function the module is a script
+COMMANDS = {
+    "train": ("rl_zoo3.train", "train"),
+    "enjoy": ("rl_zoo3.enjoy", "enjoy"),
+    "record_video": ("rl_zoo3.record_video", None),
+    "plot_train": ("rl_zoo3.plots.plot_train", "plot_train"),
+    "plot_from_file": ("rl_zoo3.plots.plot_from_file", "plot_from_file"),
+    "all_plots": ("rl_zoo3.plots.all_plots", "all_plots"),
+    "load_from_hub": ("rl_zoo3.load_from_hub", None),
+    "push_to_hub": ("rl_zoo3.push_to_hub", None),
+}
+# commands that load a trained agent from a folder of runs
+_PLAYERS = ("enjoy", "record_video", "push_to_hub")
+
+# what a zoo configuration may hold besides the algorithm's constructor arguments
+_ZOO_KEYS = {
+    "callback", "env_kwargs", "env_wrapper", "frame_stack", "monitor_kwargs", "n_envs", "n_timesteps",
+    "noise_std", "noise_type", "normalize", "vec_env_wrapper",
+}  # fmt: skip
+
+
+class UserError(ValueError):
+    """A mistake in what the user typed: the command line prints its text, one line, and exits with status 2."""
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """
+    Offer the nearest name, to put behind an error.
+
+    >>> did_you_mean("cardqm", ["cardqn", "dqn"])
+    ", did you mean 'cardqn'?"
+
+    :param name: what was typed
+    :param known: what there is
+    :return: the offer, or the whole list where nothing is near
+    """
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean '{nearest[0]}'?" if nearest else f", there are: {', '.join(sorted(known))}"
+
+
+def hyperparams_path(algo: str, env_id: str) -> str | None:
+    """
+    Find this package's hyperparameters, in an installed wheel or in a checkout.
+
+    :param algo: name of an algorithm, such as "dqn"
+    :param env_id: id of an environment, such as "CarRacing-v3"
+    :return: path of the YAML file if it has an entry for that environment, else None: the zoo's own
+    """
+    package = Path(__file__).parent
+    folder = package / "hyperparams" if (package / "hyperparams").is_dir() else package.parent / "hyperparams"
+    path = folder / f"{algo}.yml"
+    if not path.is_file():
+        return None
+    entries = yaml.safe_load(path.read_text())
+    return str(path) if env_id in entries or "default" in entries else None
+
+
+class CarExperimentManager(ExperimentManager):
+    """
+    The zoo's ExperimentManager with this package's hyperparameters, and tracks of their own to evaluate on.
+
+    :param args: parsed command line
+    :param algo: name of the algorithm
+    :param env_id: id of the environment
+    :param rest: as the zoo's
+    :param config: configuration file; this package's if None, or the zoo's where this package has none
+    :param kwargs: as the zoo's
+    """
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        algo: str,
+        env_id: str,
+        *rest: Any,
+        config: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        config = config or hyperparams_path(algo, env_id)
+        super().__init__(args, algo, env_id, *rest, config=config, **kwargs)
+
+    def setup_experiment(self) -> tuple[BaseAlgorithm, dict[str, Any]] | None:
+        """
+        Set up environments and model.
+
+        :return: model and hyperparameters, or None before an optimization
+        :raises UserError: if the configuration does not fit: all that happens here comes from what was typed
+        """
+        try:
+            return super().setup_experiment()
+        except (AssertionError, AttributeError, ImportError, OSError, TypeError, ValueError) as error:
+            raise UserError(f"{self.config}, {self.env_name.gym_id}: {error}") from error
+
+    def read_hyperparameters(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """
+        Read the configuration and what ``-params`` changes in it.
+
+        :return: hyperparameters, and the same as they will be saved
+        :raises UserError: if a name is unknown
+        """
+        hyperparams, saved_hyperparams = super().read_hyperparameters()
+        known = {*inspect.signature(ALGOS[self.algo]).parameters, *_ZOO_KEYS}
+        for name in hyperparams:
+            if name not in known:
+                raise UserError(
+                    f"unknown hyperparameter '{name}' for {self.algo}{did_you_mean(name, list(known))}"
+                )
+        return hyperparams, saved_hyperparams
+
+    def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
+        """
+        Make the environments; the zoo would evaluate on the tracks it trains on.
+
+        :param n_envs: how many
+        :param eval_env: for evaluation: seeded from the validation range
+        :param no_log: write no monitor files
+        :return: vectorized, wrapped environment
+        :raises UserError: if the seed is not a training seed
+        """
+        training_seed = self.seed
+        if not eval_env and training_seed + n_envs > TRAINING_SEEDS.stop:
+            raise UserError(
+                f"--seed needs {TRAINING_SEEDS.start} to {TRAINING_SEEDS.stop - n_envs} with {n_envs} environments: "
+                f"seeds above are kept for validation and held-out tracks, got {training_seed}"
+            )
+        if eval_env:
+            self.seed = VALIDATION_SEEDS.start
+        try:
+            return super().create_envs(n_envs, eval_env, no_log)
+        finally:
+            self.seed = training_seed
+
+
+def convert_cardqn_params(sampled: dict[str, Any]) -> dict[str, Any]:
+    """
+    Turn a trial's numbers into hyperparameters.
+
+    :param sampled: parameters of an Optuna trial made by ``sample_cardqn_params``
+    :return: keyword arguments of CarDQN
+    """
+    hyperparams = dict(sampled)
+    hyperparams["gamma"] = 1 - hyperparams.pop("one_minus_gamma")
+    hyperparams["batch_size"] = 2 ** hyperparams.pop("batch_size_pow")
+    return hyperparams
+
+
+def sample_cardqn_params(
+    trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]
+) -> dict[str, Any]:
+    """
+    Draw hyperparameters for ``train -optimize``. The network stays the configuration's.
+
+    :param trial: Optuna's
+    :param n_actions: unused, part of the zoo's interface
+    :param n_envs: unused, part of the zoo's interface
+    :param additional_args: unused, part of the zoo's interface
+    :return: keyword arguments of CarDQN
+    """
+    return convert_cardqn_params(
+        {
+            "learning_rate": trial.suggest_float("learning_rate", 3e-5, 3e-3, log=True),
+            "one_minus_gamma": trial.suggest_float("one_minus_gamma", 0.003, 0.1, log=True),
+            "n_steps": trial.suggest_int("n_steps", 1, 5),
+            "batch_size_pow": trial.suggest_int("batch_size_pow", 5, 8),
+            "train_freq": trial.suggest_int("train_freq", 1, 8),
+            "target_update_interval": trial.suggest_int("target_update_interval", 100, 20_000, log=True),
+            "exploration_final_eps": trial.suggest_float("exploration_final_eps", 0.005, 0.1, log=True),
+            "exploration_decay": trial.suggest_categorical(
+                "exploration_decay", ["linear", "exponential", "cosine"]
+            ),
+            "double_q": trial.suggest_categorical("double_q", [False, True]),
+        }
+    )
+
+
+def register() -> None:
+    """Make cardqn known to rl-zoo3, and this package to the Python expressions in its YAML files."""
+    ALGOS["cardqn"] = CarDQN
+    HYPERPARAMS_SAMPLER["cardqn"] = sample_cardqn_params
+    HYPERPARAMS_CONVERTER["cardqn"] = convert_cardqn_params
+    vars(exp_manager)["sb3_cardqn"] = sb3_cardqn
+
+
+register()
+
+
+class _PlayedCarDQN(CarDQN):
+    """What the zoo's players load: their list of off-policy algorithms, which get no buffer, is fixed."""
+
+    @classmethod
+    def load(cls, path: Any, **kwargs: Any) -> CarDQN:  # type: ignore[override]
+        return CarDQN.load(path, **{"buffer_size": 1} | kwargs)
+
+
+def _check(command: str, options: argparse.Namespace) -> None:
+    if options.algo not in ALGOS:
+        raise UserError(f"unknown algorithm '{options.algo}'{did_you_mean(options.algo, list(ALGOS))}")
+    for package in options.gym_packages:
+        importlib.import_module(package)
+    if options.env not in gym.registry:
+        raise UserError(f"unknown environment '{options.env}'{did_you_mean(options.env, list(gym.registry))}")
+    if (
+        command in _PLAYERS
+        and options.exp_id == 0
+        and not get_latest_run_id(f"{options.folder}/{options.algo}", options.env)
+    ):
+        raise UserError(
+            f"no run of {options.algo} on {options.env} in folder '{options.folder}', "
+            f"train one with: sb3-cardqn train --algo {options.algo} --env {options.env}"
+        )
+
+
+def run(command: str, argv: list[str]) -> None:
+    """
+    Run one of the zoo's commands in this process, with cardqn known to it.
+
+    The defaults differ from the zoo's in three ways: ``--algo`` is cardqn and ``--env`` CarRacing-v3, agents
+    are looked for where ``train`` puts them, and ``--seed`` is drawn from the training seeds.
+
+    :param command: a key of ``COMMANDS``
+    :param argv: what follows it on the command line
+    :raises UserError: if a name in it is not known
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--algo", default="cardqn")
+    parser.add_argument("--env", default="CarRacing-v3")
+    parser.add_argument("-f", "--folder", default="logs")
+    parser.add_argument("--exp-id", type=int, default=0)
+    parser.add_argument("--gym-packages", nargs="+", default=[])
+    asks_for_help = "-h" in argv or "--help" in argv
+    if command in (*_PLAYERS, "train", "load_from_hub") and not asks_for_help:
+        options, _ = parser.parse_known_args(argv)
+        if command != "load_from_hub":
+            _check(command, options)
+        argv = ["--algo", options.algo, "--env", options.env, *argv]
+        if command == "train":
+            argv = ["--seed", str(random.SystemRandom().choice(TRAINING_SEEDS[:-1000])), *argv]
+        else:
+            argv = ["-f", options.folder, *argv]
+    if command in _PLAYERS:
+        ALGOS["cardqn"] = _PlayedCarDQN
+
+    module_name, function = COMMANDS[command]
+    sys.argv = [f"sb3-cardqn {command}", *argv]
+    if function is None:
+        runpy.run_module(module_name, run_name="__main__")
+        return
+    module: Any = importlib.import_module(module_name)
+    if command == "train":
+        module.ExperimentManager = CarExperimentManager
+    getattr(module, function)()

@@ -1,0 +1,518 @@
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from stable_baselines3 import DQN
+from stable_baselines3.common.callbacks import (
+    BaseCallback,
+    CheckpointCallback,
+    EvalCallback,
+    StopTrainingOnRewardThreshold,
+)
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.envs import FakeImageEnv, SimpleMultiObsEnv
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
+from torch import nn
+
+from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead
+
+SMALL: dict[str, Any] = {
+    "buffer_size": 500,
+    "learning_starts": 20,
+    "policy_kwargs": {"net_arch": [8]},
+    "seed": 0,
+}
+
+
+class OneStep(gym.Env):
+    """Reward 1 and the episode is over: by a crash, or by a time limit."""
+
+    observation_space = spaces.Box(0, 1, (1,))
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, truncates: bool) -> None:
+        self.truncates = truncates
+
+    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(**kwargs)
+        return np.ones(1, np.float32), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return np.ones(1, np.float32), 1.0, not self.truncates, self.truncates, {}
+
+
+class Catch(gym.Env):
+    """A ball falls through 6 rows of a 36x36 picture; the paddle below catches it (1) or does not (-1)."""
+
+    observation_space = spaces.Box(0, 255, (1, 36, 36), np.uint8)
+    action_space = spaces.Discrete(3)
+
+    def _picture(self) -> np.ndarray:
+        grid = np.zeros((6, 6), np.uint8)
+        grid[self.row, self.ball] = 255
+        grid[5, self.paddle] = 255
+        return np.kron(grid, np.ones((6, 6), np.uint8))[None]
+
+    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(**kwargs)
+        self.row, self.ball, self.paddle = 0, *self.np_random.integers(6, size=2)
+        return self._picture(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.paddle = int(np.clip(self.paddle + action - 1, 0, 5))
+        self.row += 1
+        landed = self.row == 5
+        reward = (1.0 if self.paddle == self.ball else -1.0) if landed else 0.0
+        return self._picture(), reward, landed, False, {}
+
+
+def flat(model: CarDQN | DQN) -> np.ndarray:
+    return th.nn.utils.parameters_to_vector(model.policy.parameters()).detach().numpy()
+
+
+# ---- it learns ----
+
+
+def test_learns_cartpole() -> None:
+    stop = StopTrainingOnRewardThreshold(475)
+    evaluation = EvalCallback(
+        Monitor(gym.make("CartPole-v1")), stop, n_eval_episodes=10, eval_freq=1000, verbose=0
+    )
+    model = CarDQN(
+        "MlpPolicy", "CartPole-v1", learning_rate=2e-3, buffer_size=50_000, learning_starts=1000, batch_size=128,
+        gamma=0.98, train_freq=64, gradient_steps=32, target_update_interval=64, exploration_steps=4000, n_steps=3,
+        double_q=True, seed=1,
+    )  # fmt: skip
+    model.learn(40_000, evaluation)
+    assert evaluation.best_mean_reward >= 475
+
+
+@pytest.mark.parametrize("head_class", [nn.Linear, DuelingHead])
+def test_learns_to_catch_from_pictures(head_class: type[nn.Module]) -> None:
+    kwargs = {
+        "features_extractor_class": CarRacingCNN,
+        "features_extractor_kwargs": {"features_dim": 64, "width": 8},
+        "head_class": head_class,
+    }
+    env = make_vec_env(Catch, 4, seed=0)
+    model = CarDQN(
+        "CnnPolicy", env, learning_rate=1e-3, buffer_size=5000, learning_starts=500, train_freq=1, gamma=0.9,
+        target_update_interval=200, exploration_steps=2500, policy_kwargs=kwargs, seed=0,
+    )  # fmt: skip
+    chance, _ = evaluate_policy(model, env, 100)
+    model.learn(6000)
+    learned, _ = evaluate_policy(model, env, 100)
+    assert float(chance) < 0  # type: ignore[arg-type]
+    assert float(learned) >= 0.9  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+@pytest.mark.parametrize(("truncates", "value"), [(True, 10.0), (False, 1.0)])
+def test_a_time_limit_bootstraps_and_a_crash_does_not(truncates: bool, value: float, n_steps: int) -> None:
+    # reward 1 a step, gamma 0.9: worth 1 / (1 - 0.9) = 10 if only the clock ended the episode
+    model = CarDQN(
+        "MlpPolicy", OneStep(truncates), learning_rate=5e-3, gamma=0.9, train_freq=1, target_update_interval=20,
+        n_steps=n_steps, **SMALL,
+    )  # fmt: skip
+    model.learn(1500)
+    q_values = model.q_net(th.ones(1, 1))
+    assert q_values.detach().numpy() == pytest.approx(np.full((1, 2), value), rel=0.05)
+
+
+# ---- it is SB3's DQN to its users ----
+
+
+def test_constructor_begins_as_dqns() -> None:
+    theirs = list(inspect.signature(DQN).parameters.values())[:-1]  # without _init_setup_model
+    ours = list(inspect.signature(CarDQN).parameters.values())[: len(theirs)]
+    assert [(p.name, p.default) for p in ours] == [(p.name, p.default) for p in theirs]
+
+
+def test_learn_takes_what_dqns_takes() -> None:
+    theirs, ours = (inspect.signature(cls.learn).parameters for cls in (DQN, CarDQN))
+    assert [(n, p.default) for n, p in theirs.items() if n != "tb_log_name"] == [
+        (n, p.default) for n, p in ours.items() if n != "tb_log_name"
+    ]
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_updates_as_sb3s_dqn_does(n_steps: int) -> None:
+    models: list[Any] = []
+    for cls in (CarDQN, DQN):
+        model: Any = cls("MlpPolicy", "CartPole-v1", n_steps=n_steps, **SMALL)
+        model.set_logger(configure(None, []))
+        models.append(model)
+    ours, theirs = models
+    ours.set_parameters(theirs.get_parameters())  # the parameters have the same names
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        transition = (
+            rng.normal(size=(1, 4)),
+            rng.normal(size=(1, 4)),
+            rng.integers(2, size=1),
+            rng.normal(size=1),
+        )
+        done = rng.random(1) < 0.2
+        infos = [{"TimeLimit.truncated": bool(rng.random() < 0.5)}]
+        for model in models:
+            model.replay_buffer.add(*transition, done, infos)
+    for model in models:
+        np.random.seed(1)  # noqa: NPY002  (SB3's buffers draw from it)
+        model.train(gradient_steps=20, batch_size=32)
+    assert np.allclose(flat(ours), flat(theirs), atol=1e-6)
+    assert ours._n_updates == theirs._n_updates == 20
+    assert not np.allclose(flat(ours), flat(CarDQN("MlpPolicy", "CartPole-v1", **SMALL)))
+
+
+def test_public_attributes_of_dqn_are_there() -> None:
+    models = [cls("MlpPolicy", "CartPole-v1", **SMALL).learn(50) for cls in (DQN, CarDQN)]
+    public = [{name for name in vars(model) if not name.startswith("_")} for model in models]
+    assert public[0] - public[1] == {"batch_norm_stats", "batch_norm_stats_target"}
+    for name in ("q_net", "q_net_target", "exploration_rate", "exploration_schedule"):
+        assert hasattr(models[1], name)
+    assert models[1].q_net is models[1].policy.q_net
+    assert models[1].q_net_target is models[1].policy.q_net_target
+
+
+def test_a_file_that_dqn_saved_loads(tmp_path: Path) -> None:
+    theirs = DQN("MlpPolicy", "CartPole-v1", **SMALL).learn(60)
+    theirs.save(tmp_path / "dqn")
+    ours = CarDQN.load(tmp_path / "dqn")
+    obs = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    assert np.array_equal(
+        ours.predict(obs, deterministic=True)[0], theirs.predict(obs, deterministic=True)[0]
+    )
+
+
+def test_same_seed_same_weights() -> None:
+    def trained(seed: int) -> np.ndarray:
+        env = make_vec_env("CartPole-v1", 3, seed=seed)
+        return flat(CarDQN("MlpPolicy", env, **SMALL | {"seed": seed}).learn(300))
+
+    assert np.array_equal(trained(0), trained(0))
+    assert not np.array_equal(trained(0), trained(1))
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    model = CarDQN(
+        "MlpPolicy", "CartPole-v1", double_q=True, exploration_decay="cosine", exploration_steps=40, n_steps=2,
+        policy_kwargs={"head_class": DuelingHead, "net_arch": [8]}, buffer_size=100, learning_starts=10,
+        train_freq=(2, "step"), seed=0,
+    ).learn(80)  # fmt: skip
+    model.save(tmp_path / "model")
+    model.save_replay_buffer(tmp_path / "buffer")
+    loaded = CarDQN.load(tmp_path / "model", env=gym.make("CartPole-v1"))
+    obs = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    assert np.array_equal(
+        loaded.predict(obs, deterministic=True)[0], model.predict(obs, deterministic=True)[0]
+    )
+    assert np.array_equal(flat(loaded), flat(model))
+    for name in inspect.signature(CarDQN).parameters:
+        if name not in ("policy", "env", "_init_setup_model", "device", "stats_window_size"):
+            assert getattr(loaded, name) == getattr(model, name), name
+    assert loaded.exploration_rate == model.exploration_rate
+    loaded.load_replay_buffer(tmp_path / "buffer")
+    assert loaded.replay_buffer is not None
+    assert loaded.replay_buffer.size() == 80
+    loaded.learn(40, reset_num_timesteps=False)
+    assert loaded.num_timesteps == 120
+    assert not np.array_equal(flat(loaded), flat(model))
+
+    changed = CarDQN.load(tmp_path / "model", exploration_final_eps=0.3, exploration_decay="constant")
+    assert changed.exploration_schedule(0.0) == 0.3
+
+
+def test_policy_saves_and_loads_alone(tmp_path: Path) -> None:
+    env = FakeImageEnv(screen_height=40, screen_width=40, n_channels=1, discrete=True, channel_first=True)
+    kwargs = {"features_extractor_class": CarRacingCNN, "head_class": DuelingHead}
+    model = CarDQN("CnnPolicy", env, buffer_size=50, policy_kwargs=kwargs)
+    model.policy.save(tmp_path / "policy.zip")
+    loaded = type(model.policy).load(tmp_path / "policy.zip")
+    obs = np.stack([env.observation_space.sample() for _ in range(20)])
+    assert np.array_equal(loaded.predict(obs)[0], model.policy.predict(obs)[0])
+
+
+class Recorder(BaseCallback):
+    """Remembers epsilon and whether the target network equals the online one, after each agent step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epsilon: dict[int, float] = {}
+        self.synced: list[int] = []
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self.epsilon[self.num_timesteps] = self.model.exploration_rate  # type: ignore[attr-defined]
+        online, target = (net.state_dict() for net in (self.model.q_net, self.model.q_net_target))  # type: ignore[attr-defined]
+        if all(th.equal(online[key], target[key]) for key in online):
+            self.synced.append(self.num_timesteps)
+
+
+# ---- exploration ----
+
+
+def test_exploration_in_agent_steps_starts_when_learning_starts() -> None:
+    recorder = Recorder()
+    CarDQN("MlpPolicy", "CartPole-v1", exploration_steps=100, exploration_final_eps=0.0, train_freq=1,
+           **SMALL | {"learning_starts": 50}).learn(200, recorder)  # fmt: skip
+    assert [recorder.epsilon[step] for step in (10, 50, 75, 150, 200)] == pytest.approx(
+        [1.0, 1.0, 0.75, 0.0, 0.0]
+    )
+
+
+def test_exploration_as_a_fraction_of_the_learning_period() -> None:
+    recorder = Recorder()
+    CarDQN("MlpPolicy", "CartPole-v1", exploration_fraction=0.5, exploration_final_eps=0.1, train_freq=1,
+           **SMALL | {"learning_starts": 100}).learn(300, recorder)  # fmt: skip
+    assert [recorder.epsilon[step] for step in (100, 150, 200, 300)] == pytest.approx([1.0, 0.55, 0.1, 0.1])
+
+
+def test_exploration_by_any_function_is_logged() -> None:
+    model = CarDQN("MlpPolicy", "CartPole-v1", exploration_decay=lambda remaining: remaining**2, **SMALL)
+    model.set_logger(configure(None, []))
+    model.learn(120, log_interval=10_000)
+    assert model.exploration_rate == pytest.approx(0.0)
+    assert model.logger.name_to_value["rollout/exploration_rate"] == pytest.approx(0.0)
+    assert model.exploration_schedule(0.5) == 0.25
+
+
+def test_predict_draws_once_for_each_observation_and_never_when_deterministic() -> None:
+    model = CarDQN("MlpPolicy", gym.make("LunarLander-v3"), **SMALL)
+    obs = np.zeros((4000, 8), np.float32)
+    greedy, _ = model.predict(obs, deterministic=True)
+    assert len(set(greedy)) == 1
+    model.exploration_rate = 0.5
+    explored, _ = model.predict(obs)
+    # 4 actions: half explore, three quarters of those differ from the greedy one; 0.375 ± 5 standard deviations
+    assert np.mean(explored != greedy) == pytest.approx(0.375, abs=0.04)
+    assert np.array_equal(model.predict(obs, deterministic=True)[0], greedy)
+    single, _ = model.predict(obs[0])
+    assert single.shape == ()
+    model.exploration_rate = 0.0
+    assert np.array_equal(model.predict(obs)[0], greedy)
+
+
+# ---- the target network ----
+
+
+@pytest.mark.parametrize(("n_envs", "synced"), [(1, [10, 20, 30, 40]), (3, [12, 21, 30, 42])])
+def test_target_is_copied_when_agent_steps_pass_the_interval(n_envs: int, synced: list[int]) -> None:
+    recorder = Recorder()
+    env = make_vec_env("CartPole-v1", n_envs, seed=0)
+    CarDQN("MlpPolicy", env, target_update_interval=10, train_freq=1, **SMALL | {"learning_starts": 0}).learn(
+        42, recorder
+    )
+    assert [step for step in recorder.synced if step > n_envs] == synced
+
+
+def test_polyak_moves_the_target_a_little_and_copies_batch_normalisation() -> None:
+    class NormalisedHead(nn.Sequential):
+        def __init__(self, features: int, actions: int) -> None:
+            super().__init__(nn.BatchNorm1d(features), nn.Linear(features, actions))
+
+    kwargs = {"net_arch": [8], "head_class": NormalisedHead}
+    model = CarDQN(
+        "MlpPolicy", "CartPole-v1", tau=0.25, target_update_interval=1, **SMALL | {"policy_kwargs": kwargs}
+    )
+    with th.no_grad():
+        for p in model.q_net.parameters():
+            p.fill_(1.0)
+        for p in model.q_net_target.parameters():
+            p.fill_(0.0)
+    model.q_net.q_net[-1][0].running_mean.fill_(7.0)
+    model.set_logger(configure(None, []))
+    model._total_timesteps = 10
+    model._on_step()
+    assert all(th.all(p == 0.25) for p in model.q_net_target.parameters())
+    assert th.all(model.q_net_target.q_net[-1][0].running_mean == 7.0)
+
+
+def test_dueling_head_by_hand() -> None:
+    head = DuelingHead(1, 3)
+    with th.no_grad():
+        head.value.weight.fill_(0.0)
+        head.value.bias.fill_(5.0)
+        head.advantage.weight.fill_(0.0)
+        head.advantage.bias.copy_(th.tensor([1.0, 2.0, 6.0]))
+    assert head(th.ones(1, 1)).tolist() == [[3.0, 4.0, 8.0]]  # 5 + a - 3
+
+
+# ---- it fits everywhere SB3's does ----
+
+
+@pytest.mark.parametrize("vec_env_cls", [DummyVecEnv, SubprocVecEnv])
+def test_many_environments(vec_env_cls: type[DummyVecEnv] | type[SubprocVecEnv]) -> None:
+    env = make_vec_env("CartPole-v1", 2, vec_env_cls=vec_env_cls)
+    model = CarDQN("MlpPolicy", env, train_freq=2, gradient_steps=-1, **SMALL).learn(100)
+    env.close()
+    assert model._n_updates == 80  # 4 agent steps a rollout, as many updates, from step 24 on
+
+
+def test_train_freq_in_episodes() -> None:
+    model = CarDQN("MlpPolicy", "CartPole-v1", train_freq=(1, "episode"), gradient_steps=3, **SMALL).learn(
+        200
+    )
+    assert model._n_updates % 3 == 0
+    assert 3 <= model._n_updates < 3 * model._episode_num + 1
+
+
+def test_dict_observations() -> None:
+    env = SimpleMultiObsEnv(random_start=False)
+    model = CarDQN("MultiInputPolicy", env, **SMALL).learn(60)
+    action, _ = model.predict(env.reset()[0], deterministic=True)
+    assert env.action_space.contains(int(action))
+
+
+def test_vec_normalize() -> None:
+    env = VecNormalize(make_vec_env("CartPole-v1", 1))
+    model = CarDQN("MlpPolicy", env, **SMALL).learn(100)
+    assert model._vec_normalize_env is env
+    batch = model.replay_buffer.sample(10, env=env)  # type: ignore[union-attr]
+    assert not th.all(batch.rewards == 1.0)
+
+
+def test_callbacks_loggers_schedules_and_progress_bar(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    evaluation = EvalCallback(
+        Monitor(gym.make("CartPole-v1")), eval_freq=100, best_model_save_path=str(tmp_path)
+    )
+    checkpoint = CheckpointCallback(100, str(tmp_path), "cardqn", save_replay_buffer=True)
+    model = CarDQN(
+        "MlpPolicy", "CartPole-v1", learning_rate=lambda remaining: 1e-3 * remaining, tensorboard_log=str(tmp_path),
+        **SMALL,
+    )  # fmt: skip
+    model.learn(200, [evaluation, checkpoint], log_interval=1, progress_bar=True)
+    for name in ("best_model.zip", "cardqn_100_steps.zip", "cardqn_replay_buffer_200_steps.pkl"):
+        assert (tmp_path / name).is_file()
+    events = EventAccumulator(str(tmp_path / "CarDQN_1"))
+    events.Reload()
+    logged = {
+        "train/loss",
+        "train/td_error",
+        "train/q_value",
+        "train/learning_rate",
+        "rollout/exploration_rate",
+    }
+    assert logged <= set(events.Tags()["scalars"])
+    rates = [event.value for event in events.Scalars("train/learning_rate")]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 5e-4
+
+
+def test_logged_means_by_hand() -> None:
+    model = CarDQN("MlpPolicy", "CartPole-v1", gamma=0.5, **SMALL)
+    model.set_logger(configure(None, []))
+    with th.no_grad():
+        for p in [*model.q_net.parameters(), *model.q_net_target.parameters()]:
+            p.zero_()
+        model.q_net.q_net[-1].bias.copy_(th.tensor([2.0, 3.0]))
+        model.q_net_target.q_net[-1].bias.copy_(th.tensor([4.0, 8.0]))
+    zeros = np.zeros((1, 4))
+    assert model.replay_buffer is not None
+    model.replay_buffer.add(zeros, zeros, np.array([1]), np.array([1.0]), np.array([False]), [{}])
+    model.train(gradient_steps=1, batch_size=4)
+    # target 1 + 0.5 · 8 = 5, error 5 - 3 = 2, Huber 2 - 0.5
+    logged = model.logger.name_to_value
+    assert [logged[f"train/{name}"] for name in ("td_error", "loss", "q_value")] == [2.0, 1.5, 3.0]
+
+
+def test_double_q_uses_the_online_choice() -> None:
+    model = CarDQN("MlpPolicy", "CartPole-v1", gamma=0.5, double_q=True, **SMALL)
+    model.set_logger(configure(None, []))
+    with th.no_grad():
+        for p in [*model.q_net.parameters(), *model.q_net_target.parameters()]:
+            p.zero_()
+        model.q_net.q_net[-1].bias.copy_(th.tensor([3.0, 2.0]))
+        model.q_net_target.q_net[-1].bias.copy_(th.tensor([4.0, 8.0]))
+    zeros = np.zeros((1, 4))
+    assert model.replay_buffer is not None
+    model.replay_buffer.add(zeros, zeros, np.array([1]), np.array([1.0]), np.array([False]), [{}])
+    model.train(gradient_steps=1, batch_size=4)
+    # online prefers action 0, the target net values it at 4: 1 + 0.5 · 4 = 3, error 3 - 2 = 1
+    assert model.logger.name_to_value["train/td_error"] == 1.0
+
+
+# ---- wrong use ----
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"gamma": 1.5}, "CarDQN needs gamma between 0 and 1, got 1.5"),
+        ({"gamma": float("nan")}, "CarDQN needs gamma between 0 and 1, got nan"),
+        ({"tau": -0.1}, "CarDQN needs tau between 0 and 1, got -0.1"),
+        ({"batch_size": 501}, "CarDQN needs batch_size <= buffer_size (500), got 501"),
+        ({"batch_size": 0}, "CarDQN needs batch_size >= 1, got 0"),
+        ({"buffer_size": 0}, "CarDQN needs buffer_size >= 1, got 0"),
+        ({"learning_starts": -1}, "CarDQN needs learning_starts >= 0, got -1"),
+        ({"train_freq": 0}, "CarDQN needs train_freq >= 1, got 0"),
+        ({"train_freq": (0, "step")}, "CarDQN needs train_freq >= 1, got 0"),
+        ({"train_freq": (1, "lap")}, "must be either 'step' or 'episode' not 'lap'"),
+        ({"gradient_steps": -2}, "CarDQN needs gradient_steps >= -1, got -2"),
+        ({"n_steps": 0}, "CarDQN needs n_steps >= 1, got 0"),
+        ({"target_update_interval": 0}, "CarDQN needs target_update_interval >= 1, got 0"),
+        ({"exploration_initial_eps": -0.5}, "CarDQN needs exploration_initial_eps between 0 and 1, got -0.5"),
+        ({"exploration_final_eps": 2}, "CarDQN needs exploration_final_eps between 0 and 1, got 2"),
+        ({"exploration_fraction": 0}, "exploration_fraction above 0 and at most 1"),
+        ({"exploration_fraction": 20_000}, "for agent steps give exploration_steps), got 20000"),
+        ({"exploration_steps": 0}, "CarDQN needs exploration_steps >= 1, got 0"),
+        ({"exploration_decay": "lineal"}, "exploration_decay from ['constant', 'cosine', 'exponential', 'linear']"),
+        ({"exploration_decay": "exponential", "exploration_final_eps": 0}, "start > 0 and end > 0, got 1.0 and 0"),
+        ({"max_grad_norm": 0}, "CarDQN needs max_grad_norm > 0, got 0"),
+        ({"gamma": "high"}, "CarDQN needs gamma between 0 and 1, got 'high'"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments(kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        CarDQN("MlpPolicy", "CartPole-v1", **SMALL | kwargs)
+
+
+def test_arguments_that_load_changed_are_checked_before_learning(tmp_path: Path) -> None:
+    CarDQN("MlpPolicy", "CartPole-v1", **SMALL).save(tmp_path / "model")
+    small = CarDQN.load(
+        tmp_path / "model", env=gym.make("CartPole-v1"), buffer_size=1
+    )  # as the zoo's enjoy does
+    with pytest.raises(ValueError, match=re.escape("CarDQN needs batch_size <= buffer_size (1), got 32")):
+        small.learn(10)
+
+
+def test_environments_that_do_not_fit() -> None:
+    with pytest.raises(AssertionError, match="only supports .*Discrete.* as action spaces"):
+        CarDQN("MlpPolicy", "Pendulum-v1")
+    with pytest.raises(
+        ValueError, match="CnnPolicy needs images, .* use MlpPolicy or MultiInputPolicy for Box"
+    ):
+        CarDQN("CnnPolicy", "CartPole-v1", **SMALL | {"policy_kwargs": None})
+    with pytest.raises(ValueError, match="You must use `MultiInputPolicy`"):
+        CarDQN("MlpPolicy", SimpleMultiObsEnv())
+    env: gym.Env = OneStep(truncates=False)
+    env.action_space = spaces.Discrete(2, start=1)
+    with pytest.raises(
+        ValueError, match=r"Discrete action space that starts at 0, got Discrete\(2, start=1\)"
+    ):
+        CarDQN("MlpPolicy", env)
+
+
+def test_n_steps_needs_a_buffer_that_takes_it() -> None:
+    from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
+
+    with pytest.raises(ValueError, match="takes n_steps .* for n_steps=3, got ReplayBuffer"):
+        CarDQN("MlpPolicy", "CartPole-v1", n_steps=3, replay_buffer_class=ReplayBuffer, **SMALL)
+    model = CarDQN(
+        "MlpPolicy", "CartPole-v1", n_steps=3, gamma=0.9, replay_buffer_class=NStepReplayBuffer, **SMALL
+    )
+    assert isinstance(model.replay_buffer, NStepReplayBuffer)
+    assert (model.replay_buffer.n_steps, model.replay_buffer.gamma) == (3, 0.9)

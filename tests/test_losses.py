@@ -1,0 +1,48 @@
+import pytest
+import torch as th
+
+from sb3_cardqn.cardqn.losses import double_q_target, huber, q_learning_target, td_error
+
+
+def test_q_learning_target_takes_the_best_next_action() -> None:
+    # 1 + 0.5 · max(7, 4) = 4.5; the second transition crashed, so only its reward counts
+    target = q_learning_target(
+        r_t=th.tensor([1.0, -100.0]),
+        discount_t=th.tensor([0.5, 0.0]),
+        q_t=th.tensor([[7.0, 4.0], [50.0, 60.0]]),
+    )
+    assert target.tolist() == [4.5, -100.0]
+
+
+def test_double_q_target_selects_online_evaluates_target() -> None:
+    # online prefers action 1, the target net values it at 4: 1 + 0.5 * 4 = 3
+    target = double_q_target(
+        r_t=th.tensor([1.0]),
+        discount_t=th.tensor([0.5]),
+        q_t_online=th.tensor([[0.0, 9.0]]),
+        q_t_target=th.tensor([[7.0, 4.0]]),
+    )
+    assert target.tolist() == [3.0]
+
+
+def test_td_error_looks_at_the_action_taken_and_moves_only_the_prediction() -> None:
+    q_tm1 = th.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    target = th.tensor([5.0, 5.0], requires_grad=True)
+    error = td_error(q_tm1, th.tensor([1, 0]), target)
+    assert error.tolist() == [3.0, 2.0]
+    error.sum().backward()
+    assert q_tm1.grad is not None
+    assert q_tm1.grad.tolist() == [[0.0, -1.0], [-1.0, 0.0]]
+    assert target.grad is None
+
+
+@pytest.mark.parametrize(
+    ("error", "loss", "slope"), [(0.5, 0.125, 0.5), (-0.5, 0.125, -0.5), (3.0, 2.5, 1.0), (-3.0, 2.5, -1.0)]
+)
+def test_huber_is_a_parabola_inside_one_and_a_line_outside(error: float, loss: float, slope: float) -> None:
+    x = th.tensor([error], requires_grad=True)
+    y = huber(x)
+    assert y.tolist() == [loss]
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [slope]

@@ -1,0 +1,316 @@
+import pickle
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.utils.env_checker import check_env as check_gymnasium_env
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stable_baselines3.common.env_checker import check_env as check_sb3_env
+
+from sb3_cardqn import (
+    CarRacingWrapper,
+    DiscretizeActions,
+    FrameSkip,
+    FrameStack,
+    GrayscaleObservation,
+    ResizeObservation,
+)
+
+
+class Pictures(gym.Env):
+    """Random pictures in one buffer that each step writes over; an episode of ``length`` steps."""
+
+    def __init__(self, shape: tuple[int, ...] = (96, 96, 3), length: int = 6, dtype: Any = np.uint8) -> None:
+        self.observation_space = spaces.Box(0, 255, shape, dtype)
+        self.action_space = spaces.Box(np.array([-1, 0, 0]), np.array([1, 1, 1]), dtype=np.float32)
+        self.picture = np.zeros(shape, dtype)
+        self.length = length
+
+    def _draw(self) -> np.ndarray:
+        self.picture[...] = self.np_random.integers(0, 256, self.picture.shape)
+        return self.picture
+
+    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(**kwargs)
+        self.steps = 0
+        return self._draw(), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        return self._draw(), self.steps, self.steps == self.length, False, {"steps": self.steps}
+
+
+def car_racing(**kwargs: Any) -> gym.Env:
+    return gym.make("CarRacing-v3", **kwargs)
+
+
+ACTION = np.array([0.3, 0.5, 0.0], dtype=np.float32)
+GRAY = (GrayscaleObservation, {})
+WRAPPERS: list[tuple[Callable[..., gym.Env], dict[str, Any]]] = [
+    (DiscretizeActions, {"actions": "default5"}),
+    (FrameSkip, {"skip": 2}),
+    GRAY,
+    (GrayscaleObservation, {"keep_dim": True}),
+    (ResizeObservation, {"shape": [48, 40], "crop": [0, 12, 0, 0]}),
+    (lambda env, **kwargs: FrameStack(GrayscaleObservation(env), **kwargs), {"num_frames": 3}),
+    (CarRacingWrapper, {}),
+    (CarRacingWrapper, {"fast_render": False, "screen_size": 84}),
+]
+
+
+@pytest.mark.parametrize(("wrapper", "kwargs"), WRAPPERS)
+def test_checkers_seeding_info_render_and_pickling(
+    wrapper: Callable[..., gym.Env], kwargs: dict[str, Any]
+) -> None:
+    env = wrapper(car_racing(render_mode="rgb_array"), **kwargs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # both remark on CarRacing's own action space and on image sizes
+        check_gymnasium_env(env, skip_render_check=True)
+        check_sb3_env(env, skip_render_check=True)
+
+    env.action_space.seed(0)
+    action = env.action_space.sample()
+    obs, _ = env.reset(seed=5)
+    after = env.step(action)
+    assert after[4] == {}
+    assert env.render().shape == (400, 600, 3)  # type: ignore[union-attr]
+
+    twin = pickle.loads(pickle.dumps(env))
+    twin_obs, _ = twin.reset(seed=5)
+    assert np.array_equal(obs, twin_obs)
+    assert np.array_equal(after[0], twin.step(action)[0])
+
+
+def test_default5_drives_like_continuous_false() -> None:
+    ours, theirs = DiscretizeActions(car_racing(), "default5"), car_racing(continuous=False)
+    ours.reset(seed=3)
+    theirs.reset(seed=3)
+    for action in np.random.default_rng(0).integers(5, size=60):
+        obs, reward, *_ = ours.step(action)
+        their_obs, their_reward, *_ = theirs.step(int(action))
+        assert reward == their_reward
+        assert np.array_equal(obs, their_obs)
+
+
+def test_gas_and_steer12_is_every_steer_with_every_pedal() -> None:
+    actions = DiscretizeActions(Pictures(), "gas_and_steer12").actions
+    assert actions.shape == (12, 3)
+    assert len({tuple(row) for row in actions}) == 12
+    assert [-1, 1, 0] in actions.tolist()  # full gas while steering, which the built-in set lacks
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        ("defualt5", "DiscretizeActions needs actions from ['default5', 'gas_and_steer12'], got 'defualt5'"),
+        ([], "at least one [steer, gas, brake], got an empty list"),
+        ([[0, 0, 0], [-1.5, 0, 0]], "got row 1: [-1.5, 0, 0]"),
+        ([[0, -0.1, 0]], "got row 0: [0, -0.1, 0]"),
+        ([[0, 0]], "got row 0: [0, 0]"),
+        ([[0, float("nan"), 0]], "got row 0: [0, nan, 0]"),
+        ([["left", 0, 0]], "got row 0: ['left', 0, 0]"),
+        ([[0, 0, [1]]], "got row 0: [0, 0, [1]]"),
+    ],
+)
+def test_discretize_actions_names_the_bad_row(actions: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        DiscretizeActions(Pictures(), actions)
+
+
+@pytest.mark.parametrize("action", [5, -1, 1.5])
+def test_discretize_actions_refuses_an_action_outside(action: Any) -> None:
+    env = DiscretizeActions(Pictures(), "default5")
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=rf"needs an action in Discrete\(5\), got {action}"):
+        env.step(action)
+
+
+def test_frame_skip_sums_rewards_and_stops_with_the_episode() -> None:
+    env = FrameSkip(Pictures(length=6), skip=4)
+    env.reset(seed=0)
+    assert env.step(ACTION)[1:] == (1 + 2 + 3 + 4, False, False, {"steps": 4})
+    assert env.step(ACTION)[1:] == (5 + 6, True, False, {"steps": 6})
+
+
+@pytest.mark.parametrize("max_episode_steps", [40, 42])  # 42: the episode ends on a frame in mid-skip
+def test_frame_skip_around_stock_car_racing_is_bit_identical_to_drawing_all(max_episode_steps: int) -> None:
+    skipped = FrameSkip(car_racing(max_episode_steps=max_episode_steps), skip=4)
+    plain = car_racing(max_episode_steps=max_episode_steps)
+    skipped.reset(seed=1)
+    plain.reset(seed=1)
+    rng = np.random.default_rng(1)
+    ended = False
+    while not ended:
+        action = rng.uniform([-1, 0, 0], [1, 1, 0.3]).astype(np.float32)
+        obs, reward, terminated, truncated, _ = skipped.step(action)
+        expected_reward = 0.0
+        for _ in range(4):
+            expected_obs, frame_reward, expected_terminated, expected_truncated, _ = plain.step(action)
+            expected_reward += float(frame_reward)
+            if expected_terminated or expected_truncated:
+                break
+        assert reward == expected_reward
+        assert np.array_equal(obs, expected_obs)
+        assert (terminated, truncated) == (expected_terminated, expected_truncated)
+        ended = terminated or truncated
+
+
+def test_frame_skip_draws_the_score_as_it_was_when_the_episode_ended() -> None:
+    # CarRacing draws the score before it takes 0.1 off. 99.54 shows as 100, 99.44 would show as 99.
+    skipped = FrameSkip(car_racing(max_episode_steps=6), skip=4)
+    plain = car_racing(max_episode_steps=6)
+    for env in (skipped, plain):
+        env.reset(seed=1)
+    skipped.step(ACTION)
+    for _ in range(5):
+        plain.step(ACTION)
+    for env, reward in ((skipped, 99.64), (plain, 99.54)):  # one frame more is still to come in `skipped`
+        env.unwrapped.reward = env.unwrapped.prev_reward = reward  # type: ignore[attr-defined]
+    late = skipped.step(ACTION)[0]
+    expected = plain.step(ACTION)[0]
+    assert np.array_equal(late, expected)
+
+
+def count_drawings(env: gym.Env, steps: int) -> int:
+    drawn = []
+    car: Any = env.unwrapped
+    draw = type(car)._render
+    car._render = lambda mode: drawn.append(mode) or draw(car, mode)
+    env.reset(seed=0)
+    drawn.clear()
+    for _ in range(steps):
+        env.step(ACTION)
+    return len(drawn)
+
+
+def test_frame_skip_draws_only_what_it_returns() -> None:
+    assert count_drawings(FrameSkip(car_racing(), skip=4), steps=3) == 3
+
+
+def test_frame_skip_draws_all_for_a_wrapper_inside_that_remembers() -> None:
+    env = FrameSkip(FrameStack(GrayscaleObservation(car_racing())), skip=4)
+    assert count_drawings(env, steps=3) == 12
+
+
+def test_frame_skip_leaves_the_drawing_as_it_was_when_a_step_fails() -> None:
+    env = FrameSkip(car_racing(), skip=4)
+    env.reset(seed=0)
+    with pytest.raises(Exception, match="astype"):
+        env.step("left")
+    assert "_render" not in vars(env.unwrapped)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_grayscale_is_the_luminance(seed: int) -> None:
+    env = GrayscaleObservation(Pictures((8, 9, 3)))
+    gray, _ = env.reset(seed=seed)
+    luminance = env.unwrapped.picture @ np.array([0.299, 0.587, 0.114])  # type: ignore[attr-defined]
+    assert gray.dtype == np.uint8
+    assert np.abs(gray - luminance).max() <= 0.51
+    keep_dim, _ = GrayscaleObservation(Pictures((8, 9, 3)), keep_dim=True).reset(seed=seed)
+    assert np.array_equal(keep_dim, gray[:, :, None])
+
+
+def test_resize_averages_blocks_after_the_crop() -> None:
+    env = ResizeObservation(Pictures((12, 8)), shape=[4, 4], crop=[0, 4, 0, 0])
+    resized, _ = env.reset(seed=0)
+    blocks = env.unwrapped.picture[:8].reshape(4, 2, 4, 2).mean(axis=(1, 3))  # type: ignore[attr-defined]
+    assert resized.dtype == np.uint8
+    assert np.abs(resized - blocks).max() <= 0.51
+
+
+@pytest.mark.parametrize("shape", [(12, 8), (12, 8, 1), (12, 8, 3)])
+def test_resize_keeps_the_channels_and_crops_each_side(shape: tuple[int, ...]) -> None:
+    env = ResizeObservation(Pictures(shape), shape=[8, 3], crop=[1, 3, 2, 3])
+    resized, _ = env.reset(seed=0)
+    assert resized.shape == env.observation_space.shape == (8, 3, *shape[2:])
+    assert np.array_equal(resized, env.unwrapped.picture[1:9, 2:5])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"shape": 0}, "shape [height, width] of at least 1 pixel, got 0"),
+        ({"shape": [64]}, "shape [height, width] of at least 1 pixel, got [64]"),
+        ({"shape": [64, 6.5]}, "shape [height, width] of at least 1 pixel, got [64, 6.5]"),
+        ({"crop": [0, -1, 0, 0]}, "crop [top, bottom, left, right] >= 0, got [0, -1, 0, 0]"),
+        ({"crop": [12]}, "crop [top, bottom, left, right] >= 0, got [12]"),
+        ({"crop": [90, 6, 0, 0]}, "a crop that leaves part of 96x96, got [90, 6, 0, 0]"),
+    ],
+)
+def test_resize_refuses_bad_sizes(kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ResizeObservation(Pictures(), **kwargs)
+
+
+@given(num_frames=st.integers(1, 5), steps=st.integers(0, 8), dim=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_frame_stack_holds_the_last_frames_oldest_first(num_frames: int, steps: int, dim: bool) -> None:
+    env = FrameStack(Pictures((4, 5, 1) if dim else (4, 5), length=100), num_frames)
+    obs, _ = env.reset(seed=0)
+    frames = [env.unwrapped.picture.copy().reshape(4, 5)] * num_frames  # type: ignore[attr-defined]
+    returned = [(obs, np.stack(frames))]
+    for _ in range(steps):
+        obs, *_ = env.step(ACTION)
+        frames = [*frames[1:], env.unwrapped.picture.copy().reshape(4, 5)]  # type: ignore[attr-defined]
+        returned.append((obs, np.stack(frames)))
+    for obs, expected in returned:  # looked at only now: earlier arrays have not changed
+        assert np.array_equal(obs, expected)
+        assert obs.shape == (num_frames, 4, 5)
+
+
+def test_frame_stack_survives_a_caller_that_writes_into_what_it_got() -> None:
+    env = FrameStack(Pictures((4, 5)), 2)
+    obs, _ = env.reset(seed=0)
+    first = obs[1].copy()
+    obs[:] = 0
+    assert np.array_equal(env.step(ACTION)[0][0], first)
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.0])
+def test_skip_and_stack_need_a_positive_integer(value: Any) -> None:
+    with pytest.raises(ValueError, match=f"FrameSkip needs skip >= 1, got {value}"):
+        FrameSkip(Pictures(), value)
+    with pytest.raises(ValueError, match=f"FrameStack needs num_frames >= 1, got {value}"):
+        FrameStack(Pictures((4, 5)), value)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "message"),
+    [
+        (lambda: DiscretizeActions(gym.make("CartPole-v1")), "CarRacing's Box action space [-1, 0, 0] to [1, 1, 1], got Discrete(2)"),
+        (lambda: DiscretizeActions(car_racing(continuous=False)), "got Discrete(5)"),
+        (lambda: GrayscaleObservation(gym.make("CartPole-v1")), "GrayscaleObservation needs uint8 images of shape (H, W, 3), got Box"),
+        (lambda: GrayscaleObservation(Pictures((96, 96))), "GrayscaleObservation needs uint8 images of shape (H, W, 3), got Box(0, 255, (96, 96)"),
+        (lambda: ResizeObservation(Pictures(dtype=np.int64)), "ResizeObservation needs uint8 images of shape (H, W) or (H, W, C), got Box(0, 255, (96, 96, 3), int64)"),
+        (lambda: FrameStack(Pictures()), "FrameStack needs uint8 images of shape (H, W) or (H, W, 1), got Box(0, 255, (96, 96, 3), uint8)"),
+        (lambda: CarRacingWrapper(gym.make("CartPole-v1")), "CarRacing"),
+    ],
+)  # fmt: skip
+def test_an_environment_that_does_not_fit_is_refused(wrap: Callable[[], gym.Env], message: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(message)):
+        wrap()
+
+
+def test_car_racing_wrapper_is_the_composition() -> None:
+    env = CarRacingWrapper(car_racing(), fast_render=False)
+    obs, _ = env.reset(seed=2)
+    plain = car_racing()
+    frame, _ = plain.reset(seed=2)
+    small = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (64, 64), interpolation=cv2.INTER_AREA)
+    assert np.array_equal(obs, np.stack([small] * 4))
+    obs, reward, *_ = env.step(6)  # straight, full gas
+    rewards = [plain.step(np.array([0.0, 1.0, 0.0])) for _ in range(4)]
+    small = cv2.resize(
+        cv2.cvtColor(rewards[-1][0], cv2.COLOR_RGB2GRAY), (64, 64), interpolation=cv2.INTER_AREA
+    )
+    assert np.array_equal(obs[3], small)
+    assert reward == sum(float(step[1]) for step in rewards)
