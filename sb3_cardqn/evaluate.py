@@ -42,7 +42,7 @@ class _ZooConfigLoader(yaml.SafeLoader):
 
 _ZooConfigLoader.add_constructor(
     "tag:yaml.org,2002:python/object/apply:collections.OrderedDict",
-    lambda loader, node: OrderedDict(loader.construct_sequence(node, deep=True)[0]),
+    lambda loader, node: OrderedDict(loader.construct_sequence(node, deep=True)[0]),  # type: ignore[arg-type]
 )
 
 
@@ -81,7 +81,7 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """The hyperparameters the agent was trained with."""
-        return yaml.load((self.config_folder / "config.yml").read_text(), Loader=_ZooConfigLoader)  # noqa: S506
+        return yaml.load((self.config_folder / "config.yml").read_text(), Loader=_ZooConfigLoader)
 
     @property
     def model_path(self) -> Path:
@@ -98,7 +98,9 @@ class Run:
 
         :return: the agent of ``model_path``
         """
-        buffer = {"buffer_size": 1} if "buffer_size" in self.config or self.algo.endswith("dqn") else {}
+        buffer: dict[str, Any] = (
+            {"buffer_size": 1} if "buffer_size" in self.config or self.algo.endswith("dqn") else {}
+        )
         return ALGOS[self.algo].load(self.model_path, device="cpu", **buffer)
 
 

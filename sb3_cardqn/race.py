@@ -28,6 +28,7 @@ class Camera(gym.Wrapper):
     def __init__(self, env: gym.Env) -> None:
         super().__init__(env)
         self.pictures: list[np.ndarray] = []
+        self._score = 0.0
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """
@@ -35,8 +36,8 @@ class Camera(gym.Wrapper):
         :return: observation and info
         """
         result = self.env.reset(**kwargs)
-        self._take_picture(0.0)
         self._score = 0.0
+        self._take_picture()
         return result
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -46,13 +47,20 @@ class Camera(gym.Wrapper):
         """
         result = self.env.step(action)
         self._score += float(result[1])
-        self._take_picture(self._score)
+        self._take_picture()
         return result
 
-    def _take_picture(self, score: float) -> None:
+    def _take_picture(self) -> None:
         picture = cv2.resize(np.asarray(self.env.render()), PANE, interpolation=cv2.INTER_AREA)
         cv2.putText(
-            picture, f"{score:.0f}", (12, 32), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2, cv2.LINE_AA
+            picture,
+            f"{self._score:.0f}",
+            (12, 32),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.9,
+            (255, 255, 255),
+            2,
+            cv2.LINE_AA,
         )
         self.pictures.append(picture)
 
@@ -73,6 +81,7 @@ def film(run: Run, seeds: Sequence[int], path: Path) -> list[Drive]:
     drives: list[Drive | None] = [None] * len(envs)
     under_way = [drive(model, env, seed) for env, seed in zip(envs, seeds, strict=True)]
     last = [np.zeros((PANE[1], PANE[0], 3), np.uint8)] * len(envs)
+    video: Any
     with imageio.get_writer(path, fps=FPS) as video:
         while None in drives:
             for i, steps in enumerate(under_way):
@@ -149,8 +158,8 @@ def main(argv: list[str]) -> None:
     """
     parser = argparse.ArgumentParser(
         prog="sb3-cardqn race",
-        description="Drive a trained agent on held-out tracks of the unmodified CarRacing-v3, greedily; print the "
-        "scores, write a video (race.mp4) and the learning curve (learning_curve.png) into its run folder.",
+        description="Drive a trained agent on held-out tracks of the unmodified CarRacing-v3, greedily; print "
+        "the scores, write a video (race.mp4) and the curve (learning_curve.png) to its run folder.",
     )
     parser.add_argument("run", nargs="?", type=Path, help="run folder (default: the newest in logs)")
     parser.add_argument("--tracks", type=int, default=3, help="number of tracks, 1 to 6 (default: 3)")

@@ -45,7 +45,7 @@ _ZOO_KEYS = {
 
 
 class UserError(ValueError):
-    """A mistake in what the user typed: the command line prints its text, one line, and exits with status 2."""
+    """A mistake in what the user typed: the command line prints its text and exits with status 2."""
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
@@ -102,7 +102,7 @@ class CarExperimentManager(ExperimentManager):
         **kwargs: Any,
     ) -> None:
         config = config or hyperparams_path(algo, env_id)
-        super().__init__(args, algo, env_id, *rest, config=config, **kwargs)
+        super().__init__(args, algo, env_id, *rest, config=config, **kwargs)  # type: ignore[misc]
 
     def setup_experiment(self) -> tuple[BaseAlgorithm, dict[str, Any]] | None:
         """
@@ -145,8 +145,8 @@ class CarExperimentManager(ExperimentManager):
         training_seed = self.seed
         if not eval_env and training_seed + n_envs > TRAINING_SEEDS.stop:
             raise UserError(
-                f"--seed needs {TRAINING_SEEDS.start} to {TRAINING_SEEDS.stop - n_envs} with {n_envs} environments: "
-                f"seeds above are kept for validation and held-out tracks, got {training_seed}"
+                f"--seed needs 0 to {TRAINING_SEEDS.stop - n_envs} with {n_envs} environments (seeds above "
+                f"are kept for validation and held-out tracks), got {training_seed}"
             )
         if eval_env:
             self.seed = VALIDATION_SEEDS.start
@@ -202,7 +202,7 @@ def register() -> None:
     """Make cardqn known to rl-zoo3, and this package to the Python expressions in its YAML files."""
     ALGOS["cardqn"] = CarDQN
     HYPERPARAMS_SAMPLER["cardqn"] = sample_cardqn_params
-    HYPERPARAMS_CONVERTER["cardqn"] = convert_cardqn_params
+    HYPERPARAMS_CONVERTER["cardqn"] = convert_cardqn_params  # type: ignore[assignment]
     vars(exp_manager)["sb3_cardqn"] = sb3_cardqn
 
 

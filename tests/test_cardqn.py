@@ -111,8 +111,8 @@ def test_learns_to_catch_from_pictures(head_class: type[nn.Module]) -> None:
     chance, _ = evaluate_policy(model, env, 100)
     model.learn(6000)
     learned, _ = evaluate_policy(model, env, 100)
-    assert float(chance) < 0  # type: ignore[arg-type]
-    assert float(learned) >= 0.9  # type: ignore[arg-type]
+    assert float(chance) < 0
+    assert float(learned) >= 0.9
 
 
 @pytest.mark.parametrize("n_steps", [1, 3])
@@ -166,7 +166,7 @@ def test_updates_as_sb3s_dqn_does(n_steps: int) -> None:
         for model in models:
             model.replay_buffer.add(*transition, done, infos)
     for model in models:
-        np.random.seed(1)  # noqa: NPY002  (SB3's buffers draw from it)
+        np.random.seed(1)
         model.train(gradient_steps=20, batch_size=32)
     assert np.allclose(flat(ours), flat(theirs), atol=1e-6)
     assert ours._n_updates == theirs._n_updates == 20
@@ -253,8 +253,8 @@ class Recorder(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
-        self.epsilon[self.num_timesteps] = self.model.exploration_rate  # type: ignore[attr-defined]
-        online, target = (net.state_dict() for net in (self.model.q_net, self.model.q_net_target))  # type: ignore[attr-defined]
+        self.epsilon[self.num_timesteps] = self.model.exploration_rate
+        online, target = (net.state_dict() for net in (self.model.q_net, self.model.q_net_target))
         if all(th.equal(online[key], target[key]) for key in online):
             self.synced.append(self.num_timesteps)
 
@@ -378,7 +378,7 @@ def test_vec_normalize() -> None:
     env = VecNormalize(make_vec_env("CartPole-v1", 1))
     model = CarDQN("MlpPolicy", env, **SMALL).learn(100)
     assert model._vec_normalize_env is env
-    batch = model.replay_buffer.sample(10, env=env)  # type: ignore[union-attr]
+    batch = model.replay_buffer.sample(10, env=env)
     assert not th.all(batch.rewards == 1.0)
 
 
@@ -490,10 +490,10 @@ def test_arguments_that_load_changed_are_checked_before_learning(tmp_path: Path)
 
 
 def test_environments_that_do_not_fit() -> None:
-    with pytest.raises(AssertionError, match="only supports .*Discrete.* as action spaces"):
+    with pytest.raises(AssertionError, match=r"only supports .*Discrete.* as action spaces"):
         CarDQN("MlpPolicy", "Pendulum-v1")
     with pytest.raises(
-        ValueError, match="CnnPolicy needs images, .* use MlpPolicy or MultiInputPolicy for Box"
+        ValueError, match=r"CnnPolicy needs images, .* use MlpPolicy or MultiInputPolicy for Box"
     ):
         CarDQN("CnnPolicy", "CartPole-v1", **SMALL | {"policy_kwargs": None})
     with pytest.raises(ValueError, match="You must use `MultiInputPolicy`"):
@@ -509,7 +509,7 @@ def test_environments_that_do_not_fit() -> None:
 def test_n_steps_needs_a_buffer_that_takes_it() -> None:
     from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
-    with pytest.raises(ValueError, match="takes n_steps .* for n_steps=3, got ReplayBuffer"):
+    with pytest.raises(ValueError, match=r"takes n_steps .* for n_steps=3, got ReplayBuffer"):
         CarDQN("MlpPolicy", "CartPole-v1", n_steps=3, replay_buffer_class=ReplayBuffer, **SMALL)
     model = CarDQN(
         "MlpPolicy", "CartPole-v1", n_steps=3, gamma=0.9, replay_buffer_class=NStepReplayBuffer, **SMALL

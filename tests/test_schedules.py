@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,10 +42,10 @@ def test_decays_stay_between_start_and_end_and_go_one_way(
     values = [schedule(remaining) for remaining in sorted(progress, reverse=True)]
     slack = 1e-12
     assert all(min(start, end) - slack <= value <= max(start, end) + slack for value in values)
-    steps = [later - earlier for earlier, later in zip(values, values[1:], strict=False)]
+    steps = [later - earlier for earlier, later in pairwise(values)]
     assert all(step * (end - start) >= -slack for step in steps)
 
 
 def test_exponential_cannot_reach_zero() -> None:
-    with pytest.raises(ValueError, match="ExponentialSchedule needs start > 0 and end > 0, got 1.0 and 0"):
+    with pytest.raises(ValueError, match=r"ExponentialSchedule needs start > 0 and end > 0, got 1.0 and 0"):
         ExponentialSchedule(1.0, 0)

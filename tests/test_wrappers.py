@@ -52,11 +52,10 @@ def car_racing(**kwargs: Any) -> gym.Env:
 
 
 ACTION = np.array([0.3, 0.5, 0.0], dtype=np.float32)
-GRAY = (GrayscaleObservation, {})
 WRAPPERS: list[tuple[Callable[..., gym.Env], dict[str, Any]]] = [
     (DiscretizeActions, {"actions": "default5"}),
     (FrameSkip, {"skip": 2}),
-    GRAY,
+    (GrayscaleObservation, {}),
     (GrayscaleObservation, {"keep_dim": True}),
     (ResizeObservation, {"shape": [48, 40], "crop": [0, 12, 0, 0]}),
     (lambda env, **kwargs: FrameStack(GrayscaleObservation(env), **kwargs), {"num_frames": 3}),
@@ -80,7 +79,7 @@ def test_checkers_seeding_info_render_and_pickling(
     obs, _ = env.reset(seed=5)
     after = env.step(action)
     assert after[4] == {}
-    assert env.render().shape == (400, 600, 3)  # type: ignore[union-attr]
+    assert env.render().shape == (400, 600, 3)
 
     twin = pickle.loads(pickle.dumps(env))
     twin_obs, _ = twin.reset(seed=5)
@@ -172,7 +171,7 @@ def test_frame_skip_draws_the_score_as_it_was_when_the_episode_ended() -> None:
     for _ in range(5):
         plain.step(ACTION)
     for env, reward in ((skipped, 99.64), (plain, 99.54)):  # one frame more is still to come in `skipped`
-        env.unwrapped.reward = env.unwrapped.prev_reward = reward  # type: ignore[attr-defined]
+        env.unwrapped.reward = env.unwrapped.prev_reward = reward
     late = skipped.step(ACTION)[0]
     expected = plain.step(ACTION)[0]
     assert np.array_equal(late, expected)
@@ -212,7 +211,7 @@ def test_frame_skip_leaves_the_drawing_as_it_was_when_a_step_fails() -> None:
 def test_grayscale_is_the_luminance(seed: int) -> None:
     env = GrayscaleObservation(Pictures((8, 9, 3)))
     gray, _ = env.reset(seed=seed)
-    luminance = env.unwrapped.picture @ np.array([0.299, 0.587, 0.114])  # type: ignore[attr-defined]
+    luminance = env.unwrapped.picture @ np.array([0.299, 0.587, 0.114])
     assert gray.dtype == np.uint8
     assert np.abs(gray - luminance).max() <= 0.51
     keep_dim, _ = GrayscaleObservation(Pictures((8, 9, 3)), keep_dim=True).reset(seed=seed)
@@ -222,7 +221,7 @@ def test_grayscale_is_the_luminance(seed: int) -> None:
 def test_resize_averages_blocks_after_the_crop() -> None:
     env = ResizeObservation(Pictures((12, 8)), shape=[4, 4], crop=[0, 4, 0, 0])
     resized, _ = env.reset(seed=0)
-    blocks = env.unwrapped.picture[:8].reshape(4, 2, 4, 2).mean(axis=(1, 3))  # type: ignore[attr-defined]
+    blocks = env.unwrapped.picture[:8].reshape(4, 2, 4, 2).mean(axis=(1, 3))
     assert resized.dtype == np.uint8
     assert np.abs(resized - blocks).max() <= 0.51
 
@@ -232,7 +231,7 @@ def test_resize_keeps_the_channels_and_crops_each_side(shape: tuple[int, ...]) -
     env = ResizeObservation(Pictures(shape), shape=[8, 3], crop=[1, 3, 2, 3])
     resized, _ = env.reset(seed=0)
     assert resized.shape == env.observation_space.shape == (8, 3, *shape[2:])
-    assert np.array_equal(resized, env.unwrapped.picture[1:9, 2:5])  # type: ignore[attr-defined]
+    assert np.array_equal(resized, env.unwrapped.picture[1:9, 2:5])
 
 
 @pytest.mark.parametrize(
@@ -256,11 +255,11 @@ def test_resize_refuses_bad_sizes(kwargs: dict[str, Any], message: str) -> None:
 def test_frame_stack_holds_the_last_frames_oldest_first(num_frames: int, steps: int, dim: bool) -> None:
     env = FrameStack(Pictures((4, 5, 1) if dim else (4, 5), length=100), num_frames)
     obs, _ = env.reset(seed=0)
-    frames = [env.unwrapped.picture.copy().reshape(4, 5)] * num_frames  # type: ignore[attr-defined]
+    frames = [env.unwrapped.picture.copy().reshape(4, 5)] * num_frames
     returned = [(obs, np.stack(frames))]
     for _ in range(steps):
         obs, *_ = env.step(ACTION)
-        frames = [*frames[1:], env.unwrapped.picture.copy().reshape(4, 5)]  # type: ignore[attr-defined]
+        frames = [*frames[1:], env.unwrapped.picture.copy().reshape(4, 5)]
         returned.append((obs, np.stack(frames)))
     for obs, expected in returned:  # looked at only now: earlier arrays have not changed
         assert np.array_equal(obs, expected)

@@ -275,7 +275,7 @@ class CarDQN(OffPolicyAlgorithm):
         self._update_learning_rate(self.policy.optimizer)
         logged: dict[str, list[float]] = {"loss": [], "td_error": [], "q_value": []}
         for _ in range(gradient_steps):
-            batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
+            batch: Any = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
             weights = getattr(batch, "weights", None)  # prioritized replay's, (batch, 1)
             gamma_n = self.gamma if batch.discounts is None else batch.discounts
             discount_t = ((1 - batch.dones) * gamma_n).flatten()  # (batch,)
@@ -325,7 +325,8 @@ class CarDQN(OffPolicyAlgorithm):
         """
         action, state = self.policy.predict(observation, state, episode_start, deterministic=True)
         if not deterministic:
-            explores = np.random.random(action.shape) < self.exploration_rate
+            # NumPy's global generator is what SB3 seeds
+            explores = np.random.random(action.shape) < self.exploration_rate  # noqa: NPY002
             random_action = np.array([self.action_space.sample() for _ in range(action.size)])
             action = np.where(explores, random_action.reshape(action.shape), action)
         return action, state

@@ -78,10 +78,10 @@ class FrameReplayBuffer(ReplayBuffer):
         self.n_steps = n_steps
         self.gamma = gamma
 
-        # One frame more for each episode's start: 1 % is reserved, more is made when episodes are shorter.
-        frames = n_envs * (self.buffer_size + self.buffer_size // 100 + self.obs_shape[0] + 1)
+        # An episode's start takes one frame more: 1 % is reserved, more is made if episodes are shorter.
+        frames = n_envs * (self.buffer_size + self.buffer_size // 100)
         self.pool = FramePool(frames, self.obs_shape[1:], observation_space.dtype)
-        check_memory(name, buffer_size, self.memory_bytes)
+        check_memory(name, n_envs * self.buffer_size, self.memory_bytes)
         rows = (self.buffer_size, n_envs)
         self.actions = np.zeros((*rows, self.action_dim), dtype=self._maybe_cast_dtype(action_space.dtype))
         self.rewards = np.zeros(rows, dtype=np.float32)
@@ -261,7 +261,8 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
     """
     Proportional prioritized replay, Schaul et al. 2016, on frames that are stored once.
 
-    - priority of a transition: ``(|td_error| + eps) ** alpha``; of a new one: the largest so far
+    - priority of a transition: ``(|td_error| + eps) ** alpha``, rounded up to a multiple of ``2**-20``;
+      of a new one: the largest so far
     - one draw from each of ``batch_size`` equal shares of the summed priorities (their appendix B.2.1)
     - importance weight: ``(N * P(i)) ** -beta``, divided by the largest of the batch
 
@@ -313,7 +314,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
 
     @property
     def _row_bytes(self) -> int:
-        return super()._row_bytes + 9  # a float64 leaf, and its share of the sums
+        return super()._row_bytes + 9  # an int64 in the tree, and its share of the sums
 
     @property
     def current_beta(self) -> float:
@@ -350,9 +351,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         :raises ValueError: if the buffer is empty
         """
         if self.size() == 0:
-            raise ValueError(
-                "PrioritizedFrameReplayBuffer needs a transition to sample from, got an empty buffer"
-            )
+            raise ValueError("PrioritizedFrameReplayBuffer needs transitions to sample, got an empty buffer")
         shares = np.arange(batch_size) + np.random.random(batch_size)  # noqa: NPY002
         leaves = self.tree.find(shares / batch_size)
         batch_inds, env_inds = np.divmod(leaves, self.n_envs)
@@ -381,10 +380,13 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
             raise ValueError(
                 f"update_priorities needs an error an index, got {len(errors)} for {len(indices)}"
             )
-        lowest, largest = errors.min(initial=0.0), errors.max(initial=0.0)
-        if not (lowest >= 0 and largest < np.inf):  # false for NaN too
-            raise ValueError(f"update_priorities needs absolute, finite errors, got {lowest} to {largest}")
-        alive = indices >= (self._rows_added - self.size()) * self.n_envs
+        added = self._rows_added * self.n_envs
+        if not ((errors >= 0) & (errors < np.inf) & (indices < added)).all():  # false for NaN too
+            raise ValueError(
+                f"update_priorities needs absolute, finite errors and indices below {added}, "
+                f"got errors {errors.min()} to {errors.max()} and indices to {indices.max()}"
+            )
+        alive = indices >= added - self.size() * self.n_envs
         priorities = np.ceil((errors[alive] + self.eps) ** self.alpha * self.UNIT)
         priorities = np.minimum(priorities, 2**62 // self._capacity)  # their sum has to fit into 63 bits
         self.tree.set(indices[alive] % self._capacity, priorities)

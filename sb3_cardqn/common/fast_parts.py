@@ -19,7 +19,8 @@ from gymnasium.envs.box2d.car_dynamics import (
     WHEEL_WHITE,
 )
 
-PIXEL_W, PIXEL_H = stock.WINDOW_W / stock.STATE_W, stock.WINDOW_H / stock.STATE_H
+from sb3_cardqn.common.fast_picture import CAR_X, CAR_Y, PIXEL_H, PIXEL_W, SMOOTHSCALE_LOSS
+
 # the observed pixels a car can reach, and the screen pixels that these cover
 CAR_ROWS, CAR_COLS = slice(66, 77), slice(45, 51)
 PATCH_LEFT, PATCH_RIGHT, PATCH_TOP, PATCH_BOTTOM = 468, 532, 550, 642
@@ -73,16 +74,20 @@ def _hull(zoom: float) -> tuple[np.ndarray, np.ndarray]:
     The hull never turns on the screen: the camera turns with it.
 
     :param zoom: screen pixels a world unit
-    :return: (rows, columns, 4) its layer, see ``car_layer``; (patch rows, patch columns) where it is
+    :return: (rows, columns, 4) its layer; (patch rows, patch columns) where it is
     """
     polygons = []
     for hull_poly in (HULL_POLY1, HULL_POLY2, HULL_POLY3, HULL_POLY4):
         # pygame fills other pixels when the same corners come in another order: take Box2D's
         corners = polygonShape(vertices=[(x * SIZE, y * SIZE) for x, y in hull_poly]).vertices
-        polygons.append((1, [(x * zoom + stock.WINDOW_W / 2, y * zoom + stock.WINDOW_H / 4) for x, y in corners]))
+        polygons.append((1, [(x * zoom + CAR_X, y * zoom + CAR_Y) for x, y in corners]))
     mask = _shapes(polygons) > 0
     part = _observed(mask)
-    return _layer(part, part * HULL_RED, 0 * part), mask
+    layer = _layer(part, part * HULL_RED, 0 * part)
+    # Once for the whole car: see the world where nothing covers it, and truncate to the same numbers there.
+    layer[..., :3] += 0.8
+    layer[..., 3] += 1
+    return layer, mask
 
 
 def _layer(part: np.ndarray, red: np.ndarray, gray: np.ndarray) -> np.ndarray:
@@ -90,11 +95,10 @@ def _layer(part: np.ndarray, red: np.ndarray, gray: np.ndarray) -> np.ndarray:
     :param part: (rows, columns) part of each pixel that is covered
     :param red: (rows, columns) red light from the cover
     :param gray: (rows, columns) gray light from the cover
-    :return: (rows, columns, 4) what is added to red, green and blue, less what smoothscale loses; the part
+    :return: (rows, columns, 4) what is added to red, green and blue, and to the part of the world that is seen
     """
-    # smoothscale takes 2 off a plain colour, and about 1 off a mixture
-    loss = 2 * part - 0.9 * ((part > 0) & (part < 0.999))
-    return np.stack([red + gray - loss, gray - loss, gray - loss, part], axis=-1)
+    loss = SMOOTHSCALE_LOSS * part  # the world has lost it already
+    return np.stack([red + gray - loss, gray - loss, gray - loss, -part], axis=-1)
 
 
 @lru_cache(maxsize=8192)  # 1 kB each
@@ -112,31 +116,30 @@ def _wheel(zoom: float, tyre: tuple[int, ...], mark: tuple[int, ...] | None) -> 
     return _layer(_observed(shapes > 0), np.float32(0), _observed(shapes == 2) * WHEEL_WHITE[0])
 
 
-def car_layer(car: Any, zoom: float) -> np.ndarray:
+def car_layer(car: Any, zoom: float) -> tuple[np.ndarray, np.ndarray]:
     """
     :param car: Gymnasium's car
     :param zoom: screen pixels a world unit
-    :return: (11, 6, 4) at ``CAR_ROWS``, ``CAR_COLS``: light to add to red, green and blue, and the part of
-        the pixel that hides the world
+    :return: at ``CAR_ROWS``, ``CAR_COLS``: (11, 6, 3) light to add; (11, 6, 1) part of the world that is seen
     """
     hull = car.hull
     center, angle = hull.position, hull.angle
     center_x, center_y = center.x, center.y
     cos, sin = math.cos(angle) * zoom, math.sin(angle) * zoom
-    layer = _hull(zoom)[0]
+    layer = _hull(zoom)[0].copy()
     for wheel in car.wheels:
         position, turn = wheel.position, wheel.angle - angle
         away_x, away_y = position.x - center_x, position.y - center_y
-        x = stock.WINDOW_W / 2 + cos * away_x + sin * away_y
-        y = stock.WINDOW_H / 4 + cos * away_y - sin * away_x
-        # half the axle and the unit along the tread, in screen pixels
+        x = CAR_X + cos * away_x + sin * away_y
+        y = CAR_Y + cos * away_y - sin * away_x
+        # half the axle and half the tread, in screen pixels
         cos_turn, sin_turn = math.cos(turn) * zoom * SIZE, math.sin(turn) * zoom * SIZE
         axle_x, axle_y = cos_turn * WHEEL_W, sin_turn * WHEEL_W
         tread_x, tread_y = -sin_turn * WHEEL_R, cos_turn * WHEEL_R
         # right to left, because that is Box2D's order of the corners, and pygame's pixels depend on it
         tyre = _corners(x, y, tread_x, tread_y, axle_x, axle_y, 1.0, -1.0)
-        layer = layer + _wheel(zoom, tyre, _mark(wheel.phase, x, y, axle_x, axle_y, tread_x, tread_y))
-    return layer
+        layer += _wheel(zoom, tyre, _mark(wheel.phase, x, y, axle_x, axle_y, tread_x, tread_y))
+    return layer[..., :3], layer[..., 3:]
 
 
 def _mark(phase: float, *where: float) -> tuple[int, ...] | None:

@@ -1,4 +1,4 @@
-"""What CarRacing looks like, without drawing 1000×800: FastRender asks, the 96×96 observation comes out."""
+"""The world as CarRacing's observation shows it, for FastRender: field, grass and road in 84 rows of 96."""
 
 import math
 from typing import Any
@@ -7,28 +7,25 @@ import cv2
 import numpy as np
 from gymnasium.envs.box2d import car_racing as stock
 
-from sb3_cardqn.common.fast_parts import CAR_COLS, CAR_ROWS, car_layer, dashboard
-
 # one observed pixel, in pixels of the 1000×800 screen that stock draws and shrinks
 PIXEL_W, PIXEL_H = stock.WINDOW_W / stock.STATE_W, stock.WINDOW_H / stock.STATE_H
 WORLD_ROWS = 84  # the 12 rows below them are the dashboard, 5/40 of the screen
 CAR_X, CAR_Y = stock.WINDOW_W / 2, stock.WINDOW_H / 4  # where the car is on the screen, y upwards
 VIEW_AHEAD = 250.0  # from the car to the middle of the visible world, screen pixels
-VIEW_HALF = (stock.WINDOW_W / 2 + 10, 350 + 10.0)  # half its width and height, and a pixel to spare
+VIEW_HALF = (500.0 + 10, 350.0 + 10)  # half its width and height, and an observed pixel to spare
+FULL_ZOOM = stock.ZOOM * stock.SCALE  # after the first second
 
 # A texel of 3.3 screen pixels, blurred by [1 2 1] / 4 and sampled once per observed pixel, is as wide as
 # smoothscale's box of 10.4×8.3 in the mean of all directions (docs/fast_render.md has the other choices).
 TEXEL = 3.3
-WINDOW, ZOOM_WINDOW = 768, 448  # texels along a side; the small one while the camera zooms in
-FULL_ZOOM = stock.ZOOM * stock.SCALE
-ZOOM_AHEAD = 1.15  # in the first second, paint finer than is seen by this much, to paint less often
+WINDOW, ZOOM_WINDOW = 768, 512  # texels along a side; the small one while the camera zooms in
+ZOOM_AHEAD = 1.3  # in the first second, paint this much finer than is seen, to paint less often
 # How far, in texels, cv2 fills beyond the corners it is given; gfxdraw does by 0.6 screen pixels.
-SPREAD_AA, SPREAD = 0.66, 0.48
-EDGE = 0.6 / TEXEL - SPREAD_AA
+SPREAD_SMOOTH, SPREAD_PLAIN = 0.66, 0.48
+GROWTH = 0.6 / TEXEL
+EDGE = GROWTH - SPREAD_SMOOTH
 SHIFT = 4  # fractional bits of a corner given to cv2
-GRASS_LEVELS = 4
-STRIP = 12  # tiles painted at once: too few to make a loop, whose inside cv2 would leave out
-SHADES_FROM = 4.0  # zoom from which tiles are told apart
+LEVELS = 4  # of a texel that is partly grass, in either direction
 SMOOTHSCALE_LOSS = 2  # smoothscale makes 100 out of a plain 102, and 0 out of 0
 
 
@@ -45,47 +42,68 @@ def _plain(color: Any) -> tuple[int, int, int, int]:
 
 class _Quads:
     """
-    Quadrilaterals that can grow by a width that depends on the zoom.
+    Quadrilaterals of the road in texels of the present zoom.
 
-    :param quads: (quads, 4, 2) left, right, previous right, previous left
+    :param quads: (quads, 4, 2) left, right, previous right, previous left; world units
     """
 
     def __init__(self, quads: np.ndarray) -> None:
         self._quads = quads
-        self._centers = quads.mean(axis=1)
-        across, along = quads[:, [1, 1, 2, 2]] - quads[:, [0, 0, 3, 3]], quads[:, [0, 1, 1, 0]] - quads[:, [3, 2, 2, 3]]
-        self._across, self._most_across = self._outward(across, (-1, 1, 1, -1))
-        self._along, self._most_along = self._outward(along, (1, 1, -1, -1))
+        across = quads[:, [1, 1, 2, 2]] - quads[:, [0, 0, 3, 3]]
+        along = quads[:, [0, 1, 1, 0]] - quads[:, [3, 2, 2, 3]]
+        self._sides = self._outward(across, (-1, 1, 1, -1)), self._outward(along, (1, 1, -1, -1))
 
     @staticmethod
-    def _outward(edges: np.ndarray, signs: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def _outward(edges: np.ndarray, signs: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """
         :param edges: (quads, 4, 2) at each corner
         :param signs: whether the edge points outward there
-        :return: (quads, 4, 2) unit vectors; (quads, 4, 1) how far the corner may move inwards
+        :return: (quads, 4, 2) unit vectors; (quads, 4, 1) how far the corner may move, inwards is negative
         """
         length = np.maximum(np.linalg.norm(edges, axis=2, keepdims=True), 1e-6)
         return edges / length * np.array(signs)[:, None], -0.45 * length
 
-    def near(self, x: float, y: float, reach: float) -> np.ndarray:
-        """
-        :param x: world coordinate
-        :param y: world coordinate
-        :param reach: how far away in either
-        :return: indices
-        """
-        return np.flatnonzero(np.abs(self._centers - (x, y)).max(axis=1) < reach)
-
-    def grown(self, index: np.ndarray, across: float, along: float) -> np.ndarray:
+    def corners(self, index: Any, texels: float, growth: tuple[float, float]) -> np.ndarray:
         """
         :param index: which
-        :param across: by how much their width grows on either side, world units; negative: shrinks
-        :param along: by how much their length
-        :return: (quads, 4, 2)
+        :param texels: a world unit
+        :param growth: texels by which their width and their length grow on either side
+        :return: (quads, 4, 2) whole numbers with ``SHIFT`` fractional bits, texels from the world's origin
         """
-        wider = self._across[index] * np.maximum(across, self._most_across[index])
-        longer = self._along[index] * np.maximum(along, self._most_along[index])
-        return self._quads[index] + wider + longer
+        points = self._quads[index]
+        for (outward, most), by in zip(self._sides, growth, strict=True):
+            points = points + outward[index] * np.maximum(by / texels, most[index])
+        return np.rint((points * texels - 0.5) * (1 << SHIFT)).astype(np.int32)
+
+    def scale(self, texels: float) -> None:
+        """
+        :param texels: a world unit, from now on
+        """
+        self._corners = self.corners(slice(None), texels, (EDGE, EDGE))
+        # two texels more, because cv2 fills beyond the corners
+        self._low = (self._corners.min(axis=1) >> SHIFT) - 2
+        self._high = (self._corners.max(axis=1) >> SHIFT) + 3
+
+    def inside(self, left: int, bottom: int, width: int, height: int) -> tuple[list[int], np.ndarray]:
+        """
+        :param left: first texel of a rectangle
+        :param bottom: first texel of a rectangle
+        :param width: texels
+        :param height: texels
+        :return: which reach into it; (quads, 4, 2) their corners for cv2, from its first texel
+        """
+        far = (self._low < (left + width, bottom + height)) & (self._high > (left, bottom))
+        index = np.flatnonzero(far.all(axis=1))
+        return index.tolist(), self._corners[index] - (left << SHIFT, bottom << SHIFT)
+
+
+def _uncovered(moved: int, size: int) -> slice:
+    """
+    :param moved: texels from an old window to the new one
+    :param size: of both
+    :return: what the old one did not show
+    """
+    return slice(size - moved, size) if moved > 0 else slice(0, -moved)
 
 
 class WorldPicture:
@@ -97,49 +115,41 @@ class WorldPicture:
     """
 
     def __init__(self) -> None:
-        self._memory = np.zeros((WINDOW**2, 4), np.uint8)
+        # One texel is four bytes. Memory is kept, because the kernel takes longer to give it than cv2 to paint it.
+        self._memory, self._canvas = np.zeros(WINDOW**2, np.uint32), np.zeros((WINDOW + 2) ** 2, np.uint32)
         self._sampled = np.empty((WORLD_ROWS, stock.STATE_W, 4), np.uint8)
         self._road_poly: list[Any] | None = None
-        self._zoom = 0.0  # of the painted window; 0: nothing is painted
-        # squares of grass every other GRASS_DIM, in x as in y
-        corners = stock.GRASS_DIM * np.arange(-20.0, 20.0)
-        self._grass = corners[0::2], corners[1::2]
+        self._zoom = 0.0  # that the window is painted for, screen pixels a world unit; 0: there is none
+        self._texels = 0.0  # a world unit
+        self._left, self._bottom = 0, 0  # first texel of the window, counted from the world's origin
+        # where the squares of grass start and end, in x as in y
+        self._grass = stock.GRASS_DIM * np.arange(-20.0, 20.0)
 
-    def draw(self, car_racing: Any, x: float, y: float, angle: float, zoom: float, out: np.ndarray) -> None:
+    def draw(self, car_racing: Any, zoom: float, out: np.ndarray) -> None:
         """
         :param car_racing: the unwrapped environment
-        :param x: of the car, world units
-        :param y: of the car, world units
-        :param angle: of the car, radians
         :param zoom: screen pixels a world unit
         :param out: (84, 96, 3) where the picture goes
         """
         if car_racing.road_poly is not self._road_poly:
             self._new_track(car_racing)
-        cos, sin = math.cos(angle), math.sin(angle)
-        self._cover_view(car_racing, x - sin * VIEW_AHEAD / zoom, y + cos * VIEW_AHEAD / zoom, cos, sin, zoom)
+        hull = car_racing.car.hull
+        position, angle = hull.position, hull.angle
+        x, y, cos, sin = position.x, position.y, math.cos(angle), math.sin(angle)
+        if zoom > self._zoom or not self._shows(x, y, cos, sin, zoom):
+            self._move(car_racing, x, y, cos, sin, zoom)
         self._repaint_visited()
-        # from an observed pixel's centre to screen coordinates around the car, rows going down
-        texels = self._zoom / TEXEL
-        scale_x, scale_y = PIXEL_W / zoom, -PIXEL_H / zoom
-        right, up = (PIXEL_W / 2 - CAR_X) / zoom, (stock.WINDOW_H - PIXEL_H / 2 - CAR_Y) / zoom
-        matrix = np.array(
-            (
-                (
-                    cos * scale_x * texels,
-                    -sin * scale_y * texels,
-                    (cos * right - sin * up + x - self._left) * texels - 0.5,
-                ),
-                (
-                    sin * scale_x * texels,
-                    cos * scale_y * texels,
-                    (sin * right + cos * up + y - self._bottom) * texels - 0.5,
-                ),
-            )
+        # from an observed pixel's centre to the screen around the car (rows go down, y goes up) to texels
+        scale = self._texels / zoom
+        right, up = PIXEL_W / 2 - CAR_X, stock.WINDOW_H - PIXEL_H / 2 - CAR_Y
+        left, bottom = x * self._texels - self._left - 0.5, y * self._texels - self._bottom - 0.5
+        matrix = (
+            (cos * scale * PIXEL_W, sin * scale * PIXEL_H, (cos * right - sin * up) * scale + left),
+            (sin * scale * PIXEL_W, -cos * scale * PIXEL_H, (sin * right + cos * up) * scale + bottom),
         )
         cv2.warpAffine(
             self._window,
-            matrix,
+            np.array(matrix),
             (stock.STATE_W, WORLD_ROWS),
             dst=self._sampled,
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
@@ -154,152 +164,146 @@ class WorldPicture:
         """
         self._road_poly = road_poly = car_racing.road_poly
         is_tile = np.array([isinstance(color, np.ndarray) for _, color in road_poly])
-        quads = np.array([quad for quad, _ in road_poly])  # (polygons, 4, 2): left, right, previous right and left
+        quads = np.array([quad for quad, _ in road_poly])
         self._tiles, self._kerbs = _Quads(quads[is_tile]), _Quads(quads[~is_tile])
         self._kerb_colors = [_plain(color) for (_, color), tile in zip(road_poly, is_tile, strict=True) if not tile]
         # stock's contact listener writes `tile.color[:] = road_color`: rows of one array show it in one look
         self._colors = np.array([tile.color for tile in car_racing.road])
-        for tile, index, color in zip(car_racing.road, np.flatnonzero(is_tile), self._colors, strict=True):
+        for tile, index, color in zip(car_racing.road, np.flatnonzero(is_tile).tolist(), self._colors, strict=True):
             tile.color = color
             road_poly[index] = (road_poly[index][0], color)
         self._seen = self._colors[:, 0].copy()
+        self._tile_colors = [_plain(color) for color in self._colors]
         self._zoom = 0.0
 
-    def _cover_view(self, car_racing: Any, x: float, y: float, cos: float, sin: float, zoom: float) -> None:
+    def _shows(self, x: float, y: float, cos: float, sin: float, zoom: float) -> bool:
         """
-        Paint a new window when the visible world leaves the painted one.
+        :param x: of the car
+        :param y: of the car
+        :param cos: of the car's angle
+        :param sin: of the car's angle
+        :param zoom: screen pixels a world unit
+        :return: whether the window covers the visible world
+        """
+        scale, half = self._texels / zoom, self._size / 2
+        (width, height), cos_scale, sin_scale = VIEW_HALF, cos * scale, sin * scale
+        away_x = x * self._texels - sin_scale * VIEW_AHEAD - self._left - half
+        away_y = y * self._texels + cos_scale * VIEW_AHEAD - self._bottom - half
+        return (
+            abs(away_x) + abs(cos_scale) * width + abs(sin_scale) * height < half
+            and abs(away_y) + abs(sin_scale) * width + abs(cos_scale) * height < half
+        )
+
+    def _move(self, car_racing: Any, x: float, y: float, cos: float, sin: float, zoom: float) -> None:
+        """
+        Move the window to where the car is going, and paint what is new in it.
 
         :param car_racing: the unwrapped environment
-        :param x: of the middle of the visible world
-        :param y: of the middle of the visible world
+        :param x: of the car
+        :param y: of the car
         :param cos: of the car's angle
         :param sin: of the car's angle
         :param zoom: screen pixels a world unit
         """
-        width, height = VIEW_HALF
-        if zoom <= self._zoom:
-            reach_x = abs(x - self._middle_x) + (abs(cos) * width + abs(sin) * height) / zoom
-            reach_y = abs(y - self._middle_y) + (abs(sin) * width + abs(cos) * height) / zoom
-            if max(reach_x, reach_y) < self._half:
-                return
-        self._zoom = min(zoom * ZOOM_AHEAD, FULL_ZOOM)
-        self._size = WINDOW if self._zoom == FULL_ZOOM else ZOOM_WINDOW
-        self._window = self._memory[: self._size**2].reshape(self._size, self._size, 4)
-        self._half = self._size * TEXEL / 2 / self._zoom
+        new_zoom = min(zoom * ZOOM_AHEAD, FULL_ZOOM)
+        size = WINDOW if new_zoom == FULL_ZOOM else ZOOM_WINDOW
+        texels = new_zoom / TEXEL
         # as far ahead as the view fits in whichever way the car turns
-        ahead = self._half - math.hypot(width, height) / zoom
-        self._middle_x, self._middle_y = x - sin * ahead, y + cos * ahead
-        self._left, self._bottom = self._middle_x - self._half, self._middle_y - self._half
-        self._paint_grass(car_racing.bg_color, car_racing.grass_color)
-        self._paint_road(np.asarray(car_racing.road_color))
-        cv2.GaussianBlur(self._window, (3, 3), 0, dst=self._window)
+        ahead = size / 2 - (math.hypot(*VIEW_HALF) - VIEW_AHEAD) * texels / zoom
+        left, bottom = round(x * texels - sin * ahead - size / 2), round(y * texels + cos * ahead - size / 2)
+        right, up = left - self._left, bottom - self._bottom
+        self._left, self._bottom = left, bottom
+        if new_zoom == self._zoom and max(abs(right), abs(up)) < size:
+            moved = up * size + right
+            if moved > 0:
+                self._memory[:-moved] = self._memory[moved:]
+            elif moved < 0:
+                self._memory[-moved:] = self._memory[:moved]
+            self._paint(car_racing, _uncovered(up, size), slice(0, size))
+            self._paint(car_racing, slice(0, size), _uncovered(right, size))
+            return
+        self._zoom, self._texels, self._size = new_zoom, texels, size
+        self._window = self._memory[: size**2].view(np.uint8).reshape(size, size, 4)
+        self._tiles.scale(texels)
+        self._kerbs.scale(texels)
+        self._paint(car_racing, slice(0, size), slice(0, size))
 
-    def _paint_road(self, road_color: np.ndarray) -> None:
-        """
-        :param road_color: of visited tiles
-        """
-        middle = (self._middle_x, self._middle_y)
-        reach = self._half + stock.TRACK_WIDTH * 2
-        tiles = self._tiles.near(*middle, reach)
-        road = self._fixed(self._tiles.grown(tiles, EDGE * TEXEL / self._zoom, 0.0))
-        shaded = self._colors[tiles, 0] != road_color[0]
-        color = _plain(road_color)
-        # runs of neighbours
-        ends = np.flatnonzero(np.diff(tiles) != 1) + 1
-        for start, stop in zip([0, *ends.tolist()], [*ends.tolist(), len(tiles)], strict=True):
-            for first in range(start, stop, STRIP):
-                run = road[first : min(first + STRIP, stop)]
-                if self._zoom < SHADES_FROM:
-                    color = _plain(self._colors[tiles[first : first + len(run)]].mean(axis=0))
-                # previous left of the first, then left of each; back along the right
-                outline = np.concatenate([run[:1, 3], run[:, 0], run[::-1, 1], run[:1, 2]])
-                cv2.fillPoly(self._window, [outline], color, cv2.LINE_AA, SHIFT)
-        if self._zoom >= SHADES_FROM:
-            self._paint_tiles(tiles[shaded])
-        kerbs = self._kerbs.near(*middle, reach)
-        corners = self._fixed(self._kerbs.grown(kerbs, EDGE * TEXEL / self._zoom, EDGE * TEXEL / self._zoom))
-        for index, quad in zip(kerbs.tolist(), corners, strict=True):
-            cv2.fillConvexPoly(self._window, quad, self._kerb_colors[index], cv2.LINE_AA, SHIFT)
-
-    def _paint_tiles(self, tiles: np.ndarray) -> None:
-        """
-        Shades differ by 5 grey levels at most: no need for smooth edges, but to keep off the road's.
-
-        :param tiles: indices
-        """
-        texel = TEXEL / self._zoom
-        corners = self._fixed(self._tiles.grown(tiles, -(SPREAD + 0.5) * texel, -SPREAD * texel))
-        for index, quad in zip(tiles.tolist(), corners, strict=True):
-            cv2.fillConvexPoly(self._window, quad, _plain(self._colors[index]), cv2.LINE_8, SHIFT)
-
-    def _repaint_visited(self) -> None:
-        """A tile that was touched has taken the plain road colour."""
-        now = self._colors[:, 0]
-        changed = now != self._seen
-        if changed.any():
-            self._paint_tiles(np.flatnonzero(changed))
-            self._seen = now.copy()
-
-    def _fixed(self, points: np.ndarray) -> np.ndarray:
-        """
-        :param points: (..., 2) world coordinates
-        :return: (..., 2) window coordinates with ``SHIFT`` fractional bits
-        """
-        texels = (points - (self._left, self._bottom)) * (self._zoom / TEXEL) - 0.5
-        return np.rint(texels * (1 << SHIFT)).astype(np.int32)
-
-    def _paint_grass(self, bg_color: Any, grass_color: Any) -> None:
-        """
-        :param bg_color: of the field
-        :param grass_color: of its lighter squares
-        """
-        background, grass = np.array(_plain(bg_color)), np.array(_plain(grass_color))
-        grass_x, field_x = self._coverage(self._left)
-        grass_y, field_y = self._coverage(self._bottom)
-        # (levels, columns, channels): each row of the window is one of these
-        levels = np.arange(GRASS_LEVELS + 1)[:, None, None] / GRASS_LEVELS * grass_x[None, :, None]
-        rows = np.rint((background + (grass - background) * levels) * field_x[None, :, None]).astype(np.uint8)
-        kind = np.rint(grass_y * GRASS_LEVELS).astype(np.intp)
-        rows_32, window_32 = rows.view(np.uint32)[..., 0], self._window.view(np.uint32)[..., 0]
-        np.take(rows_32, kind, axis=0, out=window_32, mode="clip")
-        for row in np.flatnonzero(field_y < 0.99):
-            self._window[row] = self._window[row] * field_y[row]
-
-    def _coverage(self, start: float) -> tuple[np.ndarray, np.ndarray]:
-        """
-        :param start: where the window starts in x or y
-        :return: (texels,) parts of each texel that is grass in this direction, and that is inside the field
-        """
-        edges = start + np.arange(self._size + 1) * (TEXEL / self._zoom)
-        growth = 0.6 / self._zoom
-        first, last = self._grass
-        corners = np.stack([first - growth, last + growth], axis=1).ravel()
-        below = np.concatenate([[0], np.cumsum(np.diff(corners) * (np.arange(len(corners) - 1) % 2 == 0))])
-        grass = np.diff(np.interp(edges, corners, below)) * (self._zoom / TEXEL)
-        field = np.diff(np.clip(edges, -stock.PLAYFIELD - growth, stock.PLAYFIELD + growth)) * (self._zoom / TEXEL)
-        return grass, np.minimum(field, 1.0)
-
-
-class Picture:
-    """The whole observation of one CarRacing."""
-
-    def __init__(self) -> None:
-        self._world = WorldPicture()
-
-    def draw(self, car_racing: Any) -> np.ndarray:
+    def _paint(self, car_racing: Any, rows: slice, columns: slice) -> None:
         """
         :param car_racing: the unwrapped environment
-        :return: (96, 96, 3) what stock's ``_render("state_pixels")`` would return
+        :param rows: of the window
+        :param columns: of the window
         """
-        hull = car_racing.car.hull
-        position, angle = hull.position, hull.angle
-        t = car_racing.t
-        zoom = 0.1 * stock.SCALE * max(1 - t, 0) + stock.ZOOM * stock.SCALE * min(t, 1)
-        observation = np.empty((stock.STATE_H, stock.STATE_W, 3), np.uint8)
-        self._world.draw(car_racing, position.x, position.y, angle, zoom, observation[:WORLD_ROWS])
-        layer = car_layer(car_racing.car, zoom)
-        around = observation[CAR_ROWS, CAR_COLS]
-        # 0.8: smoothscale rounds a mixture of colours down by 1.2 in the mean, a plain colour by 2
-        around[:] = np.maximum(around * (1 - layer[..., 3:]) + layer[..., :3] + 0.8, 0)
-        dashboard(car_racing, observation[WORLD_ROWS:])
-        return observation
+        if rows.start == rows.stop or columns.start == columns.stop:
+            return
+        # a texel more on each side, for the blur
+        width, height = columns.stop - columns.start + 2, rows.stop - rows.start + 2
+        left, bottom = self._left + columns.start - 1, self._bottom + rows.start - 1
+        picture = self._grass_picture(car_racing, left, bottom, width, height)
+        for quads, colors in ((self._tiles, self._tile_colors), (self._kerbs, self._kerb_colors)):
+            for index, corners in zip(*quads.inside(left, bottom, width, height), strict=True):
+                cv2.fillConvexPoly(picture, corners, colors[index], cv2.LINE_AA, SHIFT)
+        cv2.GaussianBlur(picture, (3, 3), 0, dst=picture)
+        self._window[rows, columns] = picture[1:-1, 1:-1]
+
+    def _repaint_visited(self) -> None:
+        """
+        A tile that was touched has taken the plain road colour.
+
+        Shades differ by 5 grey levels at most: no need for smooth edges, but to keep off the road's.
+        """
+        now = self._colors[:, 0]
+        changed = now != self._seen
+        if not changed.any():
+            return
+        self._seen = now.copy()
+        tiles = np.flatnonzero(changed)
+        corners = self._tiles.corners(tiles, self._texels, (-SPREAD_PLAIN - 0.5, -SPREAD_PLAIN))
+        corners -= np.array([self._left << SHIFT, self._bottom << SHIFT], np.int32)
+        for index, quad in zip(tiles.tolist(), corners, strict=True):
+            self._tile_colors[index] = _plain(self._colors[index])
+            cv2.fillConvexPoly(self._window, quad, self._tile_colors[index], cv2.LINE_8, SHIFT)
+
+    def _grass_picture(self, car_racing: Any, left: int, bottom: int, width: int, height: int) -> np.ndarray:
+        """
+        :param car_racing: the unwrapped environment
+        :param left: first texel
+        :param bottom: first texel
+        :param width: texels
+        :param height: texels
+        :return: (height, width, 4) field and grass, in the canvas
+        """
+        grass_x, field_x = self._coverage(left, width)
+        grass_y, field_y = self._coverage(bottom, height)
+        parts = np.arange(LEVELS**2 + 1)[:, None] / LEVELS**2
+        colors = _plain(car_racing.bg_color) * (1 - parts) + _plain(car_racing.grass_color) * parts
+        packed = np.rint(colors).astype(np.uint8).view(np.uint32)[:, 0]
+        kinds = packed[np.arange(LEVELS + 1)[:, None] * grass_x]  # (levels, width): each row is one of these
+        picture = self._canvas[: height * width].reshape(height, width)
+        kinds.take(grass_y, axis=0, out=picture, mode="clip")
+        picture = picture.view(np.uint8).reshape(height, width, 4)
+        for part, across in ((field_y, picture), (field_x, picture.swapaxes(0, 1))):
+            if part.min() < 1:
+                across[part == 0] = 0
+                for line in np.flatnonzero((part > 0) & (part < 1)):
+                    across[line] = across[line] * part[line]
+        return picture
+
+    def _coverage(self, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """
+        :param start: first texel, in x or y
+        :param count: texels
+        :return: (texels,) how much of each is grass in this direction, in ``LEVELS``; part inside the field
+        """
+        edges = np.arange(start, start + count + 1)
+        bounds = stock.PLAYFIELD * self._texels
+        corners = self._grass * self._texels
+        corners[0::2] -= GROWTH
+        corners[1::2] += GROWTH
+        lengths = corners[1::2] - corners[0::2]
+        below = np.zeros(len(corners))
+        np.cumsum(lengths, out=below[1::2])
+        below[2::2] = below[1:-1:2]
+        grass = np.rint(np.diff(np.interp(edges, corners, below)) * LEVELS).astype(np.intp)
+        field = np.diff(np.clip(edges, -bounds - GROWTH, bounds + GROWTH))
+        return grass, field

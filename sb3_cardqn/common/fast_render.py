@@ -4,9 +4,11 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.box2d import car_racing as stock
 from gymnasium.envs.box2d.car_racing import CarRacing
 
-from sb3_cardqn.common.fast_picture import Picture
+from sb3_cardqn.common.fast_parts import CAR_COLS, CAR_ROWS, car_layer, dashboard
+from sb3_cardqn.common.fast_picture import FULL_ZOOM, WORLD_ROWS, WorldPicture
 from sb3_cardqn.common.fast_physics import FastCar
 
 
@@ -19,7 +21,7 @@ class _Render:
 
     def __init__(self, car_racing: CarRacing) -> None:
         self._car_racing = car_racing
-        self._picture = Picture()
+        self._world = WorldPicture()
 
     def __call__(self, mode: str) -> Any:
         """
@@ -27,8 +29,23 @@ class _Render:
         :return: what stock returns
         """
         if mode == "state_pixels":
-            return self._picture.draw(self._car_racing)
+            return self._observation()
         return type(self._car_racing)._render(self._car_racing, mode)
+
+    def _observation(self) -> np.ndarray:
+        """
+        :return: (96, 96, 3) what stock would draw
+        """
+        car_racing = self._car_racing
+        t = car_racing.t
+        zoom = 0.1 * stock.SCALE * max(1 - t, 0) + FULL_ZOOM * min(t, 1)
+        observation = np.empty((stock.STATE_H, stock.STATE_W, 3), np.uint8)
+        self._world.draw(car_racing, zoom, observation[:WORLD_ROWS])
+        light, part = car_layer(car_racing.car, zoom)
+        around = observation[CAR_ROWS, CAR_COLS]
+        np.maximum(around * part + light, 0, out=around, casting="unsafe")
+        dashboard(car_racing, observation[WORLD_ROWS:])
+        return observation
 
 
 class FastRender(gym.Wrapper):

@@ -82,7 +82,7 @@ class SumTree:
     def __init__(self, size: int) -> None:
         # find() adds up the sums of all blocks, and each point's block: even for 64 points, as one long row
         # is added up four times as fast as many short ones.
-        self.width = math.isqrt(size // 256) + 1
+        self.width = max(math.isqrt(size // 256), 8)
         self.weights = np.zeros(-(-size // self.width) * self.width, dtype=np.int64)
         self.sums = np.zeros(len(self.weights) // self.width, dtype=np.int64)
 

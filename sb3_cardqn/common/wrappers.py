@@ -121,9 +121,9 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
     """
     Repeat each action for ``skip`` frames and return the last one, with the rewards summed.
 
-    Ends early when the episode does. Around a CarRacing, stock or under ``FastRender``, only the frame that is
-    returned is drawn, since drawing is 98 % of the time; the frame and the rewards are bit-identical to those
-    of drawing all. (A wrapper in between that may remember or change observations keeps all frames drawn.)
+    Ends early when the episode does. Around a CarRacing, stock or under ``FastRender``, only the frame that
+    is returned is drawn, since drawing is 98 % of the time; the frame and the rewards are bit-identical to
+    those of drawing all. (A wrapper in between that may remember or change frames keeps all of them drawn.)
 
     >>> env = FrameSkip(gym.make("CarRacing-v3"), skip=4)
     >>> obs, info = env.reset(seed=0)
@@ -177,7 +177,7 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
                 car_racing._render = own_hook
 
         if terminated or truncated:
-            # CarRacing draws the score before it takes a frame's 0.1 off: go back to that for the late drawing
+            # CarRacing draws the score before it takes a frame's 0.1 off: back to that for the late drawing
             car_racing.reward, reward_after = reward_when_drawn, car_racing.reward
             obs = car_racing.state = draw("state_pixels")
             car_racing.reward = reward_after
@@ -229,7 +229,8 @@ class ResizeObservation(gym.ObservationWrapper, RecordConstructorArgs):
     Crop, then resize with ``cv2.INTER_AREA``, which averages and so keeps thin kerbs visible.
 
     CarRacing's lowest 12 of 96 rows are the dashboard: true speed, ABS sensors, steering angle and gyroscope.
-    Keep them (the default) and the agent can read its speed from one frame; ``crop=[0, 12, 0, 0]`` drops them.
+    Keep them (the default) and the agent can read its speed from one frame; ``crop=[0, 12, 0, 0]`` drops
+    them.
 
     >>> env = ResizeObservation(gym.make("CarRacing-v3"), shape=[64, 64])
     >>> env.observation_space.shape
@@ -361,6 +362,6 @@ class CarRacingWrapper(gym.Wrapper):
         super().__init__(FrameStack(env, num_frames))
 
     @property
-    def spec(self) -> EnvSpec | None:
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
         """What ``gym.make`` needs to build this again: the parts are all in it."""
         return self.env.spec

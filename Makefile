@@ -1,0 +1,39 @@
+# Each target is one command, in a virtual environment that the first one makes.
+# STEPS: agent steps that `make race` trains for; 250000 take about ten minutes on two cores.
+STEPS ?= 250000
+PYTHON ?= python3
+# The CPU build of torch is enough, and a tenth of the download: taken from here when it can be reached.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retries 1 --constraint constraints.txt
+
+.PHONY: venv race test lint type clean
+venv: .venv/installed
+
+.venv/installed: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) torch $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	$(PIP) --editable .
+	touch $@
+
+.venv/tests-installed: .venv/installed
+	$(PIP) --editable .[tests]
+	touch $@
+
+race: .venv/installed
+	$(BIN)/sb3-cardqn train --algo cardqn --env CarRacing-v3 -P -n $(STEPS) --eval-freq 25000 --log-interval -2
+	$(BIN)/sb3-cardqn race
+
+test: lint type
+	$(BIN)/pytest -n 2
+
+lint: .venv/tests-installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+type: .venv/tests-installed
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

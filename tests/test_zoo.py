@@ -1,0 +1,201 @@
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rl_zoo3
+import yaml
+from stable_baselines3.common.monitor import load_results
+
+from sb3_cardqn import CarDQN, zoo
+
+ROOT = Path(__file__).parent.parent
+HYPERPARAMS = ROOT / "hyperparams"
+# rendering and plotting without a screen; one thread, since tests run side by side
+HEADLESS = {"SDL_VIDEODRIVER": "dummy", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+
+
+def sb3_cardqn(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command line as it is typed, in ``folder``."""
+    argv = [sys.executable, "-m", "sb3_cardqn", *command.split(" ")]
+    return subprocess.run(argv, cwd=folder, env=os.environ | HEADLESS, capture_output=True, text=True, timeout=600)
+
+
+def run_well(folder: Path, command: str) -> str:
+    result = sb3_cardqn(folder, command)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+SHORT = "-n 1200 --eval-freq 600 --eval-episodes 2 --seed 3 -params learning_starts:400 buffer_size:2000 n_envs:2"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which cardqn has been trained for a moment, through the zoo."""
+    folder = tmp_path_factory.mktemp("trained")
+    output = run_well(folder, f"train --algo cardqn --env CarRacing-v3 -P -tb tb --save-freq 600 {SHORT}")
+    assert "Using cpu device" in output
+    return folder
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path) -> Path:
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_train_leaves_what_the_zoo_leaves(trained: Path) -> None:
+    run = trained / "logs/cardqn/CarRacing-v3_1"
+    for name in ("CarRacing-v3.zip", "best_model.zip", "rl_model_1200_steps.zip", "CarRacing-v3/args.yml"):
+        assert (run / name).is_file(), name
+    assert np.load(run / "evaluations.npz")["timesteps"].tolist() == [600, 1200]
+    model = CarDQN.load(run / "CarRacing-v3.zip")
+    assert (model.num_timesteps, model.learning_starts, model.n_steps) == (1200, 400, 3)
+    assert model.observation_space.shape == (4, 64, 64)
+    assert (load_results(str(run))["l"] <= 1000).all()  # the Monitor counts frames
+    assert list((trained / "tb").rglob("events.out.tfevents*"))
+
+
+def test_enjoy_finds_the_newest_agent(folder: Path) -> None:
+    output = run_well(folder, "enjoy --no-render -n 300")
+    assert "Loading logs/cardqn/CarRacing-v3_1/CarRacing-v3.zip" in output
+    assert "Episode Reward" in output
+
+
+def test_record_video(folder: Path) -> None:
+    run_well(folder, "record_video --algo cardqn --env CarRacing-v3 -n 20 --load-best")
+    (video,) = (folder / "logs/cardqn/CarRacing-v3_1/videos").glob("*.mp4")
+    assert video.stat().st_size > 1000
+
+
+def test_plots(folder: Path) -> None:
+    run_well(folder, "plot_train -a cardqn -e CarRacing-v3 -f logs -w 1")
+    run_well(folder, "all_plots -a cardqn -e CarRacing-v3 -f logs -o plots --no-display")
+    assert "CarRacing-v3" in run_well(folder, "plot_from_file -i plots.pkl -o plots.svg")
+
+
+def test_training_goes_on_from_a_saved_agent(folder: Path) -> None:
+    agent = "logs/cardqn/CarRacing-v3_1/CarRacing-v3.zip"
+    output = run_well(folder, f"train --algo cardqn --env CarRacing-v3 -i {agent} {SHORT}")
+    assert "Loading pretrained agent" in output
+    assert (folder / "logs/cardqn/CarRacing-v3_2/CarRacing-v3.zip").is_file()
+
+
+@pytest.mark.parametrize("algo", ["dqn", "qrdqn"])
+def test_the_baselines_train_on_the_same_environment(algo: str, tmp_path: Path) -> None:
+    short = "-n 400 --eval-freq -1 --seed 3 -params learning_starts:100 buffer_size:1000 n_envs:2"
+    run_well(tmp_path, f"train --algo {algo} --env CarRacing-v3 {short}")
+    assert (tmp_path / f"logs/{algo}/CarRacing-v3_1/CarRacing-v3.zip").is_file()
+
+
+def test_optimize_searches_and_stores(tmp_path: Path) -> None:
+    optimize = "-optimize --n-trials 2 --n-startup-trials 1 --n-evaluations 1 --eval-episodes 1 --no-optim-plots"
+    store = "--storage study.log --study-name cart"
+    output = run_well(tmp_path, f"train --algo cardqn --env CartPole-v1 -n 300 {optimize} {store} -params buffer_size:500")
+    assert "Best trial" in output
+    report = next((tmp_path / "logs/cardqn").glob("report_*.csv")).read_text()
+    for name in ("learning_rate", "n_steps", "double_q", "exploration_decay"):
+        assert f"params_{name}" in report
+    train = run_well(tmp_path, f"train --algo cardqn --env CartPole-v1 -n 300 --eval-freq -1 {store} --trial-id 1")
+    assert "Loading from Optuna study" in train
+
+
+@pytest.mark.parametrize("command", sorted(zoo.COMMANDS) + ["race"])
+def test_help_of_each_command(command: str, tmp_path: Path) -> None:
+    output = run_well(tmp_path, f"{command} --help")
+    assert output.startswith(f"usage: sb3-cardqn {command}") or "usage: Gather results" in output
+    assert len(output) > 400
+
+
+def test_race_scores_films_and_plots(folder: Path) -> None:
+    output = run_well(folder, "race --tracks 1")
+    assert "200000" in output
+    assert "random actions" in output
+    run = folder / "logs/cardqn/CarRacing-v3_1"
+    assert (run / "race.mp4").stat().st_size > 10_000
+    assert (run / "learning_curve.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("trian", "unknown command 'trian', did you mean 'train'?"),
+        ("train --algo cardqm", "unknown algorithm 'cardqm', did you mean 'cardqn'?"),
+        ("train --env CarRacing-v4", "unknown environment 'CarRacing-v4', did you mean 'CarRacing-v3'?"),
+        ("train --seed 99999", "--seed needs 0 to 99992 with 8 environments"),
+        ("train --env CartPole-v1 -params gama:0.9", "unknown hyperparameter 'gama' for cardqn, did you mean 'gamma'?"),
+        ("train --env CartPole-v1 -params gamma:2", "CarDQN needs gamma between 0 and 1, got 2"),
+        ("train -conf absent.yml", "absent.yml"),
+        ("enjoy", "no run of cardqn on CarRacing-v3 in folder 'logs', train one with: sb3-cardqn train"),
+        ("race", "no run in folder 'logs', train one with: sb3-cardqn train"),
+        ("race logs", "'logs' is no run folder"),
+        ("race --tracks 0", "--tracks needs 1 to 6, got 0"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(command: str, message: str, tmp_path: Path) -> None:
+    result = sb3_cardqn(tmp_path, command)
+    assert result.returncode == 2
+    last_line = result.stderr.strip().splitlines()[-1]
+    assert message in last_line
+    assert "Traceback" not in result.stderr
+
+
+def test_importing_registers_for_the_zoos_python_api() -> None:
+    assert rl_zoo3.ALGOS["cardqn"] is CarDQN
+
+
+def test_the_three_algorithms_share_the_environment_block() -> None:
+    blocks = []
+    for algo in ("cardqn", "dqn", "qrdqn"):
+        path = zoo.hyperparams_path(algo, "CarRacing-v3")
+        assert path is not None
+        config = yaml.safe_load(Path(path).read_text())["CarRacing-v3"]
+        blocks.append({name: config[name] for name in ("n_envs", "env_wrapper", "n_timesteps", "buffer_size")})
+    assert blocks[0] == blocks[1] == blocks[2]
+
+
+def test_every_hyperparameter_says_its_unit_or_reason() -> None:
+    for path in HYPERPARAMS.glob("*.yml"):
+        for line in path.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("n_timesteps", "n_envs", "buffer_size", "learning_starts", "target_update_interval"):
+                assert "#" in value, f"{path.name}: {line}"
+
+
+def test_environments_without_an_entry_keep_the_zoos() -> None:
+    assert zoo.hyperparams_path("dqn", "CartPole-v1") is None
+    assert zoo.hyperparams_path("ppo", "CarRacing-v3") is None
+    assert zoo.hyperparams_path("cardqn", "Acrobot-v1") == str(HYPERPARAMS / "cardqn.yml")
+
+
+@pytest.mark.parametrize("editable", [True, False])
+def test_hyperparameters_are_found_from_an_installed_package(editable: bool, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "*.egg-info", "logs", "build"))
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv/bin/python"
+    options = ["--no-deps", "--quiet", *(["--editable"] if editable else [])]
+    subprocess.run([python, "-m", "pip", "install", *options, source], check=True, cwd=tmp_path)
+    # the new environment's own sb3_cardqn comes first, everything else from here
+    site = next(Path(path) for path in sys.path if (Path(path) / "rl_zoo3").is_dir())
+    code = "import sb3_cardqn.zoo as zoo; print(sb3_cardqn.__file__, zoo.hyperparams_path('cardqn', 'CarRacing-v3'))"
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": ""}
+    code = f"import sys; sys.path.append({str(site)!r}); import sb3_cardqn; {code}"
+    output = subprocess.run(
+        [python, "-c", code], check=True, cwd=tmp_path, env=env, capture_output=True, text=True
+    ).stdout
+    module, config = output.split()[-2:]
+    assert str(source if editable else tmp_path / "venv") in module
+    assert str(source if editable else tmp_path / "venv") in config
+    assert "env_wrapper" in Path(config).read_text()
+
+
+def test_import_stays_light() -> None:
+    code = "import sys, sb3_cardqn; print([m for m in ('rl_zoo3', 'matplotlib', 'ray', 'pygame', 'Box2D') if m in sys.modules])"
+    output = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True).stdout
+    assert output == "[]\n"
