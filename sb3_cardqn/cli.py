@@ -13,7 +13,7 @@ rl-zoo3's commands, for cardqn and every algorithm of the zoo (COMMAND --help li
   enjoy           watch it in a window: sb3-cardqn enjoy --algo cardqn --env CarRacing-v3
   record_video    film it:             sb3-cardqn record_video --algo cardqn --env CarRacing-v3
   plot_train      its learning curve:  sb3-cardqn plot_train -a cardqn -e CarRacing-v3 -f logs
-  all_plots       several agents' evaluations in one plot
+  all_plots       the evaluations of several runs of each algorithm in one plot
   plot_from_file  the same from what all_plots saved
   load_from_hub   download an agent from the Hugging Face hub
   push_to_hub     upload one

@@ -217,6 +217,28 @@ class _PlayedCarDQN(CarDQN):
         return CarDQN.load(path, **{"buffer_size": 1} | kwargs)
 
 
+def _mend_hub() -> None:
+    """Let rl-zoo3 2.9's hub commands work with the releases of huggingface_hub and its SB3 glue of today."""
+    import huggingface_sb3
+    from huggingface_hub.errors import EntryNotFoundError
+    from requests.exceptions import HTTPError
+
+    push = sys.modules["huggingface_sb3.push_to_hub"]
+    if not hasattr(push, "generate_metadata"):  # renamed in sb3-team-hf-integration 3.2; the zoo wants a dict
+        vars(push)["generate_metadata"] = lambda *args: vars(push)["_generate_metadata"](*args).to_dict()
+    download = huggingface_sb3.load_from_hub
+
+    def load_from_hub(repo_id: str, filename: str) -> str:
+        try:
+            return download(repo_id, filename)
+        except EntryNotFoundError as error:  # huggingface_hub 1.0 left requests; the zoo expects its error
+            raise HTTPError(str(error)) from error
+        except ValueError as error:  # TRUST_REMOTE_CODE is not set: its text says all
+            raise UserError(str(error)) from error
+
+    huggingface_sb3.load_from_hub = load_from_hub
+
+
 def _check(command: str, options: argparse.Namespace) -> None:
     if options.algo not in ALGOS:
         raise UserError(f"unknown algorithm '{options.algo}'{did_you_mean(options.algo, list(ALGOS))}")
@@ -264,6 +286,8 @@ def run(command: str, argv: list[str]) -> None:
             argv = ["-f", options.folder, *argv]
     if command in _PLAYERS:
         ALGOS["cardqn"] = _PlayedCarDQN
+    if command.endswith("_hub"):
+        _mend_hub()
 
     module_name, function = COMMANDS[command]
     sys.argv = [f"sb3-cardqn {command}", *argv]

@@ -20,6 +20,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
+from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.common import storage
 from sb3_cardqn.common.buffers import FrameReplayBuffer, PrioritizedFrameReplayBuffer
 from sb3_cardqn.common.storage import SumTree
@@ -201,7 +202,7 @@ def test_n_step_return_stops_where_the_environment_was_reset_without_done() -> N
     scalar_add(buffer, 0, 1, reward=1.0)
     scalar_add(buffer, 1, 2, reward=2.0)
     scalar_add(buffer, 50, 51, reward=64.0)  # learn() was called again: not the observation 2
-    batch = buffer._gather(np.array([0]), np.array([0]), None)
+    batch = buffer._gather(np.array([0]), None)
     # 1 + 0.5 * 2 = 2, and a bootstrap of 0.5**2 from observation 2
     assert batch.rewards.item() == 2.0
     assert batch.next_observations.item() == 2
@@ -216,7 +217,7 @@ def test_time_limit_bootstraps_from_the_final_observation_and_a_crash_does_not()
     stacks, final = np.array([[1, 2], [3, 4]]), np.array([[2, 8], [4, 9]])
     buffer.add(stacks, final, np.zeros(2), np.zeros(2), np.ones(2), infos)
     buffer.add(stacks, stacks[:, [1, 1]], np.zeros(2), np.zeros(2), np.zeros(2), [{}, {}])
-    batch = buffer._gather(np.array([0, 0]), np.array([0, 1]), None)
+    batch = buffer._gather(np.array([0, 1]), None)
     assert batch.next_observations.tolist() == final.tolist()
     assert batch.dones.tolist() == [[0.0], [1.0]]
 
@@ -573,6 +574,13 @@ def test_training_goes_on_from_a_saved_buffer(
     assert model.replay_buffer.size() == 50
     model.learn(100)
     assert_no_slot_lost(model.replay_buffer)
+
+
+def test_cardqn_updates_the_priorities() -> None:
+    model = train(CarDQN, PrioritizedFrameReplayBuffer, n_steps=3, gamma=0.9)
+    buffer = model.replay_buffer
+    assert (buffer.n_steps, buffer.gamma) == (3, 0.9)
+    assert len(np.unique(buffer.tree.weights[: buffer.size()])) > 10
 
 
 def test_normalized_images_are_refused_at_an_episodes_end() -> None:

@@ -22,7 +22,9 @@ HEADLESS = {"SDL_VIDEODRIVER": "dummy", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": 
 def sb3_cardqn(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     """Run a command line as it is typed, in ``folder``."""
     argv = [sys.executable, "-m", "sb3_cardqn", *command.split(" ")]
-    return subprocess.run(argv, cwd=folder, env=os.environ | HEADLESS, capture_output=True, text=True, timeout=600)
+    return subprocess.run(
+        argv, cwd=folder, env=os.environ | HEADLESS, capture_output=True, text=True, timeout=600
+    )
 
 
 def run_well(folder: Path, command: str) -> str:
@@ -31,7 +33,9 @@ def run_well(folder: Path, command: str) -> str:
     return result.stdout
 
 
-SHORT = "-n 1200 --eval-freq 600 --eval-episodes 2 --seed 3 -params learning_starts:400 buffer_size:2000 n_envs:2"
+SHORT = (
+    "-n 1200 --eval-freq 600 --eval-episodes 2 --seed 3 -params learning_starts:400 buffer_size:2000 n_envs:2"
+)
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +78,54 @@ def test_record_video(folder: Path) -> None:
 
 
 def test_plots(folder: Path) -> None:
+    runs = folder / "logs/cardqn"
+    shutil.copytree(runs / "CarRacing-v3_1", runs / "CarRacing-v3_2")  # plot_from_file wants two
     run_well(folder, "plot_train -a cardqn -e CarRacing-v3 -f logs -w 1")
     run_well(folder, "all_plots -a cardqn -e CarRacing-v3 -f logs -o plots --no-display")
     assert "CarRacing-v3" in run_well(folder, "plot_from_file -i plots.pkl -o plots.svg")
+
+
+# Stands in for the Hugging Face hub, of which only a folder is left: the zoo's and its glue's code runs for real.
+FAKE_HUB = """
+import shutil, sys
+from pathlib import Path
+import huggingface_hub
+from huggingface_hub.errors import EntryNotFoundError
+
+hub = Path("hub_server")
+
+def download(repo_id, filename, **kwargs):
+    if not (hub / repo_id / filename).is_file():
+        raise EntryNotFoundError(filename)
+    return str(hub / repo_id / filename)
+
+def upload(self, repo_id, folder_path, **kwargs):
+    shutil.copytree(folder_path, hub / repo_id)
+
+def snapshot(self, repo_id, local_dir, **kwargs):
+    Path(local_dir).mkdir(parents=True)
+
+huggingface_hub.hf_hub_download = download
+huggingface_hub.HfApi.create_repo = lambda self, repo_id, **kwargs: f"hub_server/{repo_id}"
+huggingface_hub.HfApi.upload_folder = upload
+huggingface_hub.HfApi.snapshot_download = snapshot
+"""
+
+
+def test_an_agent_goes_to_the_hub_and_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "sitecustomize.py").write_text(FAKE_HUB)
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    run_well(folder, "push_to_hub --algo cardqn --env CarRacing-v3 -f logs -orga driver --no-render")
+    card = (folder / "hub_server/driver/cardqn-CarRacing-v3/README.md").read_text()
+    assert "CarDQN" in card
+    assert "mean_reward" in card
+
+    refused = sb3_cardqn(folder, "load_from_hub --algo cardqn --env CarRacing-v3 -f away -orga driver")
+    assert refused.returncode == 2
+    assert "TRUST_REMOTE_CODE" in refused.stderr
+    monkeypatch.setenv("TRUST_REMOTE_CODE", "True")
+    run_well(folder, "load_from_hub --algo cardqn --env CarRacing-v3 -f away -orga driver")
+    assert "Loading away/cardqn/CarRacing-v3_1" in run_well(folder, "enjoy --no-render -n 10 -f away")
 
 
 def test_training_goes_on_from_a_saved_agent(folder: Path) -> None:
@@ -94,14 +143,20 @@ def test_the_baselines_train_on_the_same_environment(algo: str, tmp_path: Path) 
 
 
 def test_optimize_searches_and_stores(tmp_path: Path) -> None:
-    optimize = "-optimize --n-trials 2 --n-startup-trials 1 --n-evaluations 1 --eval-episodes 1 --no-optim-plots"
+    optimize = (
+        "-optimize --n-trials 2 --n-startup-trials 1 --n-evaluations 1 --eval-episodes 1 --no-optim-plots"
+    )
     store = "--storage study.log --study-name cart"
-    output = run_well(tmp_path, f"train --algo cardqn --env CartPole-v1 -n 300 {optimize} {store} -params buffer_size:500")
+    output = run_well(
+        tmp_path, f"train --algo cardqn --env CartPole-v1 -n 300 {optimize} {store} -params buffer_size:500"
+    )
     assert "Best trial" in output
     report = next((tmp_path / "logs/cardqn").glob("report_*.csv")).read_text()
     for name in ("learning_rate", "n_steps", "double_q", "exploration_decay"):
         assert f"params_{name}" in report
-    train = run_well(tmp_path, f"train --algo cardqn --env CartPole-v1 -n 300 --eval-freq -1 {store} --trial-id 1")
+    train = run_well(
+        tmp_path, f"train --algo cardqn --env CartPole-v1 -n 300 --eval-freq -1 {store} --trial-id 1"
+    )
     assert "Loading from Optuna study" in train
 
 
@@ -128,7 +183,10 @@ def test_race_scores_films_and_plots(folder: Path) -> None:
         ("train --algo cardqm", "unknown algorithm 'cardqm', did you mean 'cardqn'?"),
         ("train --env CarRacing-v4", "unknown environment 'CarRacing-v4', did you mean 'CarRacing-v3'?"),
         ("train --seed 99999", "--seed needs 0 to 99992 with 8 environments"),
-        ("train --env CartPole-v1 -params gama:0.9", "unknown hyperparameter 'gama' for cardqn, did you mean 'gamma'?"),
+        (
+            "train --env CartPole-v1 -params gama:0.9",
+            "unknown hyperparameter 'gama' for cardqn, did you mean 'gamma'?",
+        ),
         ("train --env CartPole-v1 -params gamma:2", "CarDQN needs gamma between 0 and 1, got 2"),
         ("train -conf absent.yml", "absent.yml"),
         ("enjoy", "no run of cardqn on CarRacing-v3 in folder 'logs', train one with: sb3-cardqn train"),
@@ -155,7 +213,9 @@ def test_the_three_algorithms_share_the_environment_block() -> None:
         path = zoo.hyperparams_path(algo, "CarRacing-v3")
         assert path is not None
         config = yaml.safe_load(Path(path).read_text())["CarRacing-v3"]
-        blocks.append({name: config[name] for name in ("n_envs", "env_wrapper", "n_timesteps", "buffer_size")})
+        blocks.append(
+            {name: config[name] for name in ("n_envs", "env_wrapper", "n_timesteps", "buffer_size")}
+        )
     assert blocks[0] == blocks[1] == blocks[2]
 
 
@@ -163,7 +223,13 @@ def test_every_hyperparameter_says_its_unit_or_reason() -> None:
     for path in HYPERPARAMS.glob("*.yml"):
         for line in path.read_text().splitlines():
             name, _, value = line.partition(":")
-            if name.strip() in ("n_timesteps", "n_envs", "buffer_size", "learning_starts", "target_update_interval"):
+            if name.strip() in (
+                "n_timesteps",
+                "n_envs",
+                "buffer_size",
+                "learning_starts",
+                "target_update_interval",
+            ):
                 assert "#" in value, f"{path.name}: {line}"
 
 
@@ -197,5 +263,7 @@ def test_hyperparameters_are_found_from_an_installed_package(editable: bool, tmp
 
 def test_import_stays_light() -> None:
     code = "import sys, sb3_cardqn; print([m for m in ('rl_zoo3', 'matplotlib', 'ray', 'pygame', 'Box2D') if m in sys.modules])"
-    output = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True).stdout
+    output = subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True
+    ).stdout
     assert output == "[]\n"

@@ -190,58 +190,60 @@ class FrameReplayBuffer(ReplayBuffer):
     def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> ReplayBufferSamples:
         # Drawn as SB3 draws them: the same seed gives the same batch.
         env_inds = np.random.randint(0, high=self.n_envs, size=(len(batch_inds),))  # noqa: NPY002
-        return self._gather(batch_inds, env_inds, env)
+        return self._gather(batch_inds * self.n_envs + env_inds, env)
 
-    def _gather(
-        self, batch_inds: np.ndarray, env_inds: np.ndarray, env: VecNormalize | None
-    ) -> ReplayBufferSamples:
+    def _gather(self, inds: np.ndarray, env: VecNormalize | None) -> ReplayBufferSamples:
         """
-        :param batch_inds: (batch,) rows of the ring
-        :param env_inds: (batch,) environments
+        :param inds: (batch,) places of transitions: row * n_envs + environment
         :param env: normalizes observations and rewards
         :return: the transitions; no tensor shares memory with the buffer or with another one
         """
         if self.n_steps == 1:
-            last_inds, discounts = batch_inds, None
-            returns = self._normalize_reward(self.rewards[batch_inds, env_inds].reshape(-1, 1), env)
+            last_inds, discounts = inds, None
+            returns = self._normalize_reward(self.rewards.reshape(-1, 1).take(inds, axis=0), env)
         else:
-            last_inds, returns, discounts = self._n_step_returns(batch_inds, env_inds, env)
-        terminated = self.dones[last_inds, env_inds] & ~self.timeouts[last_inds, env_inds]
-        slots = np.stack((self.slots[batch_inds, env_inds, :-1], self.slots[last_inds, env_inds, 1:]))
+            last_inds, returns, discounts = self._n_step_returns(inds, env)
+        terminated = self.dones.reshape(-1, 1).take(last_inds, axis=0)
+        terminated &= ~self.timeouts.reshape(-1, 1).take(last_inds, axis=0)
+        slots = self.slots.reshape(-1, self.obs_shape[0] + 1)
+        slots = np.concatenate((slots.take(inds, axis=0)[:, :-1], slots.take(last_inds, axis=0)[:, 1:]))
         # One new array for both: two of half the size make malloc hand the memory back to the system after
         # each batch (480 page faults, 7 times slower). Being new, to_torch() need not copy it.
-        obs, next_obs = self.pool.frames.take(slots, axis=0)  # each (batch, k, ...)
+        stacks = self.pool.frames.take(slots, axis=0)  # (2 * batch, k, ...)
+        obs, next_obs = (
+            self._normalize_obs(part, env) for part in (stacks[: len(inds)], stacks[len(inds) :])
+        )
         return ReplayBufferSamples(
-            observations=self.to_torch(self._normalize_obs(obs, env), copy=False),  # type: ignore[arg-type]
-            actions=self.to_torch(self.actions[batch_inds, env_inds], copy=False),
-            next_observations=self.to_torch(self._normalize_obs(next_obs, env), copy=False),  # type: ignore[arg-type]
-            dones=self.to_torch(terminated.astype(np.float32).reshape(-1, 1), copy=False),
+            observations=self.to_torch(obs, copy=False),  # type: ignore[arg-type]
+            actions=self.to_torch(self.actions.reshape(-1, self.action_dim).take(inds, axis=0), copy=False),
+            next_observations=self.to_torch(next_obs, copy=False),  # type: ignore[arg-type]
+            dones=self.to_torch(terminated.astype(np.float32), copy=False),
             rewards=self.to_torch(returns, copy=False),
             discounts=None if discounts is None else self.to_torch(discounts, copy=False),
         )
 
     def _n_step_returns(
-        self, batch_inds: np.ndarray, env_inds: np.ndarray, env: VecNormalize | None
+        self, inds: np.ndarray, env: VecNormalize | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """
         Sum rewards until n steps, the episode's end or the newest transition, whichever comes first.
 
-        :param batch_inds: (batch,) rows of the ring
-        :param env_inds: (batch,) environments
+        :param inds: (batch,) places of transitions
         :param env: normalizes each reward before it is discounted
-        :return: (batch,) rows of the last step, (batch, 1) returns, (batch, 1) discounts of the bootstrap
+        :return: (batch,) places of the last steps, (batch, 1) returns, (batch, 1) discounts of the bootstrap
         """
         steps = np.arange(self.n_steps)
-        inds = (batch_inds[:, None] + steps) % self.buffer_size  # (batch, n_steps)
-        stops = self.ends[inds, env_inds[:, None]] | (inds == (self.pos - 1) % self.buffer_size)
+        # The next row of the same environment is n_envs places on.
+        seq = (inds[:, None] + steps * self.n_envs) % self.rewards.size  # (batch, n_steps)
+        stops = self.ends.take(seq) | (seq // self.n_envs == (self.pos - 1) % self.buffer_size)
         stops[:, -1] = True
         last_steps = stops.argmax(axis=1)  # (batch,) the first that stops
         mask = steps <= last_steps[:, None]
         # Powers in float32, as SB3 takes them.
-        rewards = self._normalize_reward(self.rewards[inds, env_inds[:, None]], env)
+        rewards = self._normalize_reward(self.rewards.take(seq), env)
         returns = (rewards * self.gamma ** steps.astype(np.float32) * mask).sum(axis=1, keepdims=True)
         discounts = self.gamma ** (last_steps + 1).astype(np.float32).reshape(-1, 1)
-        return (batch_inds + last_steps) % self.buffer_size, returns, discounts
+        return seq[np.arange(len(inds)), last_steps], returns, discounts
 
 
 class PrioritizedReplayBufferSamples(NamedTuple):
@@ -274,6 +276,8 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
     >>> buffer.update_priorities(batch.indices, np.array([0.5, 0.5, 0.5, 0.5]))
 
     :param args: as :class:`FrameReplayBuffer`
+    :param n_steps: rewards summed before bootstrapping; with 1 the algorithm's own gamma counts
+    :param gamma: discount inside an n-step return; give it the algorithm's
     :param alpha: how much errors count: 0 samples uniformly
     :param beta: how much of the sampling's bias the weights take back, 0 to 1
     :param beta_steps: agent steps over which that rises linearly to 1; None keeps it
@@ -287,13 +291,15 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
     def __init__(
         self,
         *args: Any,
+        n_steps: int = 1,
+        gamma: float = 0.99,
         alpha: float = 0.6,
         beta: float = 0.4,
         beta_steps: int | None = None,
         eps: float = 1e-6,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs | {"n_steps": n_steps, "gamma": gamma})
         for name, value, fits, need in (
             ("alpha", alpha, alpha >= 0, ">= 0"),
             ("beta", beta, 0 <= beta <= 1, "in [0, 1]"),
@@ -338,9 +344,9 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         :param args: as :meth:`FrameReplayBuffer.add`
         :param kwargs: as :meth:`FrameReplayBuffer.add`
         """
-        leaves = self.pos * self.n_envs + np.arange(self.n_envs)
+        inds = self.pos * self.n_envs + np.arange(self.n_envs)
         super().add(*args, **kwargs)
-        self.tree.set(leaves, self._max_priority)
+        self.tree.set(inds, self._max_priority)
         self._rows_added += 1
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> PrioritizedReplayBufferSamples:  # type: ignore[override]
@@ -353,16 +359,15 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         if self.size() == 0:
             raise ValueError("PrioritizedFrameReplayBuffer needs transitions to sample, got an empty buffer")
         shares = np.arange(batch_size) + np.random.random(batch_size)  # noqa: NPY002
-        leaves = self.tree.find(shares / batch_size)
-        batch_inds, env_inds = np.divmod(leaves, self.n_envs)
-        priorities = self.tree.weights[leaves]
+        inds = self.tree.find(shares / batch_size)
+        priorities = self.tree.weights.take(inds)
         # N and the sum of priorities fall out when divided by the largest weight.
-        weights = (priorities.min() / priorities) ** self.current_beta
+        weights = (priorities[priorities.argmin()] / priorities) ** self.current_beta
         newest = self._rows_added * self.n_envs - 1
         return PrioritizedReplayBufferSamples(
-            *self._gather(batch_inds, env_inds, env),
+            *self._gather(inds, env),
             weights=self.to_torch(weights.astype(np.float32).reshape(-1, 1), copy=False),
-            indices=newest - (newest - leaves) % self._capacity,
+            indices=newest - (newest - inds) % self._capacity,
         )
 
     def update_priorities(self, indices: np.ndarray, td_errors: np.ndarray | th.Tensor) -> None:
@@ -380,14 +385,16 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
             raise ValueError(
                 f"update_priorities needs an error an index, got {len(errors)} for {len(indices)}"
             )
+        # numpy finds argmin and argmax in a quarter of the time of min and max; NaN comes first in all.
+        lowest, largest, newest = errors[errors.argmin()], errors[errors.argmax()], indices[indices.argmax()]
         added = self._rows_added * self.n_envs
-        if not ((errors >= 0) & (errors < np.inf) & (indices < added)).all():  # false for NaN too
+        if not (lowest >= 0 and largest < np.inf and newest < added):  # false for NaN too
             raise ValueError(
                 f"update_priorities needs absolute, finite errors and indices below {added}, "
-                f"got errors {errors.min()} to {errors.max()} and indices to {indices.max()}"
+                f"got errors {lowest} to {largest} and indices to {newest}"
             )
-        alive = indices >= added - self.size() * self.n_envs
-        priorities = np.ceil((errors[alive] + self.eps) ** self.alpha * self.UNIT)
+        priorities = np.ceil((errors + self.eps) ** self.alpha * self.UNIT)
         priorities = np.minimum(priorities, 2**62 // self._capacity)  # their sum has to fit into 63 bits
-        self.tree.set(indices[alive] % self._capacity, priorities)
-        self._max_priority = max(self._max_priority, int(priorities.max(initial=0)))
+        self._max_priority = max(self._max_priority, int(priorities[priorities.argmax()]))
+        alive = indices >= added - self.size() * self.n_envs
+        self.tree.set(indices[alive] % self._capacity, priorities[alive])

@@ -85,6 +85,7 @@ class SumTree:
         self.width = max(math.isqrt(size // 256), 8)
         self.weights = np.zeros(-(-size // self.width) * self.width, dtype=np.int64)
         self.sums = np.zeros(len(self.weights) // self.width, dtype=np.int64)
+        self._ends = np.zeros(len(self.sums) + 1, dtype=np.int64)  # where blocks end, after a 0
 
     def set(self, indices: np.ndarray, weights: np.ndarray | int) -> None:
         """
@@ -102,11 +103,12 @@ class SumTree:
         :param fractions: (batch,) points in [0, 1)
         :return: (batch,) indices, never of a weight that is 0
         """
-        ends = self.sums.cumsum()
+        ends = self._ends
+        self.sums.cumsum(out=ends[1:])
         # Above 2**53 a fraction just below 1 is rounded up.
         points = np.minimum((fractions * ends[-1]).astype(np.int64), ends[-1] - 1)
-        blocks = ends.searchsorted(points, side="right")
-        points -= ends.take(blocks) - self.sums.take(blocks)
+        blocks = ends[1:].searchsorted(points, side="right")
+        points -= ends.take(blocks)
         ends = self.weights.reshape(-1, self.width).take(blocks, axis=0).cumsum(axis=1)  # (batch, width)
         return blocks * self.width + (ends > points[:, None]).argmax(axis=1)
 
