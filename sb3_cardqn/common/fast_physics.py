@@ -11,7 +11,8 @@ from gymnasium.envs.box2d.car_dynamics import (
     Car,
 )
 
-STIFFNESS = 205000
+STIFFNESS = 205000 * SIZE * SIZE
+GRASS_FRICTION = FRICTION_LIMIT * 0.6
 BRAKE_FORCE = 15  # radians per second
 
 
@@ -55,10 +56,11 @@ class FastCar(Car):
             off = w.steer - joint.angle
             joint.motorSpeed = math.copysign(min(50.0 * abs(off), 3.0), off)
 
-            # stock takes the largest friction of the tiles; it is 1.0 on each
-            friction_limit = FRICTION_LIMIT * 0.6
+            friction_limit = GRASS_FRICTION
             for tile in w.tiles:
-                friction_limit = max(friction_limit, FRICTION_LIMIT * tile.road_friction)
+                on_tile = FRICTION_LIMIT * tile.road_friction
+                if on_tile > friction_limit:
+                    friction_limit = on_tile
 
             # GetWorldVector((0, 1)) is this one turned by 90 degrees
             side, velocity = w.GetWorldVector((1, 0)), w.linearVelocity
@@ -67,11 +69,10 @@ class FastCar(Car):
             vf = -sin * v_x + cos * v_y
             vs = cos * v_x + sin * v_y
 
-            omega, gas = w.omega, w.gas
-            omega += power * gas / WHEEL_MOMENT_OF_INERTIA / (abs(omega) + 5.0)
-            self.fuel_spent += power * gas
-
-            brake = w.brake
+            omega, gas, brake = w.omega, w.gas, w.brake
+            if gas:
+                omega += power * gas / WHEEL_MOMENT_OF_INERTIA / (abs(omega) + 5.0)
+                self.fuel_spent += power * gas
             if brake >= 0.9:
                 omega = 0
             elif brake > 0 and omega:
@@ -79,15 +80,15 @@ class FastCar(Car):
             w.phase += omega * dt
 
             wheel_rad = w.wheel_rad
-            f_force = (-vf + omega * wheel_rad) * (STIFFNESS * SIZE * SIZE)
-            p_force = -vs * (STIFFNESS * SIZE * SIZE)
+            f_force = (-vf + omega * wheel_rad) * STIFFNESS
+            p_force = -vs * STIFFNESS
             force = math.sqrt(f_force * f_force + p_force * p_force)
-
-            self._skid(w, force > 2.0 * friction_limit)
-
             if force > friction_limit:
+                self._skid(w, force > 2.0 * friction_limit)
                 f_force = f_force / force * friction_limit
                 p_force = p_force / force * friction_limit
+            else:
+                w.skid_start = w.skid_particle = None
 
             w.omega = omega - dt * f_force * wheel_rad / WHEEL_MOMENT_OF_INERTIA
             w.ApplyForceToCenter((p_force * cos - f_force * sin, p_force * sin + f_force * cos), True)

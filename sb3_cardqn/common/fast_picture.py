@@ -16,9 +16,9 @@ VIEW_HALF = (500.0 + 10, 350.0 + 10)  # half its width and height, and an observ
 FULL_ZOOM = stock.ZOOM * stock.SCALE  # after the first second
 
 # A texel of 3.3 screen pixels, blurred by [1 2 1] / 4 and sampled once per observed pixel, is as wide as
-# smoothscale's box of 10.4×8.3 in the mean of all directions (docs/fast_render.md has the other choices).
+# smoothscale's box of 10.4×8.3 in the mean of all directions (docs/fast_render.md).
 TEXEL = 3.3
-WINDOW, ZOOM_WINDOW = 768, 512  # texels along a side; the small one while the camera zooms in
+WINDOW, ZOOM_WINDOW = 640, 512  # texels along a side; the small one while the camera zooms in
 ZOOM_AHEAD = 1.3  # in the first second, paint this much finer than is seen, to paint less often
 # How far, in texels, cv2 fills beyond the corners it is given; gfxdraw does by 0.6 screen pixels.
 SPREAD_SMOOTH, SPREAD_PLAIN = 0.66, 0.48
@@ -40,15 +40,38 @@ def _plain(color: Any) -> tuple[int, int, int, int]:
     return red, green, blue, 0
 
 
+def _channels(texels: np.ndarray) -> np.ndarray:
+    """
+    :param texels: (...) packed
+    :return: (..., 4) unpacked
+    """
+    return texels[..., None].view(np.uint8)
+
+
+def box_filter(pixels: slice, size: float, start: int, stop: int) -> np.ndarray:
+    """
+    :param pixels: observed pixels
+    :param size: screen pixels an observed pixel
+    :param start: first screen pixel
+    :param stop: end of the screen pixels
+    :return: (observed pixels, screen pixels) part of each observed pixel that a screen pixel is
+    """
+    first = np.arange(pixels.start, pixels.stop)[:, None] * size
+    screen = np.arange(start, stop)[None, :]
+    overlap = np.minimum(first + size, screen + 1) - np.maximum(first, screen)
+    return (np.maximum(overlap, 0) / size).astype(np.float32)
+
+
 class _Quads:
     """
     Quadrilaterals of the road in texels of the present zoom.
 
     :param quads: (quads, 4, 2) left, right, previous right, previous left; world units
+    :param growth: texels by which their width and their length grow on either side when they are painted
     """
 
-    def __init__(self, quads: np.ndarray) -> None:
-        self._quads = quads
+    def __init__(self, quads: np.ndarray, growth: tuple[float, float]) -> None:
+        self._quads, self._growth = quads, growth
         across = quads[:, [1, 1, 2, 2]] - quads[:, [0, 0, 3, 3]]
         along = quads[:, [0, 1, 1, 0]] - quads[:, [3, 2, 2, 3]]
         self._sides = self._outward(across, (-1, 1, 1, -1)), self._outward(along, (1, 1, -1, -1))
@@ -79,7 +102,7 @@ class _Quads:
         """
         :param texels: a world unit, from now on
         """
-        self._corners = self.corners(slice(None), texels, (EDGE, EDGE))
+        self._corners = self.corners(slice(None), texels, self._growth)
         # two texels more, because cv2 fills beyond the corners
         self._low = (self._corners.min(axis=1) >> SHIFT) - 2
         self._high = (self._corners.max(axis=1) >> SHIFT) + 3
@@ -115,7 +138,7 @@ class WorldPicture:
     """
 
     def __init__(self) -> None:
-        # One texel is four bytes. Memory is kept, because the kernel takes longer to give it than cv2 to paint it.
+        # one texel is four bytes; memory is kept, as the kernel takes longer to give it than cv2 to paint it
         self._memory, self._canvas = np.zeros(WINDOW**2, np.uint32), np.zeros((WINDOW + 2) ** 2, np.uint32)
         self._sampled = np.empty((WORLD_ROWS, stock.STATE_W, 4), np.uint8)
         self._road_poly: list[Any] | None = None
@@ -158,18 +181,24 @@ class WorldPicture:
 
     def _new_track(self, car_racing: Any) -> None:
         """
-        Take over the polygons of a new episode, and the one colour array that all its tiles share from now on.
+        Take over a new episode's polygons, and let all its tiles share one array of colours from now on.
 
         :param car_racing: the unwrapped environment
         """
         self._road_poly = road_poly = car_racing.road_poly
         is_tile = np.array([isinstance(color, np.ndarray) for _, color in road_poly])
         quads = np.array([quad for quad, _ in road_poly])
-        self._tiles, self._kerbs = _Quads(quads[is_tile]), _Quads(quads[~is_tile])
-        self._kerb_colors = [_plain(color) for (_, color), tile in zip(road_poly, is_tile, strict=True) if not tile]
+        # tiles keep their length: they hide the seams of their smooth edges from each other
+        self._tiles = _Quads(quads[is_tile], (EDGE, 0.0))
+        self._kerbs = _Quads(quads[~is_tile], (EDGE, EDGE))
+        self._kerb_colors = [
+            _plain(color) for (_, color), tile in zip(road_poly, is_tile, strict=True) if not tile
+        ]
         # stock's contact listener writes `tile.color[:] = road_color`: rows of one array show it in one look
         self._colors = np.array([tile.color for tile in car_racing.road])
-        for tile, index, color in zip(car_racing.road, np.flatnonzero(is_tile).tolist(), self._colors, strict=True):
+        for tile, index, color in zip(
+            car_racing.road, np.flatnonzero(is_tile).tolist(), self._colors, strict=True
+        ):
             tile.color = color
             road_poly[index] = (road_poly[index][0], color)
         self._seen = self._colors[:, 0].copy()
@@ -223,7 +252,7 @@ class WorldPicture:
             self._paint(car_racing, slice(0, size), _uncovered(right, size))
             return
         self._zoom, self._texels, self._size = new_zoom, texels, size
-        self._window = self._memory[: size**2].view(np.uint8).reshape(size, size, 4)
+        self._window = _channels(self._memory[: size**2].reshape(size, size))
         self._tiles.scale(texels)
         self._kerbs.scale(texels)
         self._paint(car_racing, slice(0, size), slice(0, size))
@@ -281,13 +310,14 @@ class WorldPicture:
         kinds = packed[np.arange(LEVELS + 1)[:, None] * grass_x]  # (levels, width): each row is one of these
         picture = self._canvas[: height * width].reshape(height, width)
         kinds.take(grass_y, axis=0, out=picture, mode="clip")
-        picture = picture.view(np.uint8).reshape(height, width, 4)
-        for part, across in ((field_y, picture), (field_x, picture.swapaxes(0, 1))):
-            if part.min() < 1:
-                across[part == 0] = 0
-                for line in np.flatnonzero((part > 0) & (part < 1)):
-                    across[line] = across[line] * part[line]
-        return picture
+        for part, lines in ((field_y, picture), (field_x, picture.T)):
+            inside = np.flatnonzero(part)
+            first, last = (inside[0], inside[-1]) if len(inside) else (len(part), len(part))
+            lines[:first] = 0
+            lines[last + 1 :] = 0
+            for line in np.flatnonzero((part > 0) & (part < 1)):
+                lines[line] = (_channels(lines[line]) * part[line]).astype(np.uint8).view(np.uint32)[:, 0]
+        return _channels(picture)
 
     def _coverage(self, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """

@@ -165,7 +165,7 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
             if mode != "state_pixels":
                 return draw(mode)
             reward_when_drawn = car_racing.reward
-            return car_racing.state
+            return car_racing.state.copy()  # a new object each frame, as Gymnasium's checker demands
 
         car_racing._render = hold
         try:

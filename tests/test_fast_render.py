@@ -1,0 +1,313 @@
+import copy
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.envs.box2d.car_racing import CarRacing
+from stable_baselines3.common.vec_env import SubprocVecEnv
+
+from sb3_cardqn.bench import main
+from sb3_cardqn.common.fast_parity import drive
+from sb3_cardqn.common.fast_render import FastRender
+
+CAR = (slice(None), slice(66, 77), slice(45, 51))  # frames, rows, columns
+DASHBOARD = (slice(None), slice(84, 96))
+
+
+def blind(**kwargs: Any) -> Any:
+    """Stock physics without stock's drawing, which takes 98 % of the time."""
+    env = CarRacing(**kwargs)
+    env._render = lambda mode: None  # type: ignore[method-assign]
+    return env
+
+
+def stock_picture(env: Any) -> np.ndarray:
+    return CarRacing._render(env.unwrapped, "state_pixels").astype(int)
+
+
+def watch(env: Any, every: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """
+    Fast and stock pictures of the same moments: each of the first second, then one in so many.
+
+    Stock draws the score before it takes 0.1 off, so that looking after step() would be too late.
+    """
+    car_racing, fast, stock = env.unwrapped, [], []
+    hook = car_racing._render
+
+    def both(mode: str) -> np.ndarray:
+        picture = hook(mode)
+        if car_racing.t < 1 or round(car_racing.t * 50) % every == 0:
+            fast.append(picture)
+            stock.append(stock_picture(env))
+        return picture
+
+    car_racing._render = both
+    return fast, stock
+
+
+def pose(env: Any) -> list[Any]:
+    car_racing = env.unwrapped
+    car = car_racing.car
+    state = [car_racing.reward, car_racing.tile_visited_count, car.fuel_spent]
+    for body in (car.hull, *car.wheels):
+        state += [*body.position, body.angle, *body.linearVelocity, body.angularVelocity]
+    for wheel in car.wheels:
+        state += [wheel.omega, wheel.phase, wheel.gas, wheel.joint.angle, wheel.joint.motorSpeed]
+    return state + [(particle.color, particle.poly) for particle in car.particles]
+
+
+def noisy(env: Any, rng: np.random.Generator, noise: float) -> np.ndarray:
+    return np.clip(drive(env.unwrapped) + rng.normal(0, noise, 3), [-1, 0, 0], 1).astype(np.float32)
+
+
+def off_by(fast: np.ndarray, stock: np.ndarray) -> tuple[float, float]:
+    """Mean difference in grey levels; part of the pixels that are within 12 in each colour."""
+    difference = np.abs(fast.astype(int) - stock)
+    return difference.mean(), (difference.max(axis=-1) <= 12).mean()
+
+
+@pytest.mark.parametrize(
+    ("seed", "how"), [(0, "driven"), (1, "driven"), (2, "random"), (3, "wild"), (4, "discrete")]
+)
+def test_race_is_bit_identical(seed: int, how: str) -> None:
+    continuous = how != "discrete"
+    stock, fast = blind(continuous=continuous), FastRender(CarRacing(continuous=continuous))
+    stock.reset(seed=seed)
+    fast.reset(seed=seed)
+    rng = np.random.default_rng(seed)
+    skids, blocked, off_road = 0, 0, 0
+    action: Any
+    for frame in range(600):
+        if how == "driven":
+            action = noisy(stock, rng, 0.3)
+        elif how == "wild":
+            action = np.array([np.sin(frame / 40), 1, 0.95 * (frame % 37 > 33)], np.float32)
+        elif frame % 20 == 0:
+            action = rng.uniform([-1, 0, 0], 1).astype(np.float32) if continuous else int(rng.integers(5))
+        expected, got = stock.step(action), fast.step(action)
+        assert got[1:] == expected[1:]
+        assert pose(fast) == pose(stock)
+        skids += len(stock.car.particles) > 0
+        blocked += stock.car.wheels[0].brake >= 0.9
+        off_road += any(not wheel.tiles for wheel in stock.car.wheels)
+        if expected[2]:
+            break
+    # or the test has not met what it is about
+    assert off_road > 10
+    assert skids > 10 or not continuous
+    assert blocked > 10 or how not in ("wild", "random")
+
+
+def test_race_and_picture_beyond_the_edge_of_the_field() -> None:
+    stock, fast = blind(), FastRender(CarRacing())
+    fast_pictures, stock_pictures = watch(fast, every=3)
+    stock.reset(seed=0)
+    fast.reset(seed=0)
+    for _ in range(400):
+        off = (stock.car.hull.angle + np.pi / 2 + np.pi) % (2 * np.pi) - np.pi  # from heading along x
+        action = np.array([np.clip(2 * off, -0.3, 0.3), 0.1, 0], np.float32)
+        expected, got = stock.step(action), fast.step(action)
+        assert got[1:] == expected[1:]
+        assert pose(fast) == pose(stock)
+        if expected[2]:
+            break
+    assert expected[1:3] == (-100, True)
+    assert (stock_picture(fast)[:84] == 0).all(axis=-1).mean() > 0.3  # there is nothing out there
+    for part in (slice(0, 50), slice(50, None)):
+        mean, within = off_by(np.array(fast_pictures[part]), np.array(stock_pictures[part]))
+        assert mean < 0.3
+        assert within > 0.995
+
+
+@pytest.mark.parametrize(("seed", "domain_randomize"), [(0, False), (5, False), (1, True), (2, True)])
+def test_picture_is_stock_picture(seed: int, domain_randomize: bool) -> None:
+    env, rng = FastRender(CarRacing(domain_randomize=domain_randomize)), np.random.default_rng(seed)
+    fast_pictures, stock_pictures = watch(env, every=6)
+    env.reset(seed=seed)
+    for _ in range(500):
+        env.step(noisy(env, rng, 0.2))
+    fast, stock = np.array(fast_pictures), np.array(stock_pictures)
+    assert len(fast) > 120
+    for part in (slice(0, 50), slice(50, None)):
+        mean, within = off_by(fast[part], stock[part])
+        assert mean < 0.3
+        assert within > 0.995
+    mean, within = off_by(fast[CAR], stock[CAR])
+    assert mean < 1.0
+    assert within > 0.97
+    # the bars and the score are right to less than a tenth of a pixel
+    assert np.abs(fast[DASHBOARD].astype(int) - stock[DASHBOARD]).max() <= 2
+
+
+@pytest.mark.parametrize("speed", [-40.0, -3.0, 0.0, 0.004, 17.0, 120.0])
+def test_dashboard_bars(speed: float) -> None:
+    env = FastRender(CarRacing())
+    env.reset(seed=0)
+    car = env.unwrapped.car
+    car.hull.linearVelocity = (0, speed)
+    for wheel, factor in zip(car.wheels, (1.0, 1.3, 0.7, 2.0), strict=True):
+        wheel.omega = factor * speed
+    for spin in (-9.0, -0.01, 0.0, 4.3, 12.0):  # the last reaches the steering bar
+        car.hull.angularVelocity = spin
+        env.unwrapped.reward = 31.4 * spin
+        picture = env.unwrapped._render("state_pixels")
+        assert np.abs(picture[84:] - stock_picture(env)[84:]).max() <= (2 if speed >= 0 else 25)
+
+
+def test_visited_tiles_take_the_road_colour() -> None:
+    env = FastRender(CarRacing())
+    before = env.reset(seed=0)[0]
+    car_racing: Any = env.unwrapped
+    for _ in range(60):
+        before = env.step(np.zeros(3, np.float32))[0]
+    for tile in car_racing.road:  # as the contact listener does
+        tile.color[:] = car_racing.road_color
+    after = car_racing._render("state_pixels")
+    assert (before != after).mean() > 0.05
+    assert off_by(after, stock_picture(env))[0] < 0.25
+
+
+def test_picture_is_a_function_of_the_state_in_memory_of_its_own() -> None:
+    env = FastRender(CarRacing())
+    first = env.reset(seed=3)[0]
+    kept = first.copy()
+    again = env.unwrapped._render("state_pixels")
+    assert np.array_equal(first, again)
+    assert not np.shares_memory(first, again)
+    for _ in range(30):
+        env.step(np.array([0, 1, 0], np.float32))
+    assert np.array_equal(first, kept)
+    assert env.observation_space.contains(first)
+
+
+def test_render_stays_stock() -> None:
+    stock, fast = CarRacing(render_mode="rgb_array"), FastRender(CarRacing(render_mode="rgb_array"))
+    for env in (stock, fast):
+        env.reset(seed=1)
+        for _ in range(20):
+            env.step(np.array([1, 1, 0], np.float32))
+    assert np.array_equal(np.asarray(fast.render()), np.asarray(stock.render()))
+
+
+def test_reset_options_and_seeds() -> None:
+    env = FastRender(CarRacing(domain_randomize=True))
+    first = env.reset(seed=7)[0]
+    color = env.unwrapped.road_color.copy()
+    env.reset(options={"randomize": False})
+    assert np.array_equal(env.unwrapped.road_color, color)
+    assert off_by(env.reset(options={"randomize": True})[0], stock_picture(env))[0] < 0.3
+    assert not np.array_equal(env.unwrapped.road_color, color)
+    fresh = FastRender(CarRacing(domain_randomize=True))
+    assert np.array_equal(fresh.reset(seed=7)[0], first)
+
+
+def test_two_environments_do_not_mix() -> None:
+    alone = FastRender(CarRacing())
+    expected = [alone.reset(seed=1)[0]] + [alone.step(np.array([0, 1, 0], np.float32))[0] for _ in range(60)]
+    one, other = FastRender(CarRacing()), FastRender(CarRacing(domain_randomize=True))
+    got = [one.reset(seed=1)[0]]
+    other.reset(seed=2)
+    for _ in range(60):
+        got.append(one.step(np.array([0, 1, 0], np.float32))[0])
+        other.step(np.array([1, 1, 0], np.float32))
+    assert np.array_equal(got, expected)
+
+
+@pytest.mark.parametrize("duplicate", [lambda env: pickle.loads(pickle.dumps(env)), copy.deepcopy])
+def test_copies_draw_fast(duplicate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = FastRender(gym.make("CarRacing-v3"))
+    first = env.reset(seed=4)[0]
+    twin = duplicate(env)
+    monkeypatch.setattr(CarRacing, "_draw_colored_polygon", None)  # stock's drawing would fail
+    assert np.array_equal(twin.reset(seed=4)[0], first)
+    assert twin.unwrapped is not env.unwrapped
+
+
+def test_twice_is_once() -> None:
+    twice, once = FastRender(FastRender(CarRacing())), FastRender(CarRacing())
+    assert np.array_equal(twice.reset(seed=5)[0], once.reset(seed=5)[0])
+    action = np.array([0.3, 1, 0], np.float32)
+    assert np.array_equal(twice.step(action)[0], once.step(action)[0])
+
+
+def test_in_subprocesses() -> None:
+    envs = SubprocVecEnv([lambda: FastRender(gym.make("CarRacing-v3"))] * 2, start_method="fork")
+    envs.seed(6)
+    observations = envs.reset()
+    envs.close()
+    here = FastRender(CarRacing())
+    assert np.array_equal(observations[0], here.reset(seed=6)[0])
+    assert np.array_equal(observations[1], here.reset(seed=7)[0])
+
+
+def test_other_environments_are_refused() -> None:
+    with pytest.raises(TypeError, match="FastRender needs CarRacing, got CartPoleEnv"):
+        FastRender(gym.make("CartPole-v1"))
+
+
+def test_other_drawing_is_refused() -> None:
+    class Night(CarRacing):
+        def _render_road(self, zoom, translation, angle):  # type: ignore[no-untyped-def]
+            """Nothing to see."""
+
+    with pytest.raises(RuntimeError, match=r"needs the CarRacing of Gymnasium 1.1 to 1.4.*got .*Night"):
+        FastRender(Night())
+
+
+def test_long_score_of_gymnasium_1_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = FastRender(CarRacing())
+    car_racing: Any = env.unwrapped
+    env.reset(seed=0)
+    for _ in range(60):
+        env.step(np.array([0.2, 1, 0], np.float32))
+    car_racing._render._score_format = lambda reward: "12.345678901234567"
+    picture = car_racing._render("state_pixels").astype(int)
+    assert (picture[84:, :26] > 100).any(axis=-1).mean() > 0.2
+    assert np.abs(picture - stock_picture(env))[84:, 27:].max() <= 2
+
+
+def test_bench_parity(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["parity", "--seeds", "1", "--frames", "60"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert all("1 of 1" in line for line in lines[1:])
+
+
+def test_bench_parity_sees_a_difference(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sb3_cardqn.common.fast_physics.STIFFNESS", np.nextafter(205000 * 0.02 * 0.02, 100))
+    monkeypatch.setattr("sb3_cardqn.common.fast_dashboard.WHITE", (0, 0, 0))
+    main(["parity", "--seeds", "1", "--frames", "60"])
+    assert "0 of 1" in capsys.readouterr().out
+
+
+def test_bench_env(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["env", "--rounds", "1", "--frames", "8", "--json", str(tmp_path / "bench.json")])
+    rows = {row["name"]: row for row in json.loads((tmp_path / "bench.json").read_text())["rows"]}
+    assert rows["stock"]["times_stock"] == 1
+    assert rows["FastRender"]["times_stock"] > 3
+    skipping = rows["FastRender + FrameSkip(4)"]
+    assert skipping["agent_steps_per_s"] == pytest.approx(skipping["frames_per_s"] / 4)
+    assert "ms a reset" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["env", "--rounds", "0"], "needs a whole number of 1 or more, got '0'"),
+        (["env", "--frames", "ten"], "needs a whole number of 1 or more, got 'ten'"),
+        (["env", "--json", "/nowhere/at/all.json"], "needs a file in a directory that exists"),
+        (["picture", "/nowhere/at/all.png"], "needs a file in a directory that exists"),
+        (["envs"], "invalid choice: 'envs'"),
+    ],
+)
+def test_bench_errors(arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        main(arguments)
+    assert exit_info.value.code == 2
+    assert error in capsys.readouterr().err
