@@ -11,8 +11,8 @@ import cv2
 import gymnasium as gym
 import numpy as np
 
-from sb3_cardqn.common.fast_parity import EPISODE, SKIP, parity, picture, recorded_lap
 from sb3_cardqn.common.fast_render import FastRender
+from sb3_cardqn.common.fast_render.parity import EPISODE, SKIP, parity, picture, recorded_lap
 from sb3_cardqn.common.wrappers import CarRacingWrapper, DiscretizeActions, FrameSkip
 
 ENV_ID = "CarRacing-v3"

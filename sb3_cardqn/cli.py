@@ -3,8 +3,7 @@
 import argparse
 import sys
 
-from sb3_cardqn import __version__
-from sb3_cardqn.race import main as race
+from sb3_cardqn import __version__, bench, race
 from sb3_cardqn.zoo import COMMANDS, UserError, did_you_mean, run
 
 _HELP = """\
@@ -20,7 +19,10 @@ rl-zoo3's commands, for cardqn and every algorithm of the zoo (COMMAND --help li
 
 this package's own:
   race            scores, a video and the learning curve, on tracks the agent never saw
+  bench           how fast the race runs, and how close FastRender's picture is to stock's
 """
+
+_OWN = {"race": race.main, "bench": bench.main}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -42,10 +44,10 @@ def main(argv: list[str] | None = None) -> None:
     try:
         if args.command in COMMANDS:
             run(args.command, args.options)
-        elif args.command == "race":
-            race(args.options)
+        elif args.command in _OWN:
+            _OWN[args.command](args.options)
         else:
-            known = [*COMMANDS, "race"]
+            known = [*COMMANDS, *_OWN]
             raise UserError(f"unknown command '{args.command}'{did_you_mean(args.command, known)}")
     except UserError as error:
         print(f"sb3-cardqn: {error}", file=sys.stderr)

@@ -158,8 +158,8 @@ def main(argv: list[str]) -> None:
     """
     parser = argparse.ArgumentParser(
         prog="sb3-cardqn race",
-        description="Drive a trained agent on held-out tracks of the unmodified CarRacing-v3, greedily; print "
-        "the scores, write a video (race.mp4) and the curve (learning_curve.png) to its run folder.",
+        description="Drive a trained agent greedily on held-out tracks of the unmodified CarRacing-v3; print "
+        "scores, write a video (race.mp4) and the curve (learning_curve.png) to its run folder.",
     )
     parser.add_argument("run", nargs="?", type=Path, help="run folder (default: the newest in logs)")
     parser.add_argument("--tracks", type=int, default=3, help="number of tracks, 1 to 6 (default: 3)")

@@ -1,5 +1,6 @@
 import re
 from collections import OrderedDict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_ranges_of_tracks_never_meet() -> None:
     ranges = [seeds.TRAINING_SEEDS, seeds.VALIDATION_SEEDS, seeds.HELD_OUT_SEEDS]
-    for earlier, later in zip(ranges, ranges[1:], strict=False):
+    for earlier, later in pairwise(ranges):
         assert earlier.stop <= later.start
 
 
@@ -63,7 +64,7 @@ def test_a_drive_is_one_episode_of_the_environments_own_reward(run: Run) -> None
     obs, _ = reference.reset(seed=200_000)
     score, ended = 0.0, False
     while not ended:
-        obs, reward, terminated, truncated, info = reference.step(model.predict(obs, deterministic=True)[0])
+        obs, reward, terminated, truncated, _ = reference.step(model.predict(obs, deterministic=True)[0])
         score, ended = score + float(reward), terminated or truncated
     assert isinstance(result, Drive)
     assert result.score == pytest.approx(score, abs=1e-4)  # the Monitor rounds to six digits

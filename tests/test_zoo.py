@@ -160,7 +160,7 @@ def test_optimize_searches_and_stores(tmp_path: Path) -> None:
     assert "Loading from Optuna study" in train
 
 
-@pytest.mark.parametrize("command", sorted(zoo.COMMANDS) + ["race"])
+@pytest.mark.parametrize("command", [*sorted(zoo.COMMANDS), "race", "bench", "bench env"])
 def test_help_of_each_command(command: str, tmp_path: Path) -> None:
     output = run_well(tmp_path, f"{command} --help")
     assert output.startswith(f"usage: sb3-cardqn {command}") or "usage: Gather results" in output

@@ -1,6 +1,5 @@
 """First in the flow: wrappers turn CarRacing's frames and pedals into what a DQN sees and chooses from."""
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, TimeLimit
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_cardqn.common.fast_render import FastRender
+from sb3_cardqn.common.fast_render import FastRender, is_car_racing
 
 ACTION_SETS: dict[str, list[list[float]]] = {
     # [steer, gas, brake] of each action: what CarRacing(continuous=False) does, in its order
@@ -35,12 +34,6 @@ _BLIND_WRAPPERS = (
     gym.ActionWrapper,
     gym.RewardWrapper,
 )
-
-
-def _is_car_racing(env: gym.Env) -> bool:
-    # Whoever has a CarRacing has imported its module; importing it here would load Box2D and pygame for all.
-    module = sys.modules.get("gymnasium.envs.box2d.car_racing")
-    return module is not None and isinstance(env.unwrapped, module.CarRacing)
 
 
 def _require_uint8_image(
@@ -139,7 +132,7 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
         RecordConstructorArgs.__init__(self, skip=skip)
         super().__init__(env)
         self.skip = skip
-        self._may_hold_drawing = skip > 1 and _is_car_racing(env)
+        self._may_hold_drawing = skip > 1 and is_car_racing(env)
         layer = env
         while self._may_hold_drawing and isinstance(layer, gym.Wrapper):
             self._may_hold_drawing = isinstance(layer, _BLIND_WRAPPERS)

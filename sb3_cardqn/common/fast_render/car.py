@@ -20,7 +20,7 @@ from gymnasium.envs.box2d.car_dynamics import (
     WHEEL_WHITE,
 )
 
-from sb3_cardqn.common.fast_picture import CAR_X, CAR_Y, PIXEL_H, PIXEL_W, SMOOTHSCALE_LOSS, box_filter
+from sb3_cardqn.common.fast_render.picture import CAR_X, CAR_Y, PIXEL_H, PIXEL_W, SMOOTHSCALE_LOSS, box_filter
 
 # the observed pixels a car can reach, and the screen pixels that these cover
 CAR_ROWS, CAR_COLS = slice(66, 77), slice(45, 51)

@@ -1,4 +1,4 @@
-"""CarRacing's observation without its cost: wraps the environment itself, before any other wrapper."""
+"""What FastRender puts in the place of CarRacing's own ``_render``: world, car and dashboard, composed."""
 
 import hashlib
 import inspect
@@ -11,12 +11,10 @@ import numpy as np
 from gymnasium.envs.box2d import car_racing as stock
 from gymnasium.envs.box2d.car_dynamics import Car
 from gymnasium.envs.box2d.car_racing import CarRacing, FrictionDetector
-from gymnasium.utils import RecordConstructorArgs
 
-from sb3_cardqn.common.fast_car import CAR_COLS, CAR_ROWS, car_layer
-from sb3_cardqn.common.fast_dashboard import dashboard
-from sb3_cardqn.common.fast_physics import FastCar
-from sb3_cardqn.common.fast_picture import FULL_ZOOM, WORLD_ROWS, WorldPicture
+from sb3_cardqn.common.fast_render.car import CAR_COLS, CAR_ROWS, car_layer
+from sb3_cardqn.common.fast_render.dashboard import dashboard
+from sb3_cardqn.common.fast_render.picture import FULL_ZOOM, WORLD_ROWS, WorldPicture
 
 # What FastRender does the work of, or relies on.
 _RACE_PARTS = (
@@ -60,7 +58,7 @@ def _score_format(race: Any) -> Callable[[float], str]:
     return _SCORES[digest]
 
 
-class _Render:
+class Render:
     """
     Stands in for the ``_render`` method of one CarRacing.
 
@@ -97,45 +95,3 @@ class _Render:
         np.maximum(around * part + light, 0, out=around, casting="unsafe")
         dashboard(car_racing, self._score_format(car_racing.reward), observation[WORLD_ROWS:])
         return observation
-
-
-class FastRender(gym.Wrapper, RecordConstructorArgs):
-    """
-    Draw CarRacing's observation straight at 96×96, and leave the race as it is.
-
-    Rewards, ends and the car's path are bit-identical to stock's, the observation is within 0.2 grey levels
-    in the mean (docs/fast_render.md). ``render()`` stays stock's picture.
-
-    >>> env = FastRender(gym.make("CarRacing-v3"))
-    >>> obs, info = env.reset(seed=0)
-    >>> obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
-
-    :param env: a CarRacing, wrapped or not
-    :raises TypeError: if ``env`` is something else
-    :raises RuntimeError: if this Gymnasium draws it in a way that is not known here
-    """
-
-    def __init__(self, env: gym.Env) -> None:
-        if not isinstance(env.unwrapped, CarRacing):
-            raise TypeError(f"FastRender needs CarRacing, got {type(env.unwrapped).__name__}")
-        RecordConstructorArgs.__init__(self)
-        super().__init__(env)
-        self._install()
-
-    def _install(self) -> None:
-        """CarRacing pickles its arguments only, so that its copy comes without the hook."""
-        car_racing: Any = self.unwrapped
-        car_racing._render = _Render(car_racing)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._install()
-
-    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
-        """
-        :param kwargs: ``seed`` and ``options``, as CarRacing takes them
-        :return: first observation, info
-        """
-        observation, info = self.env.reset(**kwargs)
-        self.unwrapped.car.__class__ = FastCar  # type: ignore[attr-defined]
-        return observation, info

@@ -8,7 +8,7 @@ import numpy as np
 import pygame
 from gymnasium.envs.box2d import car_racing as stock
 
-from sb3_cardqn.common.fast_picture import PIXEL_H, PIXEL_W, box_filter
+from sb3_cardqn.common.fast_render.picture import PIXEL_H, PIXEL_W, box_filter
 
 # The dashboard is a product: what each column of the 1000 pixels shows does not change along a bar, so the
 # picture is (12, bars) parts of rows times (bars, 96 * 3) colours of columns.
