@@ -22,7 +22,7 @@ venv: .venv/installed
 	touch $@
 
 race: .venv/installed
-	$(BIN)/sb3-cardqn train --algo cardqn --env CarRacing-v3 -P -n $(STEPS) --eval-freq 25000 --log-interval -2
+	$(BIN)/sb3-cardqn train --algo cardqn --env CarRacing-v3 -P -n $(STEPS) --eval-freq 25000 --log-interval -2 --num-threads 1
 	$(BIN)/sb3-cardqn race
 
 test: lint type

@@ -1,4 +1,4 @@
-"""Measures how fast the race runs, side by side: for the cli's ``bench`` command and docs/fast_render.md."""
+"""Measures the fast race beside the stock one: for ``sb3-cardqn bench`` and docs/fast_render.md."""
 
 import argparse
 import importlib.util
@@ -10,10 +10,13 @@ from typing import Any, TypedDict
 import cv2
 import gymnasium as gym
 import numpy as np
+from scipy.stats import bootstrap
 
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.fast_render.parity import EPISODE, SKIP, parity, picture, recorded_lap
 from sb3_cardqn.common.wrappers import CarRacingWrapper, DiscretizeActions, FrameSkip
+from sb3_cardqn.evaluate import Drive, Run, drive, make_env, newest_run
+from sb3_cardqn.seeds import VALIDATION_SEEDS
 
 ENV_ID = "CarRacing-v3"
 STRETCH = 200  # frames
@@ -208,6 +211,38 @@ def _print(rows: list[Row]) -> None:
         )
 
 
+def bench_agent(run: Run, tracks: int = 50) -> list[tuple[Drive, Drive]]:
+    """
+    Let an agent drive the same tracks with the stock picture and with FastRender's, and print the difference.
+
+    :param run: the agent's
+    :param tracks: how many of the validation tracks
+    :return: of each track the drive with the stock picture and with the fast one
+    """
+    model = run.load_model()
+    envs = make_env(run, stock=True), make_env(run, stock=False)
+    pairs = []
+    for seed in VALIDATION_SEEDS[:tracks]:
+        stock, fast = ([*drive(model, env, seed)][-1] for env in envs)
+        assert stock is not None
+        assert fast is not None
+        pairs.append((stock, fast))
+    for env in envs:
+        env.close()
+    print(f"{'':10}{'mean score':>12}{'std':>8}{'laps finished':>15}")
+    for name, drives in zip(("stock", "FastRender"), zip(*pairs, strict=True), strict=True):
+        scores = [one.score for one in drives]
+        laps = sum(one.lap_finished for one in drives)
+        print(f"{name:10}{np.mean(scores):12.1f}{np.std(scores):8.1f}{laps:12d}/{len(pairs)}")
+    differences = [fast.score - stock.score for stock, fast in pairs]
+    low, high = bootstrap((differences,), np.mean, rng=0).confidence_interval
+    print(
+        f"FastRender - stock, paired over {len(pairs)} tracks: {np.mean(differences):+.1f}, "
+        f"95 % bootstrap interval {low:+.1f} to {high:+.1f}"
+    )
+    return pairs
+
+
 def _positive(text: str) -> int:
     """
     :param text: from the command line
@@ -236,6 +271,9 @@ def main(argv: list[str] | None = None) -> None:
     parity_.add_argument("--frames", type=_positive, default=EPISODE, help=f"of a lap ({EPISODE})")
     draw = commands.add_parser("picture", help="draw stock, FastRender and their difference")
     draw.add_argument("path", help="of the PNG")
+    agent = commands.add_parser("agent", help="the same agent on both pictures, on validation tracks")
+    agent.add_argument("run", nargs="?", type=Path, help="run folder (default: the newest in logs)")
+    agent.add_argument("--tracks", type=_positive, default=50, help="2 to 1000 (50)")
     args = parser.parse_args(argv)
     written = {"env": vars(args).get("json"), "picture": vars(args).get("path")}.get(args.what)
     if written is not None and not Path(written).absolute().parent.is_dir():
@@ -244,6 +282,10 @@ def main(argv: list[str] | None = None) -> None:
         bench_env(args.rounds, args.frames, args.json)
     elif args.what == "parity":
         parity(args.seeds, args.frames)
+    elif args.what == "agent":
+        if not 2 <= args.tracks <= len(VALIDATION_SEEDS):
+            parser.error(f"--tracks needs 2 to {len(VALIDATION_SEEDS)}, got {args.tracks}")
+        bench_agent(Run(args.run) if args.run else newest_run(Path("logs")), args.tracks)
     else:
         picture(args.path)
 

@@ -105,6 +105,20 @@ class Run:
         return ALGOS[self.algo].load(self.model_path, device="cpu", **buffer)
 
 
+def newest_run(folder: Path) -> Run:
+    """
+    Find the run that was written to last.
+
+    :param folder: the ``-f`` of ``train``
+    :return: the run
+    :raises UserError: if there is none
+    """
+    configs = sorted(folder.glob("*/*/*/config.yml"), key=lambda path: path.stat().st_mtime)
+    if not configs:
+        raise UserError(f"no run in folder '{folder}', train one with: sb3-cardqn train")
+    return Run(configs[-1].parent.parent)
+
+
 def make_env(run: Run, stock: bool = True, innermost: list[Any] | None = None, **env_kwargs: Any) -> VecEnv:
     """
     Build the environment an agent was trained with.

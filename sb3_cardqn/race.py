@@ -10,9 +10,8 @@ import gymnasium as gym
 import imageio.v2 as imageio
 import numpy as np
 
-from sb3_cardqn.evaluate import Drive, Run, drive, drive_at_random, make_env
+from sb3_cardqn.evaluate import Drive, Run, drive, drive_at_random, make_env, newest_run
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
-from sb3_cardqn.zoo import UserError
 
 PANE = (480, 320)  # pixels, width and height; multiples of 16, which video codecs want
 FPS = 50  # CarRacing's frames a second
@@ -134,20 +133,6 @@ def plot_learning_curve(run: Run, path: Path) -> None:
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
     plt.close(figure)
-
-
-def newest_run(folder: Path) -> Run:
-    """
-    Find the run that was written to last.
-
-    :param folder: the ``-f`` of ``train``
-    :return: the run
-    :raises UserError: if there is none
-    """
-    configs = sorted(folder.glob("*/*/*/config.yml"), key=lambda path: path.stat().st_mtime)
-    if not configs:
-        raise UserError(f"no run in folder '{folder}', train one with: sb3-cardqn train")
-    return Run(configs[-1].parent.parent)
 
 
 def main(argv: list[str]) -> None:
