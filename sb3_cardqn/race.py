@@ -101,6 +101,23 @@ def film(run: Run, seeds: Sequence[int], path: Path) -> list[Drive]:
     return [result for result in drives if result is not None]
 
 
+def animate(video: Path, path: Path) -> None:
+    """
+    Make a small GIF of a video, at twice its speed.
+
+    :param video: to read
+    :param path: of the GIF to write
+    """
+    skip = 8  # frames; every 8th of 50 a second, shown for 80 ms, is twice the speed
+    reader: Any = imageio.get_reader(video)
+    pictures = [
+        cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        for i, picture in enumerate(reader)
+        if i % skip == 0
+    ]
+    imageio.mimsave(path, pictures, duration=80, loop=0, palettesize=32)
+
+
 def plot_learning_curve(run: Run, path: Path) -> None:
     """
     Plot the scores of training episodes and of the evaluations on validation tracks.
@@ -148,7 +165,7 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("run", nargs="?", type=Path, help="run folder (default: the newest in logs)")
     parser.add_argument("--tracks", type=int, default=3, help="number of tracks, 1 to 6 (default: 3)")
-    parser.add_argument("--gif", action="store_true", help="write race.gif as well")
+    parser.add_argument("--gif", action="store_true", help="write race.gif as well, small and twice as fast")
     options = parser.parse_args(argv)
     if not 1 <= options.tracks <= 6:
         parser.error(f"--tracks needs 1 to 6, got {options.tracks}")
@@ -157,6 +174,8 @@ def main(argv: list[str]) -> None:
     seeds = HELD_OUT_SEEDS[: options.tracks]
     print(f"Driving {run.model_path} on tracks {seeds.start} to {seeds.stop - 1}, which it never saw ...")
     drives = film(run, seeds, run.folder / "race.mp4")
+    if options.gif:
+        animate(run.folder / "race.mp4", run.folder / "race.gif")
     plot_learning_curve(run, run.folder / "learning_curve.png")
     at_random = [drive_at_random(run.env_id, seed) for seed in seeds]
     print(f"{'track':>8} {'score':>8} {'frames':>8}  lap        random actions")
@@ -165,4 +184,5 @@ def main(argv: list[str]) -> None:
         print(f"{result.seed:>8} {result.score:>8.1f} {result.frames:>8}  {lap:<10} {chance.score:>8.1f}")
     mean, chance_mean = (np.mean([result.score for result in results]) for results in (drives, at_random))
     print(f"{'mean':>8} {mean:>8.1f} {'':>20} {chance_mean:>8.1f}")
-    print(f"Video: {run.folder / 'race.mp4'}\nLearning curve: {run.folder / 'learning_curve.png'}")
+    written = ["race.mp4", *(["race.gif"] if options.gif else []), "learning_curve.png"]
+    print(f"Video and learning curve: {', '.join(str(run.folder / name) for name in written)}")

@@ -168,11 +168,12 @@ def test_help_of_each_command(command: str, tmp_path: Path) -> None:
 
 
 def test_race_scores_films_and_plots(folder: Path) -> None:
-    output = run_well(folder, "race --tracks 1")
+    output = run_well(folder, "race --tracks 1 --gif")
     assert "200000" in output
     assert "random actions" in output
     run = folder / "logs/cardqn/CarRacing-v3_1"
     assert (run / "race.mp4").stat().st_size > 10_000
+    assert (run / "race.gif").stat().st_size > 10_000
     assert (run / "learning_curve.png").stat().st_size > 10_000
 
 
