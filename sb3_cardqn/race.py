@@ -115,7 +115,7 @@ def animate(video: Path, path: Path) -> None:
         for i, picture in enumerate(reader)
         if i % skip == 0
     ]
-    imageio.mimsave(path, pictures, duration=80, loop=0, palettesize=32)
+    imageio.mimsave(path, pictures, duration=80, loop=0)
 
 
 def plot_learning_curve(run: Run, path: Path) -> None:
