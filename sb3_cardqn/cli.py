@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+import torch as th
+
 from sb3_cardqn import __version__, bench, race
 from sb3_cardqn.zoo import COMMANDS, UserError, did_you_mean, run
 
@@ -45,6 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         if args.command in COMMANDS:
             run(args.command, args.options)
         elif args.command in _OWN:
+            th.set_num_threads(1)  # one small picture at a time: threads would only wait for each other
             _OWN[args.command](args.options)
         else:
             known = [*COMMANDS, *_OWN]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -145,7 +145,18 @@ def make_env(run: Run, stock: bool = True, innermost: list[Any] | None = None, *
     )
 
 
-def drive(model: BaseAlgorithm, env: VecEnv, seed: int) -> Iterator[Drive | None]:
+class Driver(Protocol):
+    """Whatever chooses actions as SB3's algorithms do."""
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """
+        :param args: observation of each environment
+        :param kwargs: ``state``, ``episode_start``, ``deterministic``
+        :return: actions, state
+        """
+
+
+def drive(model: Driver, env: VecEnv, seed: int) -> Iterator[Drive | None]:
     """
     Drive one episode greedily, yielding after each agent step so that several can be driven side by side.
 
