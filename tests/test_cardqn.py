@@ -20,6 +20,7 @@ from stable_baselines3.common.envs import FakeImageEnv, SimpleMultiObsEnv
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 from torch import nn
 
@@ -31,6 +32,8 @@ SMALL: dict[str, Any] = {
     "policy_kwargs": {"net_arch": [8]},
     "seed": 0,
 }
+# the same for environments that are seen
+IMAGES: dict[str, Any] = {"buffer_size": 500, "learning_starts": 20, "seed": 0, "device": "cpu"}
 
 
 class OneStep(gym.Env):
@@ -346,6 +349,74 @@ def test_dueling_head_by_hand() -> None:
         head.advantage.weight.fill_(0.0)
         head.advantage.bias.copy_(th.tensor([1.0, 2.0, 6.0]))
     assert head(th.ones(1, 1)).tolist() == [[3.0, 4.0, 8.0]]  # 5 + a - 3
+
+
+# ---- mixed precision ----
+
+
+def pictures(n: int) -> th.Tensor:
+    return th.randint(0, 256, (n, 1, 36, 36), dtype=th.uint8, generator=th.Generator().manual_seed(0))
+
+
+def test_mixed_precision_is_close_and_its_q_values_are_float32() -> None:
+    model = CarDQN("CnnPolicy", Catch(), policy_kwargs={"features_extractor_class": CarRacingCNN}, **IMAGES)
+    with th.no_grad():
+        model.q_net.q_net[-1].bias.fill_(100.0)  # where bfloat16 has steps of 0.5
+        exact = model.q_net(pictures(64))
+        with th.autocast("cpu", th.bfloat16):
+            mixed = model.q_net(pictures(64))
+    assert mixed.dtype == th.float32
+    assert not th.equal(mixed, exact)
+    assert (mixed - exact).abs().max() < 0.01
+    assert th.equal(model.q_net(pictures(64)), exact)  # and without autocast nothing has changed
+
+
+@pytest.mark.parametrize("normalize_images", [True, False])
+def test_mixed_precision_treats_pixels_as_float32_does(normalize_images: bool) -> None:
+    class Mean(FlattenExtractor):
+        def forward(self, observations: th.Tensor) -> th.Tensor:
+            return super().forward(observations)[:, :3]
+
+    kwargs = {"features_extractor_class": Mean, "normalize_images": normalize_images, "net_arch": []}
+    model = CarDQN("MlpPolicy", Catch(), policy_kwargs=kwargs, **IMAGES)
+    head = model.q_net.q_net
+    model.q_net.q_net = nn.Identity()  # the features themselves
+    with th.autocast("cpu", th.bfloat16):
+        features = model.q_net(pictures(64))
+    model.q_net.q_net = head
+    expected = pictures(64).flatten(1)[:, :3] / (255 if normalize_images else 1)
+    assert th.allclose(features, expected, rtol=2**-8, atol=0)
+
+
+def test_mixed_precision_learns_only_where_it_was_asked_for_and_the_device_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def trained(asked: bool, has: bool) -> tuple[np.ndarray, list[bool]]:
+        monkeypatch.setattr("sb3_cardqn.cardqn.cardqn.has_bfloat16", lambda device: has)
+        seen = []
+
+        class Spy(CarRacingCNN):
+            def forward(self, observations: th.Tensor) -> th.Tensor:
+                seen.append(th.is_autocast_enabled("cpu"))
+                return super().forward(observations)
+
+        model = CarDQN(
+            "CnnPolicy", Catch(), mixed_precision=asked, policy_kwargs={"features_extractor_class": Spy}, **IMAGES
+        )  # fmt: skip
+        model.learn(60)
+        return flat(model), seen
+
+    exact, seen = trained(asked=False, has=True)
+    assert not any(seen)
+    same, seen = trained(asked=True, has=False)
+    assert not any(seen)
+    assert np.array_equal(exact, same)
+    mixed, seen = trained(asked=True, has=True)
+    assert any(seen)
+    assert not all(seen)  # it acts in float32
+    assert mixed.dtype == np.float32
+    assert not np.array_equal(exact, mixed)
+    assert np.allclose(exact, mixed, atol=2e-3)
 
 
 # ---- it fits everywhere SB3's does ----

@@ -16,6 +16,7 @@ from stable_baselines3.common.utils import polyak_update
 from sb3_cardqn.cardqn.losses import double_q_target, huber, q_learning_target, td_error
 from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
 from sb3_cardqn.common.buffers import PrioritizedFrameReplayBuffer
+from sb3_cardqn.common.hardware import has_bfloat16, keep_freed_memory
 from sb3_cardqn.common.schedules import DECAYS
 
 SelfCarDQN = TypeVar("SelfCarDQN", bound="CarDQN")
@@ -70,6 +71,8 @@ class CarDQN(OffPolicyAlgorithm):
         value), or any function of the progress remaining in the learning period (1 to 0)
     :param exploration_steps: agent steps after ``learning_starts`` that epsilon takes to decay, instead of
         ``exploration_fraction``
+    :param mixed_precision: compute the features in bfloat16 while learning, on a device that has it (a CPU
+        with AVX-512 BF16 or AMX, a recent GPU); head, loss and weights stay in float32, and so does acting
     :param _init_setup_model: build the networks and the buffer now
     :raises ValueError: if an argument is out of range; the text names it, its value and what would be right
     """
@@ -114,6 +117,7 @@ class CarDQN(OffPolicyAlgorithm):
         double_q: bool = False,
         exploration_decay: str | Schedule = "linear",
         exploration_steps: int | None = None,
+        mixed_precision: bool = False,
         _init_setup_model: bool = True,
     ) -> None:
         super().__init__(
@@ -149,6 +153,7 @@ class CarDQN(OffPolicyAlgorithm):
         self.exploration_steps = exploration_steps
         self.max_grad_norm = max_grad_norm
         self.double_q = double_q
+        self.mixed_precision = mixed_precision
         self.exploration_rate = 0.0
         self._check_arguments()
         if _init_setup_model:
@@ -202,6 +207,7 @@ class CarDQN(OffPolicyAlgorithm):
             warnings.filterwarnings("ignore", message="`n_steps=", category=UserWarning)
             super()._setup_model()
         self._create_aliases()
+        self._in_bfloat16 = self.mixed_precision and has_bfloat16(self.device)
         if callable(self.exploration_decay):
             self.exploration_schedule = self.exploration_decay
         else:
@@ -242,6 +248,7 @@ class CarDQN(OffPolicyAlgorithm):
         progress_bar: bool = False,
     ) -> Any:
         self._check_arguments()  # again: load() can change them
+        keep_freed_memory()
         result = super()._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
@@ -276,18 +283,9 @@ class CarDQN(OffPolicyAlgorithm):
         logged: dict[str, list[float]] = {"loss": [], "td_error": [], "q_value": []}
         for _ in range(gradient_steps):
             batch: Any = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
+            with th.autocast(self.device.type, th.bfloat16, enabled=self._in_bfloat16):
+                error, target = self._td_error(batch)  # (batch,)
             weights = getattr(batch, "weights", None)  # prioritized replay's, (batch, 1)
-            gamma_n = self.gamma if batch.discounts is None else batch.discounts
-            discount_t = ((1 - batch.dones) * gamma_n).flatten()  # (batch,)
-            with th.no_grad():
-                q_t = self.q_net_target(batch.next_observations)  # (batch, actions)
-                if self.double_q:
-                    q_t_online = self.q_net(batch.next_observations)  # (batch, actions)
-                    target = double_q_target(batch.rewards.flatten(), discount_t, q_t_online, q_t)
-                else:
-                    target = q_learning_target(batch.rewards.flatten(), discount_t, q_t)
-            actions = batch.actions.long().flatten()  # (batch,)
-            error = td_error(self.q_net(batch.observations), actions, target)  # (batch,)
             loss = (huber(error) if weights is None else weights.flatten() * huber(error)).mean()
 
             self.policy.optimizer.zero_grad()
@@ -306,6 +304,23 @@ class CarDQN(OffPolicyAlgorithm):
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         for name, values in logged.items():
             self.logger.record(f"train/{name}", np.mean(values))
+
+    def _td_error(self, batch: Any) -> tuple[th.Tensor, th.Tensor]:
+        """
+        :param batch: what the replay buffer gave
+        :return: (batch,) how far the Q-values of the actions taken are from their targets; (batch,) targets
+        """
+        gamma_n = self.gamma if batch.discounts is None else batch.discounts
+        discount_t = ((1 - batch.dones) * gamma_n).flatten()  # (batch,)
+        with th.no_grad():
+            q_t = self.q_net_target(batch.next_observations)  # (batch, actions)
+            if self.double_q:
+                q_t_online = self.q_net(batch.next_observations)  # (batch, actions)
+                target = double_q_target(batch.rewards.flatten(), discount_t, q_t_online, q_t)
+            else:
+                target = q_learning_target(batch.rewards.flatten(), discount_t, q_t)
+        actions = batch.actions.long().flatten()  # (batch,)
+        return td_error(self.q_net(batch.observations), actions, target), target
 
     def predict(
         self,

@@ -83,6 +83,7 @@ class QNetwork(BasePolicy):
         self.net_arch = [64, 64] if net_arch is None else net_arch
         self.activation_fn = activation_fn
         self.head_class = head_class
+        self._scales_pixels = normalize_images and is_image_space(observation_space)
         hidden_layers = create_mlp(features_dim, -1, self.net_arch, activation_fn)
         head = head_class([features_dim, *self.net_arch][-1], int(action_space.n))
         # With nn.Linear as its head, the parameters have the names they have in SB3's DQN.
@@ -90,11 +91,24 @@ class QNetwork(BasePolicy):
 
     def forward(self, obs: PyTorchObs) -> th.Tensor:
         """
+        Under ``th.autocast`` the features are computed in its type, the Q-values always in float32.
+
         :param obs: (batch, ...) observations, as they come from the environment
         :return: (batch, actions) Q-values
         """
         assert self.features_extractor is not None
-        return self.q_net(self.extract_features(obs, self.features_extractor))
+        device = self.device.type
+        if not th.is_autocast_enabled(device):
+            return self.q_net(self.extract_features(obs, self.features_extractor))
+        if self._scales_pixels:
+            # SB3 makes float32 pixels first, which is another pass over twice the memory; 0 to 255 are exact
+            assert isinstance(obs, th.Tensor)
+            features = self.features_extractor(obs.to(th.get_autocast_dtype(device)).mul_(1 / 255))
+        else:
+            features = self.extract_features(obs, self.features_extractor)
+        # bfloat16 has steps of 0.5 at a Q-value of 100
+        with th.autocast(device, enabled=False):
+            return self.q_net(features.float())
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = True) -> th.Tensor:
         return self(observation).argmax(dim=1)  # (batch,)

@@ -1,0 +1,39 @@
+"""What the machine can do for an update: memory that is kept, numbers of half the size."""
+
+import ctypes
+import platform
+
+import torch as th
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
+
+
+def keep_freed_memory() -> bool:
+    """
+    Let glibc keep up to 256 MiB of freed memory for the next allocation, in this process, from now on.
+
+    An update allocates and frees the same few megabytes again and again. By default glibc gives each such
+    block back to the system, which has to clear a new one page by page.
+
+    :return: whether that was possible: False where the C library is not glibc
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    # 32 MiB is the most that glibc takes; larger blocks are mapped one by one
+    return bool(mallopt(_M_MMAP_THRESHOLD, 32 * 2**20) and mallopt(_M_TRIM_THRESHOLD, 256 * 2**20))
+
+
+def has_bfloat16(device: th.device) -> bool:
+    """
+    Tell whether a device has instructions for bfloat16: without them it is slower than float32.
+
+    :param device: where the networks are
+    :return: True for a CPU with AVX-512 BF16 or AMX and for recent GPUs; False where torch cannot tell
+    """
+    if device.type == "cuda":
+        return th.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    capabilities = getattr(th.cpu, "get_capabilities", dict)()  # older torch does not have it
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
