@@ -380,7 +380,7 @@ def test_mixed_precision_treats_pixels_as_float32_does(normalize_images: bool) -
     kwargs = {"features_extractor_class": Mean, "normalize_images": normalize_images, "net_arch": []}
     model = CarDQN("MlpPolicy", Catch(), policy_kwargs=kwargs, **IMAGES)
     head = model.q_net.q_net
-    model.q_net.q_net = nn.Identity()  # the features themselves
+    model.q_net.q_net = nn.Sequential()  # the features themselves
     with th.autocast("cpu", th.bfloat16):
         features = model.q_net(pictures(64))
     model.q_net.q_net = head
