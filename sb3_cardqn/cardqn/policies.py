@@ -1,7 +1,7 @@
 """The Q-network and its target copy, as SB3 policies."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch as th
 from gymnasium import spaces
@@ -133,16 +133,19 @@ class CarDQNPolicy(BasePolicy):
     :param net_arch: units of the hidden layers between features and head; by default none after a
         ``NatureCNN`` or ``CarRacingCNN``, which end in a hidden layer of their own, and [64, 64] after others
     :param activation_fn: after each hidden layer
-    :param features_extractor_class: turns observations into features
+    :param features_extractor_class: turns observations into features; by default ``FlattenExtractor``, and
+        what fits images and Dicts in ``CnnPolicy`` and ``MultiInputPolicy``
     :param features_extractor_kwargs: its keyword arguments
     :param normalize_images: divide uint8 images by 255
     :param optimizer_class: ``th.optim.Adam`` by default
     :param optimizer_kwargs: its keyword arguments, the learning rate apart
     :param head_class: last layer, called with (units, n); ``nn.Linear`` or ``DuelingHead``
+    :raises ValueError: if the observations do not fit
     """
 
     q_net: QNetwork
     q_net_target: QNetwork
+    default_features_extractor_class: ClassVar[type[BaseFeaturesExtractor]] = FlattenExtractor
 
     def __init__(
         self,
@@ -151,13 +154,14 @@ class CarDQNPolicy(BasePolicy):
         lr_schedule: Schedule,
         net_arch: list[int] | None = None,
         activation_fn: type[nn.Module] = nn.ReLU,
-        features_extractor_class: type[BaseFeaturesExtractor] = FlattenExtractor,
+        features_extractor_class: type[BaseFeaturesExtractor] | None = None,
         features_extractor_kwargs: dict[str, Any] | None = None,
         normalize_images: bool = True,
         optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
         head_class: Head = nn.Linear,
     ) -> None:
+        features_extractor_class = features_extractor_class or self.default_features_extractor_class
         super().__init__(
             observation_space,
             action_space,
@@ -241,65 +245,21 @@ MlpPolicy = CarDQNPolicy
 
 
 class CnnPolicy(CarDQNPolicy):
-    """
-    ``CarDQNPolicy`` for images: the features extractor is SB3's ``NatureCNN`` unless another is given.
+    """``CarDQNPolicy`` for images: the features extractor is SB3's ``NatureCNN`` unless another is given."""
 
-    :raises ValueError: if the observations are not images
-    """
+    default_features_extractor_class = NatureCNN
 
-    def __init__(
-        self,
-        observation_space: spaces.Space,
-        action_space: spaces.Discrete,
-        lr_schedule: Schedule,
-        net_arch: list[int] | None = None,
-        activation_fn: type[nn.Module] = nn.ReLU,
-        features_extractor_class: type[BaseFeaturesExtractor] = NatureCNN,
-        features_extractor_kwargs: dict[str, Any] | None = None,
-        normalize_images: bool = True,
-        *args: Any,
-        **kwargs: Any,
-    ) -> None:
-        if not is_image_space(observation_space, check_channels=False, normalized_image=not normalize_images):
+    def _build(self, lr_schedule: Schedule) -> None:
+        floats = not self.normalize_images
+        if not is_image_space(self.observation_space, check_channels=False, normalized_image=floats):
             raise ValueError(
                 "CnnPolicy needs images, Box(0, 255, (C, H, W), uint8) (or floats with "
-                f"normalize_images=False); use MlpPolicy or MultiInputPolicy for {observation_space}"
+                f"normalize_images=False); use MlpPolicy or MultiInputPolicy for {self.observation_space}"
             )
-        super().__init__(
-            observation_space,
-            action_space,
-            lr_schedule,
-            net_arch,
-            activation_fn,
-            features_extractor_class,
-            features_extractor_kwargs,
-            normalize_images,
-            *args,
-            **kwargs,
-        )
+        super()._build(lr_schedule)
 
 
 class MultiInputPolicy(CarDQNPolicy):
     """``CarDQNPolicy`` for Dict observations: the features extractor is SB3's ``CombinedExtractor``."""
 
-    def __init__(
-        self,
-        observation_space: spaces.Dict,
-        action_space: spaces.Discrete,
-        lr_schedule: Schedule,
-        net_arch: list[int] | None = None,
-        activation_fn: type[nn.Module] = nn.ReLU,
-        features_extractor_class: type[BaseFeaturesExtractor] = CombinedExtractor,
-        *args: Any,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            observation_space,
-            action_space,
-            lr_schedule,
-            net_arch,
-            activation_fn,
-            features_extractor_class,
-            *args,
-            **kwargs,
-        )
+    default_features_extractor_class = CombinedExtractor

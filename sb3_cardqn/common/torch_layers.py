@@ -12,7 +12,7 @@ class CarRacingCNN(BaseFeaturesExtractor):
     """
     Three convolutions and a linear layer: the Nature DQN's shape (Mnih et al. 2015) at half its width.
 
-    With the defaults and 4×64×64 frames it has 158 thousand parameters and 1.5 million multiplications a
+    With the defaults and 4×64×64 frames it has 153 thousand parameters and 1.5 million multiplications a
     frame stack, a sixth of ``NatureCNN`` on 4×84×84.
 
     >>> space = spaces.Box(0, 255, (4, 64, 64), "uint8")
