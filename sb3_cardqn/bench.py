@@ -10,14 +10,13 @@ from typing import Any, TypedDict
 import cv2
 import gymnasium as gym
 import numpy as np
-from scipy.stats import bootstrap
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.fast_render.parity import EPISODE, SKIP, parity, picture, recorded_lap
 from sb3_cardqn.common.wrappers import CarRacingWrapper, DiscretizeActions, FrameSkip
-from sb3_cardqn.evaluate import Drive, Run, drive, make_env, newest_run
+from sb3_cardqn.evaluate import Drive, Run, car_racing_run, drive, make_env
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
 ENV_ID = "CarRacing-v3"
@@ -250,6 +249,8 @@ def bench_agent(run: Run, tracks: int = 50) -> list[tuple[Drive, Drive]]:
     :param tracks: how many of the validation tracks
     :return: of each track the drive with the stock picture and with the fast one
     """
+    from scipy.stats import bootstrap  # a second to import
+
     model = run.load_model()
     stock_env, fast_env = make_env(run, stock=True), make_env(run, stock=False)
     pairs, same = [], []
@@ -322,10 +323,6 @@ def main(argv: list[str] | None = None) -> None:
     elif args.what == "agent":
         if not 2 <= args.tracks <= len(VALIDATION_SEEDS):
             parser.error(f"--tracks needs 2 to {len(VALIDATION_SEEDS)}, got {args.tracks}")
-        bench_agent(Run(args.run) if args.run else newest_run(Path("logs")), args.tracks)
+        bench_agent(car_racing_run(args.run), args.tracks)
     else:
         picture(args.path)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,7 @@ import sys
 import torch as th
 
 from sb3_cardqn import __version__, bench, race
-from sb3_cardqn.zoo import COMMANDS, UserError, did_you_mean, run
+from sb3_cardqn.zoo import COMMANDS, CarExperimentManager, UserError, did_you_mean, run
 
 _HELP = """\
 rl-zoo3's commands, for cardqn and every algorithm of the zoo (COMMAND --help lists all their options):
@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> None:
 
     :param argv: what was typed, without the program's name; by default taken from the shell
     """
+    argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         prog="sb3-cardqn",
         usage="sb3-cardqn COMMAND [options]",
@@ -40,9 +41,12 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"sb3-cardqn {__version__}")
+    parser.add_argument(
+        "--traceback", action="store_true", help="before COMMAND: show where an error came from"
+    )
     parser.add_argument("command", metavar="COMMAND", help="see below")
     parser.add_argument("options", nargs=argparse.REMAINDER, help="of the command")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(argv or ["--help"])
     try:
         if args.command in COMMANDS:
             run(args.command, args.options)
@@ -52,6 +56,11 @@ def main(argv: list[str] | None = None) -> None:
         else:
             known = [*COMMANDS, *_OWN]
             raise UserError(f"unknown command '{args.command}'{did_you_mean(args.command, known)}")
-    except UserError as error:
-        print(f"sb3-cardqn: {error}", file=sys.stderr)
+    except Exception as error:
+        # Before learning, what goes wrong comes from what was typed; then, hours may hang on the details.
+        if args.traceback or CarExperimentManager.learned:
+            raise
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        hint = "" if isinstance(error, UserError) else " (sb3-cardqn --traceback ... shows where)"
+        print(f"sb3-cardqn: {kind}{' '.join(str(error).split())}{hint}", file=sys.stderr)
         sys.exit(2)

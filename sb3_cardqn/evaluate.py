@@ -105,18 +105,25 @@ class Run:
         return ALGOS[self.algo].load(self.model_path, device="cpu", **buffer)
 
 
-def newest_run(folder: Path) -> Run:
+def car_racing_run(folder: Path | None) -> Run:
     """
-    Find the run that was written to last.
+    Take a run on CarRacing from the command line.
 
-    :param folder: the ``-f`` of ``train``
+    :param folder: run folder; None for the one in ``logs`` whose training was started last
     :return: the run
-    :raises UserError: if there is none
+    :raises UserError: if there is none, or it is on another environment
     """
-    configs = sorted(folder.glob("*/*/*/config.yml"), key=lambda path: path.stat().st_mtime)
-    if not configs:
-        raise UserError(f"no run in folder '{folder}', train one with: sb3-cardqn train")
-    return Run(configs[-1].parent.parent)
+    if folder is None:
+        configs = sorted(
+            Path("logs").glob("*/CarRacing*/*/config.yml"), key=lambda path: path.stat().st_mtime
+        )
+        if not configs:
+            raise UserError("no run on CarRacing in folder 'logs', train one with: sb3-cardqn train")
+        folder = configs[-1].parent.parent
+    run = Run(folder)
+    if not run.env_id.startswith("CarRacing"):
+        raise UserError(f"needs a run on CarRacing, got one on {run.env_id}: '{folder}'")
+    return run
 
 
 def make_env(run: Run, stock: bool = True, innermost: list[Any] | None = None, **env_kwargs: Any) -> VecEnv:
@@ -136,13 +143,18 @@ def make_env(run: Run, stock: bool = True, innermost: list[Any] | None = None, *
         wrappers = [wrapper for wrapper in wrappers if wrapper != _FAST_RENDER]
     config["env_wrapper"] = [*(innermost or []), *wrappers]
     config.setdefault("normalize", False)
-    return create_test_env(
+    config["normalize_kwargs"] = {}  # the zoo prints them; what counts is in the saved statistics
+    env = create_test_env(
         run.env_id,
         stats_path=str(run.config_folder),
         should_render=False,
         hyperparams=config,
         env_kwargs=(config.get("env_kwargs") or {}) | env_kwargs,
     )
+    if stock:
+        for car_racing in env.get_attr("unwrapped"):
+            vars(car_racing).pop("_render", None)  # a FastRender inside another wrapper put it there
+    return env
 
 
 class Driver(Protocol):

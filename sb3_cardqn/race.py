@@ -10,7 +10,7 @@ import gymnasium as gym
 import imageio.v2 as imageio
 import numpy as np
 
-from sb3_cardqn.evaluate import Drive, Run, drive, drive_at_random, make_env, newest_run
+from sb3_cardqn.evaluate import Drive, Run, car_racing_run, drive, drive_at_random, make_env
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 PANE = (480, 320)  # pixels, width and height; multiples of 16, which video codecs want
@@ -170,7 +170,7 @@ def main(argv: list[str]) -> None:
     if not 1 <= options.tracks <= 6:
         parser.error(f"--tracks needs 1 to 6, got {options.tracks}")
 
-    run = Run(options.run) if options.run else newest_run(Path("logs"))
+    run = car_racing_run(options.run)
     seeds = HELD_OUT_SEEDS[: options.tracks]
     print(f"Driving {run.model_path} on tracks {seeds.start} to {seeds.stop - 1}, which it never saw ...")
     drives = film(run, seeds, run.folder / "race.mp4")

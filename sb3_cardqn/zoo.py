@@ -6,9 +6,10 @@ import importlib
 import inspect
 import random
 import runpy
+import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import optuna
@@ -17,6 +18,7 @@ from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id
 from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 import sb3_cardqn
@@ -80,9 +82,28 @@ def hyperparams_path(algo: str, env_id: str) -> str | None:
     return str(path) if env_id in entries or "default" in entries else None
 
 
+class SameTracks(BaseCallback):
+    """
+    Seed the evaluation environment before each evaluation, so that scores of checkpoints can be compared.
+
+    :param evaluation: the callback that comes right after this one
+    """
+
+    def __init__(self, evaluation: EvalCallback) -> None:
+        super().__init__()
+        self.evaluation = evaluation
+
+    def _on_step(self) -> bool:
+        if self.n_calls % self.evaluation.eval_freq == 0:
+            self.evaluation.eval_env.seed(VALIDATION_SEEDS.start)
+        return True
+
+
 class CarExperimentManager(ExperimentManager):
     """
     The zoo's ExperimentManager with this package's hyperparameters, and tracks of their own to evaluate on.
+
+    ``learned`` says whether any training has begun in this process.
 
     :param args: parsed command line
     :param algo: name of the algorithm
@@ -91,6 +112,8 @@ class CarExperimentManager(ExperimentManager):
     :param config: configuration file; this package's if None, or the zoo's where this package has none
     :param kwargs: as the zoo's
     """
+
+    learned: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -106,15 +129,38 @@ class CarExperimentManager(ExperimentManager):
 
     def setup_experiment(self) -> tuple[BaseAlgorithm, dict[str, Any]] | None:
         """
-        Set up environments and model.
+        Set up environments and model; a run folder is left only if that worked.
 
         :return: model and hyperparameters, or None before an optimization
-        :raises UserError: if the configuration does not fit: all that happens here comes from what was typed
         """
         try:
             return super().setup_experiment()
-        except (AssertionError, AttributeError, ImportError, OSError, TypeError, ValueError) as error:
-            raise UserError(f"{self.config}, {self.env_name.gym_id}: {error}") from error
+        except BaseException:
+            # an empty run would be the newest one for enjoy
+            shutil.rmtree(self.save_path, ignore_errors=True)
+            raise
+
+    def learn(self, model: BaseAlgorithm) -> None:
+        """
+        :param model: from ``setup_experiment``
+        """
+        CarExperimentManager.learned = True
+        super().learn(model)
+
+    def create_callbacks(self) -> None:
+        """Let every evaluation drive the same validation tracks; the zoo's go on to others."""
+        super().create_callbacks()
+        for i, callback in enumerate(self.callbacks):
+            if isinstance(callback, EvalCallback):
+                self.callbacks.insert(i, SameTracks(callback))
+                break
+
+    def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
+        result = super()._preprocess_hyperparams(hyperparams)
+        buffer = hyperparams.get("replay_buffer_kwargs", {})
+        if "n_steps" in buffer and "gamma" in hyperparams:
+            buffer["gamma"] = hyperparams["gamma"]  # also where -params changed it
+        return result
 
     def read_hyperparameters(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """
@@ -143,7 +189,8 @@ class CarExperimentManager(ExperimentManager):
         :raises UserError: if the seed is not a training seed
         """
         training_seed = self.seed
-        if not eval_env and training_seed + n_envs > TRAINING_SEEDS.stop:
+        on_tracks = self.env_name.gym_id.startswith("CarRacing")
+        if on_tracks and not eval_env and training_seed + n_envs > TRAINING_SEEDS.stop:
             raise UserError(
                 f"--seed needs 0 to {TRAINING_SEEDS.stop - n_envs} with {n_envs} environments (seeds above "
                 f"are kept for validation and held-out tracks), got {training_seed}"
@@ -272,6 +319,7 @@ def run(command: str, argv: list[str]) -> None:
     parser.add_argument("--algo", default="cardqn")
     parser.add_argument("--env", default="CarRacing-v3")
     parser.add_argument("-f", "--folder", default="logs")
+    parser.add_argument("--seed", type=int, default=-1)
     parser.add_argument("--exp-id", type=int, default=0)
     parser.add_argument("--gym-packages", nargs="+", default=[])
     asks_for_help = "-h" in argv or "--help" in argv
@@ -281,7 +329,8 @@ def run(command: str, argv: list[str]) -> None:
             _check(command, options)
         argv = ["--algo", options.algo, "--env", options.env, *argv]
         if command == "train":
-            argv = ["--seed", str(random.SystemRandom().choice(TRAINING_SEEDS[:-1000])), *argv]
+            if options.seed < 0:  # the zoo would draw from all there are
+                argv = [*argv, "--seed", str(random.SystemRandom().choice(TRAINING_SEEDS[:-1000]))]
         else:
             argv = ["-f", options.folder, *argv]
     if command in _PLAYERS:

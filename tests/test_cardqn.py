@@ -567,6 +567,10 @@ def test_environments_that_do_not_fit() -> None:
         ValueError, match=r"CnnPolicy needs images, .* use MlpPolicy or MultiInputPolicy for Box"
     ):
         CarDQN("CnnPolicy", "CartPole-v1", **SMALL | {"policy_kwargs": None})
+    with pytest.raises(
+        ValueError, match="MultiInputPolicy needs Dict observations; use MlpPolicy or CnnPolicy for Box"
+    ):
+        CarDQN("MultiInputPolicy", "CartPole-v1")
     with pytest.raises(ValueError, match="You must use `MultiInputPolicy`"):
         CarDQN("MlpPolicy", SimpleMultiObsEnv())
     env: gym.Env = OneStep(truncates=False)
@@ -575,6 +579,38 @@ def test_environments_that_do_not_fit() -> None:
         ValueError, match=r"Discrete action space that starts at 0, got Discrete\(2, start=1\)"
     ):
         CarDQN("MlpPolicy", env)
+
+
+def test_the_gradient_is_clipped() -> None:
+    kwargs = {"net_arch": [8], "optimizer_class": th.optim.SGD}
+    model = CarDQN(
+        "MlpPolicy", "CartPole-v1", learning_rate=1.0, max_grad_norm=0.01, **SMALL | {"policy_kwargs": kwargs}
+    )
+    model.set_logger(configure(None, []))
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        obs = rng.normal(size=(2, 1, 4))
+        model.replay_buffer.add(*obs, np.array([0]), np.array([1000.0]), np.array([True]), [{}])
+    before = flat(model)
+    model.train(gradient_steps=1, batch_size=32)
+    assert np.linalg.norm(flat(model) - before) == pytest.approx(
+        0.01, rel=1e-3
+    )  # the step is the clipped gradient
+
+
+def test_loading_with_other_n_steps_reaches_the_buffer(tmp_path: Path) -> None:
+    CarDQN("MlpPolicy", "CartPole-v1", n_steps=3, gamma=0.9, **SMALL).save(tmp_path / "model")
+    for n_steps, gamma in ((5, 0.5), (1, 0.9)):
+        model = CarDQN.load(tmp_path / "model", env=gym.make("CartPole-v1"), n_steps=n_steps, gamma=gamma)
+        assert (model.replay_buffer.n_steps, model.replay_buffer.gamma) == (n_steps, gamma)
+    with pytest.raises(ValueError, match=r"the same n_steps and gamma in replay_buffer_kwargs as its own"):
+        CarDQN("MlpPolicy", "CartPole-v1", n_steps=3, replay_buffer_kwargs={"n_steps": 7}, **SMALL)
+
+
+def test_a_schedule_that_leaves_the_probabilities_is_refused() -> None:
+    model = CarDQN("MlpPolicy", "CartPole-v1", exploration_decay=lambda remaining: 2 * remaining - 1, **SMALL)
+    with pytest.raises(ValueError, match=r"exploration_decay that stays between 0 and 1, got -0\.\d+ from"):
+        model.learn(200)
 
 
 def test_n_steps_needs_a_buffer_that_takes_it() -> None:

@@ -56,6 +56,19 @@ def test_stock_means_the_unmodified_picture(run: Run) -> None:
     assert np.array_equal(stock.step(np.array([0]))[0][0], reference.step(0)[0])
 
 
+def test_stock_is_stock_also_where_another_wrapper_brought_the_fast_picture(run: Run) -> None:
+    path = run.config_folder / "config.yml"
+    good = path.read_text()
+    wrapper = {"sb3_cardqn.CarRacingWrapper": {"actions": [[0, 1, 0], [0.5, 0, 0]]}}
+    path.write_text(yaml.dump(OrderedDict(buffer_size=1000, env_wrapper=wrapper)))
+    env = make_env(run)
+    path.write_text(good)
+    reference = CarRacingWrapper(gym.make("CarRacing-v3"), [[0, 1, 0], [0.5, 0, 0]], fast_render=False)
+    env.seed(7)
+    assert np.array_equal(env.reset()[0], reference.reset(seed=7)[0])
+    assert np.array_equal(env.step(np.array([0]))[0][0], reference.step(0)[0])
+
+
 def test_a_drive_is_one_episode_of_the_environments_own_reward(run: Run) -> None:
     model = run.load_model()
     *steps, result = drive(model, make_env(run, stock=False), seed=200_000)

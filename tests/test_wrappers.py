@@ -289,7 +289,7 @@ def test_skip_and_stack_need_a_positive_integer(value: Any) -> None:
         (lambda: DiscretizeActions(car_racing(continuous=False)), "got Discrete(5)"),
         (lambda: GrayscaleObservation(gym.make("CartPole-v1")), "GrayscaleObservation needs uint8 images of shape (H, W, 3), got Box"),
         (lambda: GrayscaleObservation(Pictures((96, 96))), "GrayscaleObservation needs uint8 images of shape (H, W, 3), got Box(0, 255, (96, 96)"),
-        (lambda: ResizeObservation(Pictures(dtype=np.int64)), "ResizeObservation needs uint8 images of shape (H, W) or (H, W, C), got Box(0, 255, (96, 96, 3), int64)"),
+        (lambda: ResizeObservation(Pictures(dtype=np.int64)), "ResizeObservation needs uint8 images of shape (H, W), (H, W, 1) or (H, W, 3), got Box(0, 255, (96, 96, 3), int64)"),
         (lambda: FrameStack(Pictures()), "FrameStack needs uint8 images of shape (H, W) or (H, W, 1), got Box(0, 255, (96, 96, 3), uint8)"),
         (lambda: CarRacingWrapper(gym.make("CartPole-v1")), "CarRacing"),
     ],
@@ -297,6 +297,22 @@ def test_skip_and_stack_need_a_positive_integer(value: Any) -> None:
 def test_an_environment_that_does_not_fit_is_refused(wrap: Callable[[], gym.Env], message: str) -> None:
     with pytest.raises(TypeError, match=re.escape(message)):
         wrap()
+
+
+def test_car_racing_wrapper_hands_its_arguments_on() -> None:
+    env: gym.Env = CarRacingWrapper(
+        car_racing(), [[0, 1, 0]], 3, [40, 50], [0, 12, 0, 0], 2, fast_render=False
+    )
+    layers = {type(env).__name__: env}
+    while isinstance(env, gym.Wrapper):
+        env = env.env
+        layers[type(env).__name__] = env
+    assert layers["DiscretizeActions"].actions.tolist() == [[0, 1, 0]]
+    assert layers["FrameSkip"].skip == 3
+    assert layers["ResizeObservation"].observation_space.shape == (40, 50)
+    assert layers["ResizeObservation"]._window == (slice(0, 84), slice(0, 96))
+    assert layers["FrameStack"].num_frames == 2
+    assert "FastRender" not in layers
 
 
 def test_car_racing_wrapper_is_the_composition() -> None:

@@ -6,11 +6,13 @@ import sys
 import venv
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import rl_zoo3
 import yaml
 from stable_baselines3.common.monitor import load_results
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_cardqn import CarDQN, zoo
 
@@ -149,7 +151,8 @@ def test_optimize_searches_and_stores(tmp_path: Path) -> None:
     )
     store = "--storage study.log --study-name cart"
     output = run_well(
-        tmp_path, f"train --algo cardqn --env CartPole-v1 -n 300 {optimize} {store} -params buffer_size:500"
+        tmp_path,
+        f"train --algo cardqn --env CartPole-v1 -n 300 {optimize} {store} -params buffer_size:500 learning_starts:50",
     )
     assert "Best trial" in output
     report = next((tmp_path / "logs/cardqn").glob("report_*.csv")).read_text()
@@ -200,9 +203,15 @@ def test_bench_agent_drives_the_same_tracks_on_both_pictures(folder: Path) -> No
             "unknown hyperparameter 'gama' for cardqn, did you mean 'gamma'?",
         ),
         ("train --env CartPole-v1 -params gamma:2", "CarDQN needs gamma between 0 and 1, got 2"),
+        (
+            "train --env CartPole-v1 -params gamma:high",
+            "NameError: name 'high' is not defined (sb3-cardqn --traceback",
+        ),
         ("train -conf absent.yml", "absent.yml"),
+        ("enjoy --exp-id 9", "CarRacing-v3_9 folder was not found"),
+        ("plot_train -a cardqn -e CarRacing-v3 -f absent", "absent"),
         ("enjoy", "no run of cardqn on CarRacing-v3 in folder 'logs', train one with: sb3-cardqn train"),
-        ("race", "no run in folder 'logs', train one with: sb3-cardqn train"),
+        ("race", "no run on CarRacing in folder 'logs', train one with: sb3-cardqn train"),
         ("race logs", "'logs' is no run folder"),
         ("race --tracks 0", "--tracks needs 1 to 6, got 0"),
         ("bench agent --tracks 1", "--tracks needs 2 to 1000, got 1"),
@@ -216,6 +225,46 @@ def test_a_mistake_is_one_line_and_status_2(command: str, message: str, tmp_path
     last_line = result.stderr.strip().splitlines()[-1]
     assert message in last_line
     assert "Traceback" not in result.stderr
+
+
+def test_a_training_that_fails_to_start_leaves_no_run_behind(tmp_path: Path) -> None:
+    assert sb3_cardqn(tmp_path, "train --env CartPole-v1 -params gamma:2").returncode == 2
+    assert not list((tmp_path / "logs/cardqn").iterdir())
+
+
+def test_traceback_is_there_when_asked_for(tmp_path: Path) -> None:
+    result = sb3_cardqn(tmp_path, "--traceback train --env CartPole-v1 -params gamma:2")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+
+
+def test_gamma_from_the_command_line_reaches_the_baselines_buffer(tmp_path: Path) -> None:
+    code = """
+import argparse
+from sb3_cardqn.zoo import CarExperimentManager
+manager = CarExperimentManager(argparse.Namespace(), "dqn", "CarRacing-v3", "logs", hyperparams=dict(gamma=0.5, buffer_size=100, n_envs=1))
+model, _ = manager.setup_experiment()
+print("buffer", model.replay_buffer.gamma, model.replay_buffer.n_steps)
+"""
+    output = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | HEADLESS, capture_output=True, text=True
+    )
+    assert "buffer 0.5 3" in output.stdout, output.stderr
+
+
+def test_every_evaluation_drives_the_same_validation_tracks() -> None:
+    class Evaluation:
+        eval_freq = 2
+        eval_env = DummyVecEnv([lambda: gym.make("CartPole-v1")])
+
+    callback = zoo.SameTracks(Evaluation())
+    first_observations = []
+    for step in range(1, 7):
+        callback.on_step()
+        if step % 2 == 0:
+            first_observations.append(Evaluation.eval_env.reset()[0].tolist())
+    assert first_observations[0] == first_observations[1] == first_observations[2]
+    assert first_observations[0] == gym.make("CartPole-v1").reset(seed=100_000)[0].tolist()
 
 
 def test_importing_registers_for_the_zoos_python_api() -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
@@ -15,7 +15,6 @@ from stable_baselines3.common.utils import polyak_update
 
 from sb3_cardqn.cardqn.losses import double_q_target, huber, q_learning_target, td_error
 from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
-from sb3_cardqn.common.buffers import PrioritizedFrameReplayBuffer
 from sb3_cardqn.common.hardware import has_bfloat16, keep_freed_memory
 from sb3_cardqn.common.schedules import DECAYS
 
@@ -34,7 +33,10 @@ class CarDQN(OffPolicyAlgorithm):
     2. The exploration schedule starts when learning starts, not ``learning_starts`` agent steps before.
     3. The target network is updated whenever the agent steps pass a multiple of ``target_update_interval``,
        also when that is no multiple of the number of environments.
-    4. ``n_steps`` reaches a custom ``replay_buffer_class`` that takes it.
+    4. ``n_steps`` and ``gamma`` reach a custom ``replay_buffer_class`` that takes them; with one that does
+       not, ``n_steps`` above 1 is an error, not a warning.
+    5. A batch larger than the buffer and an ``exploration_fraction`` outside (0, 1] are errors.
+    6. ``policy_kwargs`` know ``head_class``; a ``CarRacingCNN`` gets no hidden layers, as ``NatureCNN`` does.
 
     Logged: ``rollout/exploration_rate`` epsilon; ``train/loss`` mean Huber loss; ``train/td_error`` mean of
     abs(target − Q); ``train/q_value`` mean of Q at the actions taken; ``train/learning_rate``;
@@ -200,7 +202,11 @@ class CarDQN(OffPolicyAlgorithm):
             raise ValueError(
                 f"CarDQN needs a Discrete action space that starts at 0, got {self.action_space}"
             )
-        if self.replay_buffer_class is not None and self.n_steps > 1:
+        if self.replay_buffer_class is None and self.n_steps > 1:
+            # SB3 would choose it too, but write n_steps and gamma into replay_buffer_kwargs, where they would
+            # outlive a load() with others
+            self.replay_buffer_class = NStepReplayBuffer
+        if self.replay_buffer_class is not None:
             self._setup_n_step_buffer(self.replay_buffer_class)
         with warnings.catch_warnings():
             # SB3 would warn that n_steps does not reach a custom replay buffer: it has, just above
@@ -219,10 +225,21 @@ class CarDQN(OffPolicyAlgorithm):
             )
 
     def _setup_n_step_buffer(self, replay_buffer_class: type[ReplayBuffer]) -> None:
-        if "n_steps" not in inspect.signature(replay_buffer_class).parameters:
+        parameters = inspect.signature(replay_buffer_class).parameters.values()
+        takes_n_steps = any(p.name == "n_steps" or p.kind is p.VAR_KEYWORD for p in parameters)
+        if not takes_n_steps:
+            if self.n_steps > 1:
+                raise ValueError(
+                    f"CarDQN needs a replay_buffer_class that takes n_steps (such as FrameReplayBuffer) for "
+                    f"n_steps={self.n_steps}, got {replay_buffer_class.__name__}"
+                )
+            return
+        ours = {"n_steps": self.n_steps, "gamma": self.gamma}
+        kwargs = ours | self.replay_buffer_kwargs
+        if kwargs["gamma"] != self.gamma or (self.n_steps > 1 and kwargs["n_steps"] != self.n_steps):
             raise ValueError(
-                f"CarDQN needs a replay_buffer_class that takes n_steps (such as FrameReplayBuffer) for "
-                f"n_steps={self.n_steps}, got {replay_buffer_class.__name__}"
+                f"CarDQN needs the same n_steps and gamma in replay_buffer_kwargs as its own {ours}, "
+                f"got {self.replay_buffer_kwargs}"
             )
         if self.replay_buffer is None:
             self.replay_buffer = replay_buffer_class(
@@ -232,7 +249,7 @@ class CarDQN(OffPolicyAlgorithm):
                 device=self.device,
                 n_envs=self.n_envs,
                 optimize_memory_usage=self.optimize_memory_usage,
-                **{"n_steps": self.n_steps, "gamma": self.gamma} | self.replay_buffer_kwargs,
+                **kwargs,
             )
 
     def _create_aliases(self) -> None:
@@ -258,7 +275,13 @@ class CarDQN(OffPolicyAlgorithm):
     def _update_exploration_rate(self) -> None:
         learning_period = self.exploration_steps or max(self._total_timesteps - self.learning_starts, 1)
         done = (self.num_timesteps - self.learning_starts) / learning_period
-        self.exploration_rate = self.exploration_schedule(1 - min(max(done, 0.0), 1.0))
+        epsilon = self.exploration_schedule(1 - min(max(done, 0.0), 1.0))
+        if not 0 <= epsilon <= 1:
+            raise ValueError(
+                f"CarDQN needs an exploration_decay that stays between 0 and 1, got {epsilon!r} from "
+                f"{self.exploration_decay!r} at agent step {self.num_timesteps}"
+            )
+        self.exploration_rate = epsilon
 
     def _on_step(self) -> None:
         # num_timesteps grows by n_envs at a time and may jump over the multiple
@@ -294,8 +317,9 @@ class CarDQN(OffPolicyAlgorithm):
             self.policy.optimizer.step()
 
             error = error.detach()
-            if isinstance(self.replay_buffer, PrioritizedFrameReplayBuffer):
-                self.replay_buffer.update_priorities(batch.indices, error.abs())
+            if weights is not None:
+                buffer: Any = self.replay_buffer
+                buffer.update_priorities(batch.indices, error.abs())
             logged["loss"].append(loss.item())
             logged["td_error"].append(error.abs().mean().item())
             logged["q_value"].append((target - error).mean().item())

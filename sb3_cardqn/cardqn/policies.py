@@ -172,7 +172,7 @@ class CarDQNPolicy(BasePolicy):
             optimizer_kwargs=optimizer_kwargs,
         )
         if net_arch is None:
-            ends_in_hidden_layer = issubclass(features_extractor_class, (NatureCNN, CarRacingCNN))
+            ends_in_hidden_layer = features_extractor_class in (NatureCNN, CarRacingCNN)
             net_arch = [] if ends_in_hidden_layer else [64, 64]
         self.net_arch = net_arch
         self.activation_fn = activation_fn
@@ -251,7 +251,8 @@ class CnnPolicy(CarDQNPolicy):
 
     def _build(self, lr_schedule: Schedule) -> None:
         floats = not self.normalize_images
-        if not is_image_space(self.observation_space, check_channels=False, normalized_image=floats):
+        is_image = is_image_space(self.observation_space, check_channels=False, normalized_image=floats)
+        if self.features_extractor_class is NatureCNN and not is_image:
             raise ValueError(
                 "CnnPolicy needs images, Box(0, 255, (C, H, W), uint8) (or floats with "
                 f"normalize_images=False); use MlpPolicy or MultiInputPolicy for {self.observation_space}"
@@ -263,3 +264,11 @@ class MultiInputPolicy(CarDQNPolicy):
     """``CarDQNPolicy`` for Dict observations: the features extractor is SB3's ``CombinedExtractor``."""
 
     default_features_extractor_class = CombinedExtractor
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        if not isinstance(self.observation_space, spaces.Dict):
+            raise ValueError(
+                "MultiInputPolicy needs Dict observations; use MlpPolicy or CnnPolicy for "
+                f"{self.observation_space}"
+            )
+        super()._build(lr_schedule)

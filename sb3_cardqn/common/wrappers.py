@@ -31,8 +31,6 @@ _BLIND_WRAPPERS = (
     PassiveEnvChecker,
     RecordEpisodeStatistics,
     TimeLimit,
-    gym.ActionWrapper,
-    gym.RewardWrapper,
 )
 
 
@@ -135,7 +133,7 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
         self._may_hold_drawing = skip > 1 and is_car_racing(env)
         layer = env
         while self._may_hold_drawing and isinstance(layer, gym.Wrapper):
-            self._may_hold_drawing = isinstance(layer, _BLIND_WRAPPERS)
+            self._may_hold_drawing = isinstance(layer, (*_BLIND_WRAPPERS, DiscretizeActions))
             layer = layer.env
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -231,14 +229,19 @@ class ResizeObservation(gym.ObservationWrapper, RecordConstructorArgs):
 
     :param shape: height and width in pixels; one number for a square
     :param crop: pixels cut off at the top, bottom, left and right before resizing
-    :raises TypeError: if the observations are not uint8 images of shape (H, W) or (H, W, C)
+    :raises TypeError: if the observations are not uint8 images of shape (H, W), (H, W, 1) or (H, W, 3)
     :raises ValueError: if a size is smaller than 1, or the crop is negative or leaves nothing
     """
 
     def __init__(
         self, env: gym.Env, shape: int | Sequence[int] = (64, 64), crop: Sequence[int] = (0, 0, 0, 0)
     ) -> None:
-        _require_uint8_image(self, env, "(H, W) or (H, W, C)", lambda shape: len(shape) in (2, 3))
+        _require_uint8_image(
+            self,
+            env,
+            "(H, W), (H, W, 1) or (H, W, 3)",
+            lambda shape: len(shape) == 2 or shape[2:] in ((1,), (3,)),
+        )
         RecordConstructorArgs.__init__(self, shape=shape, crop=crop)
         super().__init__(env)
         height_width = (shape, shape) if isinstance(shape, int) else tuple(shape)
