@@ -4,6 +4,7 @@ import argparse
 import difflib
 import importlib
 import inspect
+import os
 import random
 import runpy
 import shutil
@@ -19,10 +20,11 @@ from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 import sb3_cardqn
 from sb3_cardqn.cardqn import CarDQN
+from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.seeds import TRAINING_SEEDS, VALIDATION_SEEDS
 
 # command -> module and function; without a function the module is a script
@@ -126,6 +128,10 @@ class CarExperimentManager(ExperimentManager):
     ) -> None:
         config = config or hyperparams_path(algo, env_id)
         super().__init__(args, algo, env_id, *rest, config=config, **kwargs)  # type: ignore[misc]
+        if self.vec_env_class is SubprocVecEnv:
+            # one core is the learner's
+            self.vec_env_class = GroupedSubprocVecEnv
+            self.vec_env_kwargs = {"n_processes": max((os.cpu_count() or 1) - 1, 1)}
 
     def setup_experiment(self) -> tuple[BaseAlgorithm, dict[str, Any]] | None:
         """

@@ -1,7 +1,7 @@
 import inspect
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -25,6 +25,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNorm
 from torch import nn
 
 from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead
+from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
 
 SMALL: dict[str, Any] = {
     "buffer_size": 500,
@@ -372,18 +373,18 @@ def test_mixed_precision_is_close_and_its_q_values_are_float32() -> None:
 
 
 @pytest.mark.parametrize("normalize_images", [True, False])
-def test_mixed_precision_treats_pixels_as_float32_does(normalize_images: bool) -> None:
+def test_mixed_precision_treats_pixels_as_float32_does(
+    normalize_images: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Mean(FlattenExtractor):
         def forward(self, observations: th.Tensor) -> th.Tensor:
             return super().forward(observations)[:, :3]
 
     kwargs = {"features_extractor_class": Mean, "normalize_images": normalize_images, "net_arch": []}
     model = CarDQN("MlpPolicy", Catch(), policy_kwargs=kwargs, **IMAGES)
-    head = model.q_net.q_net
-    model.q_net.q_net = nn.Sequential()  # the features themselves
+    monkeypatch.setattr(model.q_net, "q_net", nn.Identity())  # the features themselves
     with th.autocast("cpu", th.bfloat16):
         features = model.q_net(pictures(64))
-    model.q_net.q_net = head
     expected = pictures(64).flatten(1)[:, :3] / (255 if normalize_images else 1)
     assert th.allclose(features, expected, rtol=2**-8, atol=0)
 
@@ -417,6 +418,69 @@ def test_mixed_precision_learns_only_where_it_was_asked_for_and_the_device_has_i
     assert mixed.dtype == np.float32
     assert not np.array_equal(exact, mixed)
     assert np.allclose(exact, mixed, atol=2e-3)
+
+
+# ---- overlap ----
+
+
+def driven(overlap: bool | None, vec_env_cls: Any = DummyVecEnv, **kwargs: Any) -> CarDQN:
+    env = make_vec_env("CartPole-v1", 3, seed=0, vec_env_cls=vec_env_cls)
+    model = CarDQN("MlpPolicy", env, overlap=overlap, **SMALL | {"train_freq": 1} | kwargs).learn(300)
+    env.close()
+    return model
+
+
+def test_overlap_is_deterministic_wherever_the_environments_step() -> None:
+    here = driven(True)
+    for vec_env_cls in (DummyVecEnv, SubprocVecEnv, GroupedSubprocVecEnv, GroupedSubprocVecEnv):
+        model = driven(True, vec_env_cls)
+        assert np.array_equal(flat(model), flat(here))
+        assert np.array_equal(model.replay_buffer.observations, here.replay_buffer.observations)
+
+
+def test_overlap_is_for_environments_in_processes_of_their_own_unless_asked_for() -> None:
+    without, with_ = flat(driven(False)), flat(driven(True))
+    assert not np.array_equal(without, with_)
+    assert np.array_equal(flat(driven(None)), without)
+    assert np.array_equal(flat(driven(False, GroupedSubprocVecEnv)), without)
+    assert np.array_equal(flat(driven(None, GroupedSubprocVecEnv)), with_)
+
+
+def test_overlap_makes_every_update_one_step_late() -> None:
+    updates: dict[bool, list[int]] = {}
+    for overlap in (False, True):
+
+        class Watcher(BaseCallback):
+            seen: ClassVar[list[int]] = []
+
+            def _on_step(self) -> bool:
+                self.seen.append(self.model._n_updates)
+                return True
+
+        env = make_vec_env("CartPole-v1", 2, seed=0)
+        model = CarDQN("MlpPolicy", env, overlap=overlap, gradient_steps=3, **SMALL | {"train_freq": 1})
+        model.learn(40, Watcher())
+        updates[overlap] = [*Watcher.seen, model._n_updates]
+    # when the callback runs, the step's own update is still to come; with overlap the one before it is done
+    assert updates[False] == updates[True] == [0] * 11 + [3 * i for i in range(1, 11)]
+
+
+def test_overlap_ends_with_learn() -> None:
+    model = driven(True)
+    updates = model._n_updates
+    model.train(gradient_steps=2, batch_size=8)
+    assert model._n_updates == updates + 2
+
+
+def test_an_error_while_overlapping_is_raised_and_learning_can_go_on() -> None:
+    class Stop(BaseCallback):
+        def _on_step(self) -> bool:
+            raise RuntimeError("enough")
+
+    model = CarDQN("MlpPolicy", "CartPole-v1", overlap=True, **SMALL)
+    with pytest.raises(RuntimeError, match="enough"):
+        model.learn(100, Stop())
+    assert model.learn(100).num_timesteps == 100
 
 
 # ---- it fits everywhere SB3's does ----

@@ -10,13 +10,15 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
 from stable_baselines3.common.utils import polyak_update
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_cardqn.cardqn.losses import double_q_target, huber, q_learning_target, td_error
 from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
 from sb3_cardqn.common.hardware import has_bfloat16, keep_freed_memory
 from sb3_cardqn.common.schedules import DECAYS
+from sb3_cardqn.common.vec_env import Meanwhile
 
 SelfCarDQN = TypeVar("SelfCarDQN", bound="CarDQN")
 
@@ -75,6 +77,8 @@ class CarDQN(OffPolicyAlgorithm):
         ``exploration_fraction``
     :param mixed_precision: compute the features in bfloat16 while learning, on a device that has it (a CPU
         with AVX-512 BF16 or AMX, a recent GPU); head, loss and weights stay in float32, and so does acting
+    :param overlap: update while the environments step: actions then come from weights one ``train()`` older.
+        None does so where the environments run in processes of their own (``SubprocVecEnv``)
     :param _init_setup_model: build the networks and the buffer now
     :raises ValueError: if an argument is out of range; the text names it, its value and what would be right
     """
@@ -120,6 +124,7 @@ class CarDQN(OffPolicyAlgorithm):
         exploration_decay: str | Schedule = "linear",
         exploration_steps: int | None = None,
         mixed_precision: bool = False,
+        overlap: bool | None = None,
         _init_setup_model: bool = True,
     ) -> None:
         super().__init__(
@@ -156,6 +161,9 @@ class CarDQN(OffPolicyAlgorithm):
         self.max_grad_norm = max_grad_norm
         self.double_q = double_q
         self.mixed_precision = mixed_precision
+        self.overlap = overlap
+        self._meanwhile: Meanwhile | None = None  # while an overlapped learn() runs
+        self._due: tuple[int, int] | None = None  # what train() put off: gradient steps, batch size
         self.exploration_rate = 0.0
         self._check_arguments()
         if _init_setup_model:
@@ -293,13 +301,37 @@ class CarDQN(OffPolicyAlgorithm):
         self._update_exploration_rate()
         self.logger.record("rollout/exploration_rate", self.exploration_rate)
 
+    def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> RolloutReturn:
+        """
+        Drive, and meanwhile make the updates that are due.
+
+        :param env: the environments
+        :param args: as SB3's
+        :param kwargs: as SB3's
+        :return: agent steps, episodes, and whether to go on
+        """
+        return super().collect_rollouts(self._meanwhile or env, *args, **kwargs)
+
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """
         Sample the replay buffer and move the Q-network towards the Bellman target.
 
+        With overlap, ``learn()`` only notes what is due here: it is done while the environments step.
+
         :param gradient_steps: gradient updates
         :param batch_size: transitions each
         """
+        if self._meanwhile is None:
+            self._update(gradient_steps, batch_size)
+        else:
+            self._due = gradient_steps, batch_size
+
+    def _catch_up(self) -> None:
+        if self._due is not None:
+            self._update(*self._due)
+            self._due = None
+
+    def _update(self, gradient_steps: int, batch_size: int) -> None:
         assert self.replay_buffer is not None
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
@@ -390,12 +422,21 @@ class CarDQN(OffPolicyAlgorithm):
         :param progress_bar: show one
         :return: self
         """
-        return super().learn(
-            total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar
-        )
+        assert self.env is not None
+        own_processes = isinstance(self.env.unwrapped, SubprocVecEnv)
+        if own_processes if self.overlap is None else self.overlap:
+            self._meanwhile = Meanwhile(self.env, self._catch_up)
+        try:
+            super().learn(
+                total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar
+            )
+            self._catch_up()
+        finally:
+            self._meanwhile, self._due = None, None
+        return self
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "q_net", "q_net_target"]
+        return [*super()._excluded_save_params(), "q_net", "q_net_target", "_meanwhile", "_due"]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "policy.optimizer"], []

@@ -2,6 +2,7 @@
 
 import ctypes
 import platform
+from collections.abc import Mapping
 
 import torch as th
 
@@ -35,7 +36,7 @@ def has_bfloat16(device: th.device) -> bool:
         return th.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return False
-    capabilities: dict[str, bool] = getattr(
+    capabilities: Mapping[str, object] = getattr(
         th.cpu, "get_capabilities", dict
     )()  # older torch does not have it
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))

@@ -1,0 +1,173 @@
+"""Who is compared by ``sb3-cardqn bench learn``: each is made, and then does one thing n times."""
+
+import argparse
+import contextlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from rl_zoo3.utils import get_class_by_name
+from stable_baselines3.common.logger import configure
+
+from sb3_cardqn.cardqn import CarDQN
+from sb3_cardqn.common.buffers import FrameReplayBuffer, PrioritizedFrameReplayBuffer
+from sb3_cardqn.common.hardware import keep_freed_memory
+from sb3_cardqn.common.wrappers import CarRacingWrapper
+from sb3_cardqn.zoo import CarExperimentManager
+
+ENV_ID = "CarRacing-v3"
+TRANSITIONS = 2000  # in each buffer that is sampled
+
+# The zoo's own wrappers and its dqn settings for pictures (Atari); Gymnasium's five actions.
+ZOO_DQN = """
+CarRacing-v3:
+  env_wrapper:
+    - rl_zoo3.wrappers.FrameSkip: {skip: 4}
+    - rl_zoo3.wrappers.YAMLCompatResizeObservation: {shape: [84, 84]}
+    - gymnasium.wrappers.transform_observation.GrayscaleObservation: {keep_dim: true}
+  frame_stack: 4
+  n_timesteps: !!float 1e6
+  policy: CnnPolicy
+  buffer_size: 20000
+  learning_rate: !!float 1e-4
+  batch_size: 32
+  learning_starts: 200
+  target_update_interval: 1000
+  train_freq: 4
+  gradient_steps: 1
+"""
+
+Run = Callable[[int], object]  # does something that many times
+
+
+class Pictures(gym.Env):
+    """
+    An environment that is only looked at: its spaces.
+
+    :param size: pixels of a side
+    """
+
+    def __init__(self, size: int) -> None:
+        self.observation_space = spaces.Box(0, 255, (4, size, size), np.uint8)
+        self.action_space = spaces.Discrete(12)
+
+
+def make_update(algorithm: str, **kwargs: Any) -> tuple[Run, float]:
+    """
+    Make SB3's ``NatureCNN`` on 4×84×84 learn from batches of 32.
+
+    :param algorithm: module and class
+    :param kwargs: for its constructor
+    :return: gradient updates, 0
+    """
+    model = get_class_by_name(algorithm)(
+        "CnnPolicy", Pictures(84), buffer_size=TRANSITIONS, device="cpu", **kwargs
+    )
+    model.set_logger(configure(None, []))
+    rng = np.random.default_rng(0)
+    # Frame by frame: one large array, once freed, would tell glibc to keep memory from then on.
+    stack = np.zeros((1, 4, 84, 84), np.uint8)
+    for t in range(TRANSITIONS):
+        next_stack = np.roll(stack, -1, axis=1)
+        next_stack[0, -1] = rng.integers(0, 256, (84, 84))
+        done = np.array([t % 250 == 249])
+        model.replay_buffer.add(stack, next_stack, rng.integers(12, size=1), rng.random(1), done, [{}])
+        stack = next_stack
+    if isinstance(model, CarDQN):
+        keep_freed_memory()  # as learn() does
+    return lambda n: [model.train(gradient_steps=1, batch_size=32) for _ in range(n)], 0
+
+
+def _configured(algo: str, hyperparams: dict[str, Any], **kwargs: Any) -> Any:
+    """
+    :param algo: the zoo's name
+    :param hyperparams: what differs from the configuration
+    :param kwargs: for the zoo's ExperimentManager
+    :return: a model as ``sb3-cardqn train`` makes it
+    """
+    manager = CarExperimentManager(
+        argparse.Namespace(), algo, ENV_ID, "logs", eval_freq=-1, verbose=0, hyperparams=hyperparams, **kwargs
+    )
+    with contextlib.redirect_stdout(io.StringIO()):  # the zoo prints its configuration
+        experiment = manager.setup_experiment()
+    assert experiment is not None
+    return experiment[0]
+
+
+def make_configured_update(algo: str) -> tuple[Run, float]:
+    """
+    Make an agent learn with the network, batch and input of this package's configuration.
+
+    :param algo: "cardqn", "dqn" or "qrdqn"
+    :return: gradient updates, 0
+    """
+    model = _configured(algo, {})
+    model.learn(TRANSITIONS, log_interval=None)  # random driving
+    return lambda n: [model.train(gradient_steps=1, batch_size=model.batch_size) for _ in range(n)], 0
+
+
+def make_sampling(buffer_class: str, **kwargs: Any) -> tuple[Run, float]:
+    """
+    Fill a buffer with random driving, 4×64×64, and sample batches of 64.
+
+    :param buffer_class: module and class
+    :param kwargs: for its constructor
+    :return: samplings, with an update of the priorities where there are some; bytes of a transition
+    """
+    env = CarRacingWrapper(gym.make(ENV_ID))
+    env.action_space.seed(0)
+    buffer = get_class_by_name(buffer_class)(
+        TRANSITIONS, env.observation_space, env.action_space, device="cpu", **kwargs
+    )
+    obs, _ = env.reset(seed=0)
+    for _ in range(TRANSITIONS):
+        action = env.action_space.sample()
+        next_obs, reward, terminated, truncated, _ = env.step(action)
+        done = np.array([terminated or truncated])
+        info = {"TimeLimit.truncated": truncated and not terminated}
+        buffer.add(obs[None], next_obs[None], np.array([action]), np.array([reward]), done, [info])
+        obs = env.reset()[0] if done else next_obs
+
+    errors = np.random.default_rng(0).random(64)
+
+    def run(n: int) -> None:
+        for _ in range(n):
+            batch = buffer.sample(64)
+            if isinstance(buffer, PrioritizedFrameReplayBuffer):
+                buffer.update_priorities(batch.indices, errors)
+
+    return run, _bytes(buffer) / TRANSITIONS
+
+
+def _bytes(buffer: Any) -> int:
+    """
+    :param buffer: full
+    :return: bytes of all its transitions
+    """
+    if isinstance(buffer, FrameReplayBuffer):
+        return buffer.memory_bytes
+    arrays = [value for value in vars(buffer).values() if isinstance(value, np.ndarray)]
+    stored = [item for array in arrays if array.dtype == object for item in array.flat]
+    return sum(array.nbytes for array in arrays) + sum(len(item) for item in stored)
+
+
+def make_training(algo: str, stock: bool = False, **hyperparams: Any) -> tuple[Run, float]:
+    """
+    Train as ``sb3-cardqn train`` does, from where learning has started; files go to the current folder.
+
+    :param algo: the zoo's name
+    :param stock: the zoo's own wrappers on the stock CarRacing
+    :param hyperparams: what differs from the configuration
+    :return: agent steps, 0
+    """
+    kwargs: dict[str, Any] = {}
+    if stock:
+        Path("zoo.yml").write_text(ZOO_DQN)
+        kwargs = {"config": "zoo.yml", "env_kwargs": {"continuous": False}}
+    model = _configured(algo, hyperparams, **kwargs)
+    model.learn(model.learning_starts + 50, log_interval=None)
+    return lambda n: model.learn(n, log_interval=None, reset_num_timesteps=False), 0

@@ -1,0 +1,224 @@
+"""Measures how fast agents learn, side by side: ``sb3-cardqn bench learn``; results in docs/learner.md."""
+
+import argparse
+import importlib.util
+import json
+import multiprocessing as mp
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+import torch as th
+
+from sb3_cardqn.bench_contestants import (
+    Run,
+    make_configured_update,
+    make_sampling,
+    make_training,
+    make_update,
+)
+from sb3_cardqn.common.buffers import FrameReplayBuffer
+
+
+class Row(TypedDict):
+    """One line of a table."""
+
+    table: str
+    name: str
+    threads: int  # of torch
+    ms: float  # median over the rounds: CPU time with one thread, wall clock with more
+    times_first: float  # median over the rounds of its ratio to the table's first line
+    bytes: float  # of a transition; 0 where that is not what the table is about
+
+
+class Table(NamedTuple):
+    """What is compared with each other; the first is what the others are compared with."""
+
+    title: str
+    unit: str  # what is done once a call
+    calls: int  # each round
+    per_call: int  # things counted a second, such as samples of a batch
+    threads: list[int]
+    makers: Mapping[str, Callable[[], tuple[Run, float]]]  # what to call, and bytes of a transition
+
+
+class _Worker:
+    """
+    One contestant in a process of its own: neither memory that another one freed nor its threads help it.
+
+    :param make: called there
+    """
+
+    def __init__(self, make: Callable[[], tuple[Run, float]]) -> None:
+        context = mp.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, make), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.bytes: float = self._connection.recv()
+
+    def ms(self, calls: int, threads: int) -> float:
+        """
+        :param calls: how many are timed
+        :param threads: of torch
+        :return: milliseconds a call
+        """
+        self._connection.send((calls, threads))
+        return self._connection.recv()
+
+    def close(self) -> None:
+        """End the process."""
+        self._connection.send((0, 1))
+        self._process.join()
+
+
+def _serve(connection: Connection, make: Callable[[], tuple[Run, float]]) -> None:
+    th.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # the zoo writes logs
+        run, bytes_ = make()
+        connection.send(bytes_)
+        while (job := connection.recv())[0]:
+            calls, threads = job
+            th.set_num_threads(threads)
+            clock = time.process_time if threads == 1 else time.perf_counter
+            run(max(calls // 5, 1))  # the caches belong to the one before
+            start = clock()
+            run(calls)
+            connection.send((clock() - start) / calls * 1e3)
+        os.chdir("/")
+
+
+def _tables(threads: list[int], size: float) -> list[Table]:
+    """
+    :param threads: of torch, for the updates
+    :param size: 1, or less for fewer calls
+    :return: what is measured
+    """
+    update = partial(partial, make_update)
+    ours = {"replay_buffer_class": FrameReplayBuffer, "policy_kwargs": {"optimizer_kwargs": {"fused": True}}}
+    updates = {
+        "SB3 DQN": update("stable_baselines3.DQN"),
+        "sb3-contrib QRDQN": update("sb3_contrib.QRDQN"),
+        "CarDQN": update("sb3_cardqn.CarDQN", **ours),
+        "CarDQN, mixed precision": update("sb3_cardqn.CarDQN", mixed_precision=True, **ours),
+    }
+    if importlib.util.find_spec("sbx"):
+        updates["SBX DQN"] = update("sbx.DQN")
+    sampling = partial(partial, make_sampling)
+    buffers = {
+        "SB3 ReplayBuffer": sampling("stable_baselines3.common.buffers.ReplayBuffer"),
+        "FrameReplayBuffer": sampling("sb3_cardqn.FrameReplayBuffer"),
+        "PrioritizedFrameReplayBuffer": sampling("sb3_cardqn.PrioritizedFrameReplayBuffer"),
+        "SB3 NStepReplayBuffer(3)": sampling("stable_baselines3.common.buffers.NStepReplayBuffer", n_steps=3),
+        "FrameReplayBuffer(3)": sampling("sb3_cardqn.FrameReplayBuffer", n_steps=3),
+        "PrioritizedFrameReplayBuffer(3)": sampling("sb3_cardqn.PrioritizedFrameReplayBuffer", n_steps=3),
+    }
+    if importlib.util.find_spec("sb3_extra_buffers"):
+        buffers["sb3-extra-buffers"] = sampling("sb3_extra_buffers.compressed.CompressedReplayBuffer")
+    training = {
+        "SB3 DQN, the zoo's wrappers, stock": partial(make_training, "dqn", stock=True),
+        "SB3 DQN, dqn.yml": partial(make_training, "dqn", learning_starts=200),
+        "CarDQN, cardqn.yml": partial(make_training, "cardqn", learning_starts=200),
+    }
+    configured = {
+        "SB3 DQN, dqn.yml": partial(make_configured_update, "dqn"),
+        "sb3-contrib QRDQN, qrdqn.yml": partial(make_configured_update, "qrdqn"),
+        "CarDQN, cardqn.yml": partial(make_configured_update, "cardqn"),
+    }
+    few, many, steps = (max(int(calls * size), 2) for calls in (20, 200, 400))
+    return [
+        Table("Update, NatureCNN, 4x84x84, batch 32", "updates", few, 32, threads, updates),
+        Table("Update as configured, 4x64x64, batch 64", "updates", few, 64, threads, configured),
+        Table("Sampling, 4x64x64, batch 64", "batches", many, 64, [1], buffers),
+        Table("Whole training", "agent steps", steps, 1, threads[-1:], training),
+    ]
+
+
+def bench_learn(rounds: int = 5, json_path: str | None = None, size: float = 1.0) -> list[Row]:
+    """
+    Let the contestants of each table work in turn, and print the tables.
+
+    :param rounds: of which the median counts
+    :param json_path: where to write the tables, if anywhere
+    :param size: 1, or less for a quick look
+    :return: the rows of all tables
+    """
+    rows = []
+    for table in _tables(sorted({1, th.get_num_threads()}), size):
+        rows += _measure(table, rounds)
+        _print(table, [row for row in rows if row["table"] == table.title])
+    if json_path is not None:
+        Path(json_path).write_text(json.dumps({"rounds": rounds, "rows": rows}, indent=2) + "\n")
+    return rows
+
+
+def _measure(table: Table, rounds: int) -> list[Row]:
+    """
+    :param table: who works
+    :param rounds: how often each does
+    :return: its lines
+    """
+    workers = {name: _Worker(make) for name, make in table.makers.items()}
+    rows: list[Row] = []
+    for threads in table.threads:
+        # one call of each in turn: a machine that slows down does so for all of them
+        ms = np.array(
+            [[worker.ms(table.calls, threads) for worker in workers.values()] for _ in range(rounds)]
+        )  # (rounds, workers)
+        times_first = np.median(ms / ms[:, :1], axis=0)
+        for i, (name, worker) in enumerate(workers.items()):
+            median = float(np.median(ms[:, i]))
+            rows.append(
+                {"table": table.title, "name": name, "threads": threads, "ms": median,
+                 "times_first": float(times_first[i]), "bytes": worker.bytes}
+            )  # fmt: skip
+    for worker in workers.values():
+        worker.close()
+    return rows
+
+
+def _print(table: Table, rows: list[Row]) -> None:
+    """
+    :param table: whose
+    :param rows: its lines
+    """
+    counted = "samples/s" if table.per_call > 1 else "agent steps/s"
+    print(
+        f"\n{table.title}\n{'':36}{'threads':>8}{'ms':>9}{table.unit + '/s':>14}{counted:>15}"
+        f"{'x first':>9}{'bytes':>8}"
+    )
+    for row in rows:
+        print(
+            f"{row['name']:36}{row['threads']:8}{row['ms']:9.3f}{1e3 / row['ms']:14.1f}"
+            f"{table.per_call * 1e3 / row['ms']:15.0f}{row['times_first']:9.2f}{row['bytes']:8.0f}",
+            flush=True,
+        )
+
+
+def main(argv: list[str] | None = None) -> None:
+    """
+    :param argv: arguments, ``sys.argv[1:]`` when None
+    """
+    parser = argparse.ArgumentParser(
+        prog="sb3-cardqn bench learn",
+        description="Measure how fast agents learn: CarDQN, SB3, sb3-contrib, SBX.",
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="of which the median counts (5)")
+    parser.add_argument("--json", metavar="FILE", help="write the tables there as well")
+    args = parser.parse_args(argv)
+    if args.rounds < 1:
+        parser.error(f"--rounds needs 1 or more, got {args.rounds}")
+    if args.json is not None and not Path(args.json).absolute().parent.is_dir():
+        parser.error(f"--json needs a file in a directory that exists, got {args.json!r}")
+    bench_learn(args.rounds, args.json)
+
+
+if __name__ == "__main__":
+    main()

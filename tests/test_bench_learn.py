@@ -1,0 +1,71 @@
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sb3_cardqn import bench_learn
+from sb3_cardqn.bench_contestants import make_configured_update, make_sampling, make_training, make_update
+from sb3_cardqn.bench_learn import Table
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("sb3_cardqn.bench_contestants.TRANSITIONS", 70)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_each_contestant_runs() -> None:
+    for make in (
+        partial(make_update, "sb3_contrib.QRDQN"),
+        partial(make_update, "sb3_cardqn.CarDQN", mixed_precision=True),
+        partial(make_configured_update, "cardqn"),
+        partial(make_training, "cardqn", learning_starts=20, n_envs=2),
+        partial(make_training, "dqn", stock=True, learning_starts=20),
+        partial(make_sampling, "sb3_cardqn.PrioritizedFrameReplayBuffer"),
+    ):
+        run, _ = make()
+        run(2)
+
+
+def test_bytes_of_a_transition() -> None:
+    _, sb3 = make_sampling("stable_baselines3.common.buffers.ReplayBuffer")
+    assert (
+        sb3 == 2 * 4 * 64 * 64 + 8 + 3 * 4
+    )  # two stacks, an action, and reward, done and timeout in float32
+    _, frames = make_sampling("sb3_cardqn.FrameReplayBuffer")
+    assert frames < sb3 / 7
+
+
+def test_tables_are_printed_and_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    buffers = ("stable_baselines3.common.buffers.ReplayBuffer", "sb3_cardqn.FrameReplayBuffer")
+    table = Table("Buffers", "batches", 2, 64, [1], {name: partial(make_sampling, name) for name in buffers})
+    monkeypatch.setattr(bench_learn, "_tables", lambda threads, size: [table])
+    bench_learn.main(["--rounds", "2", "--json", str(tmp_path / "learn.json")])
+    written = json.loads((tmp_path / "learn.json").read_text())
+    assert [row["name"] for row in written["rows"]] == list(buffers)
+    assert written["rounds"] == 2
+    assert written["rows"][0]["times_first"] == 1.0
+    assert all(np.isfinite(row["ms"]) and row["ms"] > 0 for row in written["rows"])
+    output = capsys.readouterr().out
+    assert "batches/s" in output
+    assert "sb3_cardqn.FrameReplayBuffer" in output
+
+
+def test_all_tables_compare_with_sb3() -> None:
+    tables = bench_learn._tables([1, 2], 1)
+    assert all(next(iter(table.makers)).startswith("SB3") for table in tables)
+    assert tables[0].threads == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [(["--rounds", "0"], "--rounds needs 1 or more, got 0"), (["--json", "absent/x"], "directory that exists, got 'absent/x'")],
+)  # fmt: skip
+def test_wrong_use(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        bench_learn.main(argv)
+    assert message in capsys.readouterr().err

@@ -1,0 +1,134 @@
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.envs import SimpleMultiObsEnv
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack, VecNormalize
+
+from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv, Meanwhile
+
+
+class Breaks(gym.Wrapper):
+    """Breaks at the third step."""
+
+    steps = 0
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        if self.steps == 3:
+            raise RuntimeError("a wheel came off")
+        return super().step(action)
+
+
+def make(vec_env_cls: type[VecEnv], env_id: Any = "CartPole-v1", n_envs: int = 3, **kwargs: Any) -> VecEnv:
+    return make_vec_env(env_id, n_envs, seed=0, vec_env_cls=vec_env_cls, **kwargs)
+
+
+@pytest.mark.parametrize("n_processes", [1, 2, 9])
+def test_the_same_episodes_as_in_sb3s(n_processes: int) -> None:
+    theirs = make(DummyVecEnv)
+    ours = make(GroupedSubprocVecEnv, vec_env_kwargs={"n_processes": n_processes})
+    assert len(ours.processes) == min(n_processes, 3)
+    assert (ours.observation_space, ours.action_space) == (theirs.observation_space, theirs.action_space)
+    assert np.array_equal(ours.reset(), theirs.reset())
+    assert list(ours.reset_infos) == list(theirs.reset_infos)
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        actions = rng.integers(2, size=3)
+        (*arrays, infos), (*expected, expected_infos) = ours.step(actions), theirs.step(actions)
+        for array, other in zip(arrays, expected, strict=True):
+            assert np.array_equal(array, other)
+            assert array.dtype == other.dtype
+        for info, other in zip(infos, expected_infos, strict=True):
+            assert info["TimeLimit.truncated"] == other["TimeLimit.truncated"]
+            assert np.array_equal(info.get("terminal_observation"), other.get("terminal_observation"))
+            assert ("episode" in info) == ("episode" in other)
+    ours.seed(7), theirs.seed(7)
+    assert np.array_equal(ours.reset(), theirs.reset())
+    ours.close()
+
+
+def test_what_sb3_asks_of_environments() -> None:
+    env = make(GroupedSubprocVecEnv, env_kwargs={"render_mode": "rgb_array"})
+    env.reset()
+    assert env.env_is_wrapped(Monitor) == [True] * 3
+    assert env.env_is_wrapped(Breaks, [0, 2]) == [False] * 2
+    assert env.get_attr("render_mode", 1) == ["rgb_array"]
+    env.set_attr("colour", "red", [2])
+    assert env.get_attr("colour", 2) == ["red"]
+    assert not env.has_attr("wheels")
+    assert env.env_method("get_wrapper_attr", "spec", indices=[0])[0].id == "CartPole-v1"
+    images = env.get_images()
+    assert len(images) == 3
+    assert all(image.shape == (400, 600, 3) for image in images)
+    env.close()
+    env.close()
+    assert not any(process.is_alive() for process in env.processes)
+
+
+def test_dict_observations_and_sb3s_wrappers() -> None:
+    env = make(GroupedSubprocVecEnv, lambda: SimpleMultiObsEnv(random_start=False))
+    observations = env.reset()
+    assert isinstance(observations, dict)
+    for key, space in env.observation_space.spaces.items():
+        assert observations[key].shape == (3, *space.shape)
+        assert all(space.contains(observation) for observation in observations[key])
+    env.close()
+    stacked = VecFrameStack(VecNormalize(make(GroupedSubprocVecEnv)), 2)
+    assert isinstance(stacked.unwrapped, SubprocVecEnv)
+    assert stacked.reset().shape == (3, 8)
+    stacked.close()
+
+
+@pytest.mark.parametrize("n_processes", [1, 2])
+def test_an_error_in_an_environment_is_raised_and_close_works(n_processes: int) -> None:
+    env = make(GroupedSubprocVecEnv, wrapper_class=Breaks, vec_env_kwargs={"n_processes": n_processes})
+    env.reset()
+    env.step(np.zeros(3, int))
+    env.step(np.zeros(3, int))
+    with pytest.raises(RuntimeError, match="a wheel came off"):
+        env.step(np.zeros(3, int))
+    env.close()
+    assert not any(process.is_alive() for process in env.processes)
+
+
+def test_close_while_the_environments_step() -> None:
+    env = make(GroupedSubprocVecEnv)
+    env.reset()
+    env.step_async(np.zeros(3, int))
+    env.close()
+    assert not any(process.is_alive() for process in env.processes)
+
+
+def test_an_environment_that_cannot_be_made() -> None:
+    def broken() -> gym.Env:
+        raise RuntimeError("no car")
+
+    with pytest.raises(RuntimeError, match="no car"):
+        GroupedSubprocVecEnv([broken])
+
+
+def test_needs_a_process() -> None:
+    with pytest.raises(ValueError, match="GroupedSubprocVecEnv needs n_processes >= 1, got 0"):
+        make(GroupedSubprocVecEnv, vec_env_kwargs={"n_processes": 0})
+
+
+def test_meanwhile_works_between_the_actions_and_their_results() -> None:
+    events = []
+
+    class Events(DummyVecEnv):
+        def step_async(self, actions: np.ndarray) -> None:
+            events.append("actions")
+            super().step_async(actions)
+
+        def step_wait(self) -> Any:
+            events.append("results")
+            return super().step_wait()
+
+    env = Meanwhile(make(Events), lambda: events.append("work"))
+    env.reset()
+    env.step(np.zeros(3, int))
+    assert events == ["actions", "work", "results"]
