@@ -8,7 +8,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retries 1 --constraint constraints.txt
 
-.PHONY: venv race test lint type clean
+.PHONY: venv race test lint type bench clean
 venv: .venv/installed
 
 .venv/installed: setup.cfg constraints.txt
@@ -34,6 +34,10 @@ lint: .venv/tests-installed
 
 type: .venv/tests-installed
 	$(BIN)/mypy
+
+bench: .venv/installed
+	$(BIN)/sb3-cardqn bench env
+	$(BIN)/sb3-cardqn bench learn
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

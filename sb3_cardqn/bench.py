@@ -296,7 +296,9 @@ def main(argv: list[str] | None = None) -> None:
     """
     :param argv: arguments, ``sys.argv[1:]`` when None
     """
-    parser = argparse.ArgumentParser(prog="sb3-cardqn bench", description="Measure how fast the race runs.")
+    parser = argparse.ArgumentParser(
+        prog="sb3-cardqn bench", description="Measure how fast racing and learning are."
+    )
     commands = parser.add_subparsers(dest="what", required=True)
     env = commands.add_parser(
         "env", help="frames a second: stock, FastRender, FrameSkip, all wrappers, EnvPool"
@@ -312,7 +314,17 @@ def main(argv: list[str] | None = None) -> None:
     agent = commands.add_parser("agent", help="the same agent on both pictures, on validation tracks")
     agent.add_argument("run", nargs="?", type=Path, help="run folder (default: the newest in logs)")
     agent.add_argument("--tracks", type=_positive, default=50, help="2 to 1000 (50)")
-    args = parser.parse_args(argv)
+    commands.add_parser(
+        "learn", help="updates, replay buffers and whole training, beside SB3's", add_help=False
+    )
+    args, rest = parser.parse_known_args(argv)
+    if args.what == "learn":
+        from sb3_cardqn.bench_learn import main as learn  # starts from rl-zoo3 and all contestants
+
+        learn(rest)
+        return
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     written = {"env": vars(args).get("json"), "picture": vars(args).get("path")}.get(args.what)
     if written is not None and not Path(written).absolute().parent.is_dir():
         parser.error(f"needs a file in a directory that exists, got {written!r}")

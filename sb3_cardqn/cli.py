@@ -21,7 +21,7 @@ rl-zoo3's commands, for cardqn and every algorithm of the zoo (COMMAND --help li
 
 this package's own:
   race            scores, a video and the learning curve, on tracks the agent never saw
-  bench           how fast the race runs, and how close FastRender's picture is to stock's
+  bench           how fast racing and learning are, and how close FastRender's picture is to stock's
 """
 
 _OWN = {"race": race.main, "bench": bench.main}

@@ -164,7 +164,9 @@ def test_optimize_searches_and_stores(tmp_path: Path) -> None:
     assert "Loading from Optuna study" in train
 
 
-@pytest.mark.parametrize("command", [*sorted(zoo.COMMANDS), "race", "bench", "bench env", "bench agent"])
+@pytest.mark.parametrize(
+    "command", [*sorted(zoo.COMMANDS), "race", "bench", "bench env", "bench agent", "bench learn"]
+)
 def test_help_of_each_command(command: str, tmp_path: Path) -> None:
     output = run_well(tmp_path, f"{command} --help")
     assert output.startswith(f"usage: sb3-cardqn {command}") or "usage: Gather results" in output
@@ -216,6 +218,7 @@ def test_bench_agent_drives_the_same_tracks_on_both_pictures(folder: Path) -> No
         ("race --tracks 0", "--tracks needs 1 to 6, got 0"),
         ("bench agent --tracks 1", "--tracks needs 2 to 1000, got 1"),
         ("bench agent logs", "'logs' is no run folder"),
+        ("bench learn --rounds 0", "--rounds needs 1 or more, got 0"),
         ("bench env --rounds 0", "needs a whole number of 1 or more, got '0'"),
     ],
 )
