@@ -5,6 +5,7 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from types import SimpleNamespace
 
 import gymnasium as gym
 import numpy as np
@@ -261,6 +262,7 @@ def test_every_evaluation_drives_the_same_validation_tracks() -> None:
         eval_env = DummyVecEnv([lambda: gym.make("CartPole-v1")])
 
     callback = zoo.SameTracks(Evaluation())
+    callback.init_callback(SimpleNamespace(num_timesteps=0, logger=None))
     first_observations = []
     for step in range(1, 7):
         callback.on_step()
