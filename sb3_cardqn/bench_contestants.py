@@ -155,19 +155,22 @@ def _bytes(buffer: Any) -> int:
     return sum(array.nbytes for array in arrays) + sum(len(item) for item in stored)
 
 
-def make_training(algo: str, stock: bool = False, **hyperparams: Any) -> tuple[Run, float]:
+def make_training(
+    algo: str, stock: bool = False, vec_env: str = "dummy", **hyperparams: Any
+) -> tuple[Run, float]:
     """
     Train as ``sb3-cardqn train`` does, from where learning has started; files go to the current folder.
 
     :param algo: the zoo's name
     :param stock: the zoo's own wrappers on the stock CarRacing
+    :param vec_env: the zoo's ``--vec-env``
     :param hyperparams: what differs from the configuration
     :return: agent steps, 0
     """
-    kwargs: dict[str, Any] = {}
+    kwargs: dict[str, Any] = {"vec_env_type": vec_env}
     if stock:
         Path("zoo.yml").write_text(ZOO_DQN)
-        kwargs = {"config": "zoo.yml", "env_kwargs": {"continuous": False}}
+        kwargs |= {"config": "zoo.yml", "env_kwargs": {"continuous": False}}
     model = _configured(algo, hyperparams, **kwargs)
     model.learn(model.learning_starts + 50, log_interval=None)
     return lambda n: model.learn(n, log_interval=None, reset_num_timesteps=False), 0

@@ -32,7 +32,7 @@ class Row(TypedDict):
     table: str
     name: str
     threads: int  # of torch
-    ms: float  # median over the rounds: CPU time with one thread, wall clock with more
+    ms: float  # median over the rounds; CPU time with one thread except for whole training, else wall clock
     times_first: float  # median over the rounds of its ratio to the table's first line
     bytes: float  # of a transition; 0 where that is not what the table is about
 
@@ -58,23 +58,24 @@ class _Worker:
     def __init__(self, make: Callable[[], tuple[Run, float]]) -> None:
         context = mp.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, make), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, make))
         self._process.start()
         theirs.close()
         self.bytes: float = self._connection.recv()
 
-    def ms(self, calls: int, threads: int) -> float:
+    def ms(self, calls: int, threads: int, wall: bool) -> float:
         """
         :param calls: how many are timed
         :param threads: of torch
+        :param wall: by the clock on the wall, not by this process's CPU time
         :return: milliseconds a call
         """
-        self._connection.send((calls, threads))
+        self._connection.send((calls, threads, wall))
         return self._connection.recv()
 
     def close(self) -> None:
         """End the process."""
-        self._connection.send((0, 1))
+        self._connection.send((0, 0, False))
         self._process.join()
 
 
@@ -85,9 +86,9 @@ def _serve(connection: Connection, make: Callable[[], tuple[Run, float]]) -> Non
         run, bytes_ = make()
         connection.send(bytes_)
         while (job := connection.recv())[0]:
-            calls, threads = job
+            calls, threads, wall = job
             th.set_num_threads(threads)
-            clock = time.process_time if threads == 1 else time.perf_counter
+            clock = time.perf_counter if wall else time.process_time
             run(max(calls // 5, 1))  # the caches belong to the one before
             start = clock()
             run(calls)
@@ -126,6 +127,10 @@ def _tables(threads: list[int], size: float) -> list[Table]:
         "SB3 DQN, the zoo's wrappers, stock": partial(make_training, "dqn", stock=True),
         "SB3 DQN, dqn.yml": partial(make_training, "dqn", learning_starts=200),
         "CarDQN, cardqn.yml": partial(make_training, "cardqn", learning_starts=200),
+        "CarDQN, --vec-env subproc": partial(make_training, "cardqn", vec_env="subproc", learning_starts=200),
+        "CarDQN, the same, overlap=False": partial(
+            make_training, "cardqn", vec_env="subproc", learning_starts=200, overlap=False
+        ),
     }
     configured = {
         "SB3 DQN, dqn.yml": partial(make_configured_update, "dqn"),
@@ -137,7 +142,7 @@ def _tables(threads: list[int], size: float) -> list[Table]:
         Table("Update, NatureCNN, 4x84x84, batch 32", "updates", few, 32, threads, updates),
         Table("Update as configured, 4x64x64, batch 64", "updates", few, 64, threads, configured),
         Table("Sampling, 4x64x64, batch 64", "batches", many, 64, [1], buffers),
-        Table("Whole training", "agent steps", steps, 1, threads[-1:], training),
+        Table("Whole training", "agent steps", steps, 1, threads, training),
     ]
 
 
@@ -168,9 +173,11 @@ def _measure(table: Table, rounds: int) -> list[Row]:
     workers = {name: _Worker(make) for name, make in table.makers.items()}
     rows: list[Row] = []
     for threads in table.threads:
+        # CPU time is disturbed less by other work, but does not see what waits, or other processes
+        wall = threads > 1 or table.unit == "agent steps"
         # one call of each in turn: a machine that slows down does so for all of them
         ms = np.array(
-            [[worker.ms(table.calls, threads) for worker in workers.values()] for _ in range(rounds)]
+            [[worker.ms(table.calls, threads, wall) for worker in workers.values()] for _ in range(rounds)]
         )  # (rounds, workers)
         times_first = np.median(ms / ms[:, :1], axis=0)
         for i, (name, worker) in enumerate(workers.items()):
