@@ -9,15 +9,16 @@ from sb3_cardqn import __version__, bench, race
 from sb3_cardqn.zoo import COMMANDS, CarExperimentManager, UserError, did_you_mean, run
 
 _HELP = """\
-rl-zoo3's commands, for cardqn and every algorithm of the zoo (COMMAND --help lists all their options):
-  train           train an agent:      sb3-cardqn train --algo cardqn --env CarRacing-v3 -P
-  enjoy           watch it in a window: sb3-cardqn enjoy --algo cardqn --env CarRacing-v3
-  record_video    film it:             sb3-cardqn record_video --algo cardqn --env CarRacing-v3
-  plot_train      its learning curve:  sb3-cardqn plot_train -a cardqn -e CarRacing-v3 -f logs
-  all_plots       the evaluations of several runs of each algorithm in one plot
-  plot_from_file  the same from what all_plots saved
-  load_from_hub   download an agent from the Hugging Face hub
-  push_to_hub     upload one
+rl-zoo3's commands, for cardqn and every algorithm of the zoo (COMMAND --help lists all their options; --algo
+is cardqn, --env CarRacing-v3 and the folder of runs logs where nothing else is said):
+  train           train an agent:        sb3-cardqn train -P -n 250000
+  enjoy           watch it in a window:  sb3-cardqn enjoy --load-best
+  record_video    film it:               sb3-cardqn record_video --load-best
+  plot_train      its learning curve:    sb3-cardqn plot_train -a cardqn -e CarRacing-v3 -f logs
+  all_plots       several runs in one:   sb3-cardqn all_plots -a cardqn dqn -e CarRacing-v3 -f logs -o plots
+  plot_from_file  the same from a file:  sb3-cardqn plot_from_file -i plots.pkl -o plots.svg
+  load_from_hub   download an agent:     TRUST_REMOTE_CODE=True sb3-cardqn load_from_hub -orga NAME
+  push_to_hub     upload one:            sb3-cardqn push_to_hub -orga NAME --load-best
 
 this package's own:
   race            scores, a video and the learning curve, on tracks the agent never saw
@@ -49,6 +50,10 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv or ["--help"])
     try:
         if args.command in COMMANDS:
+            if {"-h", "--help"} & set(args.options):  # the zoo's own help knows nothing of the defaults here
+                print(
+                    next(line for line in _HELP.splitlines() if line.startswith(f"  {args.command} ")), "\n"
+                )
             run(args.command, args.options)
         elif args.command in _OWN:
             th.set_num_threads(1)  # one small picture at a time: threads would only wait for each other
