@@ -225,7 +225,3 @@ def main(argv: list[str] | None = None) -> None:
     if args.json is not None and not Path(args.json).absolute().parent.is_dir():
         parser.error(f"--json needs a file in a directory that exists, got {args.json!r}")
     bench_learn(args.rounds, args.json)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,8 @@ import sys
 import torch as th
 
 from sb3_cardqn import __version__, bench, race
-from sb3_cardqn.zoo import COMMANDS, CarExperimentManager, UserError, did_you_mean, run
+from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.zoo import COMMANDS, CarExperimentManager, run
 
 _HELP = """\
 rl-zoo3's commands, for cardqn and every algorithm of the zoo (COMMAND --help lists all their options; --algo

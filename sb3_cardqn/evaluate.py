@@ -14,8 +14,9 @@ from rl_zoo3 import ALGOS, create_test_env
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
 from sb3_cardqn.common.fast_render import FastRender
-from sb3_cardqn.zoo import UserError
+from sb3_cardqn.errors import UserError
 
 _FAST_RENDER = "sb3_cardqn.common.fast_render.FastRender"
 

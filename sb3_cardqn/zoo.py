@@ -1,7 +1,6 @@
 """rl-zoo3 with cardqn in it: importing this registers the algorithm, ``run`` runs the zoo's own commands."""
 
 import argparse
-import difflib
 import importlib
 import inspect
 import os
@@ -25,6 +24,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 import sb3_cardqn
 from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
+from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.seeds import TRAINING_SEEDS, VALIDATION_SEEDS
 
 # command -> module and function; without a function the module is a script
@@ -46,25 +46,6 @@ _ZOO_KEYS = {
     "callback", "env_kwargs", "env_wrapper", "frame_stack", "monitor_kwargs", "n_envs", "n_timesteps",
     "noise_std", "noise_type", "normalize", "vec_env_wrapper",
 }  # fmt: skip
-
-
-class UserError(ValueError):
-    """A mistake in what the user typed: the command line prints its text and exits with status 2."""
-
-
-def did_you_mean(name: str, known: list[str]) -> str:
-    """
-    Offer the nearest name, to put behind an error.
-
-    >>> did_you_mean("cardqm", ["cardqn", "dqn"])
-    ", did you mean 'cardqn'?"
-
-    :param name: what was typed
-    :param known: what there is
-    :return: the offer, or the whole list where nothing is near
-    """
-    nearest = difflib.get_close_matches(name, known, n=1)
-    return f", did you mean '{nearest[0]}'?" if nearest else f", there are: {', '.join(sorted(known))}"
 
 
 def hyperparams_path(algo: str, env_id: str) -> str | None:

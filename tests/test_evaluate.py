@@ -11,8 +11,8 @@ import yaml
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_cardqn import CarDQN, CarRacingCNN, CarRacingWrapper, seeds
+from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Drive, Run, drive, drive_at_random, make_env
-from sb3_cardqn.zoo import UserError
 
 WRAPPERS: list[Any] = [
     "sb3_cardqn.common.fast_render.FastRender",

@@ -14,6 +14,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Rollout
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
+from sb3_cardqn.cardqn.arguments import check_arguments
 from sb3_cardqn.cardqn.losses import double_q_target, huber, q_learning_target, td_error
 from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
 from sb3_cardqn.common.hardware import has_bfloat16, keep_freed_memory
@@ -165,45 +166,9 @@ class CarDQN(OffPolicyAlgorithm):
         self._meanwhile: Meanwhile | None = None  # while an overlapped learn() runs
         self._due: tuple[int, int] | None = None  # what train() put off: gradient steps, batch size
         self.exploration_rate = 0.0
-        self._check_arguments()
+        check_arguments(self)
         if _init_setup_model:
             self._setup_model()
-
-    def _check_arguments(self) -> None:
-        train_freq = self.train_freq[0] if isinstance(self.train_freq, tuple) else self.train_freq
-        for name, value, low, high in (
-            ("buffer_size", self.buffer_size, 1, np.inf),
-            ("learning_starts", self.learning_starts, 0, np.inf),
-            ("batch_size", self.batch_size, 1, np.inf),
-            ("tau", self.tau, 0, 1),
-            ("gamma", self.gamma, 0, 1),
-            ("train_freq", train_freq, 1, np.inf),
-            ("gradient_steps", self.gradient_steps, -1, np.inf),
-            ("n_steps", self.n_steps, 1, np.inf),
-            ("target_update_interval", self.target_update_interval, 1, np.inf),
-            ("exploration_initial_eps", self.exploration_initial_eps, 0, 1),
-            ("exploration_final_eps", self.exploration_final_eps, 0, 1),
-            ("exploration_steps", 1 if self.exploration_steps is None else self.exploration_steps, 1, np.inf),
-        ):
-            if not isinstance(value, (int, float, np.number)) or not low <= value <= high:  # refuses NaN too
-                needed = f">= {low}" if high == np.inf else f"between {low} and {high}"
-                raise ValueError(f"CarDQN needs {name} {needed}, got {value!r}")
-        if not 0 < self.exploration_fraction <= 1:
-            raise ValueError(
-                "CarDQN needs exploration_fraction above 0 and at most 1 (a part of the learning period; for "
-                f"agent steps give exploration_steps), got {self.exploration_fraction!r}"
-            )
-        if not self.max_grad_norm > 0:
-            raise ValueError(f"CarDQN needs max_grad_norm > 0, got {self.max_grad_norm!r}")
-        if self.batch_size > self.buffer_size:
-            raise ValueError(
-                f"CarDQN needs batch_size <= buffer_size ({self.buffer_size}), got {self.batch_size}"
-            )
-        if not callable(self.exploration_decay) and self.exploration_decay not in DECAYS:
-            raise ValueError(
-                f"CarDQN needs exploration_decay from {sorted(DECAYS)} or a function of the progress "
-                f"remaining, got {self.exploration_decay!r}"
-            )
 
     def _setup_model(self) -> None:
         if self.action_space.start != 0:  # type: ignore[attr-defined]
@@ -215,7 +180,7 @@ class CarDQN(OffPolicyAlgorithm):
             # outlive a load() with others
             self.replay_buffer_class = NStepReplayBuffer
         if self.replay_buffer_class is not None:
-            self._setup_n_step_buffer(self.replay_buffer_class)
+            self._make_replay_buffer(self.replay_buffer_class)
         with warnings.catch_warnings():
             # SB3 would warn that n_steps does not reach a custom replay buffer: it has, just above
             warnings.filterwarnings("ignore", message="`n_steps=", category=UserWarning)
@@ -232,7 +197,7 @@ class CarDQN(OffPolicyAlgorithm):
                 self.exploration_fraction if self.exploration_steps is None else 1.0,
             )
 
-    def _setup_n_step_buffer(self, replay_buffer_class: type[ReplayBuffer]) -> None:
+    def _make_replay_buffer(self, replay_buffer_class: type[ReplayBuffer]) -> None:
         parameters = inspect.signature(replay_buffer_class).parameters.values()
         takes_n_steps = any(p.name == "n_steps" or p.kind is p.VAR_KEYWORD for p in parameters)
         if not takes_n_steps:
@@ -272,7 +237,7 @@ class CarDQN(OffPolicyAlgorithm):
         tb_log_name: str = "CarDQN",
         progress_bar: bool = False,
     ) -> Any:
-        self._check_arguments()  # again: load() can change them
+        check_arguments(self)  # again: load() can change them
         keep_freed_memory()
         result = super()._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar

@@ -1,13 +1,14 @@
 """How exploration shrinks: schedules with the signature of SB3's ``LinearSchedule``, and their names."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
 
 
-class _Decay:
+class _Decay(ABC):
     """
     Go from ``start`` to ``end`` over the first ``end_fraction`` of the progress, then stay.
 
@@ -28,8 +29,12 @@ class _Decay:
         """
         return self._at(min((1 - progress_remaining) / self.end_fraction, 1.0))
 
+    @abstractmethod
     def _at(self, done: float) -> float:
-        raise NotImplementedError
+        """
+        :param done: part of the decay that is over, 0 to 1
+        :return: the value there
+        """
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(start={self.start}, end={self.end}, end_fraction={self.end_fraction})"

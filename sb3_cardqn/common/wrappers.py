@@ -23,16 +23,6 @@ ACTION_SETS: dict[str, list[list[float]]] = {
     ],
 }
 
-# Wrappers that neither keep nor change observations: under FrameSkip they may see an old frame again.
-_BLIND_WRAPPERS = (
-    FastRender,
-    Monitor,
-    OrderEnforcing,
-    PassiveEnvChecker,
-    RecordEpisodeStatistics,
-    TimeLimit,
-)
-
 
 def _require_uint8_image(
     wrapper: gym.Wrapper, env: gym.Env, shapes: str, fits: Callable[[tuple], bool]
@@ -108,6 +98,18 @@ class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
         return self.actions[action].copy()
 
 
+# Wrappers that neither keep nor change observations: under FrameSkip they may see an old frame again.
+_BLIND_WRAPPERS = (
+    DiscretizeActions,
+    FastRender,
+    Monitor,
+    OrderEnforcing,
+    PassiveEnvChecker,
+    RecordEpisodeStatistics,
+    TimeLimit,
+)
+
+
 class FrameSkip(gym.Wrapper, RecordConstructorArgs):
     """
     Repeat each action for ``skip`` frames and return the last one, with the rewards summed.
@@ -133,7 +135,7 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
         self._may_hold_drawing = skip > 1 and is_car_racing(env)
         layer = env
         while self._may_hold_drawing and isinstance(layer, gym.Wrapper):
-            self._may_hold_drawing = isinstance(layer, (*_BLIND_WRAPPERS, DiscretizeActions))
+            self._may_hold_drawing = isinstance(layer, _BLIND_WRAPPERS)
             layer = layer.env
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:

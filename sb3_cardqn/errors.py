@@ -1,0 +1,22 @@
+"""What is said when the user mistypes: for the command line and all that it runs."""
+
+import difflib
+
+
+class UserError(ValueError):
+    """A mistake in what the user typed: the command line prints its text and exits with status 2."""
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """
+    Offer the nearest name, to put behind an error.
+
+    >>> did_you_mean("cardqm", ["cardqn", "dqn"])
+    ", did you mean 'cardqn'?"
+
+    :param name: what was typed
+    :param known: what there is
+    :return: the offer, or the whole list where nothing is near
+    """
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean '{nearest[0]}'?" if nearest else f", there are: {', '.join(sorted(known))}"
