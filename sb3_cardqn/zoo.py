@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import optuna
 import yaml
-from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id
+from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id, utils
 from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -233,11 +233,12 @@ def sample_cardqn_params(
 
 
 def register() -> None:
-    """Make cardqn known to rl-zoo3, and this package to the Python expressions in its YAML files."""
+    """Make cardqn known to rl-zoo3, and this package to the Python in its YAML files and ``-params``."""
     ALGOS["cardqn"] = CarDQN
     HYPERPARAMS_SAMPLER["cardqn"] = sample_cardqn_params
     HYPERPARAMS_CONVERTER["cardqn"] = convert_cardqn_params  # type: ignore[assignment]
-    vars(exp_manager)["sb3_cardqn"] = sb3_cardqn
+    for reads_python in (exp_manager, utils):
+        vars(reads_python)["sb3_cardqn"] = sb3_cardqn
 
 
 register()

@@ -1,3 +1,4 @@
+import argparse
 import os
 import re
 import shutil
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 import rl_zoo3
 import yaml
+from rl_zoo3.utils import StoreDict
 from stable_baselines3.common.monitor import load_results
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from sb3_cardqn import CarDQN, zoo
+from sb3_cardqn import CarDQN, DuelingHead, zoo
 
 ROOT = Path(__file__).parent.parent
 HYPERPARAMS = ROOT / "hyperparams"
@@ -275,6 +277,14 @@ def test_every_evaluation_drives_the_same_validation_tracks() -> None:
 
 def test_importing_registers_for_the_zoos_python_api() -> None:
     assert rl_zoo3.ALGOS["cardqn"] is CarDQN
+
+
+def test_parameters_on_the_command_line_can_name_this_package() -> None:
+    namespace = argparse.Namespace()
+    StoreDict(["-params"], "hyperparams")(
+        argparse.ArgumentParser(), namespace, ["policy_kwargs:dict(head_class=sb3_cardqn.DuelingHead)"]
+    )
+    assert namespace.hyperparams == {"policy_kwargs": {"head_class": DuelingHead}}
 
 
 def test_the_three_algorithms_share_the_environment_block() -> None:

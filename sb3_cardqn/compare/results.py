@@ -1,0 +1,50 @@
+"""What a comparison measured: tables that runs are gathered into, and reports are made from."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+_TABLES = ("runs", "curves", "drives")
+
+
+@dataclass(frozen=True)
+class Results:
+    """
+    Tidy tables, keyed by ``contestant`` (what competes: an algorithm with its overrides) and training ``seed``.
+
+    :param plan: as it was run: contestants, seeds, environment, budget
+    :param machine: hardware and versions
+    :param runs: one row a finished run: contestant, seed, algo, folder, command, agent_steps, seconds (of
+        training, without evaluations), peak_memory_mb, attempts
+    :param curves: one row a validation episode: contestant, seed, agent_steps, seconds (of training until
+        then), track, score
+    :param drives: one row a held-out episode: contestant, seed, checkpoint ("final" or "best"), track, score,
+        frames, lap_finished
+    """
+
+    plan: dict[str, Any]
+    machine: dict[str, str]
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    drives: pd.DataFrame
+
+    def save(self, folder: Path) -> None:
+        """
+        :param folder: to write ``plan.json`` and a CSV file for each table to; is made
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "plan.json").write_text(json.dumps({"plan": self.plan, "machine": self.machine}, indent=2))
+        for name in _TABLES:
+            getattr(self, name).to_csv(folder / f"{name}.csv", index=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Results":
+        """
+        :param folder: that ``save`` wrote
+        :return: the same results
+        """
+        about = json.loads((folder / "plan.json").read_text())
+        return cls(**about, **{name: pd.read_csv(folder / f"{name}.csv") for name in _TABLES})
