@@ -13,7 +13,8 @@ _TABLES = ("runs", "curves", "drives")
 @dataclass(frozen=True)
 class Results:
     """
-    Tidy tables, keyed by ``contestant`` (what competes: an algorithm with its overrides) and training ``seed``.
+    Tidy tables, keyed by ``contestant`` (what competes: an algorithm with its overrides) and
+    training ``seed``.
 
     :param plan: as it was run: contestants, seeds, environment, budget
     :param machine: hardware and versions
