@@ -121,7 +121,7 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
         else:
             self._waited += 1
         if self._waited >= self.patience:
-            self._time_limit._elapsed_steps = self._time_limit._max_episode_steps
+            self._time_limit._elapsed_steps = self._time_limit._max_episode_steps  # type: ignore[assignment]
         return result
 
 
