@@ -357,8 +357,11 @@ def test_agents_are_judged_without_the_lessons_they_were_trained_with() -> None:
         "sb3_cardqn.common.training_wrappers.PenalizeMissedTiles",
     ]
     wrap = utils.get_wrapper_class({"env_wrapper": ["sb3_cardqn.common.fast_render.FastRender", *lessons]})
+    assert wrap is not None
     env = wrap(gym.make("CarRacing-v3"))
     assert isinstance(env, FastRender)
-    trained = exp_manager.get_wrapper_class({"env_wrapper": lessons})(gym.make("CarRacing-v3"))
+    wrap = exp_manager.get_wrapper_class({"env_wrapper": lessons})
+    assert wrap is not None
+    trained = wrap(gym.make("CarRacing-v3"))
     assert isinstance(trained, PenalizeMissedTiles)
     assert isinstance(trained.env, EndWhenLost)
