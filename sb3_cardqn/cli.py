@@ -6,6 +6,7 @@ import sys
 import torch as th
 
 from sb3_cardqn import __version__, bench, race
+from sb3_cardqn.compare import command as compare
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.zoo import COMMANDS, CarExperimentManager, run
 
@@ -23,10 +24,11 @@ is cardqn, --env CarRacing-v3 and the folder of runs logs where nothing else is 
 
 this package's own:
   race            scores, a video and the learning curve, on tracks the agent never saw
+  compare         several algorithms, many seeds: who wins, by how much
   bench           how fast racing and learning are, and how close FastRender's picture is to stock's
 """
 
-_OWN = {"race": race.main, "bench": bench.main}
+_OWN = {"race": race.main, "compare": compare.main, "bench": bench.main}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -23,6 +23,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 import sb3_cardqn
 from sb3_cardqn.cardqn import CarDQN
+from sb3_cardqn.common.training_clock import TrainingClock
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.seeds import TRAINING_SEEDS, VALIDATION_SEEDS
@@ -40,6 +41,8 @@ COMMANDS = {
 }
 # commands that load a trained agent from a folder of runs
 _PLAYERS = ("enjoy", "record_video", "push_to_hub")
+
+_NO_LIMIT = 10**12  # agent steps; with --minutes the clock comes first
 
 # what a zoo configuration may hold besides the algorithm's constructor arguments
 _ZOO_KEYS = {
@@ -65,6 +68,18 @@ def hyperparams_path(algo: str, env_id: str) -> str | None:
     return str(path) if env_id in entries or "default" in entries else None
 
 
+def check_hyperparameters(algo: str, names: list[str]) -> None:
+    """
+    :param algo: name of an algorithm of the zoo
+    :param names: of its hyperparameters, or of what else a zoo configuration may hold
+    :raises UserError: if one is unknown
+    """
+    known = [*inspect.signature(ALGOS[algo]).parameters, *_ZOO_KEYS]
+    for name in names:
+        if name not in known:
+            raise UserError(f"unknown hyperparameter '{name}' for {algo}{did_you_mean(name, known)}")
+
+
 class SameTracks(BaseCallback):
     """
     Seed the evaluation environment before each evaluation, so that scores of checkpoints can be compared.
@@ -86,7 +101,8 @@ class CarExperimentManager(ExperimentManager):
     """
     The zoo's ExperimentManager with this package's hyperparameters, and tracks of their own to evaluate on.
 
-    ``learned`` says whether any training has begun in this process.
+    ``learned`` says whether any training has begun in this process; ``own_options`` are those of ``train`` that
+    the zoo does not have, and are written to args.yml with the zoo's.
 
     :param args: parsed command line
     :param algo: name of the algorithm
@@ -97,6 +113,7 @@ class CarExperimentManager(ExperimentManager):
     """
 
     learned: ClassVar[bool] = False
+    own_options: ClassVar[dict[str, Any]] = {"run_id": None, "minutes": None}
 
     def __init__(
         self,
@@ -109,6 +126,14 @@ class CarExperimentManager(ExperimentManager):
     ) -> None:
         config = config or hyperparams_path(algo, env_id)
         super().__init__(args, algo, env_id, *rest, config=config, **kwargs)  # type: ignore[misc]
+        vars(args).update(self.own_options)
+        if self.own_options["run_id"] is not None:
+            self.save_path = f"{self.log_path}{self.env_name}_{self.own_options['run_id']}"
+            self.params_path = f"{self.save_path}/{self.env_name}"
+            if Path(self.save_path).exists():
+                raise UserError(f"--run-id {self.own_options['run_id']}: '{self.save_path}' exists already")
+        if self.own_options["minutes"] is not None:
+            self.n_timesteps = _NO_LIMIT
         if self.vec_env_class is SubprocVecEnv:
             # one core is the learner's
             self.vec_env_class = GroupedSubprocVecEnv
@@ -135,12 +160,16 @@ class CarExperimentManager(ExperimentManager):
         super().learn(model)
 
     def create_callbacks(self) -> None:
-        """Let every evaluation drive the same validation tracks; the zoo's go on to others."""
+        """Time the training, and let every evaluation drive the same validation tracks; the zoo's go on."""
         super().create_callbacks()
-        for i, callback in enumerate(self.callbacks):
-            if isinstance(callback, EvalCallback):
-                self.callbacks.insert(i, SameTracks(callback))
-                break
+        evaluation = next((x for x in self.callbacks if isinstance(x, EvalCallback)), None)
+        if not self.optimize_hyperparameters:
+            minutes = self.own_options["minutes"]
+            clock = TrainingClock(Path(self.save_path), evaluation, minutes, self.n_evaluations or 20)
+            self.callbacks.append(clock)
+        if evaluation is not None:
+            self.callbacks.remove(evaluation)
+            self.callbacks += [SameTracks(evaluation), evaluation]
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
         result = super()._preprocess_hyperparams(hyperparams)
@@ -157,12 +186,7 @@ class CarExperimentManager(ExperimentManager):
         :raises UserError: if a name is unknown
         """
         hyperparams, saved_hyperparams = super().read_hyperparameters()
-        known = {*inspect.signature(ALGOS[self.algo]).parameters, *_ZOO_KEYS}
-        for name in hyperparams:
-            if name not in known:
-                raise UserError(
-                    f"unknown hyperparameter '{name}' for {self.algo}{did_you_mean(name, list(known))}"
-                )
+        check_hyperparameters(self.algo, list(hyperparams))
         return hyperparams, saved_hyperparams
 
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
@@ -292,6 +316,17 @@ def _check(command: str, options: argparse.Namespace) -> None:
         )
 
 
+def _take_own_options(argv: list[str]) -> list[str]:
+    parser = argparse.ArgumentParser(prog="sb3-cardqn train", add_help=False, allow_abbrev=False)
+    parser.add_argument("--run-id", type=int)
+    parser.add_argument("--minutes", type=float)
+    options, zoos = parser.parse_known_args(argv)
+    if options.minutes is not None and options.minutes <= 0:
+        raise UserError(f"--minutes needs a number above 0, got {options.minutes}")
+    CarExperimentManager.own_options = vars(options)
+    return zoos
+
+
 def run(command: str, argv: list[str]) -> None:
     """
     Run one of the zoo's commands in this process, with cardqn known to it.
@@ -317,6 +352,7 @@ def run(command: str, argv: list[str]) -> None:
             _check(command, options)
         argv = ["--algo", options.algo, "--env", options.env, *argv]
         if command == "train":
+            argv = _take_own_options(argv)
             if options.seed < 0:  # the zoo would draw from all there are
                 argv = [*argv, "--seed", str(random.SystemRandom().choice(TRAINING_SEEDS[:-1000]))]
         else:

@@ -1,0 +1,112 @@
+"""What finished runs left on disk, as the tables of a comparison."""
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch as th
+
+from sb3_cardqn.common.storage import available_memory
+from sb3_cardqn.common.training_clock import read_clock
+from sb3_cardqn.compare.launchers import n_cores
+from sb3_cardqn.compare.plan import Plan
+from sb3_cardqn.compare.results import Results
+from sb3_cardqn.compare.run import PlannedRun
+
+CHECKPOINTS = ("final", "best")
+_PACKAGES = ("sb3-cardqn", "stable-baselines3", "sb3-contrib", "rl-zoo3", "gymnasium", "torch", "numpy")
+
+
+def gather(plan: Plan, runs: Sequence[PlannedRun], failed: Sequence[PlannedRun] = ()) -> Results:
+    """
+    :param plan: as it was run
+    :param runs: finished ones, driven on held-out tracks
+    :param failed: the others
+    :return: their tables
+    """
+    rows = [
+        {
+            **_key(run),
+            "algo": run.contestant.algo,
+            "folder": str(run.folder.relative_to(run.output)),
+            "command": run.command(),
+            "agent_steps": run.reading.agent_steps,
+            "seconds": run.reading.seconds,
+            "peak_memory_mb": round(run.state.peak_memory_mb, 1),
+            "attempts": run.state.attempts,
+        }
+        for run in runs
+    ]
+    return Results(
+        plan=plan.as_dict(),
+        machine=machine(),
+        runs=pd.DataFrame(rows),
+        curves=pd.concat([_curve(run) for run in runs], ignore_index=True),
+        drives=pd.concat([_drives(run) for run in runs], ignore_index=True),
+        failures={str(run): run.state.failure for run in failed},
+    )
+
+
+def machine() -> dict[str, str]:
+    """
+    :return: hardware and versions of this machine
+    """
+    memory = available_memory()
+    return {
+        "processor": _processor(),
+        "cores": str(n_cores()),
+        "free memory": "unknown" if memory is None else f"{memory / 2**30:.0f} GiB",
+        "GPU": th.cuda.get_device_name() if th.cuda.is_available() else "none",
+        "system": platform.platform(),
+        "Python": platform.python_version(),
+        **{package: version(package) for package in _PACKAGES},
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _key(run: PlannedRun) -> dict[str, str | int]:
+    return {"contestant": run.contestant.name, "seed": run.seed}
+
+
+def drives_path(run: PlannedRun, checkpoint: str) -> Path:
+    """
+    :param run: that was driven
+    :param checkpoint: one of ``CHECKPOINTS``
+    :return: where its drives are kept
+    """
+    return run.folder / f"drives_{checkpoint}.csv"
+
+
+def _drives(run: PlannedRun) -> pd.DataFrame:
+    tables = [
+        pd.read_csv(drives_path(run, checkpoint)).assign(**_key(run), checkpoint=checkpoint)
+        for checkpoint in CHECKPOINTS
+    ]
+    columns = ["contestant", "seed", "checkpoint", "track", "score", "frames", "lap_finished"]
+    return pd.concat(tables, ignore_index=True)[columns]
+
+
+def _curve(run: PlannedRun) -> pd.DataFrame:
+    evaluations = np.load(run.folder / "evaluations.npz")
+    seconds = {reading.agent_steps: reading.seconds for reading in read_clock(run.folder)}
+    rows = [
+        {
+            **_key(run),
+            "agent_steps": int(agent_steps),
+            "seconds": seconds[int(agent_steps)],
+            "track": i,
+            "score": float(score),
+        }
+        for agent_steps, scores in zip(evaluations["timesteps"], evaluations["results"], strict=True)
+        for i, score in enumerate(scores)
+    ]
+    return pd.DataFrame(rows)
