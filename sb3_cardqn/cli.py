@@ -6,8 +6,9 @@ import sys
 import torch as th
 
 from sb3_cardqn import __version__, bench, race
-from sb3_cardqn.compare import command as compare
+from sb3_cardqn.compare.command import main as compare
 from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.evaluate.command import main as evaluate
 from sb3_cardqn.zoo import COMMANDS, CarExperimentManager, run
 
 _HELP = """\
@@ -23,12 +24,13 @@ is cardqn, --env CarRacing-v3 and the folder of runs logs where nothing else is 
   push_to_hub     upload one:            sb3-cardqn push_to_hub -orga NAME --load-best
 
 this package's own:
+  evaluate        scores of saved agents of any algorithm on 100 tracks they never saw
   race            scores, a video and the learning curve, on tracks the agent never saw
   compare         several algorithms, many seeds: who wins, by how much
   bench           how fast racing and learning are, and how close FastRender's picture is to stock's
 """
 
-_OWN = {"race": race.main, "compare": compare.main, "bench": bench.main}
+_OWN = {"evaluate": evaluate, "race": race.main, "compare": compare, "bench": bench.main}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -101,8 +101,8 @@ class CarExperimentManager(ExperimentManager):
     """
     The zoo's ExperimentManager with this package's hyperparameters, and tracks of their own to evaluate on.
 
-    ``learned`` says whether any training has begun in this process; ``own_options`` are those of ``train`` that
-    the zoo does not have, and are written to args.yml with the zoo's.
+    ``learned`` says whether any training has begun in this process; ``own_options`` are those of ``train``
+    that the zoo does not have, and go to args.yml with the zoo's.
 
     :param args: parsed command line
     :param algo: name of the algorithm

@@ -81,7 +81,7 @@ class TrainingClock(BaseCallback):
         self._counted, self._since = self._last.seconds, time.perf_counter()
         self._evaluated = 0 if self.budget is None else int(self._counted / self.budget * self.n_evaluations)
         if self.budget is not None:
-            BaseAlgorithm._update_current_progress_remaining = _follow_total_timesteps  # type: ignore[method-assign]
+            BaseAlgorithm._update_current_progress_remaining = _follow_total_timesteps  # type: ignore[assignment, method-assign]
 
     def _on_step(self) -> bool:
         seconds = self.seconds

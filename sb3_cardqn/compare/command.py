@@ -22,7 +22,7 @@ examples:
   sb3-cardqn compare --plan plan.yml --dry-run
 
 plan.yml:
-  contestants: [cardqn, dqn, "cardqn double_q:False"]    # or names of your own: {single: "cardqn double_q:False"}
+  contestants: [cardqn, "cardqn double_q:False"]    # or with names: {single: "cardqn double_q:False"}
   seeds: 5                  # or a list of them
   n_timesteps: 250000       # agent steps; or minutes: 15
   env: CarRacing-v3
@@ -146,7 +146,7 @@ def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
         budget = f"{plan.n_timesteps} agent steps" if plan.n_timesteps else f"{plan.minutes} minutes"
         print(f"{plan.env}, {budget} a run, seeds {', '.join(map(str, plan.seeds))}")
         print(
-            f"{plan.n_evaluations} evaluations of {plan.eval_episodes} episodes, {plan.tracks} held-out tracks"
+            f"{plan.n_evaluations} times {plan.eval_episodes} validation tracks, {plan.tracks} held-out tracks"
         )
         width = max(len(contestant.name) for contestant in plan.contestants)
         print(f"{'contestant':<{width}}  finished   a run takes about")
@@ -156,9 +156,7 @@ def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
             finished = sum(run.state.finished for run in own)
             run_takes = estimate(contestant, runs, launcher.num_threads)
             left += run_takes.seconds * sum(1 - run.progress for run in own if not run.state.finished)
-            done = f"{finished} of {len(own)}"
-            print(
-                f"{contestant.name:<{width}}  {done:<9}  {run_takes.seconds / 60:.1f} min ({run_takes.source})"
-            )
+            done, minutes = f"{finished} of {len(own)}", run_takes.seconds / 60
+            print(f"{contestant.name:<{width}}  {done:<9}  {minutes:.1f} min ({run_takes.source})")
         slots = min(launcher.slots, len(runs))
         print(f"about {left / slots / 3600:.1f} h of training to go, {slots} at a time")

@@ -17,6 +17,7 @@ from sb3_cardqn.compare.results import Results
 from sb3_cardqn.compare.run import PlannedRun, runs_of
 from sb3_cardqn.compare.training import train
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.evaluate import Run, evaluate
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 PLAN_FILE = "plan.yml"
@@ -91,20 +92,18 @@ def _check_disk(runs: Sequence[PlannedRun], output: Path, slots: int) -> None:
     free = shutil.disk_usage(output).free
     if free < needed:
         raise UserError(
-            f"'{output}' has {free / 2**30:.1f} GiB of disk left, {len(left)} runs can need {needed / 2**30:.1f}"
+            f"'{output}' has {free / 2**30:.1f} GiB left, {len(left)} runs can need {needed / 2**30:.1f}"
         )
 
 
 def _drive_held_out(runs: Sequence[PlannedRun]) -> None:
-    from sb3_cardqn.evaluate import evaluate
-
     tracks = HELD_OUT_SEEDS[: runs[0].plan.tracks]
     agents = [(run, checkpoint) for run in runs for checkpoint in CHECKPOINTS]
     for run, checkpoint in tqdm(agents, desc="held-out tracks", unit=" agents", file=sys.stderr):
         path = drives_path(run, checkpoint)
         if path.is_file() and len(path.read_text().splitlines()) == len(tracks) + 1:
             continue
-        (evaluation,) = evaluate([run.folder], tracks, checkpoint=checkpoint, n_processes=n_cores())
+        (evaluation,) = evaluate(Run(run.folder).agent(checkpoint), tracks, n_processes=n_cores())
         half = path.with_suffix(".tmp")
         evaluation.drives.to_csv(half, index=False)
         half.replace(path)

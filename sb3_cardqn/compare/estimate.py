@@ -30,7 +30,7 @@ class Estimate:
 
 def estimate(contestant: Contestant, runs: Sequence[PlannedRun], num_threads: int) -> Estimate:
     """
-    Tell how long a run takes: as the finished ones took; else a budget in minutes says it, or a short training.
+    Tell how long a run takes: as the finished ones took; else the budget in minutes, or a short training.
 
     :param contestant: that trains
     :param runs: of the comparison

@@ -1,23 +1,18 @@
 """What finished runs left on disk, as the tables of a comparison."""
 
-import platform
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch as th
 
-from sb3_cardqn.common.storage import available_memory
 from sb3_cardqn.common.training_clock import read_clock
-from sb3_cardqn.compare.launchers import n_cores
 from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.compare.run import PlannedRun
+from sb3_cardqn.machine import machine
 
 CHECKPOINTS = ("final", "best")
-_PACKAGES = ("sb3-cardqn", "stable-baselines3", "sb3-contrib", "rl-zoo3", "gymnasium", "torch", "numpy")
 
 
 def gather(plan: Plan, runs: Sequence[PlannedRun], failed: Sequence[PlannedRun] = ()) -> Results:
@@ -48,29 +43,6 @@ def gather(plan: Plan, runs: Sequence[PlannedRun], failed: Sequence[PlannedRun] 
         drives=pd.concat([_drives(run) for run in runs], ignore_index=True),
         failures={str(run): run.state.failure for run in failed},
     )
-
-
-def machine() -> dict[str, str]:
-    """
-    :return: hardware and versions of this machine
-    """
-    memory = available_memory()
-    return {
-        "processor": _processor(),
-        "cores": str(n_cores()),
-        "free memory": "unknown" if memory is None else f"{memory / 2**30:.0f} GiB",
-        "GPU": th.cuda.get_device_name() if th.cuda.is_available() else "none",
-        "system": platform.platform(),
-        "Python": platform.python_version(),
-        **{package: version(package) for package in _PACKAGES},
-    }
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _key(run: PlannedRun) -> dict[str, str | int]:

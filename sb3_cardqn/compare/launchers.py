@@ -1,7 +1,7 @@
 """Where runs are trained: on this machine, or as tasks of a Ray cluster."""
 
 import os
-from typing import Any, Protocol
+from typing import Protocol
 
 from sb3_cardqn.common.storage import available_memory
 from sb3_cardqn.compare.run import Attempt, PlannedRun, State

@@ -191,8 +191,10 @@ class Plan:
 
     def added_to(self, earlier: "Plan") -> "Plan":
         """
-        Join this plan to the one a folder was begun with: contestants and seeds may be added, and the number of
-        held-out tracks may change; what runs were trained with may not.
+        Join this plan to the one a folder was begun with.
+
+        Contestants and seeds may be added, and the number of held-out tracks may change; what runs were
+        trained with may not.
 
         :param earlier: the folder's plan
         :return: both
@@ -209,7 +211,7 @@ class Plan:
             old = contestants.setdefault(contestant.name, contestant)
             if old != contestant:
                 raise UserError(
-                    f"the output folder was begun with contestant '{old.name}' as '{old.text}', this plan has "
+                    f"the output folder was begun with contestant '{old.name}' as '{old.text}', now it is "
                     f"'{contestant.text}': give it another name, or take another folder"
                 )
         seeds = tuple(dict.fromkeys([*earlier.seeds, *self.seeds]))
@@ -242,8 +244,8 @@ class Plan:
             for lower, higher in pairwise(sorted(self.seeds)):
                 if higher - lower < manager.n_envs:
                     raise UserError(
-                        f"seeds {lower} and {higher} are too near for contestant '{contestant.name}': a run of "
-                        f"{manager.n_envs} environments takes as many seeds"
+                        f"seeds {lower} and {higher} are too near for contestant '{contestant.name}': a run "
+                        f"of {manager.n_envs} environments takes as many seeds"
                     )
 
 

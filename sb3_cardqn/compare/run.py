@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-
 from huggingface_sb3 import EnvironmentName
 
 from sb3_cardqn.common.training_clock import Reading, read_clock

@@ -22,7 +22,6 @@ class _Bar:
     """
 
     def __init__(self, runs: Sequence[PlannedRun]) -> None:
-        self.runs = runs
         plan = runs[0].plan
         self._budget = plan.n_timesteps or plan.minutes or 0
         self._progress = {run: float(run.state.finished) or run.progress for run in runs}
@@ -31,7 +30,8 @@ class _Bar:
             initial=self._done(),
             unit=" agent steps" if plan.n_timesteps else " min",
             unit_scale=bool(plan.n_timesteps),
-            bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}]{postfix}",
+            bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit} "
+            "[{elapsed}<{remaining}{postfix}]",
             smoothing=0,  # algorithms differ in speed
             dynamic_ncols=True,
             file=sys.stderr,
@@ -46,9 +46,8 @@ class _Bar:
         """
         self._progress |= {run: run.progress for run in training}
         self._tqdm.n = self._done()
-        self._tqdm.set_postfix_str(
-            f" {len(training)} training, {sum(run.state.finished for run in self.runs)}/{len(self.runs)} runs done"
-        )
+        finished = sum(run.state.finished for run in self._progress)
+        self._tqdm.set_postfix_str(f"{len(training)} training, {finished}/{len(self._progress)} runs done")
 
     def say(self, text: str) -> None:
         """

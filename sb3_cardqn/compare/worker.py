@@ -1,4 +1,4 @@
-"""The process of one run: ``sb3-cardqn`` that ends with the process that started it, however that one ended."""
+"""The process of one run: ``sb3-cardqn`` that ends with the process that started it, however that ends."""
 
 import os
 import sys

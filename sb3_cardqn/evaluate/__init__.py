@@ -1,0 +1,27 @@
+"""
+Drive saved agents of any algorithm on tracks they never saw, on the unmodified CarRacing-v3.
+
+>>> from sb3_cardqn.evaluate import evaluate, table
+>>> print(table(evaluate("logs/cardqn/CarRacing-v3_1")))  # doctest: +SKIP
+"""
+
+from sb3_cardqn.evaluate.agents import Agent, Checkpoint, Run, car_racing_run, find_agents
+from sb3_cardqn.evaluate.driving import Drive, Driver, check_tracks, drive, drive_at_random, make_env
+from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
+
+__all__ = [
+    "Agent",
+    "Checkpoint",
+    "Drive",
+    "Driver",
+    "Evaluation",
+    "Run",
+    "car_racing_run",
+    "check_tracks",
+    "drive",
+    "drive_at_random",
+    "evaluate",
+    "find_agents",
+    "make_env",
+    "table",
+]

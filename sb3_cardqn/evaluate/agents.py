@@ -1,0 +1,256 @@
+"""Saved agents: what a run folder or a zip file holds, and how it was trained."""
+
+import zipfile
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import yaml
+from rl_zoo3 import ALGOS
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
+from sb3_cardqn.errors import UserError, did_you_mean
+
+Checkpoint: TypeAlias = Literal["best", "final"]
+
+
+class _ZooConfigLoader(yaml.SafeLoader):
+    """Reads the zoo's config.yml, an OrderedDict, and builds no other Python object."""
+
+
+_ZooConfigLoader.add_constructor(
+    "tag:yaml.org,2002:python/object/apply:collections.OrderedDict",
+    lambda loader, node: OrderedDict(loader.construct_sequence(node, deep=True)[0]),  # type: ignore[arg-type]
+)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    return yaml.load(path.read_text(), Loader=_ZooConfigLoader) or {}
+
+
+def _read_config(path: Path, env_id: str) -> dict[str, Any]:
+    config = _read_yaml(path)
+    config = config.get(env_id, config)  # hyperparams/*.yml has an entry for each environment
+    args = path.with_name("args.yml")  # the zoo keeps --env-kwargs there
+    from_command_line = (_read_yaml(args).get("env_kwargs") if args.is_file() else None) or {}
+    return config | {"env_kwargs": (config.get("env_kwargs") or {}) | from_command_line}
+
+
+@dataclass(frozen=True)
+class Agent:
+    """
+    An agent that some algorithm of SB3, sb3-contrib or rl-zoo3 has saved.
+
+    :param model_path: its zip file
+    :param algo: name of the algorithm, as the zoo has it: "cardqn", "ppo_lstm", ...
+    :param config_path: the zoo's config.yml, or a file of hyperparameters with an entry for ``env_id``;
+        ``vecnormalize.pkl`` is looked for beside it
+    :param name: in tables and videos
+    :param env_id: what it was trained on
+    :raises UserError: if the algorithm is unknown, or a file is missing or no zip file
+    """
+
+    model_path: Path
+    algo: str
+    config_path: Path
+    name: str
+    env_id: str = "CarRacing-v3"
+
+    def __post_init__(self) -> None:
+        if self.algo not in ALGOS:
+            raise UserError(f"unknown algorithm '{self.algo}'{did_you_mean(self.algo, list(ALGOS))}")
+        for path in (self.model_path, self.config_path):
+            if not path.is_file():
+                raise UserError(f"no such file: '{path}'")
+        if not zipfile.is_zipfile(self.model_path):
+            raise UserError(f"'{self.model_path}' is no zip file, which is what SB3 saves agents in")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The hyperparameters the agent was trained with."""
+        return _read_config(self.config_path, self.env_id)
+
+    def load_model(self) -> BaseAlgorithm:
+        """
+        Load the agent to drive with, without a replay buffer, on the CPU.
+
+        :return: the agent
+        :raises UserError: if the file holds no agent of this algorithm
+        """
+        algorithm = ALGOS[self.algo]
+        kwargs: dict[str, Any] = {
+            # only training needs them, and other versions of Python can't unpickle them
+            "custom_objects": {
+                "learning_rate": 0.0,
+                "lr_schedule": lambda _: 0.0,
+                "clip_range": lambda _: 0.0,
+            }
+        }
+        if issubclass(algorithm, OffPolicyAlgorithm):
+            kwargs["buffer_size"] = 1
+        try:
+            return algorithm.load(self.model_path, device="cpu", **kwargs)
+        except Exception as error:
+            raise UserError(
+                f"'{self.model_path}' can't be loaded as {self.algo}: {type(error).__name__}: {error}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Run:
+    """
+    A folder in which ``sb3-cardqn train`` left an agent, such as ``logs/cardqn/CarRacing-v3_1``.
+
+    :param folder: path of the folder; the algorithm is the name of its parent
+    :raises UserError: if it is no such folder
+    """
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        if not self.config_path.is_file():
+            root = self.folder.parent.parent
+            runs = [str(path.parent.parent) for path in sorted(root.glob("*/*/*/config.yml"))]
+            offer = did_you_mean(str(self.folder), runs) if runs and not self.folder.is_dir() else ""
+            raise UserError(
+                f"'{self.folder}' is no run folder: it has no {self.env_id}/{self.config_path.name}{offer}"
+            )
+        if self.algo not in ALGOS:
+            raise UserError(f"'{self.folder}' is no run folder: '{self.algo}' is no algorithm")
+
+    @property
+    def algo(self) -> str:
+        """Name of the algorithm."""
+        return self.folder.resolve().parent.name
+
+    @property
+    def env_id(self) -> str:
+        """Id of the environment."""
+        return self.folder.resolve().name.split("_")[0]
+
+    @property
+    def config_folder(self) -> Path:
+        """Where the zoo keeps the configuration and the normalization statistics."""
+        return self.folder / self.env_id
+
+    @property
+    def config_path(self) -> Path:
+        """Where the zoo keeps the configuration."""
+        return self.config_folder / "config.yml"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The hyperparameters the agent was trained with."""
+        return _read_config(self.config_path, self.env_id)
+
+    def agent(self, checkpoint: Checkpoint = "best", model_path: Path | None = None) -> Agent:
+        """
+        Take one of the agents that the run saved.
+
+        :param checkpoint: "best" on validation tracks (the last one if none was validated), or "final", as it
+            was when training ended
+        :param model_path: of a particular one instead
+        :return: the agent
+        :raises UserError: if it is not there
+        """
+        name = f"{self.algo}/{self.folder.resolve().name}"
+        if model_path is not None:
+            return Agent(model_path, self.algo, self.config_path, f"{name}/{model_path.stem}", self.env_id)
+        best, final = self.folder / "best_model.zip", self.folder / f"{self.env_id}.zip"
+        path = best if checkpoint == "best" and best.is_file() else final
+        if not path.is_file():
+            missing = f"agent yet: neither {best.name} nor" if checkpoint == "best" else "final agent yet: no"
+            raise UserError(f"'{self.folder}' has no {missing} {final.name}")
+        return Agent(path, self.algo, self.config_path, name, self.env_id)
+
+    @property
+    def model_path(self) -> Path:
+        """The agent that did best on validation tracks; the last one if none was validated."""
+        return self.agent().model_path
+
+    def load_model(self) -> BaseAlgorithm:
+        """
+        Load the agent of ``model_path`` to drive with, without a replay buffer.
+
+        :return: the agent
+        """
+        return self.agent().load_model()
+
+
+def car_racing_run(folder: Path | None) -> Run:
+    """
+    Take a run on CarRacing from the command line.
+
+    :param folder: run folder; None for the one in ``logs`` whose training was started last
+    :return: the run
+    :raises UserError: if there is none, or it is on another environment
+    """
+    if folder is None:
+        configs = sorted(
+            Path("logs").glob("*/CarRacing*/*/config.yml"), key=lambda path: path.stat().st_mtime
+        )
+        if not configs:
+            raise UserError("no run on CarRacing in folder 'logs', train one with: sb3-cardqn train")
+        folder = configs[-1].parent.parent
+    run = Run(folder)
+    if not run.env_id.startswith("CarRacing"):
+        raise UserError(f"needs a run on CarRacing, got one on {run.env_id}: '{folder}'")
+    return run
+
+
+AgentLike: TypeAlias = str | Path | Run | Agent
+
+
+def find_agents(
+    agents: AgentLike | Sequence[AgentLike],
+    checkpoint: Checkpoint = "best",
+    config: Path | None = None,
+    algo: str | None = None,
+) -> list[Agent]:
+    """
+    Find agents where the user says they are.
+
+    :param agents: one or several of: an agent, a run, path of a run folder, path of a zip file (which finds
+        its configuration when it is in a run folder); "NAME=PATH" gives it a name for tables and videos
+    :param checkpoint: which agent of a run folder
+    :param config: the zoo's configuration of zip files that are in no run folder
+    :param algo: their algorithm
+    :return: the agents, in that order, each with another name
+    :raises UserError: if one is not there, or is not on CarRacing
+    """
+    if isinstance(agents, str | Path | Run | Agent):
+        agents = [agents]
+    if not agents:
+        raise UserError("needs at least one agent, got none")
+    found = [_find(agent, checkpoint, config, algo) for agent in agents]
+    names = [agent.name for agent in found]
+    return [
+        replace(agent, name=str(agent.model_path)) if names.count(agent.name) > 1 else agent
+        for agent in found
+    ]
+
+
+def _find(agent: AgentLike, checkpoint: Checkpoint, config: Path | None, algo: str | None) -> Agent:
+    if isinstance(agent, Agent):
+        return agent
+    if isinstance(agent, Run):
+        return car_racing_run(agent.folder).agent(checkpoint)
+    name, _, rest = str(agent).rpartition("=")
+    if name and not Path(agent).exists():
+        return replace(_find(rest, checkpoint, config, algo), name=name)
+    path = Path(agent)
+    if path.suffix != ".zip":
+        return car_racing_run(path).agent(checkpoint)
+    if config is not None and algo is not None:
+        return Agent(path, algo, config, path.stem)
+    try:
+        run = car_racing_run(path.parent)
+    except UserError as error:
+        raise UserError(
+            f"'{path}' is in no run folder: needs its configuration (--config) and its algorithm (--algo)"
+        ) from error
+    return run.agent(model_path=path)

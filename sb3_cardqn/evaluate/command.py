@@ -1,0 +1,150 @@
+"""``sb3-cardqn evaluate``."""
+
+import argparse
+import json
+import math
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sb3_cardqn.errors import UserError, check_writable
+from sb3_cardqn.evaluate.agents import car_racing_run, find_agents
+from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
+from sb3_cardqn.machine import machine
+from sb3_cardqn.seeds import HELD_OUT_SEEDS, VALIDATION_SEEDS
+
+
+def add_agent_options(parser: argparse.ArgumentParser) -> None:
+    """
+    :param parser: to add the options to that say which agents drive
+    """
+    parser.add_argument(
+        "agents",
+        nargs="*",
+        metavar="[NAME=]RUN",
+        help="run folders, or zip files of agents; NAME is shown (default: the newest run in logs)",
+    )
+    parser.add_argument(
+        "--checkpoint", choices=("best", "final"), default="best",
+        help="of each run: best on its validation tracks (default), or as it was in the end",
+    )  # fmt: skip
+    parser.add_argument(
+        "--config", type=Path, help="the zoo's configuration of zip files that are in no run folder"
+    )
+    parser.add_argument("--algo", help="their algorithm")
+
+
+def main(argv: list[str]) -> None:
+    """
+    Run ``sb3-cardqn evaluate``.
+
+    :param argv: what follows on the command line
+    """
+    parser = argparse.ArgumentParser(
+        prog="sb3-cardqn evaluate",
+        description="Drive saved agents of any algorithm greedily on the same held-out tracks of the "
+        "unmodified CarRacing-v3, and print a table.",
+    )
+    add_agent_options(parser)
+    parser.add_argument(
+        "--tracks", type=int, metavar="N", help="the first N tracks only (default: all 100 held-out ones)"
+    )
+    parser.add_argument(
+        "--validation", action="store_true", help="on validation tracks (default 100 of 1000), to choose by"
+    )
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="the picture of the training: same race, faster drawing",
+    )
+    parser.add_argument("--domain-randomize", action="store_true", help="with other colours on each track")
+    parser.add_argument("--processes", type=int, metavar="N", help="drive at a time (default: one a core)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write results, versions, hardware")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the score of each drive")
+    options = parser.parse_args(argv)
+
+    seeds = VALIDATION_SEEDS if options.validation else HELD_OUT_SEEDS
+    n_tracks = 100 if options.tracks is None else options.tracks
+    if not 1 <= n_tracks <= len(seeds):
+        raise UserError(f"--tracks needs 1 to {len(seeds)}, got {n_tracks}")
+    for path in (options.json, options.csv):
+        if path is not None:
+            check_writable(path)
+    agents = find_agents(
+        options.agents or [car_racing_run(None)], options.checkpoint, options.config, options.algo
+    )
+    evaluations = evaluate(
+        agents,
+        seeds[:n_tracks],
+        stock=not options.fast,
+        n_processes=options.processes,
+        env_kwargs={"domain_randomize": True} if options.domain_randomize else {},
+        progress=True,
+    )
+    print(_text(evaluations))
+    if options.json is not None:
+        options.json.write_text(json.dumps(_report(argv, evaluations), indent=2, allow_nan=False) + "\n")
+    if options.csv is not None:
+        _drives(evaluations).to_csv(options.csv, index=False)
+
+
+def _text(evaluations: Sequence[Evaluation]) -> str:
+    """
+    :param evaluations: of several agents
+    :return: the table for people
+    """
+    rows = {}
+    for name, row in table(evaluations).iterrows():
+        rows[name] = {
+            "mean": f"{row['mean']:.1f}",
+            "95 % interval": f"{row['low']:.1f} to {row['high']:.1f}",
+            "std": f"{row['std']:.1f}",
+            "median": f"{row['median']:.1f}",
+            "P10": f"{row['p10']:.1f}",
+            "min": f"{row['minimum']:.1f}",
+            ">= 900": f"{row['share_900']:.0%}",
+            "laps": f"{row['share_laps']:.0%}",
+            "frames/lap": f"{row['frames_per_lap']:.0f}",
+            "ms/decision": f"{1e3 * row['seconds_per_decision']:.2f}",
+        }
+    tracks = evaluations[0].drives["track"]
+    return f"{pd.DataFrame(rows).T.to_string()}\n{len(tracks)} tracks, {tracks.min()} to {tracks.max()}"
+
+
+def _drives(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
+    """
+    :param evaluations: of several agents
+    :return: one row a drive: agent, track, score, frames, lap_finished
+    """
+    return pd.concat([evaluation.drives.assign(agent=evaluation.name) for evaluation in evaluations])[
+        ["agent", *evaluations[0].drives.columns]
+    ]
+
+
+def _report(argv: Sequence[str], evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """
+    :param argv: what was typed after ``sb3-cardqn evaluate``
+    :param evaluations: of several agents
+    :return: all there is to tell, for JSON, which has no NaN
+    """
+    return {
+        "command": shlex.join(["sb3-cardqn", "evaluate", *argv]),
+        "machine": machine(),
+        "tracks": evaluations[0].drives["track"].to_list(),
+        "agents": [
+            {
+                "name": evaluation.name,
+                "algo": evaluation.agent.algo,
+                "model": str(evaluation.agent.model_path),
+                "config": str(evaluation.agent.config_path),
+                "summary": {
+                    key: None if math.isnan(value) else value for key, value in evaluation.summary().items()
+                },
+                "drives": evaluation.drives.to_dict("records"),
+            }
+            for evaluation in evaluations
+        ],
+    }

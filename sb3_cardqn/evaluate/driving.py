@@ -1,0 +1,162 @@
+"""The environment an agent was trained with, and one episode in it."""
+
+import contextlib
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from rl_zoo3 import create_test_env
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_cardqn.common.fast_render import FastRender
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.evaluate.agents import Agent, Run
+from sb3_cardqn.seeds import HELD_OUT_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS
+
+_FAST_RENDER = "sb3_cardqn.common.fast_render.FastRender"
+
+
+@dataclass(frozen=True)
+class Drive:
+    """
+    One episode.
+
+    :param seed: of the track
+    :param score: sum of the environment's own rewards
+    :param frames: physics frames, 50 a second
+    :param lap_finished: every tile was visited
+    """
+
+    seed: int
+    score: float
+    frames: int
+    lap_finished: bool
+
+
+def check_tracks(tracks: Sequence[int]) -> None:
+    """
+    :param tracks: seeds to drive on
+    :raises UserError: if there are none, or an agent may have been trained on one
+    """
+    if len(tracks) == 0:
+        raise UserError("needs at least one track, got none")
+    for track in tracks:
+        if track < TRAINING_SEEDS.stop:
+            raise UserError(
+                f"needs tracks that no agent was trained on: {HELD_OUT_SEEDS.start} to {HELD_OUT_SEEDS[-1]} "
+                f"to report on, {VALIDATION_SEEDS.start} to {VALIDATION_SEEDS[-1]} to choose by; got {track}"
+            )
+
+
+def make_env(
+    agent: Run | Agent | Mapping[str, Any],
+    stock: bool = True,
+    innermost: list[Any] | None = None,
+    **env_kwargs: Any,
+) -> VecEnv:
+    """
+    Build the environment an agent was trained with.
+
+    The race is always the unmodified one: of the arguments that the environment had in training, only
+    ``continuous`` is kept, which says what the agent's actions are.
+
+    :param agent: an agent, a run, or the zoo's hyperparameters of CarRacing-v3
+    :param stock: draw the observations as Gymnasium does, whatever it was trained with
+    :param innermost: wrappers in the zoo's form to put inside the agent's own
+    :param env_kwargs: arguments of ``gym.make``, such as ``domain_randomize=True``
+    :return: one environment, vectorized
+    :raises UserError: if observations were normalized and the statistics are not there
+    """
+    if isinstance(agent, Mapping):
+        config, env_id, stats = dict(deepcopy(agent)), "CarRacing-v3", None
+    else:
+        config, env_id, stats = agent.config, agent.env_id, agent.config_path.parent
+    wrappers = config.get("env_wrapper") or []
+    wrappers = wrappers if isinstance(wrappers, list) else [wrappers]
+    if stock:
+        wrappers = [wrapper for wrapper in wrappers if wrapper != _FAST_RENDER]
+    config["env_wrapper"] = [*(innermost or []), *wrappers]
+    trained_with = config.get("env_kwargs") or {}
+    kept = {name: trained_with[name] for name in ("continuous",) if name in trained_with}
+    normalize = config.get("normalize")  # a bool, a dict, or a string of Python that makes one
+    config["normalize"] = bool(normalize) and re.search(r"norm_obs\W+False", str(normalize)) is None
+    if config["normalize"] and not (stats and (stats / "vecnormalize.pkl").is_file()):
+        raise UserError(
+            "needs the statistics that observations were normalized with, vecnormalize.pkl beside the "
+            f"configuration, got none in '{stats}'"
+        )
+    config["normalize_kwargs"] = {}  # the zoo prints them; what counts is in the saved statistics
+    with contextlib.redirect_stdout(io.StringIO()):  # the zoo tells of each stack and statistic
+        env = create_test_env(
+            env_id,
+            stats_path=str(stats or Path()),
+            should_render=False,
+            hyperparams=config,
+            env_kwargs=kept | env_kwargs,
+        )
+    if stock:
+        for car_racing in env.get_attr("unwrapped"):
+            vars(car_racing).pop("_render", None)  # a FastRender inside another wrapper put it there
+    return env
+
+
+class Driver(Protocol):
+    """Whatever chooses actions as SB3's algorithms do."""
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """
+        :param args: observation of each environment
+        :param kwargs: ``state``, ``episode_start``, ``deterministic``
+        :return: actions, state
+        """
+
+
+def drive(model: Driver, env: VecEnv, seed: int) -> Iterator[Drive | None]:
+    """
+    Drive one episode greedily, yielding after each agent step so that several can be driven side by side.
+
+    :param model: the agent
+    :param env: from ``make_env``
+    :param seed: of the track
+    :return: iterator over None, and in the end the finished drive
+    """
+    env.seed(seed)
+    obs: Any = env.reset()
+    state, episode_start = None, np.ones(1, dtype=bool)
+    while True:
+        action, state = model.predict(obs, state=state, episode_start=episode_start, deterministic=True)
+        obs, _, dones, infos = env.step(action)
+        if dones[0]:
+            episode = infos[0]["episode"]  # the Monitor is inside the wrappers: raw rewards, every frame
+            yield Drive(
+                seed, float(episode["r"]), int(episode["l"]), bool(infos[0].get("lap_finished", False))
+            )
+            return
+        episode_start = dones
+        yield None
+
+
+def drive_at_random(env_id: str, seed: int) -> Drive:
+    """
+    Drive one episode with actions drawn from the environment's action space: what no learning would score.
+
+    :param env_id: id of a CarRacing; ``FastRender``, which changes no reward, saves drawing it
+    :param seed: of the track and of the actions
+    :return: the finished drive
+    """
+    env = FastRender(gym.make(env_id))
+    env.reset(seed=seed)
+    env.action_space.seed(seed)
+    score, frames, done = 0.0, 0, False
+    info: dict[str, Any] = {}
+    while not done:
+        _, reward, terminated, truncated, info = env.step(env.action_space.sample())
+        score, frames, done = score + float(reward), frames + 1, terminated or truncated
+    env.close()
+    return Drive(seed, score, frames, bool(info.get("lap_finished", False)))

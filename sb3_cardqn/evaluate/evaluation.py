@@ -1,0 +1,212 @@
+"""Many drives of many agents in parallel processes, and what they say about each agent."""
+
+import multiprocessing as mp
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.utils import check_for_correct_spaces
+from tqdm import tqdm
+
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.evaluate.agents import Agent, AgentLike, Checkpoint, find_agents
+from sb3_cardqn.evaluate.driving import Drive, check_tracks, drive, make_env
+from sb3_cardqn.seeds import HELD_OUT_SEEDS
+
+GOOD = 900  # points; Gymnasium calls CarRacing solved there
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """
+    How one agent drove.
+
+    :param agent: who drove
+    :param drives: one row a track: ``track`` (seed), ``score``, ``frames`` (50 a second), ``lap_finished``
+    :param seconds_per_decision: CPU time of choosing one action for one observation, one thread; the median
+    """
+
+    agent: Agent
+    drives: pd.DataFrame
+    seconds_per_decision: float
+
+    @property
+    def name(self) -> str:
+        """Of the agent."""
+        return self.agent.name
+
+    def summary(self) -> dict[str, float]:
+        """
+        :return: of the scores ``mean``, ``std`` (of the tracks, not of the mean), ``low`` and ``high`` (95 %
+            bootstrap interval of the mean, percentile method, 9,999 resamples, always the same ones),
+            ``median``, ``p10`` (10th percentile), ``minimum``, ``share_900`` (of 900 or more); ``share_laps``
+            (finished), ``frames_per_lap`` (of the finished ones), ``seconds_per_decision``; NaN where nothing
+            tells
+        """
+        from scipy.stats import bootstrap  # a second to import
+
+        scores = self.drives["score"].to_numpy()
+        finished = self.drives["lap_finished"].to_numpy(dtype=bool)
+        low = high = np.nan
+        if len(scores) > 1:
+            low, high = bootstrap((scores,), np.mean, method="percentile", rng=0).confidence_interval
+        return {
+            "mean": float(np.mean(scores)),
+            "std": float(np.std(scores)),
+            "low": float(low),
+            "high": float(high),
+            "median": float(np.median(scores)),
+            "p10": float(np.percentile(scores, 10)),
+            "minimum": float(np.min(scores)),
+            "share_900": float(np.mean(scores >= GOOD)),
+            "share_laps": float(np.mean(finished)),
+            "frames_per_lap": float(self.drives["frames"][finished].mean()),
+            "seconds_per_decision": self.seconds_per_decision,
+        }
+
+
+def table(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
+    """
+    :param evaluations: of several agents
+    :return: one row an agent, with the columns of ``Evaluation.summary``
+    """
+    return pd.DataFrame({evaluation.name: evaluation.summary() for evaluation in evaluations}).T
+
+
+class _Timed:
+    """
+    An agent with a stopwatch.
+
+    :param model: the agent
+    """
+
+    def __init__(self, model: BaseAlgorithm) -> None:
+        self._model = model
+        self.seconds: list[
+            float
+        ] = []  # CPU time of each decision: other work on the machine disturbs it less
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """
+        :param args: as the agent's
+        :param kwargs: as the agent's
+        :return: as the agent's
+        """
+        start = time.process_time()
+        result = self._model.predict(*args, **kwargs)
+        self.seconds.append(time.process_time() - start)
+        return result
+
+
+def _drive(job: tuple[Agent, int], stock: bool, env_kwargs: Mapping[str, Any]) -> tuple[Drive, float]:
+    """
+    Drive one track from scratch: nothing of another track can leak into it, whichever process drives it.
+
+    :param job: agent and track
+    :param stock: see ``evaluate``
+    :param env_kwargs: see ``evaluate``
+    :return: the drive, and the median of the seconds a decision took
+    """
+    agent, track = job
+    model = _Timed(agent.load_model())
+    with closing(make_env(agent, stock, **env_kwargs)) as env:
+        *_, result = drive(model, env, track)
+    assert result is not None
+    return result, float(np.median(model.seconds))
+
+
+@contextmanager
+def _workers(n_processes: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """
+    :param n_processes: 1 stays in this one
+    :return: context with a ``map`` whose calls have one thread of torch each
+    """
+    if n_processes == 1:
+        threads = th.get_num_threads()
+        th.set_num_threads(1)
+        try:
+            yield map
+        finally:
+            th.set_num_threads(threads)
+        return
+    with ProcessPoolExecutor(n_processes, mp.get_context("spawn"), th.set_num_threads, (1,)) as pool:
+        try:
+            yield pool.map
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def check_fits(agent: Agent, stock: bool = True, **env_kwargs: Any) -> None:
+    """
+    :param agent: saved agent
+    :param stock: see ``make_env``
+    :param env_kwargs: see ``make_env``
+    :raises UserError: if the agent can't be loaded, or its spaces are not its environment's
+    """
+    model = agent.load_model()
+    with closing(make_env(agent, stock, **env_kwargs)) as env:
+        try:
+            check_for_correct_spaces(
+                model._wrap_env(env),  # may turn pictures channel-first
+                model.observation_space,
+                model.action_space,
+            )
+        except ValueError as error:
+            raise UserError(
+                f"'{agent.model_path}' does not fit the environment of '{agent.config_path}': {error}"
+            ) from error
+
+
+def evaluate(
+    agents: AgentLike | Sequence[AgentLike],
+    tracks: Sequence[int] = HELD_OUT_SEEDS,
+    *,
+    checkpoint: Checkpoint = "best",
+    stock: bool = True,
+    n_processes: int | None = None,
+    env_kwargs: Mapping[str, Any] | None = None,
+    progress: bool = False,
+) -> list[Evaluation]:
+    """
+    Let saved agents drive the same tracks greedily, in the unmodified race with the preprocessing of each.
+
+    The result does not depend on the number of processes. As with SB3's ``SubprocVecEnv``, a script that uses
+    several needs ``if __name__ == "__main__":``.
+
+    :param agents: one or several run folders, zip files inside of them, "NAME=PATH", ``Run`` or ``Agent``
+    :param tracks: seeds, none of them one to train on
+    :param checkpoint: of a run folder: "best" on validation tracks, or "final"
+    :param stock: with Gymnasium's picture; False for the picture of the training, usually ``FastRender``'s:
+        the race is bit-identical, the picture nearly, and it is drawn several times as fast
+    :param n_processes: how many drive at a time; by default one a core
+    :param env_kwargs: arguments of ``gym.make`` that change the race, such as ``domain_randomize=True``
+    :param progress: show a bar on stderr
+    :return: one evaluation an agent, in their order
+    :raises UserError: if an agent is not there, can't be loaded or does not fit, or a track is not allowed
+    """
+    tracks, env_kwargs = list(tracks), dict(env_kwargs or {})
+    check_tracks(tracks)
+    if n_processes is not None and n_processes < 1:
+        raise UserError(f"needs n_processes >= 1, got {n_processes}")
+    found = find_agents(agents, checkpoint)
+    for agent in found:
+        check_fits(agent, stock, **env_kwargs)
+    jobs = [(agent, track) for agent in found for track in tracks]
+    with _workers(min(n_processes or os.cpu_count() or 1, len(jobs))) as map_:
+        driven = map_(partial(_drive, stock=stock, env_kwargs=env_kwargs), jobs)
+        results = list(tqdm(driven, "driving", len(jobs), unit="track", disable=not progress))
+    evaluations = []
+    for i, agent in enumerate(found):
+        drives, seconds = zip(*results[i * len(tracks) : (i + 1) * len(tracks)], strict=True)
+        rows = pd.DataFrame([asdict(one) for one in drives]).rename(columns={"seed": "track"})
+        evaluations.append(Evaluation(agent, rows, float(np.median(seconds))))
+    return evaluations
