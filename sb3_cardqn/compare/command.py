@@ -145,9 +145,7 @@ def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
         runs = list(runs_of(plan, output))
         budget = f"{plan.n_timesteps} agent steps" if plan.n_timesteps else f"{plan.minutes} minutes"
         print(f"{plan.env}, {budget} a run, seeds {', '.join(map(str, plan.seeds))}")
-        print(
-            f"{plan.n_evaluations} times {plan.eval_episodes} validation tracks, {plan.tracks} held-out tracks"
-        )
+        print(f"{plan.n_evaluations} x {plan.eval_episodes} validation tracks, {plan.tracks} held-out tracks")
         width = max(len(contestant.name) for contestant in plan.contestants)
         print(f"{'contestant':<{width}}  finished   a run takes about")
         left = 0.0

@@ -8,19 +8,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pandas as pd
 from tqdm import tqdm
 
-from sb3_cardqn.compare.gather import CHECKPOINTS, drives_path, gather
+from sb3_cardqn.compare.gather import drives_path, gather
 from sb3_cardqn.compare.launchers import Launcher, LocalLauncher, n_cores
 from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.compare.run import PlannedRun, runs_of
 from sb3_cardqn.compare.training import train
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.evaluate import Run, evaluate
+from sb3_cardqn.evaluate import Checkpoint, Run, evaluate
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 PLAN_FILE = "plan.yml"
+_CHECKPOINTS: tuple[Checkpoint, ...] = ("final", "best")
 _RUN_BYTES, _CHECKPOINT_BYTES = 50 * 2**20, 2**30  # of disk: agents and logs of a run; a replay buffer
 
 
@@ -98,14 +100,18 @@ def _check_disk(runs: Sequence[PlannedRun], output: Path, slots: int) -> None:
 
 def _drive_held_out(runs: Sequence[PlannedRun]) -> None:
     tracks = HELD_OUT_SEEDS[: runs[0].plan.tracks]
-    agents = [(run, checkpoint) for run in runs for checkpoint in CHECKPOINTS]
-    for run, checkpoint in tqdm(agents, desc="held-out tracks", unit=" agents", file=sys.stderr):
-        path = drives_path(run, checkpoint)
-        if path.is_file() and len(path.read_text().splitlines()) == len(tracks) + 1:
+    for run in tqdm(runs, desc="held-out tracks", unit="run", file=sys.stderr):
+        path = drives_path(run)
+        if path.is_file() and len(pd.read_csv(path)) == len(_CHECKPOINTS) * len(tracks):
             continue
-        (evaluation,) = evaluate(Run(run.folder).agent(checkpoint), tracks, n_processes=n_cores())
+        agents = [Run(run.folder).agent(checkpoint) for checkpoint in _CHECKPOINTS]
+        evaluations = evaluate(agents, tracks, n_processes=n_cores())
+        tables = [
+            evaluation.drives.assign(checkpoint=checkpoint)
+            for checkpoint, evaluation in zip(_CHECKPOINTS, evaluations, strict=True)
+        ]
         half = path.with_suffix(".tmp")
-        evaluation.drives.to_csv(half, index=False)
+        pd.concat(tables).to_csv(half, index=False)
         half.replace(path)
 
 

@@ -12,7 +12,7 @@ from sb3_cardqn.compare.results import Results
 from sb3_cardqn.compare.run import PlannedRun
 from sb3_cardqn.machine import machine
 
-CHECKPOINTS = ("final", "best")
+_DRIVES = ["contestant", "seed", "checkpoint", "track", "score", "frames", "lap_finished"]
 
 
 def gather(plan: Plan, runs: Sequence[PlannedRun], failed: Sequence[PlannedRun] = ()) -> Results:
@@ -40,7 +40,9 @@ def gather(plan: Plan, runs: Sequence[PlannedRun], failed: Sequence[PlannedRun] 
         machine=machine(),
         runs=pd.DataFrame(rows),
         curves=pd.concat([_curve(run) for run in runs], ignore_index=True),
-        drives=pd.concat([_drives(run) for run in runs], ignore_index=True),
+        drives=pd.concat(
+            [pd.read_csv(drives_path(run)).assign(**_key(run)) for run in runs], ignore_index=True
+        )[_DRIVES],
         failures={str(run): run.state.failure for run in failed},
     )
 
@@ -49,22 +51,12 @@ def _key(run: PlannedRun) -> dict[str, str | int]:
     return {"contestant": run.contestant.name, "seed": run.seed}
 
 
-def drives_path(run: PlannedRun, checkpoint: str) -> Path:
+def drives_path(run: PlannedRun) -> Path:
     """
     :param run: that was driven
-    :param checkpoint: one of ``CHECKPOINTS``
     :return: where its drives are kept
     """
-    return run.folder / f"drives_{checkpoint}.csv"
-
-
-def _drives(run: PlannedRun) -> pd.DataFrame:
-    tables = [
-        pd.read_csv(drives_path(run, checkpoint)).assign(**_key(run), checkpoint=checkpoint)
-        for checkpoint in CHECKPOINTS
-    ]
-    columns = ["contestant", "seed", "checkpoint", "track", "score", "frames", "lap_finished"]
-    return pd.concat(tables, ignore_index=True)[columns]
+    return run.folder / "drives.csv"
 
 
 def _curve(run: PlannedRun) -> pd.DataFrame:

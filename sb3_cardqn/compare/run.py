@@ -135,9 +135,11 @@ class PlannedRun:
 
     def command(self) -> str:
         """
-        :return: what trains it, as it is typed
+        :return: what trains it, as it is typed in the comparison's folder
         """
-        return shlex.join(["sb3-cardqn", *self.train_arguments(self.state.num_threads)])
+        words = self.train_arguments(self.state.num_threads)
+        words[words.index(str(self.log_folder))] = str(self.log_folder.relative_to(self.output))
+        return shlex.join(["sb3-cardqn", *words])
 
     def last_lines(self, count: int = 3) -> str:
         """
