@@ -17,6 +17,8 @@ from huggingface_sb3 import EnvironmentName
 from sb3_cardqn.common.training_clock import Reading, read_clock
 from sb3_cardqn.compare.plan import Contestant, Plan
 
+_GRACE_SECONDS = 60  # to write a checkpoint
+
 
 @dataclass(frozen=True)
 class State:
@@ -113,6 +115,15 @@ class PlannedRun:
         half = Path(f"{self._state_path}.tmp")
         half.write_text(json.dumps(asdict(state), indent=2))
         half.replace(self._state_path)
+
+    def fail(self, reason: str) -> State:
+        """
+        :param reason: why its process ended without a state
+        :return: the state, which is saved
+        """
+        state = replace(self.state, failure=reason)
+        self.save_state(state)
+        return state
 
     def train_arguments(self, num_threads: int) -> list[str]:
         """
@@ -214,9 +225,13 @@ class Attempt:
         return ""
 
     def kill(self) -> None:
-        """End the process now; the run can be continued."""
-        self._process.kill()
-        self._process.wait()
+        """End the process, if it has not ended; a checkpoint is made first where the run has them."""
+        self._process.terminate()
+        try:
+            self._process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def can_resume(folder: Path) -> bool:
@@ -224,7 +239,7 @@ def can_resume(folder: Path) -> bool:
     :param folder: of a run
     :return: whether there is a checkpoint to go on from
     """
-    return False
+    return any(folder.glob("checkpoints/checkpoint-*.json"))
 
 
 def runs_of(plan: Plan, output: Path) -> Iterator[PlannedRun]:
