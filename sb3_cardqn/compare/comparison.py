@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from sb3_cardqn.compare.gather import drives_path, gather
 from sb3_cardqn.compare.launchers import Launcher, LocalLauncher, n_cores
@@ -100,12 +99,13 @@ def _check_disk(runs: Sequence[PlannedRun], output: Path, slots: int) -> None:
 
 def _drive_held_out(runs: Sequence[PlannedRun]) -> None:
     tracks = HELD_OUT_SEEDS[: runs[0].plan.tracks]
-    for run in tqdm(runs, desc="held-out tracks", unit="run", file=sys.stderr):
+    for i, run in enumerate(runs, start=1):
         path = drives_path(run)
         if path.is_file() and len(pd.read_csv(path)) == len(_CHECKPOINTS) * len(tracks):
             continue
         agents = [Run(run.folder).agent(checkpoint) for checkpoint in _CHECKPOINTS]
-        evaluations = evaluate(agents, tracks, n_processes=n_cores())
+        print(f"held-out tracks: {run}, final and best ({i} of {len(runs)} runs)", file=sys.stderr)
+        evaluations = evaluate(agents, tracks, n_processes=n_cores(), progress=True)
         tables = [
             evaluation.drives.assign(checkpoint=checkpoint)
             for checkpoint, evaluation in zip(_CHECKPOINTS, evaluations, strict=True)

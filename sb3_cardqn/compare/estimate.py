@@ -66,9 +66,9 @@ def _agent_steps_per_second(contestant: Contestant, plan: Plan, num_threads: int
         try:
             while (state := attempt.poll()) is None:
                 time.sleep(0.2)
-        except BaseException:
-            attempt.kill()
-            raise
+        finally:
+            attempt.stop()
+            attempt.wait()
         if not state.finished:
             raise UserError(f"contestant '{contestant.name}' does not train: {state.failure}")
         return run.reading.agent_steps / run.reading.seconds

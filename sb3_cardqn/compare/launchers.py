@@ -18,8 +18,11 @@ class UnderWay(Protocol):
         :return: None while it trains, then its state
         """
 
-    def kill(self) -> None:
-        """End it now; it can be continued."""
+    def stop(self) -> None:
+        """Ask it to end; it can be continued."""
+
+    def wait(self) -> None:
+        """Wait for its end after ``stop``."""
 
 
 class Launcher(Protocol):

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from sb3_cardqn.compare.run import Attempt, PlannedRun, State
+from sb3_cardqn.compare.run import GRACE_SECONDS, Attempt, PlannedRun, State
 from sb3_cardqn.errors import UserError
 
 try:
@@ -28,7 +28,8 @@ def _train(run: PlannedRun, num_threads: int) -> State:
         while (state := attempt.poll()) is None:
             time.sleep(0.2)
     finally:
-        attempt.kill()
+        attempt.stop()
+        attempt.wait()
     return state
 
 
@@ -56,9 +57,13 @@ class RayRun:
         except ray.exceptions.RayError as error:
             return self._run.fail(" ".join(str(error).split())[-500:])
 
-    def kill(self) -> None:
-        """End it now; it can be continued."""
-        ray.cancel(self._task, force=True)
+    def stop(self) -> None:
+        """Ask it to end; it makes a checkpoint first."""
+        ray.cancel(self._task)
+
+    def wait(self) -> None:
+        """Wait for its end after ``stop``."""
+        ray.wait([self._task], timeout=GRACE_SECONDS)
 
 
 class RayLauncher:

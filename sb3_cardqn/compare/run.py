@@ -17,7 +17,7 @@ from huggingface_sb3 import EnvironmentName
 from sb3_cardqn.common.training_clock import Reading, read_clock
 from sb3_cardqn.compare.plan import Contestant, Plan
 
-_GRACE_SECONDS = 60  # to write a checkpoint
+GRACE_SECONDS = 60  # to write a checkpoint
 
 
 @dataclass(frozen=True)
@@ -224,11 +224,14 @@ class Attempt:
             return f"it ended after {self.run.reading.agent_steps} agent steps: {self.run.last_lines()}"
         return ""
 
-    def kill(self) -> None:
-        """End the process, if it has not ended; a checkpoint is made first where the run has them."""
+    def stop(self) -> None:
+        """Ask the process to end; it makes a checkpoint first."""
         self._process.terminate()
+
+    def wait(self) -> None:
+        """Wait for its end after ``stop``, but not for ever; the run can be continued."""
         try:
-            self._process.wait(_GRACE_SECONDS)
+            self._process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

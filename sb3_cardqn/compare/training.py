@@ -97,6 +97,8 @@ def train(runs: Sequence[PlannedRun], launcher: Launcher) -> list[PlannedRun]:
         bar.show([])
     finally:
         for training in under_way.values():
-            training.kill()
+            training.stop()
+        for training in under_way.values():
+            training.wait()
         bar.close()
     return failed
