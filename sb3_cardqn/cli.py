@@ -5,7 +5,7 @@ import sys
 
 import torch as th
 
-from sb3_cardqn import __version__, bench, race
+from sb3_cardqn import __version__, bench, race, resume
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.zoo import COMMANDS, CarExperimentManager, run
 
@@ -23,6 +23,8 @@ is cardqn, --env CarRacing-v3 and the folder of runs logs where nothing else is 
 
 this package's own:
   race            scores, a video and the learning curve, on tracks the agent never saw
+  resume          go on with a training that was stopped, exactly where it was, if it was started so:
+                  sb3-cardqn train --checkpoint-freq 10000
   bench           how fast racing and learning are, and how close FastRender's picture is to stock's
 """
 
@@ -56,15 +58,17 @@ def main(argv: list[str] | None = None) -> None:
                     next(line for line in _HELP.splitlines() if line.startswith(f"  {args.command} ")), "\n"
                 )
             run(args.command, args.options)
+        elif args.command == "resume":
+            resume.main(args.options)
         elif args.command in _OWN:
             th.set_num_threads(1)  # one small picture at a time: threads would only wait for each other
             _OWN[args.command](args.options)
         else:
-            known = [*COMMANDS, *_OWN]
+            known = [*COMMANDS, "resume", *_OWN]
             raise UserError(f"unknown command '{args.command}'{did_you_mean(args.command, known)}")
     except Exception as error:
         # Before learning, what goes wrong comes from what was typed; then, hours may hang on the details.
-        if args.traceback or CarExperimentManager.learned:
+        if args.traceback or (CarExperimentManager.learned and not isinstance(error, UserError)):
             raise
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         hint = "" if isinstance(error, UserError) else " (sb3-cardqn --traceback ... shows where)"
