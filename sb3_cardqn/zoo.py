@@ -8,6 +8,7 @@ import random
 import runpy
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -148,9 +149,24 @@ class CarExperimentManager(ExperimentManager):
         try:
             return super().setup_experiment()
         except BaseException:
-            # an empty run would be the newest one for enjoy
-            shutil.rmtree(self.save_path, ignore_errors=True)
+            self.discard()
             raise
+
+    def discard(self) -> None:
+        """Remove the folder of a run that never began: it would be the newest one for enjoy."""
+        shutil.rmtree(self.save_path, ignore_errors=True)
+
+    def create_log_folder(self) -> None:
+        """Make the run's folder, another one if a run that was started at the same time has made it."""
+        while True:
+            try:
+                os.makedirs(self.save_path)
+                break
+            except FileExistsError:
+                run_id = get_latest_run_id(self.log_path, self.env_name) + 1
+                self.save_path = os.path.join(self.log_path, f"{self.env_name}_{run_id}")
+                self.params_path = f"{self.save_path}/{self.env_name}"
+        super().create_log_folder()
 
     def learn(self, model: BaseAlgorithm) -> None:
         """
@@ -316,18 +332,35 @@ def _check(command: str, options: argparse.Namespace) -> None:
         )
 
 
-def _take_own_options(argv: list[str]) -> list[str]:
+def _manager(argv: list[str], resumed: Path | None) -> tuple[Any, list[str]]:
+    """
+    :param argv: of ``train``
+    :param resumed: folder of a run that goes on
+    :return: who manages the training, and ``argv`` without what the zoo does not know
+    :raises UserError: if ``--checkpoint-freq`` or ``--minutes`` is out of range
+    """
     parser = argparse.ArgumentParser(prog="sb3-cardqn train", add_help=False, allow_abbrev=False)
+    parser.add_argument("--checkpoint-freq", type=int)
     parser.add_argument("--run-id", type=int)
     parser.add_argument("--minutes", type=float)
-    options, zoos = parser.parse_known_args(argv)
+    options, zoo_argv = parser.parse_known_args(argv)
     if options.minutes is not None and options.minutes <= 0:
         raise UserError(f"--minutes needs a number above 0, got {options.minutes}")
-    CarExperimentManager.own_options = vars(options)
-    return zoos
+    run_id = options.run_id if resumed is None else None  # one that goes on has its folder
+    CarExperimentManager.own_options = {"run_id": run_id, "minutes": options.minutes}
+    if options.checkpoint_freq is None:
+        return CarExperimentManager, zoo_argv
+    if options.checkpoint_freq < 1:
+        raise UserError(f"--checkpoint-freq needs 1 or more agent steps, got {options.checkpoint_freq}")
+    from sb3_cardqn.resume import ResumableExperimentManager  # builds on this module
+
+    manager = partial(
+        ResumableExperimentManager, checkpoint_freq=options.checkpoint_freq, argv=argv, resumed=resumed
+    )
+    return manager, zoo_argv
 
 
-def run(command: str, argv: list[str]) -> None:
+def run(command: str, argv: list[str], resumed: Path | None = None) -> None:
     """
     Run one of the zoo's commands in this process, with cardqn known to it.
 
@@ -336,6 +369,7 @@ def run(command: str, argv: list[str]) -> None:
 
     :param command: a key of ``COMMANDS``
     :param argv: what follows it on the command line
+    :param resumed: for ``train``: folder of the run that goes on; ``sb3_cardqn.resume`` gives it
     :raises UserError: if a name in it is not known
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -352,7 +386,6 @@ def run(command: str, argv: list[str]) -> None:
             _check(command, options)
         argv = ["--algo", options.algo, "--env", options.env, *argv]
         if command == "train":
-            argv = _take_own_options(argv)
             if options.seed < 0:  # the zoo would draw from all there are
                 argv = [*argv, "--seed", str(random.SystemRandom().choice(TRAINING_SEEDS[:-1000]))]
         else:
@@ -362,12 +395,15 @@ def run(command: str, argv: list[str]) -> None:
     if command.endswith("_hub"):
         _mend_hub()
 
+    manager = None
+    if command == "train":
+        manager, argv = _manager(argv, resumed)
     module_name, function = COMMANDS[command]
     sys.argv = [f"sb3-cardqn {command}", *argv]
     if function is None:
         runpy.run_module(module_name, run_name="__main__")
         return
     module: Any = importlib.import_module(module_name)
-    if command == "train":
-        module.ExperimentManager = CarExperimentManager
+    if manager is not None:
+        module.ExperimentManager = manager
     getattr(module, function)()

@@ -37,12 +37,26 @@ def read_clock(folder: Path) -> list[Reading]:
     return [Reading(int(agent_steps), float(seconds)) for agent_steps, seconds in rows]
 
 
+class _Stopwatch:
+    """An object, and no number that a checkpoint would take into another process."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+
+    def lap(self) -> float:
+        """
+        :return: seconds since it was last asked
+        """
+        before, self._since = self._since, time.perf_counter()
+        return self._since - before
+
+
 class TrainingClock(BaseCallback):
     """
     Write down the seconds of training, and stop when a budget in minutes is used up.
 
-    Comes before the evaluation in the list of callbacks. A continued training goes on counting where its
-    checkpoint stopped. With a budget in minutes, schedules follow the share of it that is used up.
+    Comes before the evaluation in the list of callbacks. A resumed training goes on counting where its
+    checkpoint was made. With a budget in minutes, schedules follow the share of it that is used up.
 
     :param folder: of the run
     :param evaluation: whose time is not counted
@@ -62,39 +76,29 @@ class TrainingClock(BaseCallback):
         self.evaluation = evaluation
         self.budget = None if minutes is None else 60 * minutes
         self.n_evaluations = n_evaluations
-        self._last = Reading()
-        self._counted, self._since = 0.0, 0.0  # seconds until the clock last stood still, and when that ended
+        self.seconds = 0.0  # of training until the last agent step
+        self._evaluated = 0  # times
+        self._last: Reading | None = None  # that this process has written
+        self._stopwatch: _Stopwatch | None = None
         if evaluation is not None:
-            evaluation.callback = ConvertCallback(self._go_on)
-
-    @property
-    def seconds(self) -> float:
-        """Of training until now."""
-        return self._counted + time.perf_counter() - self._since
+            evaluation.callback = ConvertCallback(self._after_evaluation)
 
     def _on_training_start(self) -> None:
-        before = read_clock(self.path.parent) if self.model.num_timesteps else []
-        before = [reading for reading in before if reading.agent_steps <= self.model.num_timesteps]
-        lines = ["agent_steps,seconds", *(f"{reading.agent_steps},{reading.seconds}" for reading in before)]
-        self.path.write_text("\n".join(lines) + "\n")
-        self._last = before[-1] if before else Reading()
-        self._counted, self._since = self._last.seconds, time.perf_counter()
-        self._evaluated = 0 if self.budget is None else int(self._counted / self.budget * self.n_evaluations)
         if self.budget is not None:
             BaseAlgorithm._update_current_progress_remaining = _follow_total_timesteps  # type: ignore[assignment, method-assign]
 
+    def _on_rollout_start(self) -> None:
+        self._stopwatch = self._stopwatch or _Stopwatch()  # not before: reading a checkpoint is no training
+
     def _on_step(self) -> bool:
-        seconds = self.seconds
-        if self.budget is not None:
-            self._share_out(seconds / self.budget)
-        evaluates = self.evaluation is not None and (
-            (self.evaluation.n_calls + 1) % self.evaluation.eval_freq == 0
-        )
-        if evaluates or seconds - self._last.seconds >= 1:
-            self._write(seconds)
-        if evaluates:
-            self._counted = seconds  # and stands still until _go_on
-        return self.budget is None or seconds < self.budget
+        assert self._stopwatch is not None
+        self.seconds += self._stopwatch.lap()
+        if self._last is None or self.seconds - self._last.seconds >= 1:
+            self._write()
+        if self.budget is None:
+            return True
+        self._share_out(self.seconds / self.budget)
+        return self.seconds < self.budget
 
     def _share_out(self, used: float) -> None:
         # what SB3's schedules divide num_timesteps by
@@ -104,18 +108,25 @@ class TrainingClock(BaseCallback):
             self._evaluated += due
             self.evaluation.eval_freq = self.evaluation.n_calls + (1 if due else 2)
 
-    def _write(self, seconds: float) -> None:
-        self._last = Reading(self.num_timesteps, round(seconds, 3))
-        with self.path.open("a") as file:
-            file.write(f"{self._last.agent_steps},{self._last.seconds}\n")
-
-    def _go_on(self, *_: Any) -> bool:
-        self._since = time.perf_counter()
+    def _after_evaluation(self, *_: Any) -> bool:
+        assert self._stopwatch is not None
+        self._stopwatch.lap()
+        self._write()
         return True
 
     def _on_training_end(self) -> None:
-        if self.num_timesteps > self._last.agent_steps:
-            self._write(self.seconds)
+        if self._last is not None and self.num_timesteps > self._last.agent_steps:
+            self._write()
+
+    def _write(self) -> None:
+        if self._last is None:
+            # what came after the checkpoint is driven again
+            kept = [reading for reading in read_clock(self.path.parent) if reading.seconds < self.seconds]
+            lines = ["agent_steps,seconds", *(f"{reading.agent_steps},{reading.seconds}" for reading in kept)]
+            self.path.write_text("\n".join(lines) + "\n")
+        self._last = Reading(self.num_timesteps, round(self.seconds, 3))
+        with self.path.open("a") as file:
+            file.write(f"{self._last.agent_steps},{self._last.seconds}\n")
 
 
 def _follow_total_timesteps(model: BaseAlgorithm, num_timesteps: int, _: int) -> None:

@@ -13,10 +13,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from huggingface_sb3 import EnvironmentName
+from rl_zoo3 import ALGOS
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_cardqn.common.training_clock import Reading, read_clock
 from sb3_cardqn.compare.plan import Contestant, Plan
+from sb3_cardqn.resume import CHECKPOINTS
 
+_CHECKPOINT_STEPS = 10_000  # agent steps between checkpoints, where the budget is in minutes
 GRACE_SECONDS = 60  # to write a checkpoint
 
 
@@ -133,15 +137,17 @@ class PlannedRun:
         plan = self.plan
         if plan.minutes is not None:
             budget = ["--minutes", str(plan.minutes), "--n-evaluations", str(plan.n_evaluations)]
-            every: int | None = None
+            every = _CHECKPOINT_STEPS
         else:
             every = max(int(self.agent_steps) // plan.n_evaluations, 1)
             budget = ["-n", str(plan.n_timesteps), "--eval-freq", str(every)]
+        resumable = issubclass(ALGOS[self.contestant.algo], OffPolicyAlgorithm)
         overrides = ["-params", *self.contestant.overrides] if self.contestant.overrides else []
         return [
             "train", "--algo", self.contestant.algo, "--env", plan.env, "--seed", str(self.seed), *budget,
             "--eval-episodes", str(plan.eval_episodes), "--num-threads", str(num_threads),
-            "--log-interval", "100", "-f", str(self.log_folder), "--run-id", str(self.number), *overrides,
+            "--log-interval", "100", "-f", str(self.log_folder), "--run-id", str(self.number),
+            *(["--checkpoint-freq", str(every)] if resumable else []), *overrides,
         ]  # fmt: skip
 
     def command(self) -> str:
@@ -242,7 +248,7 @@ def can_resume(folder: Path) -> bool:
     :param folder: of a run
     :return: whether there is a checkpoint to go on from
     """
-    return any(folder.glob("checkpoints/checkpoint-*.json"))
+    return any((folder / CHECKPOINTS).glob("checkpoint-*.json"))
 
 
 def runs_of(plan: Plan, output: Path) -> Iterator[PlannedRun]:
