@@ -5,7 +5,8 @@ import sys
 
 import torch as th
 
-from sb3_cardqn import __version__, bench
+from sb3_cardqn import __version__, bench, resume
+from sb3_cardqn.compare.command import main as compare
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.evaluate.command import main as evaluate
 from sb3_cardqn.race.command import main as race
@@ -26,10 +27,13 @@ is cardqn, --env CarRacing-v3 and the folder of runs logs where nothing else is 
 this package's own:
   evaluate        scores of saved agents of any algorithm on 100 tracks they never saw
   race            scores, a video and the learning curve, on tracks the agent never saw
+  compare         several algorithms, many seeds: who wins, by how much
+  resume          go on with a training that was stopped, exactly where it was, if it was started so:
+                  sb3-cardqn train --checkpoint-freq 10000
   bench           how fast racing and learning are, and how close FastRender's picture is to stock's
 """
 
-_OWN = {"evaluate": evaluate, "race": race, "bench": bench.main}
+_OWN = {"evaluate": evaluate, "race": race, "compare": compare, "resume": resume.main, "bench": bench.main}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -59,15 +63,17 @@ def main(argv: list[str] | None = None) -> None:
                     next(line for line in _HELP.splitlines() if line.startswith(f"  {args.command} ")), "\n"
                 )
             run(args.command, args.options)
+        elif args.command == "resume":
+            resume.main(args.options)
         elif args.command in _OWN:
             th.set_num_threads(1)  # one small picture at a time: threads would only wait for each other
             _OWN[args.command](args.options)
         else:
-            known = [*COMMANDS, *_OWN]
+            known = [*COMMANDS, "resume", *_OWN]
             raise UserError(f"unknown command '{args.command}'{did_you_mean(args.command, known)}")
     except Exception as error:
         # Before learning, what goes wrong comes from what was typed; then, hours may hang on the details.
-        if args.traceback or CarExperimentManager.learned:
+        if args.traceback or (CarExperimentManager.learned and not isinstance(error, UserError)):
             raise
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         hint = "" if isinstance(error, UserError) else " (sb3-cardqn --traceback ... shows where)"

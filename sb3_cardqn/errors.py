@@ -1,4 +1,4 @@
-"""What is said when the user mistypes: for the command line and all that it runs."""
+"""What is said when the user mistypes, or a training cannot go on: for the command line and all that it runs."""
 
 import difflib
 from pathlib import Path
@@ -6,6 +6,22 @@ from pathlib import Path
 
 class UserError(ValueError):
     """A mistake in what the user typed: the command line prints its text and exits with status 2."""
+
+
+class NotFiniteError(ArithmeticError):
+    """
+    NaN or infinity turned up in a training.
+
+    :param place: where
+    :param agent_steps: when
+    """
+
+    def __init__(self, place: str, agent_steps: int) -> None:
+        super().__init__(f"{place} is NaN or infinite at agent step {agent_steps}")
+        self.place, self.agent_steps = place, agent_steps
+
+    def __reduce__(self) -> tuple[type["NotFiniteError"], tuple[str, int]]:
+        return type(self), (self.place, self.agent_steps)
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

@@ -9,6 +9,7 @@ import random
 import runpy
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 import sb3_cardqn
 from sb3_cardqn.cardqn import CarDQN
+from sb3_cardqn.common.training_clock import TrainingClock
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.seeds import TRAINING_SEEDS, VALIDATION_SEEDS
@@ -41,6 +43,8 @@ COMMANDS = {
 }
 # commands that load a trained agent from a folder of runs
 _PLAYERS = ("enjoy", "record_video", "push_to_hub")
+
+_NO_LIMIT = 10**12  # agent steps; with --minutes the clock comes first
 
 # what a zoo configuration may hold besides the algorithm's constructor arguments
 _ZOO_KEYS = {
@@ -66,6 +70,18 @@ def hyperparams_path(algo: str, env_id: str) -> str | None:
     return str(path) if env_id in entries or "default" in entries else None
 
 
+def check_hyperparameters(algo: str, names: list[str]) -> None:
+    """
+    :param algo: name of an algorithm of the zoo
+    :param names: of its hyperparameters, or of what else a zoo configuration may hold
+    :raises UserError: if one is unknown
+    """
+    known = [*inspect.signature(ALGOS[algo]).parameters, *_ZOO_KEYS]
+    for name in names:
+        if name not in known:
+            raise UserError(f"unknown hyperparameter '{name}' for {algo}{did_you_mean(name, known)}")
+
+
 class SameTracks(BaseCallback):
     """
     Seed the evaluation environment before each evaluation, so that scores of checkpoints can be compared.
@@ -87,7 +103,8 @@ class CarExperimentManager(ExperimentManager):
     """
     The zoo's ExperimentManager with this package's hyperparameters, and tracks of their own to evaluate on.
 
-    ``learned`` says whether any training has begun in this process.
+    ``learned`` says whether any training has begun in this process; ``own_options`` are those of ``train``
+    that the zoo does not have, and go to args.yml with the zoo's.
 
     :param args: parsed command line
     :param algo: name of the algorithm
@@ -98,6 +115,7 @@ class CarExperimentManager(ExperimentManager):
     """
 
     learned: ClassVar[bool] = False
+    own_options: ClassVar[dict[str, Any]] = {"run_id": None, "minutes": None}
 
     def __init__(
         self,
@@ -110,6 +128,14 @@ class CarExperimentManager(ExperimentManager):
     ) -> None:
         config = config or hyperparams_path(algo, env_id)
         super().__init__(args, algo, env_id, *rest, config=config, **kwargs)  # type: ignore[misc]
+        vars(args).update(self.own_options)
+        if self.own_options["run_id"] is not None:
+            self.save_path = f"{self.log_path}{self.env_name}_{self.own_options['run_id']}"
+            self.params_path = f"{self.save_path}/{self.env_name}"
+            if Path(self.save_path).exists():
+                raise UserError(f"--run-id {self.own_options['run_id']}: '{self.save_path}' exists already")
+        if self.own_options["minutes"] is not None:
+            self.n_timesteps = _NO_LIMIT
         if self.vec_env_class is SubprocVecEnv:
             # one core is the learner's
             self.vec_env_class = GroupedSubprocVecEnv
@@ -124,9 +150,24 @@ class CarExperimentManager(ExperimentManager):
         try:
             return super().setup_experiment()
         except BaseException:
-            # an empty run would be the newest one for enjoy
-            shutil.rmtree(self.save_path, ignore_errors=True)
+            self.discard()
             raise
+
+    def discard(self) -> None:
+        """Remove the folder of a run that never began: it would be the newest one for enjoy."""
+        shutil.rmtree(self.save_path, ignore_errors=True)
+
+    def create_log_folder(self) -> None:
+        """Make the run's folder, another one if a run that was started at the same time has made it."""
+        while True:
+            try:
+                os.makedirs(self.save_path)
+                break
+            except FileExistsError:
+                run_id = get_latest_run_id(self.log_path, self.env_name) + 1
+                self.save_path = os.path.join(self.log_path, f"{self.env_name}_{run_id}")
+                self.params_path = f"{self.save_path}/{self.env_name}"
+        super().create_log_folder()
 
     def learn(self, model: BaseAlgorithm) -> None:
         """
@@ -136,12 +177,16 @@ class CarExperimentManager(ExperimentManager):
         super().learn(model)
 
     def create_callbacks(self) -> None:
-        """Let every evaluation drive the same validation tracks; the zoo's go on to others."""
+        """Time the training, and let every evaluation drive the same validation tracks; the zoo's go on."""
         super().create_callbacks()
-        for i, callback in enumerate(self.callbacks):
-            if isinstance(callback, EvalCallback):
-                self.callbacks.insert(i, SameTracks(callback))
-                break
+        evaluation = next((x for x in self.callbacks if isinstance(x, EvalCallback)), None)
+        if not self.optimize_hyperparameters:
+            minutes = self.own_options["minutes"]
+            clock = TrainingClock(Path(self.save_path), evaluation, minutes, self.n_evaluations or 20)
+            self.callbacks.append(clock)
+        if evaluation is not None:
+            self.callbacks.remove(evaluation)
+            self.callbacks += [SameTracks(evaluation), evaluation]
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
         self.eval_env_wrapper = utils.get_wrapper_class(hyperparams)
@@ -159,12 +204,7 @@ class CarExperimentManager(ExperimentManager):
         :raises UserError: if a name is unknown
         """
         hyperparams, saved_hyperparams = super().read_hyperparameters()
-        known = {*inspect.signature(ALGOS[self.algo]).parameters, *_ZOO_KEYS}
-        for name in hyperparams:
-            if name not in known:
-                raise UserError(
-                    f"unknown hyperparameter '{name}' for {self.algo}{did_you_mean(name, list(known))}"
-                )
+        check_hyperparameters(self.algo, list(hyperparams))
         return hyperparams, saved_hyperparams
 
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
@@ -314,7 +354,35 @@ def _check(command: str, options: argparse.Namespace) -> None:
         )
 
 
-def run(command: str, argv: list[str]) -> None:
+def _manager(argv: list[str], resumed: Path | None) -> tuple[Any, list[str]]:
+    """
+    :param argv: of ``train``
+    :param resumed: folder of a run that goes on
+    :return: who manages the training, and ``argv`` without what the zoo does not know
+    :raises UserError: if ``--checkpoint-freq`` or ``--minutes`` is out of range
+    """
+    parser = argparse.ArgumentParser(prog="sb3-cardqn train", add_help=False, allow_abbrev=False)
+    parser.add_argument("--checkpoint-freq", type=int)
+    parser.add_argument("--run-id", type=int)
+    parser.add_argument("--minutes", type=float)
+    options, zoo_argv = parser.parse_known_args(argv)
+    if options.minutes is not None and options.minutes <= 0:
+        raise UserError(f"--minutes needs a number above 0, got {options.minutes}")
+    run_id = options.run_id if resumed is None else None  # one that goes on has its folder
+    CarExperimentManager.own_options = {"run_id": run_id, "minutes": options.minutes}
+    if options.checkpoint_freq is None:
+        return CarExperimentManager, zoo_argv
+    if options.checkpoint_freq < 1:
+        raise UserError(f"--checkpoint-freq needs 1 or more agent steps, got {options.checkpoint_freq}")
+    from sb3_cardqn.resume import ResumableExperimentManager  # builds on this module
+
+    manager = partial(
+        ResumableExperimentManager, checkpoint_freq=options.checkpoint_freq, argv=argv, resumed=resumed
+    )
+    return manager, zoo_argv
+
+
+def run(command: str, argv: list[str], resumed: Path | None = None) -> None:
     """
     Run one of the zoo's commands in this process, with cardqn known to it.
 
@@ -323,6 +391,7 @@ def run(command: str, argv: list[str]) -> None:
 
     :param command: a key of ``COMMANDS``
     :param argv: what follows it on the command line
+    :param resumed: for ``train``: folder of the run that goes on; ``sb3_cardqn.resume`` gives it
     :raises UserError: if a name in it is not known
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -348,12 +417,15 @@ def run(command: str, argv: list[str]) -> None:
     if command.endswith("_hub"):
         _mend_hub()
 
+    manager = None
+    if command == "train":
+        manager, argv = _manager(argv, resumed)
     module_name, function = COMMANDS[command]
     sys.argv = [f"sb3-cardqn {command}", *argv]
     if function is None:
         runpy.run_module(module_name, run_name="__main__")
         return
     module: Any = importlib.import_module(module_name)
-    if command == "train":
-        module.ExperimentManager = CarExperimentManager
+    if manager is not None:
+        module.ExperimentManager = manager
     getattr(module, function)()

@@ -46,17 +46,48 @@ class FramePool:
         else:
             slot = self._used
             self._used += 1
-        if slot == len(self.frames):
-            size = max(self.size, slot + slot // 8 + 1)
-            frames = np.empty((size, *self.frames.shape[1:]), dtype=self.frames.dtype)
-            frames[:slot] = self.frames
-            self.frames = frames
+        self._reserve(slot)
         self.frames[slot] = frame
         return slot
+
+    def _reserve(self, slot: int) -> None:
+        if slot >= len(self.frames):
+            size = max(self.size, slot + slot // 8 + 1)
+            frames = np.empty((size, *self.frames.shape[1:]), dtype=self.frames.dtype)
+            frames[: len(self.frames)] = self.frames
+            self.frames = frames
 
     def free(self, slots: Iterable[int]) -> None:
         """:param slots: whose frames nobody needs any more"""
         self._free.extend(slots)
+
+    @property
+    def used(self) -> int:
+        """Slots from here on were never used."""
+        return self._used
+
+    @property
+    def free_slots(self) -> list[int]:
+        """Slots whose frames nobody needs; the last is used next."""
+        return self._free
+
+    def put(self, slots: np.ndarray, frames: np.ndarray) -> None:
+        """
+        Bring back frames into the slots that they had.
+
+        :param slots: (n,) in any order
+        :param frames: (n, ...)
+        """
+        if len(slots):
+            self._reserve(int(slots.max()))
+            self.frames[slots] = frames
+
+    def free_only(self, used: int, free_slots: list[int]) -> None:
+        """
+        :param used: as in the pool whose frames were brought back
+        :param free_slots: as in that pool
+        """
+        self._used, self._free = used, free_slots
 
     def __getstate__(self) -> dict[str, Any]:
         # A saved buffer is as large as what is in it, not as what it will reach.

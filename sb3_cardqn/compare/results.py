@@ -1,7 +1,7 @@
 """What a comparison measured: tables that runs are gathered into, and reports are made from."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ class Results:
     :param runs: one row a finished run: contestant, seed, algo, folder, command, agent_steps, seconds (of
         training, without evaluations), peak_memory_mb, attempts
     :param curves: one row a validation episode: contestant, seed, agent_steps, seconds (of training until
-        then), track, score
+        then), track (0 for the first of the validation tracks), score
     :param drives: one row a held-out episode: contestant, seed, checkpoint ("final" or "best"), track, score,
         frames, lap_finished
+    :param failures: what became of runs that are not in the tables
     """
 
     plan: dict[str, Any]
@@ -31,13 +32,15 @@ class Results:
     runs: pd.DataFrame
     curves: pd.DataFrame
     drives: pd.DataFrame
+    failures: dict[str, str] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """
         :param folder: to write ``plan.json`` and a CSV file for each table to; is made
         """
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "plan.json").write_text(json.dumps({"plan": self.plan, "machine": self.machine}, indent=2))
+        about = {name: getattr(self, name) for name in ("plan", "machine", "failures")}
+        (folder / "plan.json").write_text(json.dumps(about, indent=2))
         for name in _TABLES:
             getattr(self, name).to_csv(folder / f"{name}.csv", index=False)
 

@@ -102,7 +102,7 @@ def race(
     :param human: show it in a window while it is driven
     :param env_kwargs: arguments of ``gym.make`` that change the race, such as ``domain_randomize=True``
     :return: one list an agent, in their order, of one drive a track; fewer if the window was closed
-    :raises UserError: if an agent is not there or does not fit, a track is not allowed, or the video has no place
+    :raises UserError: if an agent is not there or does not fit, or a track or the path is not allowed
     """
     found, env_kwargs = find_agents(agents, checkpoint), env_kwargs or {}
     check_tracks(tracks)

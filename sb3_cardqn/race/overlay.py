@@ -16,9 +16,12 @@ PANE = (480, 432)  # pixels, width and height; multiples of 16, which video code
 _VIEW = (480, 280)  # of it, the picture: CarRacing's without its dashboard
 _DASHBOARD = 50  # rows at the bottom of CarRacing's 400
 _MARGIN = 16
-_BARS = (344, 396)  # rows between which bars stand
+_SEAM = 2  # columns at each side, which keep panes apart
+_BARS = (344, 394)  # rows between which bars stand
+_GAP = 14  # columns between bars of different steering
 
-_INK, _MUTED, _BAR, _ACCENT, _PAPER = "#f2f5f8", "#8a95a5", "#465264", "#ffc53d", "#11151b"
+_PAPER, _TROUGH, _BAR = "#11151b", "#1d242e", "#465264"
+_INK, _MUTED, _ACCENT = "#f2f5f8", "#8a95a5", "#ffc53d"
 _GOOD, _BAD = "#4ade80", "#f87171"
 _FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 
@@ -27,13 +30,8 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(_FONTS / f"DejaVuSans{'-Bold' if bold else ''}.ttf", size)
 
 
-_TITLE, _VALUE, _BADGE, _SMALL, _ARROW = (
-    _font(17, True),
-    _font(19, True),
-    _font(22, True),
-    _font(12),
-    _font(15),
-)
+_HUGE, _VALUE, _TITLE = _font(40, bold=True), _font(19, bold=True), _font(17, bold=True)
+_ARROW, _SMALL, _SMALL_BOLD, _TINY = _font(20), _font(12), _font(12, bold=True), _font(10)
 
 
 def _amount(value: float, all_values: np.ndarray) -> str:
@@ -79,13 +77,11 @@ class Overlay:
 
     def __init__(self, title: str, subtitle: str, actions: np.ndarray | None) -> None:
         self._actions = actions
-        self._names = [] if actions is None else action_names(actions)
         self._spread = 0.0  # between the best Q-value and the worst, lately
+        self._header = _header(title, subtitle)
+        # text is slow to draw: what one thought looks like is kept as long as it lasts
+        self._thought: Thought | None = None
         self._pane = Image.new("RGB", PANE, _PAPER)
-        shade = np.zeros((_VIEW[1], 1), np.float32)
-        shade[:64, 0] = np.linspace(0.75, 0, 64)
-        self._light = 1 - shade[:, :, None]  # (height, 1, 1): text stays readable on grass
-        self._title, self._subtitle = title, subtitle
 
     def draw(self, frame: Frame, thought: Thought, result: Drive | None) -> np.ndarray:
         """
@@ -94,23 +90,15 @@ class Overlay:
         :param result: of the drive, when it is over
         :return: (height, width, 3) uint8 of ``PANE``
         """
-        picture = cv2.resize(frame.picture[:-_DASHBOARD], _VIEW, interpolation=cv2.INTER_AREA)
-        light = self._light if result is None else self._light * 0.5
+        if thought is not self._thought:
+            self._thought, self._pane = thought, self._think(thought)
         pane = self._pane.copy()
-        pane.paste(Image.fromarray((picture * light).astype(np.uint8)))
-        draw = ImageDraw.Draw(pane)
-        draw.text((_MARGIN, 10), self._title, _INK, _TITLE)
-        draw.text((_MARGIN, 33), self._subtitle, "#d5dbe3", _SMALL)
-        self._metrics(draw, frame)
-        if len(thought.values):
-            self._bars(draw, thought)
-        else:
-            self._pedals(draw, thought)
+        picture = cv2.resize(frame.picture[:-_DASHBOARD], _VIEW, interpolation=cv2.INTER_AREA)
         if result is not None:
-            self._badge(draw, result)
-        return np.asarray(pane)
-
-    def _metrics(self, draw: ImageDraw.ImageDraw, frame: Frame) -> None:
+            picture //= 2
+        pane.paste(Image.fromarray(picture[:, _SEAM:-_SEAM]), (_SEAM, 0))
+        pane.paste(self._header, mask=self._header)
+        draw = ImageDraw.Draw(pane)
         for x, value, unit in (
             (_MARGIN, f"{frame.score:.0f}", "points"),
             (176, f"{3.6 * frame.speed:.0f}", "km/h"),
@@ -118,6 +106,25 @@ class Overlay:
         ):
             draw.text((x, 312), value, _INK, _VALUE, anchor="ls")
             draw.text((x + draw.textlength(value, _VALUE) + 6, 312), unit, _MUTED, _SMALL, anchor="ls")
+        if result is not None:
+            text, colour = ("lap finished", _GOOD) if result.lap_finished else ("lap not finished", _BAD)
+            draw.text((_VIEW[0] / 2, 140), f"{result.score:.1f}", _INK, _HUGE, anchor="ms")
+            draw.text((_VIEW[0] / 2, 172), text, colour, _TITLE, anchor="ms")
+        return np.asarray(pane)
+
+    def _think(self, thought: Thought) -> Image.Image:
+        """
+        :param thought: about an action
+        :return: a pane with the thought, and without what changes at each frame
+        """
+        pane = Image.new("RGB", PANE, _PAPER)
+        draw = ImageDraw.Draw(pane)
+        if len(thought.values):
+            self._bars(draw, thought)
+        else:
+            action = thought.action if self._actions is None else self._actions[int(thought.action)]
+            _pedals(draw, np.ravel(action))
+        return pane
 
     def _bars(self, draw: ImageDraw.ImageDraw, thought: Thought) -> None:
         """
@@ -126,62 +133,70 @@ class Overlay:
         :param draw: the pane
         :param thought: with values
         """
-        values = thought.values
-        names = self._names or [("", str(i)) for i in range(len(values))]
+        values, chosen = thought.values, int(thought.action)
         if thought.kind == "Q-value":
             # as wide a range as lately, so that what matters little looks like little
             self._spread = max(float(np.ptp(values)), 0.97 * self._spread, 1e-6)
-            heights = 1 + (values - values.max()) / self._spread
+            heights, text = 1 + (values - values.max()) / self._spread, f"{values[chosen]:.1f}"
+            caption = f"Q-value of each action, bars span {self._spread:.0f}"
         else:
-            heights = values
-        draw.text((_MARGIN, 332), f"{thought.kind} of each action", _MUTED, _SMALL, anchor="ls")
-        best = f"{values[int(thought.action)]:.{1 if thought.kind == 'Q-value' else 2}f}"
-        draw.text((PANE[0] - _MARGIN, 332), best, _ACCENT, _font(12, True), anchor="rs")
+            heights, text = values, f"{values[chosen]:.0%}"
+            caption = "probability of each action"
+        draw.text((_MARGIN, 334), caption, _MUTED, _SMALL, anchor="ls")
+        draw.text((PANE[0] - _MARGIN, 334), text, _ACCENT, _SMALL_BOLD, anchor="rs")
+
+        names = (
+            [("", str(i)) for i in range(len(values))]
+            if self._actions is None
+            else action_names(self._actions)
+        )
+        groups = [list(group) for _, group in groupby(range(len(names)), lambda i: names[i][0])]
         top, bottom = _BARS
+        cell = (PANE[0] - 2 * _MARGIN - _GAP * (len(groups) - 1)) / len(values)
         x = float(_MARGIN)
-        groups = [list(group) for _, group in groupby(range(len(values)), lambda i: names[i][0])]
-        gap = 14
-        cell = (PANE[0] - 2 * _MARGIN - gap * (len(groups) - 1)) / len(values)
         for group in groups:
-            chosen_here = int(thought.action) in group
-            middle = x + cell * len(group) / 2
-            draw.text(
-                (middle, 424), names[group[0]][0], _ACCENT if chosen_here else _MUTED, _ARROW, anchor="ms"
-            )
+            colour = _ACCENT if chosen in group else _MUTED
+            draw.text((x + cell * len(group) / 2, 427), names[group[0]][0], colour, _ARROW, anchor="ms")
             for i in group:
-                chosen = i == int(thought.action)
                 height = max(2, round((bottom - top) * float(heights[i])))
-                draw.rectangle(
-                    (round(x + 2), bottom - height, round(x + cell - 3), bottom), _ACCENT if chosen else _BAR
-                )
+                bar = (round(x + 2), bottom - height, round(x + cell - 3), bottom)
+                draw.rectangle(bar, _ACCENT if i == chosen else _BAR)
                 draw.text(
-                    (x + cell / 2, 409), names[i][1], _INK if chosen else _MUTED, _font(10), anchor="ms"
+                    (x + cell / 2, 407), names[i][1], _INK if i == chosen else _MUTED, _TINY, anchor="ms"
                 )
                 x += cell
-            x += gap
+            x += _GAP
 
-    def _pedals(self, draw: ImageDraw.ImageDraw, thought: Thought) -> None:
-        """
-        Steering wheel, gas and brake, for an agent that has no value for each action.
 
-        :param draw: the pane
-        :param thought: without values
-        """
-        action = thought.action if self._actions is None else self._actions[int(thought.action)]
-        for row, (name, value) in enumerate(zip(("steer", "gas", "brake"), np.ravel(action), strict=False)):
-            y = 340 + 28 * row
-            left, right = 76, PANE[0] - 64
-            zero = (left + right) / 2 if name == "steer" else left
-            end = zero + float(value) * (right - zero)
-            draw.text((_MARGIN, y + 12), name, _MUTED, _SMALL, anchor="ls")
-            draw.rectangle((left, y, right, y + 15), "#1d242e")
-            draw.rectangle((min(zero, end), y, max(zero, end), y + 15), _ACCENT)
-            draw.text((PANE[0] - _MARGIN, y + 12), f"{value:+.2f}", _INK, _SMALL, anchor="rs")
+def _header(title: str, subtitle: str) -> Image.Image:
+    """
+    :param title: name of the agent
+    :param subtitle: under it
+    :return: (64, width) RGBA: both on a shade, on which they can be read above grass and road
+    """
+    shade = np.zeros((64, _VIEW[0], 4), np.uint8)
+    shade[:, :, 3] = np.linspace(200, 0, 64)[:, None]
+    header = Image.fromarray(shade)
+    text = Image.new("RGBA", header.size)
+    draw = ImageDraw.Draw(text)
+    draw.text((_MARGIN, 10), title, _INK, _TITLE)
+    draw.text((_MARGIN, 33), subtitle, _INK, _SMALL)
+    return Image.alpha_composite(header, text)
 
-    def _badge(self, draw: ImageDraw.ImageDraw, result: Drive) -> None:
-        middle = (_VIEW[0] / 2, _VIEW[1] / 2 - 8)
-        text = "lap finished" if result.lap_finished else "lap not finished"
-        draw.text(middle, f"{result.score:.1f}", _INK, _font(40, True), anchor="ms")
-        draw.text(
-            (middle[0], middle[1] + 30), text, _GOOD if result.lap_finished else _BAD, _TITLE, anchor="ms"
-        )
+
+def _pedals(draw: ImageDraw.ImageDraw, action: np.ndarray) -> None:
+    """
+    Steering wheel, gas and brake, for an agent that has no value for each action.
+
+    :param draw: the pane
+    :param action: (3,) what it does
+    """
+    left, right = 76, PANE[0] - 72
+    for row, (name, value) in enumerate(zip(("steer", "gas", "brake"), action, strict=False)):
+        y = 338 + 29 * row
+        zero = (left + right) / 2 if name == "steer" else left
+        end = zero + float(value) * (right - zero)
+        draw.text((_MARGIN, y + 12), name, _MUTED, _SMALL, anchor="ls")
+        draw.rectangle((left, y, right, y + 15), _TROUGH)
+        draw.rectangle((min(zero, end), y, max(zero, end), y + 15), _ACCENT)
+        draw.text((PANE[0] - _MARGIN, y + 12), f"{value:.2f}", _INK, _SMALL, anchor="rs")

@@ -1,0 +1,158 @@
+"""Files that are whole or not there, whatever stops the writer: checkpoints are made of them."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+_CHUNK = 2**20  # bytes
+
+
+class FileRecord(NamedTuple):
+    """
+    What a file should hold.
+
+    :param name: inside its folder
+    :param size: bytes
+    :param sha256: of its contents, in hexadecimal
+    """
+
+    name: str
+    size: int
+    sha256: str
+
+
+def write_file(path: Path, write: Callable[[BinaryIO], Any]) -> FileRecord:
+    """
+    Write a file beside the old one, hand it to the disk, and put it in the old one's place.
+
+    :param path: of the file
+    :param write: gets it open, in binary mode
+    :return: its record
+    :raises OSError: if the disk is full or broken; the old file is still there then, and nothing else
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        record = FileRecord(path.name, temporary.stat().st_size, _sha256(temporary))
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return record
+
+
+def sync_folder(folder: Path) -> None:
+    """
+    Hand the names in a folder to the disk: a new file is lost with its name.
+
+    :param folder: whose files were written
+    """
+    if os.name == "nt":  # has no such call, and needs none
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def what_is_wrong(folder: Path, record: FileRecord) -> str | None:
+    """
+    :param folder: of the file
+    :param record: what it should hold
+    :return: what is wrong with it, to put behind its name; None if it is whole
+    """
+    path = folder / record.name
+    try:
+        size = path.stat().st_size
+        if size != record.size:
+            return f"has {size} bytes instead of {record.size}"
+        return None if _sha256(path) == record.sha256 else "was altered: its checksum differs"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_signed_json(path: Path, content: dict[str, Any]) -> None:
+    """
+    Write JSON with its own checksum, so that any change to it is found.
+
+    :param path: of the file
+    :param content: what JSON knows
+    """
+    text = json.dumps(content)
+    signed = json.dumps({"sha256": hashlib.sha256(text.encode()).hexdigest(), "content": text})
+    write_file(path, lambda file: file.write(signed.encode()))
+
+
+def read_signed_json(path: Path) -> dict[str, Any]:
+    """
+    :param path: of a file that ``write_signed_json`` wrote
+    :return: its content
+    :raises ValueError: if it is not what was written
+    """
+    try:
+        signed = json.loads(path.read_bytes())
+        text = signed["content"]
+        if hashlib.sha256(text.encode()).hexdigest() == signed["sha256"]:
+            return json.loads(text)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    raise ValueError(f"'{path}' was altered: its checksum differs")
+
+
+_ARRAY = "array in the npz file"
+
+
+def to_json(tree: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """
+    Turn plain data into what JSON knows, and put the arrays aside.
+
+    :param tree: numbers, text, arrays, and lists, tuples, deques and dicts of them
+    :param arrays: gets the arrays
+    :return: the same with lists for sequences and references for arrays
+    :raises TypeError: if something else is in it
+    """
+    if isinstance(tree, np.ndarray) and tree.dtype != object:
+        name = f"array{len(arrays)}"
+        arrays[name] = tree
+        return {_ARRAY: name}
+    if isinstance(tree, np.generic):
+        return tree.item()
+    if tree is None or isinstance(tree, (bool, int, float, str)):
+        return tree
+    if isinstance(tree, dict):
+        return {str(key): to_json(value, arrays) for key, value in tree.items()}
+    if isinstance(tree, (bytes, set)) or not hasattr(tree, "__iter__"):
+        raise TypeError(f"a checkpoint holds numbers, text, arrays and lists and dicts of them, got {tree!r}")
+    return [to_json(value, arrays) for value in tree]
+
+
+def from_json(tree: Any, arrays: Any) -> Any:
+    """
+    :param tree: from ``to_json``
+    :param arrays: by name
+    :return: what ``to_json`` got, with lists for all sequences
+    """
+    if isinstance(tree, dict):
+        if _ARRAY in tree:
+            return arrays[tree[_ARRAY]]
+        return {key: from_json(value, arrays) for key, value in tree.items()}
+    return [from_json(value, arrays) for value in tree] if isinstance(tree, list) else tree

@@ -1,0 +1,320 @@
+"""All that a training consists of besides its replay buffer, as plain data: taken out, and put back."""
+
+import os
+import random
+import shutil
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
+from stable_baselines3.common.logger import TensorBoardOutputFormat
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecFrameStack, VecNormalize
+
+# Of the algorithms, where they have them: what changes while they learn, besides networks and buffer.
+_CLOCKS = (
+    "num_timesteps", "_total_timesteps", "_num_timesteps_at_start", "_episode_num", "_n_updates", "_n_calls",
+    "_current_progress_remaining", "exploration_rate", "_due",
+)  # fmt: skip
+_OBSERVATIONS = ("_last_obs", "_last_original_obs", "_last_episode_starts")
+_WINDOWS = ("ep_info_buffer", "ep_success_buffer")
+
+
+def get_clocks(model: OffPolicyAlgorithm) -> dict[str, Any]:
+    """
+    :param model: between two rollouts
+    :return: its counters, the windows its means go over, its last observations
+    """
+    names = (*_CLOCKS, *_OBSERVATIONS, *_WINDOWS)
+    seconds = (time.time_ns() - model.start_time) / 1e9
+    return {"seconds": seconds} | {name: getattr(model, name) for name in names if hasattr(model, name)}
+
+
+def set_clocks(model: OffPolicyAlgorithm, clocks: dict[str, Any], observations: bool) -> None:
+    """
+    :param model: made as the one whose clocks they are
+    :param clocks: from ``get_clocks``
+    :param observations: also the last observations, where the environments were restored
+    """
+    for name in (*_CLOCKS, *(_OBSERVATIONS if observations else ())):
+        if name in clocks:
+            setattr(model, name, clocks[name])
+    for name in _WINDOWS:
+        setattr(model, name, deque(clocks[name], maxlen=getattr(model, name).maxlen))
+    model.start_time = time.time_ns() - int(clocks["seconds"] * 1e9)
+
+
+def get_networks(model: OffPolicyAlgorithm) -> dict[str, Any]:
+    """
+    :param model: any
+    :return: state dicts of networks and optimizers, and the other tensors it saves
+    """
+    tensors = {name: _attribute(model, name) for name in model._get_torch_save_params()[1]}
+    return {"parameters": model.get_parameters(), "tensors": tensors}
+
+
+def set_networks(model: OffPolicyAlgorithm, networks: dict[str, Any]) -> None:
+    """
+    :param model: made as the one whose networks they are
+    :param networks: from ``get_networks``
+    """
+    model.set_parameters(networks["parameters"], exact_match=True, device=model.device)
+    for name, tensor in networks["tensors"].items():
+        if tensor is not None:
+            _attribute(model, name).data = tensor.data.to(model.device)
+
+
+def _attribute(owner: Any, path: str) -> Any:
+    for name in path.split("."):
+        owner = getattr(owner, name)
+    return owner
+
+
+def get_random(model: OffPolicyAlgorithm) -> dict[str, Any]:
+    """
+    :param model: whose action space is drawn from
+    :return: states of Python's, NumPy's, torch's and the action space's generators
+    """
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(legacy=False),  # noqa: NPY002  the generator SB3 draws from
+        "torch": th.get_rng_state().numpy(),
+        "cuda": [state.numpy() for state in th.cuda.get_rng_state_all()] if th.cuda.is_available() else [],
+        "action_space": model.action_space.np_random.bit_generator.state,
+    }
+
+
+def set_random(model: OffPolicyAlgorithm, states: dict[str, Any]) -> None:
+    """
+    :param model: whose action space is drawn from
+    :param states: from ``get_random``
+    """
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))
+    np.random.set_state(states["numpy"])  # noqa: NPY002
+    th.set_rng_state(th.from_numpy(states["torch"]))
+    if states["cuda"] and th.cuda.is_available():
+        th.cuda.set_rng_state_all([th.from_numpy(state) for state in states["cuda"]])
+    model.action_space.np_random.bit_generator.state = states["action_space"]
+
+
+def get_env_random(env: VecEnv) -> dict[str, Any]:
+    """
+    :param env: any
+    :return: random state of each environment, and the seeds that wait for the next reset
+    """
+    return {
+        "states": [generator.bit_generator.state for generator in env.get_attr("np_random")],
+        "seeds": env.unwrapped._seeds,
+    }
+
+
+def set_env_random(env: VecEnv, states: dict[str, Any]) -> None:
+    """
+    :param env: made as the one whose states they are
+    :param states: from ``get_env_random``
+    """
+    for i, (generator, state) in enumerate(zip(env.get_attr("np_random"), states["states"], strict=True)):
+        generator.bit_generator.state = state
+        env.set_attr("np_random", generator, i)
+    env.unwrapped._seeds = states["seeds"]
+
+
+def get_envs(env: VecEnv) -> dict[str, Any]:
+    """
+    :param env: the training environments
+    :return: their random states, their running episodes where they remember them, what the wrappers count
+    """
+    episodes = env.env_method("episode") if env.has_attr("restore_episode") else None
+    wrappers = [_wrapper_state(layer) for layer in _layers(env)]
+    return {"random": get_env_random(env), "episodes": episodes, "wrappers": wrappers}
+
+
+def set_envs(env: VecEnv, state: dict[str, Any]) -> bool:
+    """
+    :param env: the training environments, made as those whose state it is
+    :param state: from ``get_envs``
+    :return: whether the running episodes are back; if not, the next reset begins those that would have come
+        next
+    """
+    exact = state["episodes"] is not None and env.has_attr("restore_episode")
+    if exact:
+        restored = [
+            env.env_method("restore_episode", episode, indices=i)[0]
+            for i, episode in enumerate(state["episodes"])
+        ]
+        exact = all(restored)
+    set_env_random(env, state["random"])
+    for layer, saved in zip(_layers(env), state["wrappers"], strict=True):
+        _set_wrapper_state(layer, saved)
+    return exact
+
+
+def _layers(env: VecEnv) -> Iterator[VecEnvWrapper]:
+    while isinstance(env, VecEnvWrapper):
+        yield env
+        env = env.venv
+
+
+def _wrapper_state(layer: VecEnvWrapper) -> dict[str, Any]:
+    if isinstance(layer, VecFrameStack):
+        stacked: Any = layer.stacked_obs.stacked_obs
+        return {"stack": stacked}
+    if isinstance(layer, VecNormalize):
+        return {name: _statistics(value) for name, value in vars(layer).items() if _counts(value)}
+    return {}
+
+
+def _set_wrapper_state(layer: VecEnvWrapper, saved: dict[str, Any]) -> None:
+    if isinstance(layer, VecFrameStack):
+        layer.stacked_obs.stacked_obs = saved["stack"]
+    for name, value in saved.items() if isinstance(layer, VecNormalize) else ():
+        current = getattr(layer, name)
+        if isinstance(current, RunningMeanStd):
+            vars(current).update(value)
+        elif isinstance(current, dict) and all(isinstance(part, RunningMeanStd) for part in current.values()):
+            for key, part in current.items():
+                vars(part).update(value[key])
+        else:
+            setattr(layer, name, value)
+
+
+def _counts(value: Any) -> bool:
+    parts = value.values() if isinstance(value, dict) else [value]
+    return all(isinstance(part, (np.ndarray, RunningMeanStd)) for part in parts)
+
+
+def _statistics(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _statistics(part) for key, part in value.items()}
+    return dict(vars(value)) if isinstance(value, RunningMeanStd) else value
+
+
+def all_callbacks(root: BaseCallback) -> list[BaseCallback]:
+    """
+    :param root: of a tree of callbacks
+    :return: all in it, each once
+    """
+    found: list[BaseCallback] = []
+
+    def visit(callback: BaseCallback) -> None:
+        if any(callback is known for known in found):
+            return
+        found.append(callback)
+        for name, value in vars(callback).items():
+            for child in value if isinstance(value, list) else [value]:
+                if name != "parent" and isinstance(child, BaseCallback):
+                    visit(child)
+
+    visit(root)
+    return found
+
+
+def get_callback(callback: BaseCallback) -> dict[str, Any]:
+    """
+    :param callback: any
+    :return: the numbers and lists of numbers among its attributes, and the random state of its environment
+    """
+    numbers = {name: value for name, value in vars(callback).items() if _is_numbers(value)}
+    env = getattr(callback, "eval_env", None)
+    return {
+        "class": type(callback).__name__,
+        "numbers": numbers,
+        "random": get_env_random(env) if isinstance(env, VecEnv) else None,
+    }
+
+
+def set_callback(callback: BaseCallback, state: dict[str, Any]) -> None:
+    """
+    :param callback: made as the one whose state it is
+    :param state: from ``get_callback``
+    """
+    verbose = callback.verbose
+    vars(callback).update(state["numbers"])
+    callback.verbose = verbose
+    if state["random"] is not None:
+        set_env_random(callback.eval_env, state["random"])  # type: ignore[attr-defined]
+    if isinstance(callback, ProgressBarCallback):
+        callback.pbar.update(callback.num_timesteps)
+
+
+def _is_numbers(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_numbers(part) for part in value)
+    return isinstance(value, (bool, int, float, np.number, np.bool_))
+
+
+def get_log(model: OffPolicyAlgorithm, folder: Path) -> dict[str, Any]:
+    """
+    :param model: while it learns
+    :param folder: that TensorBoard's is described from, so that both can be moved
+    :return: what was recorded and not yet written; TensorBoard's folder, and how long its files are
+    """
+    logger = model.logger
+    state: dict[str, Any] = {
+        "values": {
+            name: [value, logger.name_to_count.get(name, 0), logger.name_to_excluded[name]]
+            for name, value in logger.name_to_value.items()
+            if isinstance(value, (bool, int, float, str, np.number))
+        },
+        "tensorboard": None,
+    }
+    board = _tensorboard(model)
+    if board is not None:
+        board.writer.flush()
+        path = Path(board.writer.log_dir)
+        sizes = {file.name: file.stat().st_size for file in path.glob("events.out.tfevents*")}
+        state["tensorboard"] = {"folder": os.path.relpath(path, folder), "sizes": sizes}
+    return state
+
+
+def continue_log(model: OffPolicyAlgorithm, state: dict[str, Any], folder: Path) -> None:
+    """
+    Go on in the TensorBoard folder that there was, after what was written there until then.
+
+    :param model: whose logger has just begun a folder of its own
+    :param state: from ``get_log``
+    :param folder: as there
+    """
+    board = _tensorboard(model)
+    if board is None or state["tensorboard"] is None:
+        return
+    new, old = Path(board.writer.log_dir), Path(folder, state["tensorboard"]["folder"]).resolve()
+    if new.resolve() != old and model._custom_logger:
+        return  # the user wants it elsewhere
+    board.close()
+    if new.resolve() != old:
+        shutil.rmtree(new)
+    sizes = state["tensorboard"]["sizes"]
+    for file in old.glob("events.out.tfevents*"):
+        if file.name not in sizes:
+            file.unlink()
+        elif file.stat().st_size > sizes[file.name]:
+            os.truncate(file, sizes[file.name])
+    formats = model.logger.output_formats
+    formats[formats.index(board)] = TensorBoardOutputFormat(str(old))
+    model.logger.dir = str(old)
+
+
+def set_log(model: OffPolicyAlgorithm, state: dict[str, Any]) -> None:
+    """
+    :param model: while it learns
+    :param state: from ``get_log``
+    """
+    logger = model.logger
+    for name, (value, count, excluded) in state["values"].items():
+        logger.name_to_value[name] = value
+        if count:
+            logger.name_to_count[name] = count
+        logger.name_to_excluded[name] = tuple(excluded)
+
+
+def _tensorboard(model: OffPolicyAlgorithm) -> TensorBoardOutputFormat | None:
+    formats = [one for one in model.logger.output_formats if isinstance(one, TensorBoardOutputFormat)]
+    return formats[0] if formats else None

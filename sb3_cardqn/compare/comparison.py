@@ -1,0 +1,124 @@
+"""A comparison from plan to report."""
+
+import contextlib
+import fcntl
+import importlib.util
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from sb3_cardqn.compare.gather import drives_path, gather
+from sb3_cardqn.compare.launchers import Launcher, LocalLauncher, n_cores
+from sb3_cardqn.compare.plan import Plan
+from sb3_cardqn.compare.results import Results
+from sb3_cardqn.compare.run import PlannedRun, runs_of
+from sb3_cardqn.compare.training import train
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.evaluate import Checkpoint, Run, evaluate
+from sb3_cardqn.seeds import HELD_OUT_SEEDS
+
+PLAN_FILE = "plan.yml"
+_CHECKPOINTS: tuple[Checkpoint, ...] = ("final", "best")
+_RUN_BYTES, _CHECKPOINT_BYTES = 50 * 2**20, 2**30  # of disk: agents and logs of a run; a replay buffer
+
+
+def compare(plan: Plan, output: Path, launcher: Launcher | None = None, videos: bool = True) -> Results:
+    """
+    Train, drive on held-out tracks, gather and report.
+
+    What is finished in ``output`` is not done again, and what is not finished goes on: the same call after an
+    interruption continues, and one with more contestants or seeds adds them.
+
+    >>> plan = Plan.of(["cardqn", "dqn"], seeds=5, n_timesteps=100_000)
+    >>> results = compare(plan, Path("comparison"))  # doctest: +SKIP
+    >>> results.drives.groupby(["contestant", "checkpoint"]).score.mean()  # doctest: +SKIP
+
+    :param plan: what to compare
+    :param output: folder for runs, tables and report; is made
+    :param launcher: where to train; by default on this machine, one run a core
+    :param videos: film a race of the best agents for the report
+    :return: tables of all finished runs, and what became of the others
+    :raises UserError: before anything trains, if plan or folder cannot be; after it, if no run finished
+    """
+    launcher = launcher or LocalLauncher()
+    with opened(output) as earlier:
+        plan = plan.added_to(earlier) if earlier else plan
+        plan.try_out()
+        runs = list(runs_of(plan, output))
+        _check_disk(runs, output, launcher.slots)
+        plan.save(output / PLAN_FILE)
+        try:
+            failed = train(runs, launcher)
+        finally:
+            launcher.close()
+        finished = [run for run in runs if run not in failed]
+        if not finished:
+            raise UserError(f"no run finished: {'; '.join(f'{run}: {run.state.failure}' for run in failed)}")
+        _drive_held_out(finished)
+        results = gather(plan, finished, failed)
+        results.save(output / "results")
+        _report(results, output, finished if videos else [])
+    return results
+
+
+@contextlib.contextmanager
+def opened(output: Path) -> Iterator[Plan | None]:
+    """
+    Make a comparison's folder, and keep it from being worked in twice.
+
+    :param output: the folder
+    :return: context with the plan that the folder was begun with, None for a new one
+    :raises UserError: if it cannot be written to, or another comparison is at work in it
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        lock = (output / ".lock").open("w")
+    except OSError as error:
+        raise UserError(f"cannot write to output folder '{output}': {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"another comparison is at work in folder '{output}'") from error
+        path = output / PLAN_FILE
+        yield Plan.load(path) if path.is_file() else None
+
+
+def _check_disk(runs: Sequence[PlannedRun], output: Path, slots: int) -> None:
+    left = [run for run in runs if not run.state.finished]
+    needed = len(left) * _RUN_BYTES + min(len(left), slots) * _CHECKPOINT_BYTES
+    free = shutil.disk_usage(output).free
+    if free < needed:
+        raise UserError(
+            f"'{output}' has {free / 2**30:.1f} GiB left, {len(left)} runs can need {needed / 2**30:.1f}"
+        )
+
+
+def _drive_held_out(runs: Sequence[PlannedRun]) -> None:
+    tracks = HELD_OUT_SEEDS[: runs[0].plan.tracks]
+    for i, run in enumerate(runs, start=1):
+        path = drives_path(run)
+        if path.is_file() and len(pd.read_csv(path)) == len(_CHECKPOINTS) * len(tracks):
+            continue
+        agents = [Run(run.folder).agent(checkpoint) for checkpoint in _CHECKPOINTS]
+        print(f"held-out tracks: {run}, final and best ({i} of {len(runs)} runs)", file=sys.stderr)
+        evaluations = evaluate(agents, tracks, n_processes=n_cores(), progress=True)
+        tables = [
+            evaluation.drives.assign(checkpoint=checkpoint)
+            for checkpoint, evaluation in zip(_CHECKPOINTS, evaluations, strict=True)
+        ]
+        half = path.with_suffix(".tmp")
+        pd.concat(tables).to_csv(half, index=False)
+        half.replace(path)
+
+
+def _report(results: Results, output: Path, runs: Sequence[PlannedRun]) -> None:
+    if importlib.util.find_spec("sb3_cardqn.compare.report") is None:
+        return
+    from sb3_cardqn.compare.report import write_report
+
+    path = write_report(results, output, videos={})
+    print(f"Report: {path}", file=sys.stderr)

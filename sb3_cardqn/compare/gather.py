@@ -1,0 +1,76 @@
+"""What finished runs left on disk, as the tables of a comparison."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sb3_cardqn.common.training_clock import read_clock
+from sb3_cardqn.compare.plan import Plan
+from sb3_cardqn.compare.results import Results
+from sb3_cardqn.compare.run import PlannedRun
+from sb3_cardqn.machine import machine
+
+_DRIVES = ["contestant", "seed", "checkpoint", "track", "score", "frames", "lap_finished"]
+
+
+def gather(plan: Plan, runs: Sequence[PlannedRun], failed: Sequence[PlannedRun] = ()) -> Results:
+    """
+    :param plan: as it was run
+    :param runs: finished ones, driven on held-out tracks
+    :param failed: the others
+    :return: their tables
+    """
+    rows = [
+        {
+            **_key(run),
+            "algo": run.contestant.algo,
+            "folder": str(run.folder.relative_to(run.output)),
+            "command": run.command(),
+            "agent_steps": run.reading.agent_steps,
+            "seconds": run.reading.seconds,
+            "peak_memory_mb": round(run.state.peak_memory_mb, 1),
+            "attempts": run.state.attempts,
+        }
+        for run in runs
+    ]
+    return Results(
+        plan=plan.as_dict(),
+        machine=machine(),
+        runs=pd.DataFrame(rows),
+        curves=pd.concat([_curve(run) for run in runs], ignore_index=True),
+        drives=pd.concat(
+            [pd.read_csv(drives_path(run)).assign(**_key(run)) for run in runs], ignore_index=True
+        )[_DRIVES],
+        failures={str(run): run.state.failure for run in failed},
+    )
+
+
+def _key(run: PlannedRun) -> dict[str, str | int]:
+    return {"contestant": run.contestant.name, "seed": run.seed}
+
+
+def drives_path(run: PlannedRun) -> Path:
+    """
+    :param run: that was driven
+    :return: where its drives are kept
+    """
+    return run.folder / "drives.csv"
+
+
+def _curve(run: PlannedRun) -> pd.DataFrame:
+    evaluations = np.load(run.folder / "evaluations.npz")
+    seconds = {reading.agent_steps: reading.seconds for reading in read_clock(run.folder)}
+    rows = [
+        {
+            **_key(run),
+            "agent_steps": int(agent_steps),
+            "seconds": seconds[int(agent_steps)],
+            "track": i,
+            "score": float(score),
+        }
+        for agent_steps, scores in zip(evaluations["timesteps"], evaluations["results"], strict=True)
+        for i, score in enumerate(scores)
+    ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,278 @@
+"""What is compared: contestants, seeds, environment and budget, checked before anything trains."""
+
+import argparse
+import contextlib
+import inspect
+import io
+import re
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import yaml
+from rl_zoo3 import ALGOS
+from rl_zoo3.utils import StoreDict
+
+from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.seeds import HELD_OUT_SEEDS
+from sb3_cardqn.zoo import CarExperimentManager, check_hyperparameters
+
+SEED_STRIDE = 1000  # a run takes its seed and one more for each environment
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """
+    An algorithm with what is overridden in its hyperparameters.
+
+    :param name: in tables and pictures
+    :param algo: as rl-zoo3 calls it
+    :param overrides: as for ``train -params``, such as ``("gamma:0.95",)``
+    """
+
+    name: str
+    algo: str
+    overrides: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str, name: str | None = None) -> "Contestant":
+        """
+        >>> Contestant.parse("cardqn double_q:False")
+        Contestant(name='cardqn double_q:False', algo='cardqn', overrides=('double_q:False',))
+
+        :param text: the algorithm, then overrides, with spaces between; quotes as in a shell
+        :param name: what to call it; by default the text itself
+        :return: the contestant
+        :raises UserError: if there is no such algorithm or hyperparameter, or a value is not Python
+        """
+        if not isinstance(text, str) or not text.strip():
+            raise UserError(f"a contestant is an algorithm, such as 'cardqn double_q:False', got {text!r}")
+        try:
+            algo, *overrides = shlex.split(text)
+        except ValueError as error:
+            raise UserError(f"contestant '{text}': {error}") from error
+        contestant = cls(name or " ".join(text.split()), algo, tuple(overrides))
+        if algo not in ALGOS:
+            raise UserError(f"unknown algorithm '{algo}'{did_you_mean(algo, list(ALGOS))}")
+        check_hyperparameters(algo, list(contestant.hyperparams))
+        return contestant
+
+    @property
+    def text(self) -> str:
+        """What ``parse`` reads."""
+        return shlex.join([self.algo, *self.overrides])
+
+    @property
+    def hyperparams(self) -> dict[str, Any]:
+        """The overrides' values."""
+        for override in self.overrides:
+            if not re.match(r"\w+:.", override):
+                raise UserError(f"contestant '{self.name}': an override is name:value, got '{override}'")
+        options = argparse.Namespace(hyperparams={})
+        try:
+            StoreDict(["-params"], "hyperparams")(argparse.ArgumentParser(), options, list(self.overrides))
+        except Exception as error:
+            raise UserError(f"contestant '{self.name}': {type(error).__name__}: {error}") from error
+        return options.hyperparams
+
+    @property
+    def folder_name(self) -> str:
+        """Its name without what file systems and shells have a use for."""
+        return re.sub(r"[^\w.=+-]+", "_", self.name.replace(":", "=")).strip("_")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    Everything that decides a comparison's results. ``Plan.of`` takes it the way people write it.
+
+    :param contestants: what competes
+    :param seeds: of the trainings, the same for each contestant
+    :param n_timesteps: budget of a run in agent steps; None where it is in minutes
+    :param minutes: budget of a run in minutes of training, evaluations not counted; None where it is in agent
+        steps
+    :param env: id of the environment
+    :param n_evaluations: on validation tracks, spread evenly over the training
+    :param eval_episodes: validation tracks driven each time
+    :param tracks: held-out tracks driven in the end
+    """
+
+    contestants: tuple[Contestant, ...]
+    seeds: tuple[int, ...]
+    n_timesteps: int | None = None
+    minutes: float | None = None
+    env: str = "CarRacing-v3"
+    n_evaluations: int = 20
+    eval_episodes: int = 5
+    tracks: int = len(HELD_OUT_SEEDS)
+
+    def __post_init__(self) -> None:
+        if not self.contestants:
+            raise UserError(
+                "nothing to compare, name contestants such as: cardqn dqn 'cardqn double_q:False'"
+            )
+        _check_distinct("contestant", [contestant.folder_name for contestant in self.contestants])
+        if not self.seeds:
+            raise UserError("seeds: needs at least 1, got none")
+        for seed in self.seeds:
+            _check_number("seeds", seed, int, 0)
+        _check_distinct("seed", self.seeds)
+        if self.env not in gym.registry:
+            raise UserError(f"unknown environment '{self.env}'{did_you_mean(self.env, list(gym.registry))}")
+        if (self.n_timesteps is None) == (self.minutes is None):
+            raise UserError(
+                "a plan needs one budget: agent steps (-n, n_timesteps) or minutes (--minutes), "
+                f"got n_timesteps={self.n_timesteps}, minutes={self.minutes}"
+            )
+        if self.n_timesteps is not None:
+            _check_number("n_timesteps", self.n_timesteps, int, 1)
+        if self.minutes is not None:
+            _check_number("minutes", self.minutes, float, 0.01)
+        _check_number("n_evaluations", self.n_evaluations, int, 1, self.n_timesteps)
+        _check_number("eval_episodes", self.eval_episodes, int, 1)
+        _check_number("tracks", self.tracks, int, 1, len(HELD_OUT_SEEDS))
+
+    @classmethod
+    def of(
+        cls, contestants: Sequence[str] | Mapping[str, str], seeds: int | Sequence[int] = 5, **rest: Any
+    ) -> "Plan":
+        """
+        >>> plan = Plan.of(["cardqn", "dqn", "cardqn double_q:False"], seeds=3, n_timesteps=100_000)
+        >>> plan.seeds
+        (0, 1000, 2000)
+
+        :param contestants: algorithms with their overrides, in a dictionary if they have names of their own
+        :param seeds: how many, or which
+        :param rest: arguments of ``Plan``
+        :return: the plan
+        :raises UserError: if something in it is unknown or out of range
+        """
+        fields = list(inspect.signature(cls).parameters)
+        for key in rest:
+            if key not in fields:
+                raise UserError(f"unknown key '{key}' in the plan{did_you_mean(key, fields)}")
+        if isinstance(seeds, int) and not isinstance(seeds, bool):
+            seeds = range(0, seeds * SEED_STRIDE, SEED_STRIDE)
+        if not isinstance(seeds, Sequence) or isinstance(seeds, str):
+            raise UserError(f"seeds: needs a number or a list of them, got {seeds!r}")
+        if isinstance(contestants, Mapping):
+            named = [(text, str(name)) for name, text in contestants.items()]
+        elif isinstance(contestants, Sequence) and not isinstance(contestants, str):
+            named = [(text, None) for text in contestants]  # type: ignore[misc]
+        else:
+            raise UserError(f"contestants: needs a list, or a mapping of names, got {contestants!r}")
+        return cls(tuple(Contestant.parse(text, name) for text, name in named), tuple(seeds), **rest)
+
+    @classmethod
+    def load(cls, path: Path) -> "Plan":
+        """
+        :param path: of a YAML file with the arguments of ``of``
+        :return: the plan
+        """
+        return cls.of(**read_plan(path))
+
+    def as_dict(self) -> dict[str, Any]:
+        """
+        :return: arguments of ``of``, in JSON's and YAML's types
+        """
+        contestants = {contestant.name: contestant.text for contestant in self.contestants}
+        return vars(self) | {"contestants": contestants, "seeds": list(self.seeds)}
+
+    def save(self, path: Path) -> None:
+        """
+        :param path: of the YAML file to write
+        """
+        path.write_text(yaml.safe_dump(self.as_dict(), sort_keys=False))
+
+    def added_to(self, earlier: "Plan") -> "Plan":
+        """
+        Join this plan to the one a folder was begun with.
+
+        Contestants and seeds may be added, and the number of held-out tracks may change; what runs were
+        trained with may not.
+
+        :param earlier: the folder's plan
+        :return: both
+        :raises UserError: naming what differs
+        """
+        for name in ("env", "n_timesteps", "minutes", "n_evaluations", "eval_episodes"):
+            old, new = getattr(earlier, name), getattr(self, name)
+            if old != new:
+                raise UserError(
+                    f"the output folder was begun with {name} {old}, this plan has {new}: take another folder"
+                )
+        contestants = {contestant.name: contestant for contestant in earlier.contestants}
+        for contestant in self.contestants:
+            old = contestants.setdefault(contestant.name, contestant)
+            if old != contestant:
+                raise UserError(
+                    f"the output folder was begun with contestant '{old.name}' as '{old.text}', now it is "
+                    f"'{contestant.text}': give it another name, or take another folder"
+                )
+        seeds = tuple(dict.fromkeys([*earlier.seeds, *self.seeds]))
+        return Plan(**vars(self) | {"contestants": tuple(contestants.values()), "seeds": seeds})
+
+    def try_out(self) -> None:
+        """
+        Build each contestant's environments and model once, in a folder that is thrown away.
+
+        :raises UserError: if that does not work, or the environments of two seeds would meet
+        """
+        for contestant in self.contestants:
+            with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+                manager = CarExperimentManager(
+                    argparse.Namespace(),
+                    contestant.algo,
+                    self.env,
+                    folder,
+                    eval_freq=-1,
+                    hyperparams=contestant.hyperparams,
+                    seed=max(self.seeds),
+                    verbose=0,
+                )
+                try:
+                    model, _ = manager.setup_experiment()  # type: ignore[misc]
+                except Exception as error:
+                    text = " ".join(str(error).split())
+                    raise UserError(f"contestant '{contestant.name}': {text}") from error
+                model.get_env().close()  # type: ignore[union-attr]
+            for lower, higher in pairwise(sorted(self.seeds)):
+                if higher - lower < manager.n_envs:
+                    raise UserError(
+                        f"seeds {lower} and {higher} are too near for contestant '{contestant.name}': a run "
+                        f"of {manager.n_envs} environments takes as many seeds"
+                    )
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    """
+    :param path: of a YAML file
+    :return: what it says, unchecked
+    :raises UserError: if it is no mapping
+    """
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"plan '{path}': {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
+        raise UserError(f"plan '{path}': needs keys such as contestants, seeds and n_timesteps")
+    return settings
+
+
+def _check_number(name: str, value: Any, kind: type, least: float, most: float | None = None) -> None:
+    is_number = isinstance(value, (int, kind)) and not isinstance(value, bool)
+    if not is_number or value < least or (most is not None and value > most):
+        upper = "" if most is None else f" and at most {most}"
+        noun = "a whole number" if kind is int else "a number"
+        raise UserError(f"{name}: needs {noun} of at least {least}{upper}, got {value!r}")
+
+
+def _check_distinct(what: str, values: Sequence[Any]) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise UserError(f"{what} '{value}' is there {values.count(value)} times")

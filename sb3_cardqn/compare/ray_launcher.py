@@ -1,0 +1,106 @@
+"""Runs as tasks of a Ray cluster, whose nodes share the comparison's folder."""
+
+import os
+import time
+from pathlib import Path
+
+from sb3_cardqn.compare.run import GRACE_SECONDS, Attempt, PlannedRun, State
+from sb3_cardqn.errors import UserError
+
+try:
+    import ray
+except ImportError as error:
+    raise UserError("--launcher ray needs Ray: pip install 'sb3-cardqn[ray]'") from error
+
+_LOST_WORKERS = 5  # times that a run goes on elsewhere
+
+
+def _train(run: PlannedRun, num_threads: int) -> State:
+    """
+    :param run: to train, from its last checkpoint if it has one
+    :param num_threads: of torch
+    :return: its state in the end
+    """
+    if not run.output.is_dir():
+        raise FileNotFoundError(f"'{run.output}' is not there: the nodes must share the comparison's folder")
+    attempt = Attempt(run, num_threads)
+    try:
+        while (state := attempt.poll()) is None:
+            time.sleep(0.2)
+    finally:
+        attempt.stop()
+        attempt.wait()
+    return state
+
+
+class RayRun:
+    """
+    A run that trains as a task.
+
+    :param run: that trains
+    :param task: its future
+    """
+
+    def __init__(self, run: PlannedRun, task: "ray.ObjectRef") -> None:
+        self._run = run
+        self._task = task
+
+    def poll(self) -> State | None:
+        """
+        :return: None while it waits or trains, then its state
+        """
+        ready, _ = ray.wait([self._task], timeout=0)
+        if not ready:
+            return None
+        try:
+            return ray.get(self._task)
+        except ray.exceptions.RayError as error:
+            return self._run.fail(" ".join(str(error).split())[-500:])
+
+    def stop(self) -> None:
+        """Ask it to end; it makes a checkpoint first."""
+        ray.cancel(self._task)
+
+    def wait(self) -> None:
+        """Wait for its end after ``stop``."""
+        ray.wait([self._task], timeout=GRACE_SECONDS)
+
+
+class RayLauncher:
+    """
+    Train on a Ray cluster. A run whose worker is lost goes on elsewhere, from its last checkpoint.
+
+    :param address: of the cluster; None for a new one on this machine
+    :param num_threads: of torch in each run, and the CPUs it asks for
+    :param num_gpus: that each run asks for
+    :raises UserError: if the cluster cannot be reached, or none of its nodes has room for a run
+    """
+
+    slots = 10**6  # Ray knows what there is room for
+
+    def __init__(self, address: str | None = None, num_threads: int = 1, num_gpus: float = 0) -> None:
+        # workers import this package from where it is here, if it is nowhere else
+        path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
+        try:
+            ray.init(address, runtime_env={"env_vars": {"PYTHONPATH": path}}, log_to_driver=False)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise UserError(f"--address {address}: {' '.join(str(error).split())}") from error
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if not any(node.get("CPU", 0) >= num_threads and node.get("GPU", 0) >= num_gpus for node in nodes):
+            ray.shutdown()
+            raise UserError(f"no node of the cluster has {num_threads} CPUs and {num_gpus} GPUs for a run")
+        self.num_threads = num_threads
+        self._train = ray.remote(_train).options(
+            num_cpus=num_threads, num_gpus=num_gpus, max_retries=_LOST_WORKERS
+        )
+
+    def start(self, run: PlannedRun) -> RayRun:
+        """
+        :param run: to train
+        :return: its task
+        """
+        return RayRun(run, self._train.remote(run, self.num_threads))
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        ray.shutdown()

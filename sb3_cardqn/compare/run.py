@@ -1,0 +1,262 @@
+"""One run of a comparison: a training in a process of its own, and what is on disk of it."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from huggingface_sb3 import EnvironmentName
+from rl_zoo3 import ALGOS
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from sb3_cardqn.common.training_clock import Reading, read_clock
+from sb3_cardqn.compare.plan import Contestant, Plan
+from sb3_cardqn.resume import CHECKPOINTS
+
+_CHECKPOINT_STEPS = 10_000  # agent steps between checkpoints, where the budget is in minutes
+GRACE_SECONDS = 60  # to write a checkpoint
+
+
+@dataclass(frozen=True)
+class State:
+    """
+    What is known of a run when its process has ended.
+
+    :param finished: it used up its budget and left its agent
+    :param attempts: processes started for it so far
+    :param peak_memory_mb: largest resident size of those, in 2**20 bytes
+    :param wall_seconds: of those, evaluations and start-up included
+    :param num_threads: of torch
+    :param failure: how the last process ended, if not well
+    """
+
+    finished: bool = False
+    attempts: int = 0
+    peak_memory_mb: float = 0.0
+    wall_seconds: float = 0.0
+    num_threads: int = 1
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """
+    A contestant with a seed.
+
+    :param plan: that it is part of
+    :param contestant: that trains
+    :param seed: of the training
+    :param output: folder of the comparison, absolute
+    """
+
+    plan: Plan
+    contestant: Contestant
+    seed: int
+    output: Path
+
+    def __str__(self) -> str:
+        return f"{self.contestant.name}, seed {self.seed}"
+
+    @property
+    def log_folder(self) -> Path:
+        """Of all the contestant's runs: what the zoo's commands take as ``-f``."""
+        return self.output / "runs" / self.contestant.folder_name
+
+    @property
+    def number(self) -> int:
+        """The zoo's number of the run."""
+        return self.plan.seeds.index(self.seed) + 1
+
+    @property
+    def folder(self) -> Path:
+        """Where the zoo puts the run."""
+        return self.log_folder / self.contestant.algo / f"{EnvironmentName(self.plan.env)}_{self.number}"
+
+    @property
+    def log(self) -> Path:
+        """What the run printed, all attempts one after the other."""
+        return Path(f"{self.folder}.log")
+
+    @property
+    def agent_steps(self) -> float:
+        """Budget in agent steps, without end where it is in minutes."""
+        return self.plan.n_timesteps or float("inf")
+
+    @property
+    def reading(self) -> Reading:
+        """How far the training is."""
+        readings = read_clock(self.folder)
+        return readings[-1] if readings else Reading()
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is used up."""
+        if self.plan.minutes is not None:
+            return min(self.reading.seconds / (60 * self.plan.minutes), 1.0)
+        return min(self.reading.agent_steps / self.agent_steps, 1.0)
+
+    @property
+    def state(self) -> State:
+        """As it was saved last."""
+        path = self._state_path
+        return State(**json.loads(path.read_text())) if path.is_file() else State()
+
+    @property
+    def _state_path(self) -> Path:
+        return Path(f"{self.folder}.json")
+
+    def save_state(self, state: State) -> None:
+        """
+        :param state: to keep; never half written
+        """
+        half = Path(f"{self._state_path}.tmp")
+        half.write_text(json.dumps(asdict(state), indent=2))
+        half.replace(self._state_path)
+
+    def fail(self, reason: str) -> State:
+        """
+        :param reason: why its process ended without a state
+        :return: the state, which is saved
+        """
+        state = replace(self.state, failure=reason)
+        self.save_state(state)
+        return state
+
+    def train_arguments(self, num_threads: int) -> list[str]:
+        """
+        :param num_threads: of torch
+        :return: command line that trains it, without ``sb3-cardqn``
+        """
+        plan = self.plan
+        if plan.minutes is not None:
+            budget = ["--minutes", str(plan.minutes), "--n-evaluations", str(plan.n_evaluations)]
+            every = _CHECKPOINT_STEPS
+        else:
+            every = max(int(self.agent_steps) // plan.n_evaluations, 1)
+            budget = ["-n", str(plan.n_timesteps), "--eval-freq", str(every)]
+        resumable = issubclass(ALGOS[self.contestant.algo], OffPolicyAlgorithm)
+        overrides = ["-params", *self.contestant.overrides] if self.contestant.overrides else []
+        return [
+            "train", "--algo", self.contestant.algo, "--env", plan.env, "--seed", str(self.seed), *budget,
+            "--eval-episodes", str(plan.eval_episodes), "--num-threads", str(num_threads),
+            "--log-interval", "100", "-f", str(self.log_folder), "--run-id", str(self.number),
+            *(["--checkpoint-freq", str(every)] if resumable else []), *overrides,
+        ]  # fmt: skip
+
+    def command(self) -> str:
+        """
+        :return: what trains it, as it is typed in the comparison's folder
+        """
+        words = self.train_arguments(self.state.num_threads)
+        words[words.index(str(self.log_folder))] = str(self.log_folder.relative_to(self.output))
+        return shlex.join(["sb3-cardqn", *words])
+
+    def last_lines(self, count: int = 3) -> str:
+        """
+        :param count: at most so many
+        :return: of the log, on one line
+        """
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.is_file() else []
+        return " | ".join([line.strip() for line in lines if line.strip()][-count:])
+
+
+class Attempt:
+    """
+    A process that trains a run: from its last checkpoint, or else afresh.
+
+    :param run: to train
+    :param num_threads: of torch
+    """
+
+    def __init__(self, run: PlannedRun, num_threads: int) -> None:
+        self.run = run
+        arguments = run.train_arguments(num_threads)
+        if can_resume(run.folder):
+            arguments = ["resume", str(run.folder)]
+        elif run.folder.exists():
+            shutil.rmtree(run.folder)
+        run.folder.parent.mkdir(parents=True, exist_ok=True)
+        before = run.state
+        self._state = replace(before, attempts=before.attempts + 1, num_threads=num_threads)
+        run.save_state(self._state)
+        command = [sys.executable, "-m", "sb3_cardqn.compare.worker", "--traceback", *arguments]
+        with run.log.open("a") as log:
+            print(f"$ {shlex.join(command)}", file=log, flush=True)
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,  # nothing comes through it: see worker.py
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"OMP_NUM_THREADS": str(num_threads)},
+                start_new_session=True,  # Ctrl-C is for the comparison, which then ends its runs
+            )
+        self._started = time.monotonic()
+
+    def poll(self) -> State | None:
+        """
+        :return: None while it trains; then its state, which is saved
+        """
+        pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
+        if pid == 0:
+            return None
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        unit = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
+        state = replace(
+            self._state,
+            failure=self._failure(self._process.returncode),
+            peak_memory_mb=max(self._state.peak_memory_mb, usage.ru_maxrss * unit / 2**20),
+            wall_seconds=self._state.wall_seconds + time.monotonic() - self._started,
+        )
+        state = replace(state, finished=not state.failure)
+        self.run.save_state(state)
+        return state
+
+    def _failure(self, exit_code: int) -> str:
+        if exit_code < 0:
+            return f"killed by {signal.Signals(-exit_code).name}"
+        if exit_code > 0:
+            return self.run.last_lines() or f"exit status {exit_code}"
+        if (
+            self.run.progress < 1
+            or not (self.run.folder / f"{EnvironmentName(self.run.plan.env)}.zip").is_file()
+        ):
+            return f"it ended after {self.run.reading.agent_steps} agent steps: {self.run.last_lines()}"
+        return ""
+
+    def stop(self) -> None:
+        """Ask the process to end; it makes a checkpoint first."""
+        self._process.terminate()
+
+    def wait(self) -> None:
+        """Wait for its end after ``stop``, but not for ever; the run can be continued."""
+        try:
+            self._process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def can_resume(folder: Path) -> bool:
+    """
+    :param folder: of a run
+    :return: whether there is a checkpoint to go on from
+    """
+    return any((folder / CHECKPOINTS).glob("checkpoint-*.json"))
+
+
+def runs_of(plan: Plan, output: Path) -> Iterator[PlannedRun]:
+    """
+    :param plan: what to compare
+    :param output: folder of the comparison
+    :return: its runs, seed by seed: what is there after a while can be compared already
+    """
+    for seed in plan.seeds:
+        for contestant in plan.contestants:
+            yield PlannedRun(plan, contestant, seed, output.absolute())

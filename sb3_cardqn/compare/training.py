@@ -1,0 +1,104 @@
+"""Train the runs of a comparison: several at a time, failed ones once more, all under one progress bar."""
+
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from sb3_cardqn.compare.launchers import Launcher, UnderWay
+from sb3_cardqn.compare.run import PlannedRun
+
+TRIES = 2  # processes for a run that fails
+_POLL_SECONDS = 0.3
+
+
+class _Bar:
+    """
+    Progress of all runs together, in agent steps, or in minutes of training where the budget is in minutes.
+
+    :param runs: all, finished ones as well
+    """
+
+    def __init__(self, runs: Sequence[PlannedRun]) -> None:
+        plan = runs[0].plan
+        self._budget = plan.n_timesteps or plan.minutes or 0
+        self._progress = {run: float(run.state.finished) or run.progress for run in runs}
+        self._tqdm = tqdm(
+            total=self._budget * len(runs),
+            initial=self._done(),
+            unit=" agent steps" if plan.n_timesteps else " min",
+            unit_scale=bool(plan.n_timesteps),
+            bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit} "
+            "[{elapsed}<{remaining}{postfix}]",
+            smoothing=0,  # algorithms differ in speed
+            dynamic_ncols=True,
+            file=sys.stderr,
+        )
+
+    def _done(self) -> float:
+        return round(self._budget * sum(self._progress.values()), 2)
+
+    def show(self, training: Sequence[PlannedRun]) -> None:
+        """
+        :param training: runs that are under way
+        """
+        self._progress |= {run: run.progress for run in training}
+        self._tqdm.n = self._done()
+        finished = sum(run.state.finished for run in self._progress)
+        self._tqdm.set_postfix_str(f"{len(training)} training, {finished}/{len(self._progress)} runs done")
+
+    def say(self, text: str) -> None:
+        """
+        :param text: line above the bar
+        """
+        self._tqdm.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        """Leave it as it is."""
+        self._tqdm.close()
+
+
+def train(runs: Sequence[PlannedRun], launcher: Launcher) -> list[PlannedRun]:
+    """
+    Train what is not finished yet.
+
+    :param runs: of a comparison
+    :param launcher: that starts them
+    :return: the runs that failed, each time it was tried
+    """
+    waiting = deque(run for run in runs if not run.state.finished)
+    under_way: dict[PlannedRun, UnderWay] = {}
+    tries: Counter[PlannedRun] = Counter()
+    failed = []
+    bar = _Bar(runs)
+    try:
+        while waiting or under_way:
+            while waiting and len(under_way) < launcher.slots:
+                run = waiting.popleft()
+                tries[run] += 1
+                under_way[run] = launcher.start(run)
+            time.sleep(_POLL_SECONDS)
+            bar.show(list(under_way))
+            for run, training in list(under_way.items()):
+                state = training.poll()
+                if state is None:
+                    continue
+                del under_way[run]
+                if state.finished:
+                    continue
+                bar.say(f"{run} failed: {state.failure} (log: {run.log})")
+                if tries[run] < TRIES:
+                    bar.say(f"{run} is tried once more")
+                    waiting.append(run)
+                else:
+                    failed.append(run)
+        bar.show([])
+    finally:
+        for training in under_way.values():
+            training.stop()
+        for training in under_way.values():
+            training.wait()
+        bar.close()
+    return failed

@@ -1,0 +1,162 @@
+"""Trainings through the zoo that go on after whatever stopped them: checkpoints in the run's folder."""
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import ProgressBarCallback
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_cardqn.common.checkpoint import ExactCheckpoint
+from sb3_cardqn.common.durable import sync_folder, write_file
+from sb3_cardqn.common.episode import ResumableEpisode
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.zoo import CarExperimentManager, run
+
+CHECKPOINTS = "checkpoints"  # in the run's folder
+# in there: what the run was started with
+_COMMAND, _CONFIG = "command.json", "hyperparams.yml"
+
+
+class ResumableExperimentManager(CarExperimentManager):
+    """
+    The zoo's ExperimentManager with checkpoints, for a new run or for one that goes on.
+
+    :param args: parsed command line
+    :param rest: as the zoo's
+    :param checkpoint_freq: agent steps between checkpoints
+    :param argv: the command line, with which ``resume`` starts again
+    :param resumed: folder of the run that goes on; None begins a new one
+    :param kwargs: as the zoo's
+    """
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        *rest: Any,
+        checkpoint_freq: int,
+        argv: list[str],
+        resumed: Path | None = None,
+        **kwargs: Any,
+    ) -> None:
+        config = None if resumed is None else resumed / CHECKPOINTS / _CONFIG
+        if config is not None and config.is_file():
+            kwargs["config"] = str(config)
+        super().__init__(args, *rest, **kwargs)
+        self.checkpoint_freq, self.argv, self.resumed = checkpoint_freq, argv, resumed
+        if resumed is not None:
+            self.save_path = str(resumed)
+            self.params_path = str(resumed / self.env_name)
+        if self.optimize_hyperparameters:
+            raise UserError("--checkpoint-freq is for one training, not for -optimize, whose study goes on itself")
+
+    def create_log_folder(self) -> None:
+        """Leave the folder of a run that goes on as it is."""
+        if self.resumed is None:
+            super().create_log_folder()
+
+    def create_callbacks(self) -> None:
+        """Put the checkpoint before all other callbacks, as it needs to be."""
+        super().create_callbacks()
+        self.checkpoint = ExactCheckpoint(
+            Path(self.save_path, CHECKPOINTS),
+            self.checkpoint_freq,
+            resume=True,
+            how_to_resume=f"sb3-cardqn resume {shlex.quote(self.save_path)}",
+            verbose=self.verbose,
+        )
+        self.checkpoint.lock()
+        self.callbacks.insert(0, self.checkpoint)
+
+    def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
+        """
+        :param n_envs: how many
+        :param eval_env: for evaluation
+        :param no_log: write no monitor files
+        :return: as the zoo's; those for training remember their running episodes
+        """
+        if eval_env:
+            return super().create_envs(n_envs, eval_env, no_log)
+        if any(self.checkpoint.folder.glob("checkpoint-*.json")):
+            self.monitor_kwargs = {**self.monitor_kwargs, "override_existing": False}
+        wrapper = self.env_wrapper
+        self.env_wrapper = lambda env: ResumableEpisode(env if wrapper is None else wrapper(env))
+        try:
+            return super().create_envs(n_envs, eval_env, no_log)
+        finally:
+            self.env_wrapper = wrapper
+
+    def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
+        if self.resumed is not None:
+            return
+        super()._save_config(saved_hyperparams)
+        folder = self.checkpoint.folder
+        if self.config.endswith((".yml", ".yaml")):
+            text = Path(self.config).read_bytes()
+            write_file(folder / _CONFIG, lambda file: file.write(text))
+        write_file(folder / _COMMAND, lambda file: file.write(json.dumps(self.argv).encode()))
+
+    def discard(self) -> None:
+        """Leave the folder of a run that goes on, whatever went wrong."""
+        if self.resumed is None:
+            super().discard()
+
+    def learn(self, model: BaseAlgorithm) -> None:
+        """
+        :param model: from ``setup_experiment``
+        """
+        try:
+            super().learn(model)
+        finally:
+            for callback in self.callbacks:  # the zoo ends the first only, which was the progress bar
+                if isinstance(callback, ProgressBarCallback):
+                    callback.on_training_end()
+
+    def save_trained_model(self, model: BaseAlgorithm) -> None:
+        """
+        Save the agent; its checkpoints have done their work then.
+
+        :param model: that has learned
+        """
+        super().save_trained_model(model)
+        agent = Path(self.save_path, f"{self.env_name}.zip")
+        with agent.open("rb") as file:
+            os.fsync(file.fileno())
+        sync_folder(agent.parent)
+        for manifest in self.checkpoint.folder.glob("checkpoint-*.json"):
+            manifest.unlink()  # first: without it the rest is nothing
+        shutil.rmtree(self.checkpoint.folder)
+
+
+def resume(folder: Path) -> None:
+    """
+    Go on with a run that ``train --checkpoint-freq`` began, in this process.
+
+    It begins anew, in the same folder, if it was stopped before its first checkpoint.
+
+    :param folder: of the run, such as ``logs/cardqn/CarRacing-v3_1``
+    :raises UserError: if it is no such run, is finished, or still runs
+    :raises Stopped: if it is stopped by a signal, after another checkpoint
+    """
+    command = folder / CHECKPOINTS / _COMMAND
+    if not command.is_file():
+        agent = folder / f"{folder.resolve().name.split('_')[0]}.zip"
+        why = f"it is finished and left {agent.name}" if agent.is_file() else "it has no checkpoints"
+        raise UserError(f"'{folder}' is no run to go on with: {why}")
+    run("train", json.loads(command.read_bytes()), resumed=folder)
+
+
+def main(argv: list[str]) -> None:
+    """
+    :param argv: arguments
+    """
+    parser = argparse.ArgumentParser(
+        prog="sb3-cardqn resume", description="Go on with a training that was stopped, exactly where it was."
+    )
+    parser.add_argument("run", type=Path, help="folder of a run started with train --checkpoint-freq")
+    resume(parser.parse_args(argv).run)
