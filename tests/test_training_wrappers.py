@@ -7,7 +7,7 @@ import pytest
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_cardqn.common.fast_render import FastRender
-from sb3_cardqn.common.training_wrappers import EndWhenLost, PenalizeMissedTiles
+from sb3_cardqn.common.training_wrappers import EndWhenLost, PenalizeMissedTiles, ScaleReward
 from sb3_cardqn.common.wrappers import FrameSkip
 
 COAST = np.zeros(3)
@@ -104,6 +104,15 @@ def test_a_car_that_makes_progress_goes_on() -> None:
     assert not any(env.step(FULL_GAS * 0.3)[3] for _ in range(25))
 
 
+def test_scaled_rewards_are_for_the_agent_and_the_monitor_keeps_the_score() -> None:
+    monitor = Monitor(FastRender(gym.make("CarRacing-v3")))
+    env = ScaleReward(monitor, scale=0.1)
+    env.reset(seed=0)
+    rewards = [env.step(FULL_GAS)[1] for _ in range(40)]
+    assert max(monitor.rewards) > 3
+    assert rewards == pytest.approx([0.1 * reward for reward in monitor.rewards])
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -112,6 +121,8 @@ def test_a_car_that_makes_progress_goes_on() -> None:
             lambda env: PenalizeMissedTiles(env, penalty=float("nan")),
             "PenalizeMissedTiles needs penalty >= 0, got nan",
         ),
+        (lambda env: ScaleReward(env, scale=0), "ScaleReward needs a finite scale > 0, got 0"),
+        (lambda env: ScaleReward(env, float("nan")), "ScaleReward needs a finite scale > 0, got nan"),
         (lambda env: EndWhenLost(env, patience=0), "EndWhenLost needs patience >= 1, got 0"),
         (lambda env: EndWhenLost(env.unwrapped), "EndWhenLost needs an environment with a time limit"),
         (lambda _: EndWhenLost(gym.make("CartPole-v1")), "EndWhenLost needs a CarRacing environment, got <"),
