@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from sb3_cardqn.compare import statistics
+from sb3_cardqn.compare.analysis import Analysis
 from sb3_cardqn.compare.report import write_report
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.compare.words import count_seeds, verdict
@@ -66,7 +67,8 @@ def test_verdict_names_a_winner_only_when_clear_of_all() -> None:
         "high wins: it scores 900 and leads low by 300 (95 % interval: 300 to 300); 5 seeds: few."
     )
     assert re.fullmatch(
-        r"No clear difference: a scores 900 and leads b by 0 \(95 % interval: −\d+ to \d+\), which may be chance; "
+        "No clear difference: a scores 900 and leads b by 0 \\(95 % interval: \N{MINUS SIGN}"
+        r"\d+ to \d+\), which may be chance; "
         r"5 seeds: few\.",
         sentence(a=high, b=near),
     )
@@ -83,7 +85,7 @@ def test_verdict_on_one_seed_or_one_contestant() -> None:
         "1 seed: too few for an interval."
     )
     assert sentence(a=[-30.0] * 10) == (
-        "a scores −30 (95 % interval: −30 to −30), with nothing to compare it with; 10 seeds."
+        "a scores \N{MINUS SIGN}30 (95 % interval: \N{MINUS SIGN}30 to \N{MINUS SIGN}30), with nothing to compare it with; 10 seeds."
     )
 
 
@@ -104,7 +106,7 @@ def test_everything_is_written(page: Path) -> None:
     names = {path.relative_to(page.parent).as_posix() for path in page.parent.rglob("*.*")}
     assert names >= {"report.html", "report.md", "scores.png", "learning_curves.png", "profiles.png"}
     assert {name for name in names if name.startswith("tables/")} == {
-        f"tables/{name}.csv" for name in statistics.Analysis.__annotations__
+        f"tables/{name}.csv" for name in Analysis.__annotations__
     }
     aggregates = pd.read_csv(page.parent / "tables" / "aggregates.csv")
     assert len(aggregates) == 3 * 4  # final, best, equal time; four contestants
@@ -176,7 +178,9 @@ class Browser:
     """A page in a real Chromium, with all that it asked for and complained about."""
 
     def __init__(self, path: Path, page: Any) -> None:
-        self.page, self.requests, self.complaints = page, [], []
+        self.page = page
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("console", lambda message: self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))

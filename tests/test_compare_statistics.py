@@ -41,7 +41,7 @@ def scores_of(**contestants: list[float]) -> pd.DataFrame:
 
 
 def results_of(
-    drives: dict[tuple[str, int, str], list[float]], curves: dict[tuple[str, int], list[tuple]] = {}
+    drives: dict[tuple[str, int, str], list[float]], curves: dict[tuple[str, int], list[tuple]] | None = None
 ) -> Results:
     """
     :param drives: (contestant, seed, checkpoint) -> score on tracks 1, 2, ...
@@ -61,7 +61,7 @@ def results_of(
             "track": track,
             "score": score,
         }
-        for (name, seed), evaluations in curves.items()
+        for (name, seed), evaluations in (curves or {}).items()
         for steps, seconds, *scores in evaluations
         for track, score in enumerate(scores)
     ]

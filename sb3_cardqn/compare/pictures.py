@@ -1,6 +1,7 @@
 """The main charts of a comparison as PNG files, for documents."""
 
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -34,7 +35,7 @@ def _draw(
     drawstyle = "steps-post" if step else "default"
     axes.plot(x, table[y], _DASHES[style.dash], color=style.colour, label=name, drawstyle=drawstyle)
     if table["low"].notna().any():
-        kind = "post" if step else None
+        kind: Literal["post"] | None = "post" if step else None
         axes.fill_between(x, table["low"], table["high"], step=kind, color=style.colour, alpha=0.16, lw=0)
 
 

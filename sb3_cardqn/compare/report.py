@@ -11,8 +11,9 @@ import pandas as pd
 import yaml
 
 from sb3_cardqn.compare import charts, pictures, tables
+from sb3_cardqn.compare.analysis import Analysis, analyse
 from sb3_cardqn.compare.results import Results
-from sb3_cardqn.compare.statistics import EQUAL_TIME, Analysis, analyse
+from sb3_cardqn.compare.statistics import EQUAL_TIME
 from sb3_cardqn.compare.styles import AXES, Style, styles
 from sb3_cardqn.compare.words import NOTES, count_seeds, number, verdict
 from sb3_cardqn.errors import UserError
@@ -136,8 +137,8 @@ def _save_pictures(folder: Path, analysis: Analysis, looks: dict[str, Style], no
 
 def write_report(results: Results, folder: Path, videos: dict[str, Path] | None = None) -> Path:
     """
-    Write ``report.html``, one page that needs no network; ``report.md`` with the same tables, PNG files of the
-    main charts, and all numbers as CSV files in ``tables``.
+    Write ``report.html``, one page that needs no network; ``report.md`` with the same tables, PNG files of
+    the main charts, and all numbers as CSV files in ``tables``.
 
     >>> page = write_report(Results.load(Path("comparison")), Path("comparison"))  # doctest: +SKIP
 
@@ -145,7 +146,8 @@ def write_report(results: Results, folder: Path, videos: dict[str, Path] | None 
     :param folder: to write to; is made
     :param videos: caption -> mp4 file, to put into the page
     :return: path of the page
-    :raises UserError: if there is nothing to report, a run drove other tracks than the rest, or a video is none
+    :raises UserError: if there is nothing to report, a run drove other tracks than the rest, or a video is
+        no mp4 file
     """
     sources = {caption: _video(path) for caption, path in (videos or {}).items()}
     analysis = analyse(results)

@@ -2,11 +2,11 @@
 Statistics of a comparison, by rliable: ``Results`` in, one tidy table for each question out.
 
 What is drawn anew when an experiment is repeated is the training run, so a run (a training seed) is the unit.
-All runs drive the same tracks, and a run that drives well does so on all of them: its scores on 20 tracks are
-no 20 draws of the agent. A run's score is therefore its mean over the tracks, and rliable gets a matrix of
-shape (runs, 1). With tracks as its "tasks", the stratified bootstrap would draw other runs for each track, the
-runs' differences would average out, and the intervals would be too narrow. They say what other training seeds
-would do on these tracks, nothing about other tracks.
+All runs drive the same tracks, and a run that drives well does so on all of them: its scores on 20 tracks
+are no 20 draws of the agent. A run's score is therefore its mean over the tracks, and rliable gets a matrix
+of shape (runs, 1). With tracks as its "tasks", the stratified bootstrap would draw other runs for each track,
+the runs' differences would average out, and the intervals would be too narrow. They say what other training
+seeds would do on these tracks, nothing about other tracks.
 
 A percentile bootstrap of few runs promises too much. Of 4,000 simulated sets of normal scores, the 95 %
 interval of the mean held the truth in 51 % with 2 runs, 74 % with 3, 83 % with 5, 89 % with 10, 93 % with 20.
@@ -14,7 +14,6 @@ interval of the mean held the truth in 51 % with 2 runs, 74 % with 3, 83 % with 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import combinations
 from math import comb
 from typing import Any
@@ -37,7 +36,7 @@ _RUN = ["contestant", "seed"]
 
 @contextmanager
 def _seeded() -> Iterator[None]:
-    """Seed rliable's draws: it takes them from NumPy's global generator, whatever ``random_state`` it is given."""
+    """Seed rliable's draws: they come from NumPy's global generator, whatever ``random_state`` it gets."""
     state = np.random.get_state()  # noqa: NPY002
     np.random.seed(0)  # noqa: NPY002
     try:
@@ -91,8 +90,8 @@ def held_out_scores(results: Results) -> pd.DataFrame:
         measure, contestant, seed = missing.index[missing.any(axis=1)][0]
         row = missing.loc[(measure, contestant, seed)]
         raise UserError(
-            f"all runs need the same held-out tracks: {contestant}, seed {seed}, {measure} checkpoint, has not "
-            f"driven {', '.join(str(track) for track in row.index[row])}"
+            f"all runs need the same held-out tracks: {contestant}, seed {seed}, {measure} checkpoint, "
+            f"has not driven {', '.join(str(track) for track in row.index[row])}"
         )
     # in the order of the tables: contestants as planned, the last checkpoint before the chosen one
     order = drives[["measure", *_RUN]].drop_duplicates()
@@ -117,8 +116,8 @@ def equal_time_scores(results: Results) -> pd.DataFrame:
     """
     Score each run at the wall-clock time at which the fastest contestant is finished: all of its runs are.
 
-    Between two evaluations it is interpolated, before the first one there is none (NaN), and a run that had ended
-    by then keeps its last one.
+    Between two evaluations it is interpolated, before the first one there is none (NaN), and a run that had
+    ended by then keeps its last one.
 
     :param results: of a comparison
     :return: measure ("equal time"), contestant, seed, seconds (that time), agent_steps (by then), score, on
@@ -141,8 +140,8 @@ def aggregates(scores: pd.DataFrame) -> pd.DataFrame:
     Sum up the runs of each contestant: interquartile mean (up to three runs: the mean) and mean.
 
     :param scores: measure, contestant, seed, score
-    :return: measure, contestant, seeds (how many), and iqm, mean with their 95 % intervals (_low, _high; NaN with
-        one seed)
+    :return: measure, contestant, seeds (how many), and iqm, mean with their 95 % intervals (_low, _high; NaN
+        with one seed)
     """
 
     def both(runs: np.ndarray) -> np.ndarray:
@@ -161,14 +160,15 @@ def comparisons(scores: pd.DataFrame) -> pd.DataFrame:
     """
     Compare each pair of contestants, the one with the higher interquartile mean first.
 
-    A difference is clear if the interval of the difference holds no 0, that of the probability of improvement no
-    0.5, and there are runs enough: if the two were equal, luck alone would part m and n runs completely in 2 of
-    (m + n choose n) cases, which has to be 5 % at most (4 runs each, or 3 and 5). No correction is made for the
-    number of pairs.
+    A difference is clear if its interval holds no 0, that of the probability of improvement holds no 0.5, and
+    there are runs enough: if the two were equal, luck alone would part m and n runs completely in 2 of
+    (m + n choose n) cases, which has to be 5 % at most (4 runs each, or 3 and 5). No correction is made for
+    the number of pairs.
 
     :param scores: measure, contestant, seed, score
-    :return: measure, contestant, other, seeds, other_seeds, difference (of the interquartile means), probability
-        (that a run of the first scores higher than one of the other), each with _low and _high, and clear
+    :return: measure, contestant, other, seeds, other_seeds, difference (of the interquartile means),
+        probability (that a run of the first scores higher than one of the other), each with _low and _high
+        (NaN where one has a single seed), and clear
     """
 
     def both(runs: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -208,8 +208,8 @@ def performance_profiles(scores: pd.DataFrame) -> pd.DataFrame:
     Share of the runs that score more than a threshold.
 
     :param scores: measure, contestant, seed, score
-    :return: measure, contestant, threshold (the profile is constant from each to the next), share, low, high (NaN
-        with one seed)
+    :return: measure, contestant, threshold (the profile is constant from each to the next), share, low, high
+        (NaN with one seed)
     """
     tables = []
     for measure, of_measure in scores.groupby("measure", sort=False):
@@ -253,8 +253,8 @@ def learning_curves(results: Results) -> pd.DataFrame:
     Interquartile mean of the runs over agent steps and over seconds, on validation tracks.
 
     Runs are evaluated at points of their own, so they are interpolated to a grid, from where all runs of the
-    contestant have been evaluated; over agent steps until where one ends; over seconds until where the last one
-    ends, and those that have ended keep their last score. Intervals hold point by point.
+    contestant have been evaluated; over agent steps until where one ends; over seconds until where the last
+    one ends, and those that have ended keep their last score. Intervals hold point by point.
 
     :param results: of a comparison
     :return: axis ("agent_steps" or "seconds"), contestant, x, iqm, low, high (NaN with one seed)
@@ -311,53 +311,3 @@ def per_track(results: Results) -> pd.DataFrame:
     table = drives.pivot_table(index=["measure", "track"], columns="contestant", values="score", sort=False)
     table.columns.name = None
     return table.reset_index()
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """
-    All statistics of a comparison, each table as the function that makes it describes it.
-
-    :param scores: of the runs: ``held_out_scores`` and ``equal_time_scores``
-    :param aggregates: of those
-    :param comparisons: of those
-    :param performance_profiles: of those
-    :param drive_profiles: of the held-out drives
-    :param run_curves: of the runs
-    :param learning_curves: of the contestants
-    :param resources: of the contestants
-    :param per_track: of the held-out drives
-    """
-
-    scores: pd.DataFrame
-    aggregates: pd.DataFrame
-    comparisons: pd.DataFrame
-    performance_profiles: pd.DataFrame
-    drive_profiles: pd.DataFrame
-    run_curves: pd.DataFrame
-    learning_curves: pd.DataFrame
-    resources: pd.DataFrame
-    per_track: pd.DataFrame
-
-
-def analyse(results: Results) -> Analysis:
-    """
-    Compute all statistics; the bootstraps are seeded, so the same results give the same numbers.
-
-    :param results: of a comparison
-    :return: the tables
-    :raises UserError: if there is nothing to score, or a run drove other tracks than the rest
-    """
-    held_out, equal_time = held_out_scores(results), equal_time_scores(results)
-    scores = held_out if equal_time.empty else pd.concat([held_out, equal_time], ignore_index=True)
-    return Analysis(
-        scores=scores,
-        aggregates=aggregates(scores),
-        comparisons=comparisons(scores),
-        performance_profiles=performance_profiles(scores),
-        drive_profiles=drive_profiles(results),
-        run_curves=run_curves(results),
-        learning_curves=learning_curves(results),
-        resources=resources(results),
-        per_track=per_track(results),
-    )

@@ -22,6 +22,8 @@ class Style(NamedTuple):
 
 def styles(contestants: list[str]) -> dict[str, Style]:
     """
+    Give each contestant a look.
+
     >>> styles(["cardqn", "dqn"])["dqn"]
     Style(colour='#D55E00', dash='dash', symbol='square')
 

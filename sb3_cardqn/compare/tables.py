@@ -6,7 +6,7 @@ import pandas as pd
 
 from sb3_cardqn.compare import statistics
 from sb3_cardqn.compare.results import Results
-from sb3_cardqn.compare.words import count_seeds, interval, number
+from sb3_cardqn.compare.words import NO_NUMBER, count_seeds, interval, number
 
 # measure -> title, what it is
 MEASURES = {
@@ -80,9 +80,9 @@ def comparisons_table(comparisons: pd.DataFrame) -> Table:
     seeds = pd.concat([comparisons["seeds"], comparisons["other_seeds"]])
     return Table(
         "Pairs in numbers",
-        f"{count_seeds(seeds)}. Difference of the interquartile means; probability that a run of the first scores "
-        "higher than one of the second. An interval from 1.00 to 1.00 says that all runs seen were better, not "
-        "that all would be.",
+        f"{count_seeds(seeds)}. Difference of the interquartile means; probability that a run of the first "
+        "scores higher than one of the second. An interval from 1.00 to 1.00 says that all runs seen were "
+        "better, not that all would be.",
         ["first", "second", "difference", "95 % interval", "probability", "95 % interval", "difference is"],
         rows,
         labels=2,
@@ -110,7 +110,8 @@ def resources_table(resources: pd.DataFrame) -> Table:
     ]
     return Table(
         "Throughput, time, memory",
-        f"{count_seeds(resources['seeds'])}. Mean (lowest to highest run). Minutes of training, without evaluations.",
+        f"{count_seeds(resources['seeds'])}. Mean (lowest to highest run). Minutes of training, without "
+        "evaluations.",
         ["contestant", "agent steps", "agent steps/s", "minutes", "peak memory, MB", "attempts for runs"],
         rows,
     )
@@ -131,7 +132,7 @@ def runs_table(scores: pd.DataFrame, results: Results) -> Table:
         rows.append([row.contestant, str(row.seed), *cells, number(row.seconds / 60, 1), str(row.folder)])
     return Table(
         "Runs",
-        "Mean over the held-out tracks; – where a run left no such checkpoint.",
+        f"Mean over the held-out tracks; {NO_NUMBER} where a run left no such checkpoint.",
         ["contestant", "seed", *measures, "minutes", "folder"],
         rows,
     )
