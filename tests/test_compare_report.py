@@ -79,6 +79,13 @@ def test_verdict_names_a_winner_only_when_clear_of_all() -> None:
     )
 
 
+def test_verdict_does_not_list_a_dozen() -> None:
+    assert sentence(a=[900.0] * 5, b=[800.0] * 5, c=[700.0] * 5, d=[600.0] * 5, e=[500.0] * 5) == (
+        "a wins: it scores 900 and leads b by 100 (95 % interval: 100 to 100), c by 200 (200 to 200) and 2 others by more; "
+        "5 seeds: few."
+    )
+
+
 def test_verdict_on_one_seed_or_one_contestant() -> None:
     assert sentence(a=[900.0], b=[100.0]) == (
         "No clear difference: a scores 900 and leads b by 800 (95 % interval: none from one seed), which may be chance; "
