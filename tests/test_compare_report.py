@@ -26,7 +26,7 @@ NASTY = 'cardqn <b>bold</b> & "q" | a:b'
 @pytest.fixture(autouse=True, scope="module")
 def _few_samples() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "REPS", 100)
+        patch.setattr(statistics, "REPS", 20)
         yield
 
 
@@ -156,10 +156,12 @@ def test_one_run_without_validation_is_reported(tmp_path: Path) -> None:
     assert 'id="learning_curves"' not in page.read_text()
 
 
-def test_saved_results_give_the_same_page(results: Results, page: Path, video: Path, tmp_path: Path) -> None:
+def test_saved_results_give_the_same_page(tmp_path: Path) -> None:
+    results = made_up_results({"a": (800.0, 10.0, 400.0), "b": (700.0, 10.0, 400.0)}, seeds=2, tracks=2)
     results.save(tmp_path / "results")
-    again = write_report(Results.load(tmp_path / "results"), tmp_path / "again", {"all <i>three</i>": video})
-    assert again.read_text() == page.read_text()
+    first = write_report(results, tmp_path / "first")
+    again = write_report(Results.load(tmp_path / "results"), tmp_path / "again")
+    assert again.read_text() == first.read_text()
 
 
 @pytest.mark.parametrize("name", ["race.gif", "absent.mp4"])
