@@ -28,7 +28,7 @@ FIVE = [0.0, 10.0, 20.0, 30.0, 100.0]
 
 @pytest.fixture(autouse=True)
 def _few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "REPS", 300)
+    monkeypatch.setattr(statistics, "REPS", 200)
 
 
 def scores_of(**contestants: list[float]) -> pd.DataFrame:
@@ -261,21 +261,17 @@ def test_who_is_not_evaluated_by_then_is_left_out() -> None:
 def test_learning_curves_on_a_common_grid() -> None:
     curves = learning_curves(results_of({}, CURVES))
     steps = curves[(curves["axis"] == "agent_steps") & (curves["contestant"] == "fast")]
-    assert (steps["x"].min(), steps["x"].max(), len(steps)) == (
-        120,
-        200,
-        statistics.GRID,
-    )  # both runs evaluated
+    assert steps["x"].tolist() == [120, 200]  # where both runs are being evaluated
     # at 120: 30 and, a fifth of the way from 10 to 110, 30; at 200: 110 and, 0.8 of the way from 30 to 230, 190
     assert (steps["iqm"].iloc[0], steps["iqm"].iloc[-1]) == (pytest.approx(30), pytest.approx(150))
     assert (steps["low"].iloc[-1], steps["high"].iloc[-1]) == (pytest.approx(110), pytest.approx(190))
     seconds = curves[(curves["axis"] == "seconds") & (curves["contestant"] == "fast")]
-    assert (seconds["x"].min(), seconds["x"].max()) == (12, 30)
+    assert seconds["x"].tolist() == [12, 20, 30]
     assert seconds["iqm"].iloc[-1] == pytest.approx((110 + 230) / 2)
 
 
 def test_curve_is_rliables_iqm() -> None:
-    results = made_up_results(seeds=5, tracks=1)
+    results = made_up_results({"dqn": (760.0, 40.0, 330.0)}, seeds=5, tracks=1)
     curve = learning_curves(results).query("axis == 'agent_steps' and contestant == 'dqn'")
     runs = run_curves(results).query("contestant == 'dqn'")
     last = runs.groupby("seed")["score"].last().to_numpy()[:, None]

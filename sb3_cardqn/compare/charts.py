@@ -1,6 +1,7 @@
 """Interactive charts of a comparison, for the page."""
 
 import textwrap
+from collections.abc import Iterable
 from html import escape
 from typing import Any
 
@@ -28,6 +29,14 @@ def _label(name: str, width: int = 22) -> str:
     return "<br>".join(
         escape(line, quote=False) for line in textwrap.wrap(name, width, break_long_words=False)
     )
+
+
+def _lines(names: Iterable[str]) -> int:
+    """
+    :param names: of contestants
+    :return: lines that their labels take, one below the other
+    """
+    return sum(_label(name).count("<br>") + 1 for name in names)
 
 
 def _figure(x: str, y: str, height: int) -> go.Figure:
@@ -99,6 +108,15 @@ def _add_estimate(
     )
 
 
+def _name_rows(figure: go.Figure, names: list[str]) -> None:
+    """
+    :param figure: with one row a name
+    :param names: from top to bottom
+    """
+    labels = [_label(name) for name in names]
+    figure.update_yaxes(tickvals=list(range(len(names))), ticktext=labels, range=[len(names) - 0.5, -0.5])
+
+
 def learning_curves(
     axis: str, curves: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style]
 ) -> go.Figure:
@@ -110,7 +128,7 @@ def learning_curves(
     :return: score over agent steps or minutes
     """
     title, unit = AXES[axis]
-    figure = _figure(title, "score, validation tracks", height=460)
+    figure = _figure(title, "score, validation tracks", height=400 + 20 * _lines(styles))
     figure.update_xaxes(rangemode="tozero", uirevision=axis)  # a zoom ends with the axis
     for name, style in styles.items():
         for seed, run in runs[runs["contestant"] == name].groupby("seed"):
@@ -148,7 +166,7 @@ def scores(
     :param limits: of the score axis
     :return: interquartile mean with its interval, each run's score below it
     """
-    figure = _figure("score", "", height=70 + 74 * len(aggregates))
+    figure = _figure("score", "", height=70 + 36 * len(aggregates) + 20 * _lines(aggregates["contestant"]))
     for row in aggregates.reset_index(drop=True).itertuples():
         style = styles[row.contestant]
         of_runs = runs[runs["contestant"] == row.contestant]
@@ -161,27 +179,23 @@ def scores(
             customdata=of_runs["seed"],
         )
         _add_estimate(figure, row.iqm, row.iqm_low, row.iqm_high, row.Index - 0.1, style, "%{x:.1f}")
-    ticks = [_label(name) for name in aggregates["contestant"]]
-    figure.update_yaxes(tickvals=list(range(len(ticks))), ticktext=ticks, range=[len(ticks) - 0.5, -0.5])
+    _name_rows(figure, list(aggregates["contestant"]))
     return figure.update_layout(showlegend=False, xaxis_range=limits)
 
 
 def improvement(comparisons: pd.DataFrame, styles: dict[str, Style]) -> go.Figure:
     """
-    :param comparisons: of one measure
+    :param comparisons: of the leader with the others, in one measure
     :param styles: of the contestants
-    :return: probability of improvement of each pair, with its interval
+    :return: probability of improvement over each of them, with its interval
     """
-    figure = _figure("probability", "", height=80 + 56 * len(comparisons))
+    others = list(comparisons["other"])
+    figure = _figure("probability", "", height=80 + 24 * len(others) + 20 * _lines(others))
     figure.add_vline(x=0.5, line={"dash": "dot", "width": 1.5, "color": "#7d8793"})
-    ticks = []
     for place, row in enumerate(comparisons.itertuples()):
-        style = styles[row.contestant]
-        ticks.append(f"{_label(row.contestant)}<br>over {_label(row.other)}")
-        _add_estimate(
-            figure, row.probability, row.probability_low, row.probability_high, place, style, "%{x:.2f}"
-        )
-    figure.update_yaxes(tickvals=list(range(len(ticks))), ticktext=ticks, range=[len(ticks) - 0.5, -0.5])
+        estimate = (row.probability, row.probability_low, row.probability_high)
+        _add_estimate(figure, *estimate, place, styles[row.contestant], "%{x:.2f}")
+    _name_rows(figure, [f"over {name}" for name in others])
     return figure.update_layout(showlegend=False, xaxis_range=[-0.04, 1.04])
 
 
@@ -192,7 +206,7 @@ def profiles(table: pd.DataFrame, styles: dict[str, Style], what: str) -> go.Fig
     :param what: is counted: "runs" or "drives"
     :return: share that scores more than a threshold
     """
-    figure = _figure("score threshold", f"share of {what} above it", height=340)
+    figure = _figure("score threshold", f"share of {what} above it", height=280 + 20 * _lines(styles))
     for name, style in styles.items():
         profile = table[table["contestant"] == name]
         if not profile.empty:

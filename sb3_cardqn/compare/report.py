@@ -100,7 +100,9 @@ def _figures(analysis: Analysis, looks: dict[str, Style]) -> dict[str, Any]:
             _of(analysis.performance_profiles, measure), looks, "runs"
         )
         if len(table) > 1:
-            figures[f"improvement_{key}"] = charts.improvement(_of(analysis.comparisons, measure), looks)
+            pairs = _of(analysis.comparisons, measure)
+            leads = pairs[pairs["contestant"] == pairs["contestant"].iloc[0]]
+            figures[f"improvement_{key}"] = charts.improvement(leads, looks)
     for measure in analysis.drive_profiles["measure"].unique():
         figures[f"drives_{measure}"] = charts.profiles(_of(analysis.drive_profiles, measure), looks, "drives")
     return {name: json.loads(figure.to_json()) for name, figure in figures.items()}

@@ -28,7 +28,6 @@ from sb3_cardqn.errors import UserError
 
 REPS = 2_000  # bootstrap samples
 FEW = 10  # seeds; below, say so
-GRID = 101  # points of a learning curve
 CURVE_AXES = ("agent_steps", "seconds")
 EQUAL_TIME = "equal time"
 _RUN = ["contestant", "seed"]
@@ -252,9 +251,10 @@ def learning_curves(results: Results) -> pd.DataFrame:
     """
     Interquartile mean of the runs over agent steps and over seconds, on validation tracks.
 
-    Runs are evaluated at points of their own, so they are interpolated to a grid, from where all runs of the
-    contestant have been evaluated; over agent steps until where one ends; over seconds until where the last
-    one ends, and those that have ended keep their last score. Intervals hold point by point.
+    Runs are evaluated at points of their own, so they are interpolated to a common grid: all these points,
+    from where all runs of the contestant have been evaluated; over agent steps until where one ends; over
+    seconds until where the last one ends, and those that have ended keep their last score. Intervals hold
+    point by point.
 
     :param results: of a comparison
     :return: axis ("agent_steps" or "seconds"), contestant, x, iqm, low, high (NaN with one seed)
@@ -268,8 +268,9 @@ def learning_curves(results: Results) -> pd.DataFrame:
             start, end = max(run[axis].iloc[0] for run in runs), (min if axis == "agent_steps" else max)(ends)
             if start > end:
                 continue
-            x = np.linspace(start, end, GRID)
-            scores = np.array([[np.interp(x, run[axis], run["score"])] for run in runs])  # (runs, 1, GRID)
+            points = np.unique(of_contestant[axis])
+            x = points[(points >= start) & (points <= end)]
+            scores = np.array([[np.interp(x, run[axis], run["score"])] for run in runs])  # (runs, 1, points)
             # aggregate_iqm point by point: that is how rliable calls SciPy
             iqm, low, high = _estimate(lambda runs: trim_mean(runs[:, 0], 0.25, axis=0), scores)
             columns = {"x": x, "iqm": iqm, "low": low, "high": high}

@@ -73,8 +73,13 @@ def count_seeds(seeds: "pd.Series[int]") -> str:
     return f"{count} seed{'s' if most > 1 else ''}{few}"
 
 
-def _joined(parts: list[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+def _joined(leads: list[str]) -> str:
+    """
+    :param leads: smallest first
+    :return: all in one phrase, or the first few
+    """
+    shown = leads if len(leads) <= 3 else [*leads[:2], f"{len(leads) - 2} others by more"]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def verdict(aggregates: pd.DataFrame, comparisons: pd.DataFrame) -> str:
