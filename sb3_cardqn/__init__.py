@@ -4,10 +4,11 @@ from pathlib import Path
 
 from sb3_cardqn.cardqn import CarDQN, DuelingHead
 from sb3_cardqn.common.buffers import FrameReplayBuffer, PrioritizedFrameReplayBuffer
+from sb3_cardqn.common.car_racing import CarRacingWrapper
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.torch_layers import CarRacingCNN
+from sb3_cardqn.common.training_wrappers import EndWhenLost, PenalizeMissedTiles, ScaleReward
 from sb3_cardqn.common.wrappers import (
-    CarRacingWrapper,
     DiscretizeActions,
     FrameSkip,
     FrameStack,
@@ -23,11 +24,14 @@ __all__ = [
     "CarRacingWrapper",
     "DiscretizeActions",
     "DuelingHead",
+    "EndWhenLost",
     "FastRender",
     "FrameReplayBuffer",
     "FrameSkip",
     "FrameStack",
     "GrayscaleObservation",
+    "PenalizeMissedTiles",
     "PrioritizedFrameReplayBuffer",
     "ResizeObservation",
+    "ScaleReward",
 ]

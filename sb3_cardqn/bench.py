@@ -13,9 +13,10 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_cardqn.common.car_racing import CarRacingWrapper
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.fast_render.parity import EPISODE, SKIP, parity, picture, recorded_lap
-from sb3_cardqn.common.wrappers import CarRacingWrapper, DiscretizeActions, FrameSkip
+from sb3_cardqn.common.wrappers import DiscretizeActions, FrameSkip
 from sb3_cardqn.evaluate import Drive, Run, car_racing_run, drive, make_env
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 

@@ -15,8 +15,8 @@ from stable_baselines3.common.logger import configure
 
 from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.common.buffers import FrameReplayBuffer, PrioritizedFrameReplayBuffer
+from sb3_cardqn.common.car_racing import CarRacingWrapper
 from sb3_cardqn.common.hardware import keep_freed_memory
-from sb3_cardqn.common.wrappers import CarRacingWrapper
 from sb3_cardqn.zoo import CarExperimentManager
 
 ENV_ID = "CarRacing-v3"

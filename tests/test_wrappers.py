@@ -1,17 +1,20 @@
 import pickle
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import cv2
 import gymnasium as gym
 import numpy as np
 import pytest
+import yaml
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env as check_gymnasium_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rl_zoo3.exp_manager import get_wrapper_class
 from stable_baselines3.common.env_checker import check_env as check_sb3_env
 
 from sb3_cardqn import (
@@ -313,6 +316,29 @@ def test_car_racing_wrapper_hands_its_arguments_on() -> None:
     assert layers["ResizeObservation"]._window == (slice(0, 84), slice(0, 96))
     assert layers["FrameStack"].num_frames == 2
     assert "FastRender" not in layers
+
+
+def wrappers_of(env: gym.Env) -> Iterator[gym.Wrapper]:
+    while isinstance(env, gym.Wrapper):
+        yield env
+        env = env.env
+
+
+def test_car_racing_wrapper_can_train_as_the_hyperparameters_do() -> None:
+    path = Path(__file__).parent.parent / "hyperparams" / "cardqn.yml"
+    wrap = get_wrapper_class(yaml.safe_load(path.read_text())["CarRacing-v3"])
+    assert wrap is not None
+    _, *ours = wrappers_of(CarRacingWrapper(car_racing(), training=True))
+    zoos = list(wrappers_of(wrap(car_racing())))
+    assert [type(wrapper) for wrapper in ours] == [type(wrapper) for wrapper in zoos]
+    lessons = [
+        (mine, theirs) for mine, theirs in zip(ours, zoos, strict=True) if hasattr(mine, "training_only")
+    ]
+    assert len(lessons) == 3
+    for mine, theirs in lessons:
+        assert mine._saved_kwargs == theirs._saved_kwargs
+    judged = [type(wrapper) for wrapper in wrappers_of(CarRacingWrapper(car_racing()))]
+    assert not {type(mine) for mine, _ in lessons} & set(judged)
 
 
 def test_car_racing_wrapper_is_the_composition() -> None:

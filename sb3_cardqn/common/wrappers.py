@@ -7,7 +7,6 @@ import cv2
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, TimeLimit
 from stable_baselines3.common.monitor import Monitor
@@ -321,45 +320,3 @@ class FrameStack(gym.Wrapper, RecordConstructorArgs):
         obs, reward, terminated, truncated, info = self.env.step(action)
         self._stack = np.concatenate((self._stack[1:], obs.reshape(1, *self._stack.shape[1:])))
         return self._stack.copy(), reward, terminated, truncated, info
-
-
-class CarRacingWrapper(gym.Wrapper):
-    """
-    All of CarRacing's preprocessing, as SB3's ``AtariWrapper`` is for Atari.
-
-    In order: fast drawing, discrete actions, frame skip, gray, crop and resize, frame stack.
-
-    >>> env = CarRacingWrapper(gym.make("CarRacing-v3"))
-    >>> env.observation_space.shape, env.action_space
-    ((4, 64, 64), Discrete(12))
-
-    :param actions: see ``DiscretizeActions``
-    :param frame_skip: frames an action lasts (50 frames are a second of driving)
-    :param screen_size: height and width of what the agent sees, in pixels
-    :param crop: pixels cut off before resizing: top, bottom, left, right; the default keeps the dashboard
-    :param num_frames: frames in a stack
-    :param fast_render: draw with ``FastRender``; False for the stock picture
-    """
-
-    def __init__(
-        self,
-        env: gym.Env,
-        actions: str | Sequence[Sequence[float]] = "gas_and_steer12",
-        frame_skip: int = 4,
-        screen_size: int | Sequence[int] = (64, 64),
-        crop: Sequence[int] = (0, 0, 0, 0),
-        num_frames: int = 4,
-        fast_render: bool = True,
-    ) -> None:
-        if fast_render:
-            env = FastRender(env)
-        env = DiscretizeActions(env, actions)
-        env = FrameSkip(env, frame_skip)
-        env = GrayscaleObservation(env)
-        env = ResizeObservation(env, screen_size, crop)
-        super().__init__(FrameStack(env, num_frames))
-
-    @property
-    def spec(self) -> EnvSpec | None:  # type: ignore[override]
-        """What ``gym.make`` needs to build this again: the parts are all in it."""
-        return self.env.spec

@@ -1,0 +1,64 @@
+"""All wrappers in their order: what ``hyperparams/*.yml`` lists one by one, for Python."""
+
+from collections.abc import Sequence
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+from sb3_cardqn.common.fast_render import FastRender
+from sb3_cardqn.common.training_wrappers import EndWhenLost, PenalizeMissedTiles, ScaleReward
+from sb3_cardqn.common.wrappers import (
+    DiscretizeActions,
+    FrameSkip,
+    FrameStack,
+    GrayscaleObservation,
+    ResizeObservation,
+)
+
+
+class CarRacingWrapper(gym.Wrapper):
+    """
+    All of CarRacing's preprocessing, as SB3's ``AtariWrapper`` is for Atari.
+
+    In order: fast drawing, discrete actions, frame skip, lessons, gray, crop and resize, frame stack.
+
+    >>> env = CarRacingWrapper(gym.make("CarRacing-v3"))
+    >>> env.observation_space.shape, env.action_space
+    ((4, 64, 64), Discrete(12))
+
+    :param actions: see ``DiscretizeActions``
+    :param frame_skip: frames an action lasts (50 frames are a second of driving)
+    :param screen_size: height and width of what the agent sees, in pixels
+    :param crop: pixels cut off before resizing: top, bottom, left, right; the default keeps the dashboard
+    :param num_frames: frames in a stack
+    :param fast_render: draw with ``FastRender``; False for the stock picture
+    :param training: add the lessons: ``EndWhenLost``, ``PenalizeMissedTiles`` and ``ScaleReward``; not for
+        judging an agent, whose rewards they change (so that the zoo can leave them out there, name them
+        one by one in its configurations)
+    """
+
+    def __init__(
+        self,
+        env: gym.Env,
+        actions: str | Sequence[Sequence[float]] = "gas_and_steer12",
+        frame_skip: int = 4,
+        screen_size: int | Sequence[int] = (64, 64),
+        crop: Sequence[int] = (0, 0, 0, 0),
+        num_frames: int = 4,
+        fast_render: bool = True,
+        training: bool = False,
+    ) -> None:
+        if fast_render:
+            env = FastRender(env)
+        env = DiscretizeActions(env, actions)
+        env = FrameSkip(env, frame_skip)
+        if training:
+            env = ScaleReward(PenalizeMissedTiles(EndWhenLost(env)))
+        env = GrayscaleObservation(env)
+        env = ResizeObservation(env, screen_size, crop)
+        super().__init__(FrameStack(env, num_frames))
+
+    @property
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
+        """What ``gym.make`` needs to build this again: the parts are all in it."""
+        return self.env.spec
