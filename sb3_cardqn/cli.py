@@ -5,9 +5,10 @@ import sys
 
 import torch as th
 
-from sb3_cardqn import __version__, bench, race
+from sb3_cardqn import __version__, bench
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.evaluate.command import main as evaluate
+from sb3_cardqn.race.command import main as race
 from sb3_cardqn.zoo import COMMANDS, CarExperimentManager, run
 
 _HELP = """\
@@ -28,7 +29,7 @@ this package's own:
   bench           how fast racing and learning are, and how close FastRender's picture is to stock's
 """
 
-_OWN = {"evaluate": evaluate, "race": race.main, "bench": bench.main}
+_OWN = {"evaluate": evaluate, "race": race, "bench": bench.main}
 
 
 def main(argv: list[str] | None = None) -> None:

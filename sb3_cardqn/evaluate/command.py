@@ -35,6 +35,11 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, help="the zoo's configuration of zip files that are in no run folder"
     )
     parser.add_argument("--algo", help="their algorithm")
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="the picture of the training: same race, faster drawing",
+    )
 
 
 def main(argv: list[str]) -> None:
@@ -54,11 +59,6 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument(
         "--validation", action="store_true", help="on validation tracks (default 100 of 1000), to choose by"
-    )
-    parser.add_argument(
-        "--fast",
-        action="store_true",
-        help="the picture of the training: same race, faster drawing",
     )
     parser.add_argument("--domain-randomize", action="store_true", help="with other colours on each track")
     parser.add_argument("--processes", type=int, metavar="N", help="drive at a time (default: one a core)")

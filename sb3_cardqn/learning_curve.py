@@ -1,0 +1,40 @@
+"""The learning curve of a run: training episodes and evaluations over the minutes of training."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from stable_baselines3.common.monitor import load_results
+
+from sb3_cardqn.evaluate import Run
+
+
+def plot_learning_curve(run: Run, path: Path) -> None:
+    """
+    Plot the scores of training episodes and of the evaluations on validation tracks.
+
+    :param run: the agent's
+    :param path: of the picture to write
+    """
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    episodes = load_results(str(run.folder))
+    minutes = episodes["t"].to_numpy() / 60
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    axes.plot(
+        minutes, episodes["r"], ".", markersize=3, alpha=0.35, color="tab:gray", label="training episodes"
+    )
+    mean = episodes["r"].rolling(50, min_periods=10).mean()
+    axes.plot(minutes, mean, color="tab:blue", label="mean of the last 50")
+    evaluations = run.folder / "evaluations.npz"
+    if evaluations.is_file():
+        data = np.load(evaluations)
+        # agent steps to minutes: both grow together, near enough for a picture
+        at = data["timesteps"] / data["timesteps"].max() * minutes.max()
+        axes.plot(at, data["results"].mean(axis=1), "o-", color="tab:red", label="greedy, validation tracks")
+    axes.set(xlabel="minutes of training", ylabel="score", title=f"{run.algo} on {run.env_id}")
+    axes.legend(loc="lower right")
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

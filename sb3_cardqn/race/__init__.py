@@ -1,0 +1,10 @@
+"""
+Pictures of driving: saved agents side by side in one video, with what each of them makes of the situation.
+
+>>> from sb3_cardqn.race import race
+>>> race(["logs/cardqn/CarRacing-v3_1", "SB3 DQN=logs/dqn/CarRacing-v3_1"], path="race.mp4")  # doctest: +SKIP
+"""
+
+from sb3_cardqn.race.film import animate, race
+
+__all__ = ["animate", "race"]

@@ -1,0 +1,101 @@
+"""``sb3-cardqn race``."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sb3_cardqn.errors import UserError, check_writable
+from sb3_cardqn.evaluate import Agent, Drive, Run, car_racing_run, drive_at_random, find_agents
+from sb3_cardqn.evaluate.command import add_agent_options
+from sb3_cardqn.learning_curve import plot_learning_curve
+from sb3_cardqn.race.film import animate, race
+from sb3_cardqn.seeds import HELD_OUT_SEEDS
+
+
+def main(argv: list[str]) -> None:
+    """
+    Run ``sb3-cardqn race``.
+
+    :param argv: what follows on the command line
+    """
+    parser = argparse.ArgumentParser(
+        prog="sb3-cardqn race",
+        description="Drive saved agents greedily on held-out tracks of the unmodified CarRacing-v3, side by "
+        "side in one video with their scores, speeds and Q-values. One run gets race.mp4 and "
+        "learning_curve.png in its folder; several agents get a race.mp4 in this one.",
+    )
+    add_agent_options(parser)
+    parser.add_argument(
+        "--tracks", type=int, metavar="N", help="how many, 1 to 6 (default: 3 for one agent, 1 for several)"
+    )
+    parser.add_argument(
+        "--first", type=int, metavar="SEED", default=HELD_OUT_SEEDS.start, help="of them (default: 200000)"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="video to write, .mp4 or .gif")
+    parser.add_argument("--gif", action="store_true", help="write a GIF as well, smaller and twice as fast")
+    parser.add_argument(
+        "--human", action="store_true", help="show it in a window; a video only with --output"
+    )
+    options = parser.parse_args(argv)
+
+    run = _run(options.agents)
+    agents = find_agents([run] if run else options.agents, options.checkpoint, options.config, options.algo)
+    n_tracks = options.tracks if options.tracks is not None else 3 if len(agents) == 1 else 1
+    if not 1 <= n_tracks <= 6:
+        raise UserError(f"--tracks needs 1 to 6, got {n_tracks}")
+    tracks = range(options.first, options.first + n_tracks)
+    folder = run.folder if run else Path()
+    video = options.output or (None if options.human else folder / "race.mp4")
+    written = [] if video is None else [video]
+    if video is not None and options.gif and video.suffix != ".gif":
+        written.append(video.with_suffix(".gif"))
+    if run is not None and options.output is None and not options.human:
+        written.append(run.folder / "learning_curve.png")
+    for path in written:
+        check_writable(path)
+
+    names = ", ".join(agent.name for agent in agents)
+    print(f"Driving on {_span(tracks)}, which no agent has seen: {names} ...")
+    results = race(agents, tracks, video, stock=not options.fast, human=options.human)
+    for path in written[1:]:
+        if path.suffix == ".gif":
+            animate(written[0], path)
+        else:
+            assert run is not None
+            plot_learning_curve(run, path)
+    _print(agents, results)
+    if written:
+        print(f"Written: {', '.join(map(str, written))}")
+
+
+def _run(agents: Sequence[str]) -> Run | None:
+    """
+    :param agents: as typed
+    :return: the run, if it is one run and nothing else; the newest one if nothing was typed
+    """
+    if not agents:
+        return car_racing_run(None)
+    return Run(Path(agents[0])) if len(agents) == 1 and Path(agents[0]).is_dir() else None
+
+
+def _span(tracks: range) -> str:
+    return f"track {tracks[0]}" if len(tracks) == 1 else f"tracks {tracks[0]} to {tracks[-1]}"
+
+
+def _print(agents: Sequence[Agent], results: Sequence[Sequence[Drive]]) -> None:
+    """
+    :param agents: who drove
+    :param results: one list an agent, of one drive a track
+    """
+    width = max(len("random actions"), *(len(agent.name) for agent in agents))
+    print(f"{'':{width}} {'track':>8} {'score':>8} {'frames':>8}  lap")
+    at_random = [drive_at_random(agents[0].env_id, one.seed) for one in max(results, key=len)]
+    names = [*(agent.name for agent in agents), "random actions"]
+    for name, drives in zip(names, [*results, at_random], strict=True):
+        for one in drives:
+            lap = "finished" if one.lap_finished else "unfinished"
+            print(f"{name:{width}} {one.seed:>8} {one.score:>8.1f} {one.frames:>8}  {lap}")
+        if len(drives) > 1:
+            print(f"{name:{width}} {'mean':>8} {np.mean([one.score for one in drives]):>8.1f}")

@@ -1,0 +1,197 @@
+"""Agents side by side on one clock: to a video, to a window, or to both."""
+
+import subprocess
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import imageio.v2 as imageio
+import imageio_ffmpeg
+import numpy as np
+
+from sb3_cardqn.errors import UserError, check_writable
+from sb3_cardqn.evaluate import Agent, Checkpoint, Drive, check_tracks, drive, find_agents, make_env
+from sb3_cardqn.evaluate.agents import AgentLike
+from sb3_cardqn.evaluate.evaluation import check_fits
+from sb3_cardqn.race.camera import Camera
+from sb3_cardqn.race.overlay import PANE, Overlay
+from sb3_cardqn.race.thoughts import Mind, discrete_actions
+from sb3_cardqn.race.window import Window, WindowClosedError
+from sb3_cardqn.seeds import HELD_OUT_SEEDS
+
+FPS = 50  # CarRacing's frames a second
+_ENDING = 75  # frames that the last picture stays
+_COLUMNS = 3
+MAX_PANES = 12
+
+
+class _Screen(Protocol):
+    """Where pictures go."""
+
+    def append_data(self, picture: np.ndarray) -> None:
+        """
+        :param picture: (height, width, 3) uint8
+        """
+
+
+class _Pane:
+    """
+    One agent on one track.
+
+    :param agent: who drives
+    :param track: seed
+    :param stock: see ``race``
+    :param env_kwargs: see ``race``
+    """
+
+    def __init__(self, agent: Agent, track: int, stock: bool, env_kwargs: dict[str, Any]) -> None:
+        self.result: Drive | None = None
+        self.pictures = self._pictures(agent, track, stock, env_kwargs)
+
+    def _pictures(
+        self, agent: Agent, track: int, stock: bool, env_kwargs: dict[str, Any]
+    ) -> Generator[np.ndarray]:
+        """
+        :return: the pane at each frame, however many frames an action lasts; then the last one for ever
+        """
+        camera = f"{Camera.__module__}.{Camera.__qualname__}"
+        env = make_env(agent, stock, innermost=[camera], **env_kwargs, render_mode="rgb_array")
+        with closing(env):
+            frames = env.get_attr("frames")[0]
+            mind = Mind(agent.load_model())
+            overlay = Overlay(agent.name, f"track {track}", discrete_actions(env))
+            for result in drive(mind, env, track):
+                if result is not None:
+                    frames.pop()  # taken after the environment had reset itself
+                assert mind.thought is not None
+                *shown, last = frames
+                for frame in shown:
+                    yield overlay.draw(frame, mind.thought, None)
+                self.result = result
+                picture = overlay.draw(last, mind.thought, result)
+                yield picture
+                frames.clear()
+        while True:
+            yield picture
+
+
+def race(
+    agents: AgentLike | Sequence[AgentLike],
+    tracks: Sequence[int] = HELD_OUT_SEEDS[:1],
+    path: str | Path | None = "race.mp4",
+    *,
+    checkpoint: Checkpoint = "best",
+    stock: bool = True,
+    human: bool = False,
+    env_kwargs: dict[str, Any] | None = None,
+) -> list[list[Drive]]:
+    """
+    Let saved agents drive the same tracks greedily, side by side, and film it with what each of them thinks.
+
+    One agent has a pane for each track, three in a row. Of several agents, each has a column and each track a
+    row.
+
+    :param agents: as in ``evaluate``
+    :param tracks: seeds, none of them one to train on
+    :param path: of the video; the ending chooses the format, ``.mp4`` or ``.gif``; None for none
+    :param checkpoint: of a run folder: "best" on validation tracks, or "final"
+    :param stock: with Gymnasium's picture for the agents to see, or that of their training; the video shows
+        Gymnasium's in any case
+    :param human: show it in a window while it is driven
+    :param env_kwargs: arguments of ``gym.make`` that change the race, such as ``domain_randomize=True``
+    :return: one list an agent, in their order, of one drive a track; fewer if the window was closed
+    :raises UserError: if an agent is not there or does not fit, or a track or the path is not allowed
+    """
+    found, env_kwargs = find_agents(agents, checkpoint), env_kwargs or {}
+    check_tracks(tracks)
+    if len(found) * len(tracks) > MAX_PANES:
+        raise UserError(f"needs at most {MAX_PANES} panes, got {len(found)} agents on {len(tracks)} tracks")
+    path = None if path is None else Path(path)
+    if path is not None:
+        if path.suffix not in (".mp4", ".gif"):
+            raise UserError(f"needs a video that ends in .mp4 or .gif, got '{path}'")
+        check_writable(path)
+    for agent in found:
+        check_fits(agent, stock, **env_kwargs)
+    panes = [_Pane(agent, track, stock, env_kwargs) for track in tracks for agent in found]
+    columns = len(found) if len(found) > 1 else min(_COLUMNS, len(tracks))
+    rows = -(-len(panes) // columns)
+    with ExitStack() as stack:
+        screens: list[_Screen] = []
+        if human:
+            screens.append(stack.enter_context(closing(Window((columns * PANE[0], rows * PANE[1]), FPS))))
+        if path is not None:
+            screens.append(stack.enter_context(_video(path)))
+        for pane in panes:
+            stack.enter_context(closing(pane.pictures))
+        with suppress(WindowClosedError):
+            _show(panes, columns, screens)
+    return [
+        [pane.result for pane in panes[i :: len(found)] if pane.result is not None] for i in range(len(found))
+    ]
+
+
+def _show(panes: list[_Pane], columns: int, screens: list[_Screen]) -> None:
+    """
+    :param panes: row by row
+    :param columns: panes in a row; the last row may have fewer
+    :param screens: where to show them
+    """
+    nothing = [np.zeros((PANE[1], PANE[0], 3), np.uint8)] * (-len(panes) % columns)
+    ending = _ENDING
+    while ending:
+        ending -= all(pane.result is not None for pane in panes)
+        pictures = [next(pane.pictures) for pane in panes] + nothing
+        rows = [np.hstack(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
+        for screen in screens:
+            screen.append_data(np.vstack(rows))
+
+
+@contextmanager
+def _video(path: Path) -> Iterator[_Screen]:
+    """
+    :param path: of the video
+    :return: context of what takes its pictures
+    """
+    if path.suffix == ".gif":
+        with tempfile.TemporaryDirectory() as folder:
+            with _video(Path(folder) / "race.mp4") as screen:
+                yield screen
+            animate(Path(folder) / "race.mp4", path)
+        return
+    writer: Any = imageio.get_writer(path, fps=FPS, quality=7)
+    with closing(writer):
+        yield writer
+
+
+def animate(video: Path, path: Path) -> None:
+    """
+    Make a small GIF of a video, at twice its speed.
+
+    :param video: to read
+    :param path: of the GIF to write
+    """
+    # 80 ms a picture, which GIFs can tell, is every 8th of 50 a second at twice the speed. One palette for
+    # all and no dithering: what does not change takes no space.
+    filters = (
+        "setpts=PTS/2,fps=12.5,scale=iw*2/3:-1:flags=area,split[a][b];"
+        "[a]palettegen=max_colors=96:stats_mode=full[p];[b][p]paletteuse=dither=none:diff_mode=rectangle"
+    )
+    subprocess.run(
+        [
+            imageio_ffmpeg.get_ffmpeg_exe(),
+            "-v",
+            "error",
+            "-y",
+            "-i",
+            video,
+            "-vf",
+            filters,
+            "-loop",
+            "0",
+            path,
+        ],
+        check=True,
+    )

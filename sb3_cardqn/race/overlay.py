@@ -1,0 +1,202 @@
+"""One pane of the video: the picture, what the car does, and what its driver thinks of each action."""
+
+from itertools import groupby
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from sb3_cardqn.evaluate import Drive
+from sb3_cardqn.race.camera import Frame
+from sb3_cardqn.race.thoughts import Thought
+
+PANE = (480, 432)  # pixels, width and height; multiples of 16, which video codecs want
+_VIEW = (480, 280)  # of it, the picture: CarRacing's without its dashboard
+_DASHBOARD = 50  # rows at the bottom of CarRacing's 400
+_MARGIN = 16
+_SEAM = 2  # columns at each side, which keep panes apart
+_BARS = (344, 394)  # rows between which bars stand
+_GAP = 14  # columns between bars of different steering
+
+_PAPER, _TROUGH, _BAR = "#11151b", "#1d242e", "#465264"
+_INK, _MUTED, _ACCENT = "#f2f5f8", "#8a95a5", "#ffc53d"
+_GOOD, _BAD = "#4ade80", "#f87171"
+_FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+
+
+def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(_FONTS / f"DejaVuSans{'-Bold' if bold else ''}.ttf", size)
+
+
+_HUGE, _VALUE, _TITLE = _font(40, bold=True), _font(19, bold=True), _font(17, bold=True)
+_ARROW, _SMALL, _SMALL_BOLD, _TINY = _font(20), _font(12), _font(12, bold=True), _font(10)
+
+
+def _amount(value: float, all_values: np.ndarray) -> str:
+    """
+    :param value: one of them
+    :param all_values: of all actions
+    :return: the number, or nothing where a word is enough since there is only this one or it is all there is
+    """
+    levels = {abs(one) for one in all_values if one}
+    return "" if len(levels) == 1 or value == 1 else f"{abs(value):g}".lstrip("0") + " "
+
+
+def action_names(actions: np.ndarray) -> list[tuple[str, str]]:
+    """
+    Say in as few words as it takes to tell them apart what the actions do.
+
+    >>> action_names(np.array([[-1, 0.5, 0], [0, 1, 0], [0, 0, 0], [1, 0, 0.4]]))
+    [('←', '.5 gas'), ('↑', 'gas'), ('↑', 'coast'), ('→', 'brake')]
+
+    :param actions: (actions, 3) steer, gas, brake
+    :return: steering and pedal of each
+    """
+    names = []
+    for steer, gas, brake in actions:
+        arrow = "↑" if steer == 0 else _amount(steer, actions[:, 0]) + ("←" if steer < 0 else "→")
+        pedals = [
+            f"{_amount(value, column)}{name}"
+            for name, value, column in (("gas", gas, actions[:, 1]), ("brake", brake, actions[:, 2]))
+            if value
+        ]
+        names.append((arrow, "+".join(pedals) or "coast"))
+    return names
+
+
+class Overlay:
+    """
+    Draws the panes of one drive.
+
+    :param title: name of the agent
+    :param subtitle: under it
+    :param actions: (actions, 3) steer, gas and brake of each discrete action, or None
+    """
+
+    def __init__(self, title: str, subtitle: str, actions: np.ndarray | None) -> None:
+        self._actions = actions
+        self._spread = 0.0  # between the best Q-value and the worst, lately
+        self._header = _header(title, subtitle)
+        # text is slow to draw: what one thought looks like is kept as long as it lasts
+        self._thought: Thought | None = None
+        self._pane = Image.new("RGB", PANE, _PAPER)
+
+    def draw(self, frame: Frame, thought: Thought, result: Drive | None) -> np.ndarray:
+        """
+        :param frame: what happens
+        :param thought: about the action that is being taken
+        :param result: of the drive, when it is over
+        :return: (height, width, 3) uint8 of ``PANE``
+        """
+        if thought is not self._thought:
+            self._thought, self._pane = thought, self._think(thought)
+        pane = self._pane.copy()
+        picture = cv2.resize(frame.picture[:-_DASHBOARD], _VIEW, interpolation=cv2.INTER_AREA)
+        if result is not None:
+            picture //= 2
+        pane.paste(Image.fromarray(picture[:, _SEAM:-_SEAM]), (_SEAM, 0))
+        pane.paste(self._header, mask=self._header)
+        draw = ImageDraw.Draw(pane)
+        for x, value, unit in (
+            (_MARGIN, f"{frame.score:.0f}", "points"),
+            (176, f"{3.6 * frame.speed:.0f}", "km/h"),
+            (330, f"{frame.seconds:.1f}", "s"),
+        ):
+            draw.text((x, 312), value, _INK, _VALUE, anchor="ls")
+            draw.text((x + draw.textlength(value, _VALUE) + 6, 312), unit, _MUTED, _SMALL, anchor="ls")
+        if result is not None:
+            text, colour = ("lap finished", _GOOD) if result.lap_finished else ("lap not finished", _BAD)
+            draw.text((_VIEW[0] / 2, 140), f"{result.score:.1f}", _INK, _HUGE, anchor="ms")
+            draw.text((_VIEW[0] / 2, 172), text, colour, _TITLE, anchor="ms")
+        return np.asarray(pane)
+
+    def _think(self, thought: Thought) -> Image.Image:
+        """
+        :param thought: about an action
+        :return: a pane with the thought, and without what changes at each frame
+        """
+        pane = Image.new("RGB", PANE, _PAPER)
+        draw = ImageDraw.Draw(pane)
+        if len(thought.values):
+            self._bars(draw, thought)
+        else:
+            action = thought.action if self._actions is None else self._actions[int(thought.action)]
+            _pedals(draw, np.ravel(action))
+        return pane
+
+    def _bars(self, draw: ImageDraw.ImageDraw, thought: Thought) -> None:
+        """
+        A bar an action: its probability, or how far its Q-value is below the best one, which has a full bar.
+
+        :param draw: the pane
+        :param thought: with values
+        """
+        values, chosen = thought.values, int(thought.action)
+        if thought.kind == "Q-value":
+            # as wide a range as lately, so that what matters little looks like little
+            self._spread = max(float(np.ptp(values)), 0.97 * self._spread, 1e-6)
+            heights, text = 1 + (values - values.max()) / self._spread, f"{values[chosen]:.1f}"
+            caption = f"Q-value of each action, bars span {self._spread:.0f}"
+        else:
+            heights, text = values, f"{values[chosen]:.0%}"
+            caption = "probability of each action"
+        draw.text((_MARGIN, 334), caption, _MUTED, _SMALL, anchor="ls")
+        draw.text((PANE[0] - _MARGIN, 334), text, _ACCENT, _SMALL_BOLD, anchor="rs")
+
+        names = (
+            [("", str(i)) for i in range(len(values))]
+            if self._actions is None
+            else action_names(self._actions)
+        )
+        groups = [list(group) for _, group in groupby(range(len(names)), lambda i: names[i][0])]
+        top, bottom = _BARS
+        cell = (PANE[0] - 2 * _MARGIN - _GAP * (len(groups) - 1)) / len(values)
+        x = float(_MARGIN)
+        for group in groups:
+            colour = _ACCENT if chosen in group else _MUTED
+            draw.text((x + cell * len(group) / 2, 427), names[group[0]][0], colour, _ARROW, anchor="ms")
+            for i in group:
+                height = max(2, round((bottom - top) * float(heights[i])))
+                bar = (round(x + 2), bottom - height, round(x + cell - 3), bottom)
+                draw.rectangle(bar, _ACCENT if i == chosen else _BAR)
+                draw.text(
+                    (x + cell / 2, 407), names[i][1], _INK if i == chosen else _MUTED, _TINY, anchor="ms"
+                )
+                x += cell
+            x += _GAP
+
+
+def _header(title: str, subtitle: str) -> Image.Image:
+    """
+    :param title: name of the agent
+    :param subtitle: under it
+    :return: (64, width) RGBA: both on a shade, on which they can be read above grass and road
+    """
+    shade = np.zeros((64, _VIEW[0], 4), np.uint8)
+    shade[:, :, 3] = np.linspace(200, 0, 64)[:, None]
+    header = Image.fromarray(shade)
+    text = Image.new("RGBA", header.size)
+    draw = ImageDraw.Draw(text)
+    draw.text((_MARGIN, 10), title, _INK, _TITLE)
+    draw.text((_MARGIN, 33), subtitle, _INK, _SMALL)
+    return Image.alpha_composite(header, text)
+
+
+def _pedals(draw: ImageDraw.ImageDraw, action: np.ndarray) -> None:
+    """
+    Steering wheel, gas and brake, for an agent that has no value for each action.
+
+    :param draw: the pane
+    :param action: (3,) what it does
+    """
+    left, right = 76, PANE[0] - 72
+    for row, (name, value) in enumerate(zip(("steer", "gas", "brake"), action, strict=False)):
+        y = 338 + 29 * row
+        zero = (left + right) / 2 if name == "steer" else left
+        end = zero + float(value) * (right - zero)
+        draw.text((_MARGIN, y + 12), name, _MUTED, _SMALL, anchor="ls")
+        draw.rectangle((left, y, right, y + 15), _TROUGH)
+        draw.rectangle((min(zero, end), y, max(zero, end), y + 15), _ACCENT)
+        draw.text((PANE[0] - _MARGIN, y + 12), f"{value:.2f}", _INK, _SMALL, anchor="rs")

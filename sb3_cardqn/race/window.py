@@ -1,0 +1,48 @@
+"""Shows the race while it is driven, at most at its real speed."""
+
+import numpy as np
+import pygame
+
+from sb3_cardqn.errors import UserError
+
+
+class WindowClosedError(Exception):
+    """The user has seen enough."""
+
+
+class Window:
+    """
+    A window on the screen.
+
+    :param size: width and height in pixels
+    :param fps: pictures a second, at most
+    :raises UserError: if there is no screen
+    """
+
+    def __init__(self, size: tuple[int, int], fps: int) -> None:
+        try:
+            pygame.display.init()
+            self._screen = pygame.display.set_mode(size, pygame.SCALED | pygame.RESIZABLE)
+        except pygame.error as error:
+            raise UserError(
+                f"--human needs a screen: {error}; without it the race becomes a video"
+            ) from error
+        pygame.display.set_caption("sb3-cardqn race")
+        self._clock, self._fps = pygame.time.Clock(), fps
+
+    def append_data(self, picture: np.ndarray) -> None:
+        """
+        :param picture: (height, width, 3) uint8
+        :raises WindowClosedError: when the user closes the window or presses Escape
+        """
+        for event in pygame.event.get():
+            if event.type == pygame.QUIT or (event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE):
+                raise WindowClosedError
+        height, width, _ = picture.shape
+        self._screen.blit(pygame.image.frombuffer(picture.tobytes(), (width, height), "RGB"), (0, 0))
+        pygame.display.flip()
+        self._clock.tick(self._fps)
+
+    def close(self) -> None:
+        """Take it off the screen."""
+        pygame.display.quit()
