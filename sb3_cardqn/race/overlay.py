@@ -95,7 +95,7 @@ class Overlay:
         pane = self._pane.copy()
         picture = cv2.resize(frame.picture[:-_DASHBOARD], _VIEW, interpolation=cv2.INTER_AREA)
         if result is not None:
-            picture //= 2
+            picture = picture // 2
         pane.paste(Image.fromarray(picture[:, _SEAM:-_SEAM]), (_SEAM, 0))
         pane.paste(self._header, mask=self._header)
         draw = ImageDraw.Draw(pane)
