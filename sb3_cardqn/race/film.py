@@ -22,7 +22,7 @@ from sb3_cardqn.race.window import Window, WindowClosedError
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 FPS = 50  # CarRacing's frames a second
-_ENDING = 75  # frames that the last picture stays
+ENDING = 75  # frames that the last picture stays
 _COLUMNS = 3
 MAX_PANES = 12
 
@@ -140,7 +140,7 @@ def _show(panes: list[_Pane], columns: int, screens: list[_Screen]) -> None:
     :param screens: where to show them
     """
     nothing = [np.zeros((PANE[1], PANE[0], 3), np.uint8)] * (-len(panes) % columns)
-    ending = _ENDING
+    ending = ENDING
     while ending:
         ending -= all(pane.result is not None for pane in panes)
         pictures = [next(pane.pictures) for pane in panes] + nothing

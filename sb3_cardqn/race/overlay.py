@@ -78,6 +78,7 @@ class Overlay:
     def __init__(self, title: str, subtitle: str, actions: np.ndarray | None) -> None:
         self._actions = actions
         self._spread = 0.0  # between the best Q-value and the worst, lately
+        self.title = title
         self._header = _header(title, subtitle)
         # text is slow to draw: what one thought looks like is kept as long as it lasts
         self._thought: Thought | None = None
