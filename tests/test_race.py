@@ -253,7 +253,7 @@ def test_the_command_films_several_agents_here(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "sb3_cardqn.race.command.race", lambda *args, **kwargs: race(*args, **kwargs, env_kwargs=SHORT)
+        "sb3_cardqn.race.command.race", lambda *args, **kwargs: race(*args, **kwargs | {"env_kwargs": SHORT})
     )
     main([f"SB3 DQN={runs[0].folder}", str(runs[1].folder), "--first", "200003", "--gif"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["race.gif", "race.mp4"]
