@@ -51,13 +51,13 @@ def main(argv: list[str]) -> None:
     written = [] if video is None else [video]
     if video is not None and options.gif and video.suffix != ".gif":
         written.append(video.with_suffix(".gif"))
-    if run is not None and options.output is None and not options.human:
+    if run is not None and video == run.folder / "race.mp4" and any(run.folder.glob("*.monitor.csv")):
         written.append(run.folder / "learning_curve.png")
     for path in written:
         check_writable(path)
 
     names = ", ".join(agent.name for agent in agents)
-    print(f"Driving on {_span(tracks)}, which no agent has seen: {names} ...")
+    print(f"Driving on {_span(tracks)}, which no agent was trained on: {names} ...")
     results = race(
         agents,
         tracks,
@@ -67,13 +67,13 @@ def main(argv: list[str]) -> None:
         env_kwargs={"domain_randomize": options.domain_randomize},
         progress=True,
     )
+    _print(agents, results)
     for path in written[1:]:
         if path.suffix == ".gif":
             animate(written[0], path)
         else:
             assert run is not None
             plot_learning_curve(run, path)
-    _print(agents, results)
     if written:
         print(f"Written: {', '.join(map(str, written))}")
 
