@@ -25,7 +25,7 @@ is cardqn, --env CarRacing-v3 and the folder of runs logs where nothing else is 
 
 this package's own:
   evaluate        scores of saved agents of any algorithm on 100 tracks they never saw
-  race            scores, a video and the learning curve, on tracks the agent never saw
+  race            a video of one agent, or of several side by side, on tracks they never saw
   bench           how fast racing and learning are, and how close FastRender's picture is to stock's
 """
 
