@@ -26,7 +26,7 @@ is cardqn, --env CarRacing-v3 and the folder of runs logs where nothing else is 
 
 this package's own:
   evaluate        scores of saved agents of any algorithm on 100 tracks they never saw
-  race            scores, a video and the learning curve, on tracks the agent never saw
+  race            a video of one agent, or of several side by side, on tracks they never saw
   compare         several algorithms, many seeds: who wins, by how much
   resume          go on with a training that was stopped, exactly where it was, if it was started so:
                   sb3-cardqn train --checkpoint-freq 10000

@@ -1,4 +1,5 @@
 import re
+import shutil
 from collections import OrderedDict
 from itertools import pairwise
 from pathlib import Path
@@ -6,13 +7,32 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
+from sb3_contrib import ARS, RecurrentPPO
+from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_cardqn import CarDQN, CarRacingCNN, CarRacingWrapper, seeds
+from sb3_cardqn.common.fast_render import FastRender
+from sb3_cardqn.common.wrappers import FrameSkip, GrayscaleObservation, ResizeObservation
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.evaluate import Drive, Run, drive, drive_at_random, make_env
+from sb3_cardqn.evaluate import (
+    Agent,
+    Drive,
+    Evaluation,
+    Run,
+    drive,
+    drive_at_random,
+    evaluate,
+    find_agents,
+    make_env,
+    table,
+)
+from sb3_cardqn.evaluate.command import main
 
 WRAPPERS: list[Any] = [
     "sb3_cardqn.common.fast_render.FastRender",
@@ -24,20 +44,38 @@ WRAPPERS: list[Any] = [
 ]
 
 
+# a continuous agent that sees 8x8 grey pixels
+SMALL: list[Any] = [
+    "sb3_cardqn.common.fast_render.FastRender",
+    {"sb3_cardqn.common.wrappers.FrameSkip": {"skip": 3}},
+    "sb3_cardqn.common.wrappers.GrayscaleObservation",
+    {"sb3_cardqn.common.wrappers.ResizeObservation": {"shape": [8, 8]}},
+]
+SHORT = {"max_episode_steps": 30}  # frames
+
+
+def small_env(**kwargs: Any) -> gym.Env:
+    env = FrameSkip(FastRender(gym.make("CarRacing-v3", **kwargs)), 3)
+    return ResizeObservation(GrayscaleObservation(env), [8, 8])
+
+
+def save(folder: Path, algo: str, model: BaseAlgorithm, **config: Any) -> Run:
+    """Leave a run folder behind as the zoo does."""
+    run = folder / algo / "CarRacing-v3_1"
+    (run / "CarRacing-v3").mkdir(parents=True)
+    (run / "CarRacing-v3" / "config.yml").write_text(yaml.dump(OrderedDict(config)))
+    model.save(run / "CarRacing-v3.zip")
+    return Run(run)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run folder as the zoo leaves it, of an agent that has learned nothing."""
-    folder = tmp_path_factory.mktemp("logs") / "cardqn" / "CarRacing-v3_1"
-    (folder / "CarRacing-v3").mkdir(parents=True)
-    config = OrderedDict(buffer_size=1000, env_wrapper=WRAPPERS, n_envs=8)
-    (folder / "CarRacing-v3" / "config.yml").write_text(yaml.dump(config))
     actions = [[0, 1, 0], [0.5, 0, 0]]
     env = make_vec_env("CarRacing-v3", wrapper_class=lambda env: CarRacingWrapper(env, actions))
     policy_kwargs = {"features_extractor_class": CarRacingCNN}
-    CarDQN("CnnPolicy", env, buffer_size=1000, policy_kwargs=policy_kwargs, seed=0).save(
-        folder / "CarRacing-v3.zip"
-    )
-    return Run(folder)
+    model = CarDQN("CnnPolicy", env, buffer_size=1000, policy_kwargs=policy_kwargs, seed=0)
+    return save(tmp_path_factory.mktemp("logs"), "cardqn", model, buffer_size=1000, env_wrapper=WRAPPERS)
 
 
 def test_ranges_of_tracks_never_meet() -> None:
@@ -125,3 +163,256 @@ def test_a_run_without_an_agent_says_so(run: Run, tmp_path: Path) -> None:
     (folder / "CarRacing-v3" / "config.yml").touch()
     with pytest.raises(UserError, match=r"has no agent yet: neither best_model.zip nor CarRacing-v3.zip"):
         _ = Run(folder).model_path
+
+
+def test_an_evaluation_is_the_drives_whatever_the_number_of_processes(run: Run) -> None:
+    agents = [run, f"again={run.folder}"]
+    alone = evaluate(agents, range(200_000, 200_003), n_processes=1, env_kwargs=SHORT)
+    together = evaluate(agents, range(200_000, 200_003), n_processes=2, env_kwargs=SHORT)
+    assert [one.name for one in alone] == ["cardqn/CarRacing-v3_1", "again"]
+    for one, other in zip(alone, together, strict=True):
+        pd.testing.assert_frame_equal(one.drives, other.drives)
+    expected = [[*drive(run.load_model(), make_env(run, **SHORT), track)][-1] for track in (200_000, 200_001)]
+    rows = alone[0].drives[:2].to_dict("records")
+    assert [Drive(row.pop("track"), **row) for row in rows] == expected
+    assert list(table(together).index) == ["cardqn/CarRacing-v3_1", "again"]
+    assert 0 < together[0].seconds_per_decision < 1
+
+
+def test_summary_of_scores_worked_by_hand() -> None:
+    drives = pd.DataFrame(
+        {
+            "track": range(200_000, 200_005),
+            "score": [100.0, 800.0, 900.0, 850.0, 950.0],
+            "frames": [1000, 1000, 700, 1000, 800],
+            "lap_finished": [False, False, True, False, True],
+        }
+    )
+    agent: Any = None
+    summary = Evaluation(agent, drives, 0.002).summary()
+    low, high = summary.pop("low"), summary.pop("high")
+    assert summary == {
+        "mean": 720.0,
+        "std": pytest.approx(np.sqrt((620**2 + 80**2 + 180**2 + 130**2 + 230**2) / 5)),
+        "median": 850.0,
+        "p10": 380.0,  # four tenths of the way from 100 to 800
+        "minimum": 100.0,
+        "share_900": 0.4,
+        "share_laps": 0.4,
+        "frames_per_lap": 750.0,
+        "seconds_per_decision": 0.002,
+    }
+    # means of five draws: the lowest possible is 100, and one in about thirty has three or more of the 100
+    assert 380 <= low < 500
+    assert 880 < high <= 930
+    assert Evaluation(agent, drives, 0.002).summary()["low"] == low
+
+
+def test_one_unfinished_drive_has_no_interval_and_no_lap() -> None:
+    drives = pd.DataFrame({"track": [200_000], "score": [5.0], "frames": [1000], "lap_finished": [False]})
+    agent: Any = None
+    summary = Evaluation(agent, drives, 0.002).summary()
+    assert [name for name, value in summary.items() if np.isnan(value)] == ["low", "high", "frames_per_lap"]
+
+
+class Recorder:
+    """Notes what an agent does, and in which state it was."""
+
+    def __init__(self, model: BaseAlgorithm) -> None:
+        self.model = model
+        self.actions: list[Any] = []
+        self.states: list[Any] = []
+
+    def predict(self, obs: Any, **kwargs: Any) -> Any:
+        self.states.append(kwargs["state"])
+        action, state = self.model.predict(obs, **kwargs)
+        self.actions.append(action[0])
+        return action, state
+
+
+def test_a_recurrent_agent_remembers_within_a_track_only(tmp_path: Path) -> None:
+    env = make_vec_env(small_env)
+    model = RecurrentPPO(
+        "MlpLstmPolicy", env, n_steps=8, policy_kwargs={"lstm_hidden_size": 8, "net_arch": []}, seed=0
+    )
+    run = save(tmp_path, "ppo_lstm", model, env_wrapper=SMALL, policy="MlpLstmPolicy")
+    driver = Recorder(run.load_model())
+    with_memory, without = [], []
+    for track in (200_000, 200_001):
+        assert [*drive(driver, make_env(run, stock=False, **SHORT), track)][-1].frames == 30
+        obs, _ = (reference := small_env(**SHORT)).reset(seed=track)
+        state, start, ended = None, True, False
+        while not ended:
+            without.append(model.predict(obs, deterministic=True)[0])
+            action, state = model.predict(obs, state, np.array([start]), deterministic=True)
+            with_memory.append(action)
+            obs, _, terminated, truncated, _ = reference.step(action)
+            start, ended = False, terminated or truncated
+    assert np.allclose(driver.actions, with_memory, atol=1e-6)
+    assert not np.allclose(driver.actions, without, atol=1e-6)
+    assert [i for i, state in enumerate(driver.states) if state is None] == [0, 10]
+    assert evaluate(run, [200_000], n_processes=1, env_kwargs=SHORT)[0].drives["frames"].to_list() == [30]
+
+
+def test_normalized_observations_and_continuous_actions(tmp_path: Path) -> None:
+    env = VecNormalize(make_vec_env(small_env))
+    model = PPO("MlpPolicy", env, n_steps=16, batch_size=16, seed=0).learn(32)
+    run = save(tmp_path, "ppo", model, env_wrapper=SMALL, normalize=True)
+    with pytest.raises(UserError, match="needs the statistics that observations were normalized with"):
+        make_env(run)
+    env.save(str(run.config_folder / "vecnormalize.pkl"))
+    made = make_env(run, stock=False)
+    made.seed(200_000)
+    raw = small_env().reset(seed=200_000)[0]
+    assert np.allclose(made.reset()[0], env.normalize_obs(raw), atol=1e-6)
+    drives = evaluate(run, [200_000], n_processes=1, env_kwargs=SHORT)[0].drives
+    assert drives["frames"].to_list() == [30]
+
+
+def test_normalized_rewards_need_no_statistics(run: Run) -> None:
+    env = make_env(run.config | {"normalize": "{'norm_obs': False, 'norm_reward': True}"})
+    assert env.reset().dtype == np.uint8
+
+
+def test_an_algorithm_without_gradients_drives_too(tmp_path: Path) -> None:
+    model = ARS("LinearPolicy", make_vec_env(small_env), n_delta=1, seed=0)
+    run = save(tmp_path, "ars", model, env_wrapper=SMALL)
+    (evaluation,) = evaluate(run, [200_000], n_processes=1, stock=False, env_kwargs=SHORT)
+    obs, _ = (reference := small_env(**SHORT)).reset(seed=200_000)
+    score, ended = 0.0, False
+    while not ended:
+        obs, reward, terminated, truncated, _ = reference.step(model.predict(obs, deterministic=True)[0])
+        score, ended = score + float(reward), terminated or truncated
+    assert evaluation.drives["score"].to_list() == pytest.approx([score], abs=1e-4)
+
+
+def test_the_race_is_the_unmodified_one_whatever_the_training_had(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "dqn" / "CarRacing-v3_1"
+    shutil.copytree(run.folder, folder)
+    config = OrderedDict(env_wrapper=None, env_kwargs={"domain_randomize": True})
+    (folder / "CarRacing-v3" / "config.yml").write_text(yaml.dump(config))
+    # --env-kwargs of the command line is kept here only
+    (folder / "CarRacing-v3" / "args.yml").write_text(yaml.dump({"env_kwargs": {"continuous": False}}))
+    assert Run(folder).config["env_kwargs"] == {"domain_randomize": True, "continuous": False}
+    env = make_env(Run(folder))
+    assert env.action_space == gym.spaces.Discrete(5)
+    assert env.get_attr("domain_randomize") == [False]
+    assert make_env(Run(folder), domain_randomize=True).get_attr("domain_randomize") == [True]
+
+
+def test_best_and_final_checkpoint_are_told_apart(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "cardqn" / "CarRacing-v3_1"
+    shutil.copytree(run.folder, folder)
+    assert Run(folder).agent("best").model_path.name == "CarRacing-v3.zip"  # none was validated
+    (folder / "CarRacing-v3.zip").rename(folder / "best_model.zip")
+    with pytest.raises(UserError, match=r"has no final agent yet: no CarRacing-v3\.zip"):
+        find_agents(folder, "final")
+    shutil.copy(folder / "best_model.zip", folder / "CarRacing-v3.zip")
+    (best,), (final,) = find_agents(folder, "best"), find_agents(folder, "final")
+    assert (best.model_path.name, final.model_path.name) == ("best_model.zip", "CarRacing-v3.zip")
+
+
+def test_agents_are_found_by_folder_zip_and_name(run: Run, tmp_path: Path) -> None:
+    zip_file = run.folder / "CarRacing-v3.zip"
+    elsewhere = tmp_path / "bought.zip"
+    shutil.copy(zip_file, elsewhere)
+    hyperparams = tmp_path / "cardqn.yml"
+    hyperparams.write_text(yaml.dump({"CarRacing-v3": {"env_wrapper": WRAPPERS}, "default": {}}))
+    agents = find_agents(
+        [str(run.folder), zip_file, f"ours={zip_file}", elsewhere], config=hyperparams, algo="cardqn"
+    )
+    assert [agent.name for agent in agents] == [
+        "cardqn/CarRacing-v3_1", "cardqn/CarRacing-v3_1/CarRacing-v3", "ours", "bought",
+    ]  # fmt: skip
+    assert agents[3].config["env_wrapper"] == agents[0].config["env_wrapper"]
+    (evaluation,) = evaluate(agents[3], [200_000], n_processes=1, env_kwargs=SHORT)
+    assert len(evaluation.drives) == 1
+    assert [agent.name for agent in find_agents([run, run])] == [str(zip_file)] * 2
+
+
+def test_what_can_not_be_evaluated_is_named(run: Run, tmp_path: Path) -> None:
+    typo = run.folder.with_name("CarRacing-v3_l")
+    with pytest.raises(UserError, match=re.escape(f"did you mean '{run.folder}'?")):
+        evaluate(typo)
+    (text := tmp_path / "agent.zip").write_text("no zip")
+    with pytest.raises(UserError, match="is in no run folder: needs its configuration"):
+        evaluate(text)
+    with pytest.raises(UserError, match="is no zip file, which is what SB3 saves agents in"):
+        Agent(text, "cardqn", run.config_path, "agent")
+    with pytest.raises(UserError, match="unknown algorithm 'cardqm', did you mean 'cardqn'"):
+        Agent(text, "cardqm", run.config_path, "agent")
+    with pytest.raises(UserError, match=r"no such file: 'absent\.zip'"):
+        Agent(Path("absent.zip"), "cardqn", run.config_path, "agent")
+    with pytest.raises(UserError, match=r"can't be loaded as ppo: "):
+        Agent(run.model_path, "ppo", run.config_path, "agent").load_model()
+    for wrong, message in (
+        ({"tracks": []}, "needs at least one track, got none"),
+        ({"tracks": [200_000, 7]}, "needs tracks that no agent was trained on: 200000 to 200099 .* got 7"),
+        ({"n_processes": 0}, "needs n_processes >= 1, got 0"),
+        ({"agents": []}, "needs at least one agent, got none"),
+    ):
+        with pytest.raises(UserError, match=message):
+            evaluate(**{"agents": run} | wrong)
+
+
+def test_an_agent_that_does_not_fit_its_environment_is_refused(run: Run, tmp_path: Path) -> None:
+    (config := tmp_path / "config.yml").write_text(yaml.dump({"env_wrapper": WRAPPERS[:-1]}))
+    agent = Agent(run.model_path, "cardqn", config, "unstacked")
+    both = (
+        r"does not fit .*Observation spaces do not match: Box\(0, 255, \(4, 64, 64\).* != Box\(.*\(64, 64\)"
+    )
+    with pytest.raises(UserError, match=both):
+        evaluate(agent, [200_000])
+
+
+def test_the_command_prints_and_writes(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sb3_cardqn.evaluate.command.HELD_OUT_SEEDS", range(200_000, 200_001))
+    json_file, csv_file = tmp_path / "e.json", tmp_path / "e.csv"
+    main(
+        [
+            f"mine={run.folder}",
+            "--tracks",
+            "1",
+            "--fast",
+            "--processes",
+            "1",
+            f"--json={json_file}",
+            f"--csv={csv_file}",
+        ]
+    )
+    header, row, tracks = capsys.readouterr().out.splitlines()
+    assert " ".join(header.split()) == (
+        "mean 95 % interval std median P10 min >= 900 laps frames/lap ms/decision"
+    )
+    rows = pd.read_csv(csv_file)
+    assert list(rows.columns) == ["agent", "track", "score", "frames", "lap_finished"]
+    score = rows["score"][0]
+    assert row.split()[:2] == ["mine", f"{score:.1f}"]
+    assert "200000" in tracks
+    written = yaml.safe_load(json_file.read_text())  # JSON is YAML; a NaN is neither
+    assert written["command"].startswith(f"sb3-cardqn evaluate mine={run.folder} --tracks 1")
+    assert written["machine"]["Gymnasium"] == gym.__version__
+    assert written["tracks"] == [200_000]
+    (agent,) = written["agents"]
+    assert agent["drives"] == rows.drop(columns="agent").to_dict("records")
+    assert agent["summary"]["low"] is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("--tracks 0", "--tracks needs 1 to 100, got 0"),
+        ("--tracks 101", "--tracks needs 1 to 100, got 101"),
+        ("--validation --tracks 1001", "--tracks needs 1 to 1000, got 1001"),
+        ("--json absent/e.json", "can't write 'absent/e.json': No such file or directory"),
+        ("--csv .", "can't write '.': Is a directory"),
+        ("", "no run on CarRacing in folder 'logs'"),
+    ],
+)
+def test_wrong_use(argv: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=re.escape(message)):
+        main(argv.split())
+    assert not list(tmp_path.iterdir())

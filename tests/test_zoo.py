@@ -170,7 +170,7 @@ def test_optimize_searches_and_stores(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [*sorted(zoo.COMMANDS), "race", "bench", "bench env", "bench agent", "bench learn"]
+    "command", [*sorted(zoo.COMMANDS), "evaluate", "race", "bench", "bench env", "bench agent", "bench learn"]
 )
 def test_help_of_each_command(command: str, tmp_path: Path) -> None:
     output = run_well(tmp_path, f"{command} --help")
@@ -221,6 +221,7 @@ def test_bench_agent_drives_the_same_tracks_on_both_pictures(folder: Path) -> No
         ("enjoy", "no run of cardqn on CarRacing-v3 in folder 'logs', train one with: sb3-cardqn train"),
         ("race", "no run on CarRacing in folder 'logs', train one with: sb3-cardqn train"),
         ("race logs", "'logs' is no run folder"),
+        ("evaluate --json .", "can't write '.': Is a directory"),
         ("race --tracks 0", "--tracks needs 1 to 6, got 0"),
         ("bench agent --tracks 1", "--tracks needs 2 to 1000, got 1"),
         ("bench agent logs", "'logs' is no run folder"),

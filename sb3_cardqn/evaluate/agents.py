@@ -245,12 +245,10 @@ def _find(agent: AgentLike, checkpoint: Checkpoint, config: Path | None, algo: s
     path = Path(agent)
     if path.suffix != ".zip":
         return car_racing_run(path).agent(checkpoint)
-    if config is not None and algo is not None:
-        return Agent(path, algo, config, path.stem)
-    try:
-        run = car_racing_run(path.parent)
-    except UserError as error:
+    if any(path.parent.glob("*/config.yml")):
+        return car_racing_run(path.parent).agent(model_path=path)
+    if config is None or algo is None:
         raise UserError(
             f"'{path}' is in no run folder: needs its configuration (--config) and its algorithm (--algo)"
-        ) from error
-    return run.agent(model_path=path)
+        )
+    return Agent(path, algo, config, path.stem)

@@ -40,6 +40,7 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the picture of the training: same race, faster drawing",
     )
+    parser.add_argument("--domain-randomize", action="store_true", help="other colours on each track")
 
 
 def main(argv: list[str]) -> None:
@@ -60,7 +61,6 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--validation", action="store_true", help="on validation tracks (default 100 of 1000), to choose by"
     )
-    parser.add_argument("--domain-randomize", action="store_true", help="with other colours on each track")
     parser.add_argument("--processes", type=int, metavar="N", help="drive at a time (default: one a core)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write results, versions, hardware")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the score of each drive")
@@ -81,7 +81,7 @@ def main(argv: list[str]) -> None:
         seeds[:n_tracks],
         stock=not options.fast,
         n_processes=options.processes,
-        env_kwargs={"domain_randomize": True} if options.domain_randomize else {},
+        env_kwargs={"domain_randomize": options.domain_randomize},
         progress=True,
     )
     print(_text(evaluations))

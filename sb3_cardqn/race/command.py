@@ -40,32 +40,40 @@ def main(argv: list[str]) -> None:
     )
     options = parser.parse_args(argv)
 
+    if options.tracks is not None and not 1 <= options.tracks <= 6:
+        raise UserError(f"--tracks needs 1 to 6, got {options.tracks}")
     run = _run(options.agents)
     agents = find_agents([run] if run else options.agents, options.checkpoint, options.config, options.algo)
-    n_tracks = options.tracks if options.tracks is not None else 3 if len(agents) == 1 else 1
-    if not 1 <= n_tracks <= 6:
-        raise UserError(f"--tracks needs 1 to 6, got {n_tracks}")
+    n_tracks = options.tracks or (3 if len(agents) == 1 else 1)
     tracks = range(options.first, options.first + n_tracks)
     folder = run.folder if run else Path()
     video = options.output or (None if options.human else folder / "race.mp4")
     written = [] if video is None else [video]
     if video is not None and options.gif and video.suffix != ".gif":
         written.append(video.with_suffix(".gif"))
-    if run is not None and options.output is None and not options.human:
+    if run is not None and video == run.folder / "race.mp4" and any(run.folder.glob("*.monitor.csv")):
         written.append(run.folder / "learning_curve.png")
     for path in written:
         check_writable(path)
 
     names = ", ".join(agent.name for agent in agents)
-    print(f"Driving on {_span(tracks)}, which no agent has seen: {names} ...")
-    results = race(agents, tracks, video, stock=not options.fast, human=options.human)
+    print(f"Driving on {_span(tracks)}, which no agent was trained on: {names} ...")
+    results = race(
+        agents,
+        tracks,
+        video,
+        stock=not options.fast,
+        human=options.human,
+        env_kwargs={"domain_randomize": options.domain_randomize},
+        progress=True,
+    )
+    _print(agents, results)
     for path in written[1:]:
         if path.suffix == ".gif":
             animate(written[0], path)
         else:
             assert run is not None
             plot_learning_curve(run, path)
-    _print(agents, results)
     if written:
         print(f"Written: {', '.join(map(str, written))}")
 

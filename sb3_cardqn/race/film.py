@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import imageio.v2 as imageio
 import imageio_ffmpeg
 import numpy as np
+from tqdm import tqdm
 
 from sb3_cardqn.errors import UserError, check_writable
 from sb3_cardqn.evaluate import Agent, Checkpoint, Drive, check_tracks, drive, find_agents, make_env
@@ -22,7 +23,7 @@ from sb3_cardqn.race.window import Window, WindowClosedError
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 FPS = 50  # CarRacing's frames a second
-_ENDING = 75  # frames that the last picture stays
+ENDING = 75  # frames that the last picture stays
 _COLUMNS = 3
 MAX_PANES = 12
 
@@ -86,6 +87,7 @@ def race(
     stock: bool = True,
     human: bool = False,
     env_kwargs: dict[str, Any] | None = None,
+    progress: bool = False,
 ) -> list[list[Drive]]:
     """
     Let saved agents drive the same tracks greedily, side by side, and film it with what each of them thinks.
@@ -101,6 +103,7 @@ def race(
         Gymnasium's in any case
     :param human: show it in a window while it is driven
     :param env_kwargs: arguments of ``gym.make`` that change the race, such as ``domain_randomize=True``
+    :param progress: count the frames on stderr
     :return: one list an agent, in their order, of one drive a track; fewer if the window was closed
     :raises UserError: if an agent is not there or does not fit, or a track or the path is not allowed
     """
@@ -127,26 +130,29 @@ def race(
         for pane in panes:
             stack.enter_context(closing(pane.pictures))
         with suppress(WindowClosedError):
-            _show(panes, columns, screens)
+            _show(panes, columns, screens, progress)
     return [
         [pane.result for pane in panes[i :: len(found)] if pane.result is not None] for i in range(len(found))
     ]
 
 
-def _show(panes: list[_Pane], columns: int, screens: list[_Screen]) -> None:
+def _show(panes: list[_Pane], columns: int, screens: list[_Screen], progress: bool) -> None:
     """
     :param panes: row by row
     :param columns: panes in a row; the last row may have fewer
     :param screens: where to show them
+    :param progress: count the frames on stderr
     """
     nothing = [np.zeros((PANE[1], PANE[0], 3), np.uint8)] * (-len(panes) % columns)
-    ending = _ENDING
-    while ending:
-        ending -= all(pane.result is not None for pane in panes)
-        pictures = [next(pane.pictures) for pane in panes] + nothing
-        rows = [np.hstack(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
-        for screen in screens:
-            screen.append_data(np.vstack(rows))
+    ending = ENDING
+    with tqdm(desc="driving", unit="frame", disable=not progress) as bar:
+        while ending:
+            ending -= all(pane.result is not None for pane in panes)
+            pictures = [next(pane.pictures) for pane in panes] + nothing
+            rows = [np.hstack(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
+            for screen in screens:
+                screen.append_data(np.vstack(rows))
+            bar.update()
 
 
 @contextmanager

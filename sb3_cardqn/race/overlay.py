@@ -78,6 +78,7 @@ class Overlay:
     def __init__(self, title: str, subtitle: str, actions: np.ndarray | None) -> None:
         self._actions = actions
         self._spread = 0.0  # between the best Q-value and the worst, lately
+        self.title = title
         self._header = _header(title, subtitle)
         # text is slow to draw: what one thought looks like is kept as long as it lasts
         self._thought: Thought | None = None
@@ -95,7 +96,7 @@ class Overlay:
         pane = self._pane.copy()
         picture = cv2.resize(frame.picture[:-_DASHBOARD], _VIEW, interpolation=cv2.INTER_AREA)
         if result is not None:
-            picture //= 2
+            picture = picture // 2
         pane.paste(Image.fromarray(picture[:, _SEAM:-_SEAM]), (_SEAM, 0))
         pane.paste(self._header, mask=self._header)
         draw = ImageDraw.Draw(pane)
@@ -199,4 +200,4 @@ def _pedals(draw: ImageDraw.ImageDraw, action: np.ndarray) -> None:
         draw.text((_MARGIN, y + 12), name, _MUTED, _SMALL, anchor="ls")
         draw.rectangle((left, y, right, y + 15), _TROUGH)
         draw.rectangle((min(zero, end), y, max(zero, end), y + 15), _ACCENT)
-        draw.text((PANE[0] - _MARGIN, y + 12), f"{value:.2f}", _INK, _SMALL, anchor="rs")
+        draw.text((PANE[0] - _MARGIN, y + 12), f"{round(float(value), 2) + 0:.2f}", _INK, _SMALL, anchor="rs")
