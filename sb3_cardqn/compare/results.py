@@ -51,4 +51,7 @@ class Results:
         :return: the same results
         """
         about = json.loads((folder / "plan.json").read_text())
-        return cls(**about, **{name: pd.read_csv(folder / f"{name}.csv") for name in _TABLES})
+        return cls(
+            **about,
+            **{name: pd.read_csv(folder / f"{name}.csv", float_precision="round_trip") for name in _TABLES},
+        )

@@ -1,0 +1,273 @@
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import imageio.v2 as imageio
+import numpy as np
+import pandas as pd
+import pytest
+
+from sb3_cardqn.compare import statistics
+from sb3_cardqn.compare.analysis import Analysis
+from sb3_cardqn.compare.report import write_report
+from sb3_cardqn.compare.results import Results
+from sb3_cardqn.compare.words import count_seeds, verdict
+from sb3_cardqn.errors import UserError
+from tests.compare_results import CONTESTANTS, made_up_results
+
+CHROMIUM = shutil.which("chromium")
+NASTY = 'cardqn <b>bold</b> & "q" | a:b'
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_samples() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "REPS", 100)
+        yield
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    return made_up_results(CONTESTANTS | {NASTY: (500.0, 10.0, 200.0)})
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("video") / "race.mp4"
+    writer: Any = imageio.get_writer(path, fps=10)
+    with writer:
+        for brightness in range(0, 200, 40):
+            writer.append_data(np.full((64, 96, 3), brightness, np.uint8))
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(results: Results, video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(results, tmp_path_factory.mktemp("report"), {"all <i>three</i>": video})
+
+
+def sentence(**contestants: list[float]) -> str:
+    rows = [
+        {"measure": "final", "contestant": name, "seed": seed, "score": score}
+        for name, scores in contestants.items()
+        for seed, score in enumerate(scores)
+    ]
+    scores = pd.DataFrame(rows)
+    return verdict(statistics.aggregates(scores), statistics.comparisons(scores))
+
+
+def test_verdict_names_a_winner_only_when_clear_of_all() -> None:
+    five = [0.0, 0.0, 0.0, 0.0, 0.0]
+    high, near, low = [900.0] * 5, [900.0, 899.0, 901.0, 880.0, 920.0], [x + 600 for x in five]
+    assert sentence(low=low, high=high) == (
+        "high wins: it scores 900 and leads low by 300 (95 % interval: 300 to 300); 5 seeds: few."
+    )
+    assert re.fullmatch(
+        "No clear difference: a scores 900 and leads b by 0 \\(95 % interval: \N{MINUS SIGN}"
+        r"\d+ to \d+\), which may be chance; "
+        r"5 seeds: few\.",
+        sentence(a=high, b=near),
+    )
+    assert re.fullmatch(
+        r"No clear winner: high scores 900 and leads near by 0 \(.*\), which may be chance; it clearly leads low by 300 "
+        r"\(300 to 300\); 5 seeds: few\.",
+        sentence(high=high, near=near, low=low),
+    )
+
+
+def test_verdict_on_one_seed_or_one_contestant() -> None:
+    assert sentence(a=[900.0], b=[100.0]) == (
+        "No clear difference: a scores 900 and leads b by 800 (95 % interval: none from one seed), which may be chance; "
+        "1 seed: too few for an interval."
+    )
+    assert sentence(a=[-30.0] * 10) == (
+        "a scores \N{MINUS SIGN}30 (95 % interval: \N{MINUS SIGN}30 to \N{MINUS SIGN}30), with nothing to compare it with; 10 seeds."
+    )
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [
+        ([1, 1], "1 seed: too few for an interval"),
+        ([1, 5], "1 to 5 seeds: few"),
+        ([5], "5 seeds: few"),
+        ([10, 20], "10 to 20 seeds"),
+    ],
+)
+def test_few_seeds_are_called_few(seeds: list[int], words: str) -> None:
+    assert count_seeds(pd.Series(seeds)) == words
+
+
+def test_everything_is_written(page: Path) -> None:
+    names = {path.relative_to(page.parent).as_posix() for path in page.parent.rglob("*.*")}
+    assert names >= {"report.html", "report.md", "scores.png", "learning_curves.png", "profiles.png"}
+    assert {name for name in names if name.startswith("tables/")} == {
+        f"tables/{name}.csv" for name in Analysis.__annotations__
+    }
+    aggregates = pd.read_csv(page.parent / "tables" / "aggregates.csv")
+    assert len(aggregates) == 3 * 4  # final, best, equal time; four contestants
+
+
+def test_markdown_has_the_numbers_and_survives_names(page: Path) -> None:
+    text = (page.parent / "report.md").read_text()
+    numbers = pd.read_csv(page.parent / "tables" / "aggregates.csv").iloc[0]
+    assert (
+        f"| cardqn | 5 | {numbers['iqm']:.1f} | {numbers['iqm_low']:.1f} to {numbers['iqm_high']:.1f} |"
+        in text
+    )
+    assert "cardqn &lt;b&gt;bold" in text
+    assert "sb3-cardqn train --algo dqn --env CarRacing-v3 --seed 3 -n 500000" in text
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    tables = re.findall(r"^\|[^\n]*\n\|[-:|]+\n(?:\|[^\n]*\n)+", text, re.MULTILINE)
+    assert sum(table.count("\n") for table in tables) - len(tables) == len(rows)  # every row is in a table
+    for table in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+
+
+def test_missing_checkpoints_are_told(tmp_path: Path) -> None:
+    made_up = made_up_results({"a": (800.0, 10.0, 400.0), "b": (700.0, 10.0, 400.0)}, seeds=2, tracks=2)
+    drives = made_up.drives
+    gone = (drives["checkpoint"] == "best") & ((drives["contestant"] == "b") | (drives["seed"] == 0))
+    write_report(
+        Results(made_up.plan, made_up.machine, made_up.runs, made_up.curves, drives[~gone]), tmp_path
+    )
+    text = (tmp_path / "report.md").read_text()
+    assert "| a | 1 of 2 |" in text
+    assert "No run of b has one." in text
+    assert "none from one seed" in text
+
+
+def test_one_run_without_validation_is_reported(tmp_path: Path) -> None:
+    made_up = made_up_results({"a": (800.0, 10.0, 400.0)}, seeds=1, tracks=2)
+    bare = Results(made_up.plan, made_up.machine, made_up.runs, made_up.curves.iloc[:0], made_up.drives)
+    page = write_report(bare, tmp_path)
+    assert "with nothing to compare it with; 1 seed: too few for an interval." in page.read_text()
+    assert 'id="learning_curves"' not in page.read_text()
+
+
+def test_saved_results_give_the_same_page(results: Results, page: Path, video: Path, tmp_path: Path) -> None:
+    results.save(tmp_path / "results")
+    again = write_report(Results.load(tmp_path / "results"), tmp_path / "again", {"all <i>three</i>": video})
+    assert again.read_text() == page.read_text()
+
+
+@pytest.mark.parametrize("name", ["race.gif", "absent.mp4"])
+def test_what_is_no_video_is_refused_before_anything_is_written(
+    name: str, results: Results, tmp_path: Path
+) -> None:
+    (tmp_path / "race.gif").touch()
+    with pytest.raises(UserError, match=f"a report's videos need to be mp4 files, got '.*{name}'"):
+        write_report(results, tmp_path / "report", {"race": tmp_path / name})
+    assert not (tmp_path / "report").exists()
+
+
+def test_missing_plotly_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
+    monkeypatch.delitem(sys.modules, "sb3_cardqn.compare.charts")
+    with pytest.raises(
+        UserError, match="the report's charts need plotly, install it with: pip install plotly"
+    ):
+        __import__("sb3_cardqn.compare.charts")
+
+
+class Browser:
+    """A page in a real Chromium, with all that it asked for and complained about."""
+
+    def __init__(self, path: Path, page: Any) -> None:
+        self.page = page
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto(path.as_uri())
+        page.wait_for_selector("#learning_curves .legend")
+
+    def title(self) -> str:
+        return self.page.text_content("#learning_curves .xtitle")
+
+    def trace(self, name: str) -> dict[str, Any]:
+        traces = self.page.evaluate(
+            "document.getElementById('learning_curves')._fullData.map(t => [t.name, t.visible])"
+        )
+        return dict(traces)[name]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium, none is on the PATH (Debian: apt-get install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browser(chromium: Any, page: Path) -> Iterator[Browser]:
+    tab = chromium.new_page(viewport={"width": 1280, "height": 900})
+    yield Browser(page, tab)
+    tab.close()
+
+
+def test_page_renders_without_complaint_or_request(browser: Browser) -> None:
+    charts = browser.page.locator("[data-figure]")
+    assert charts.count() == 1 + 3 * 2 + 2 * 2  # curves; scores and improvement of each measure; profiles
+    assert browser.page.locator("[data-figure] .main-svg:first-child").count() == charts.count()
+    browser.page.wait_for_function(
+        "document.querySelector('video').readyState >= 2"
+    )  # its first picture is there
+    assert browser.complaints == []
+    assert {url.split(":")[0] for url in browser.requests} <= {"file", "data", "blob"}
+
+
+def test_switch_changes_the_axis_and_keeps_what_the_legend_hides(browser: Browser) -> None:
+    assert browser.title() == "agent steps"
+    assert browser.trace("dqn") is True
+    browser.page.locator("#learning_curves .legendtoggle").nth(1).click()
+    browser.page.wait_for_function(
+        "document.getElementById('learning_curves')._fullData.some(t => t.name == 'dqn' && t.visible == 'legendonly')"
+    )
+    browser.page.locator("fieldset").get_by_text("minutes").click()
+    browser.page.wait_for_function(
+        "document.querySelector('#learning_curves .xtitle').textContent != 'agent steps'"
+    )
+    assert browser.title() == "minutes of training"
+    assert browser.trace("dqn") == "legendonly"
+    assert browser.trace("cardqn") is True
+    assert browser.complaints == []
+
+
+def test_names_are_text_not_markup(browser: Browser) -> None:
+    names = browser.page.locator("#learning_curves .legendtext").all_text_contents()
+    assert "".join(names[3].split()) == "".join(NASTY.split())  # broken into lines, but no tag was read
+    assert browser.page.locator("td b, figcaption i, h1 b").count() == 0
+    assert NASTY in browser.page.locator("td").all_text_contents()
+    assert browser.page.locator("figcaption").text_content() == "all <i>three</i>"
+
+
+def test_page_fits_a_phone_and_follows_the_dark(chromium: Any, page: Path) -> None:
+    tab = chromium.new_page(viewport={"width": 400, "height": 800}, color_scheme="light")
+    browser = Browser(page, tab)
+    colours = []
+    for scheme in ("light", "dark"):
+        tab.emulate_media(color_scheme=scheme)
+        tab.wait_for_timeout(300)
+        colours.append(tab.evaluate("getComputedStyle(document.querySelector('.xtitle')).fill"))
+    assert colours == ["rgb(29, 33, 38)", "rgb(228, 231, 235)"]
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+    assert browser.complaints == []
+    tab.close()
+
+
+def test_figures_are_plain_json(page: Path) -> None:
+    embedded = re.search(
+        r'<script type="application/json" id="figures">(.*?)</script>', page.read_text(), re.DOTALL
+    )
+    assert embedded is not None
+    assert {"learning_curves_agent_steps", "learning_curves_seconds"} <= json.loads(embedded[1]).keys()
