@@ -4,6 +4,7 @@ import argparse
 import importlib
 import inspect
 import os
+import pydoc
 import random
 import runpy
 import shutil
@@ -188,6 +189,7 @@ class CarExperimentManager(ExperimentManager):
             self.callbacks += [SameTracks(evaluation), evaluation]
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
+        self.eval_env_wrapper = utils.get_wrapper_class(hyperparams)
         result = super()._preprocess_hyperparams(hyperparams)
         buffer = hyperparams.get("replay_buffer_kwargs", {})
         if "n_steps" in buffer and "gamma" in hyperparams:
@@ -207,7 +209,7 @@ class CarExperimentManager(ExperimentManager):
 
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
         """
-        Make the environments; the zoo would evaluate on the tracks it trains on.
+        Make the environments; the zoo would evaluate on the tracks, and with the lessons, it trains on.
 
         :param n_envs: how many
         :param eval_env: for evaluation: seeded from the validation range
@@ -215,7 +217,7 @@ class CarExperimentManager(ExperimentManager):
         :return: vectorized, wrapped environment
         :raises UserError: if the seed is not a training seed
         """
-        training_seed = self.seed
+        training_seed, training_wrapper = self.seed, self.env_wrapper
         on_tracks = self.env_name.gym_id.startswith("CarRacing")
         if on_tracks and not eval_env and training_seed + n_envs > TRAINING_SEEDS.stop:
             raise UserError(
@@ -223,11 +225,11 @@ class CarExperimentManager(ExperimentManager):
                 f"are kept for validation and held-out tracks), got {training_seed}"
             )
         if eval_env:
-            self.seed = VALIDATION_SEEDS.start
+            self.seed, self.env_wrapper = VALIDATION_SEEDS.start, self.eval_env_wrapper
         try:
             return super().create_envs(n_envs, eval_env, no_log)
         finally:
-            self.seed = training_seed
+            self.seed, self.env_wrapper = training_seed, training_wrapper
 
 
 def convert_cardqn_params(sampled: dict[str, Any]) -> dict[str, Any]:
@@ -272,6 +274,25 @@ def sample_cardqn_params(
     )
 
 
+def _without_lessons(hyperparams: dict[str, Any], key: str = "env_wrapper") -> Any:
+    """
+    Make the wrapper that an agent is judged with: the configuration's, without what is for training only.
+
+    :param hyperparams: the zoo's
+    :param key: where the wrappers stand in it
+    :return: what the zoo's ``get_wrapper_class`` makes of the rest
+    """
+    wrappers = hyperparams.get(key) or []
+    wrappers = wrappers if isinstance(wrappers, list) else [wrappers]
+    names = [next(iter(wrapper)) if isinstance(wrapper, dict) else wrapper for wrapper in wrappers]
+    judged = [
+        wrapper
+        for wrapper, name in zip(wrappers, names, strict=True)
+        if not getattr(pydoc.locate(name) if isinstance(name, str) else name, "training_only", False)
+    ]
+    return exp_manager.get_wrapper_class({key: judged}, key)
+
+
 def register() -> None:
     """Make cardqn known to rl-zoo3, and this package to the Python in its YAML files and ``-params``."""
     ALGOS["cardqn"] = CarDQN
@@ -279,6 +300,7 @@ def register() -> None:
     HYPERPARAMS_CONVERTER["cardqn"] = convert_cardqn_params  # type: ignore[assignment]
     for reads_python in (exp_manager, utils):
         vars(reads_python)["sb3_cardqn"] = sb3_cardqn
+    utils.get_wrapper_class = _without_lessons  # what enjoy and its like make environments with
 
 
 register()

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import rl_zoo3
 import yaml
+from rl_zoo3 import exp_manager, utils
 from rl_zoo3.utils import StoreDict
 from stable_baselines3.common.monitor import load_results
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from sb3_cardqn import CarDQN, DuelingHead, zoo
+from sb3_cardqn import CarDQN, DuelingHead, FastRender, zoo
+from sb3_cardqn.common.training_wrappers import EndWhenLost, PenalizeMissedTiles
 
 ROOT = Path(__file__).parent.parent
 HYPERPARAMS = ROOT / "hyperparams"
@@ -347,3 +349,19 @@ def test_import_stays_light() -> None:
         [sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True
     ).stdout
     assert output == "[]\n"
+
+
+def test_agents_are_judged_without_the_lessons_they_were_trained_with() -> None:
+    lessons = [
+        {"sb3_cardqn.common.training_wrappers.EndWhenLost": {"patience": 3}},
+        "sb3_cardqn.common.training_wrappers.PenalizeMissedTiles",
+    ]
+    wrap = utils.get_wrapper_class({"env_wrapper": ["sb3_cardqn.common.fast_render.FastRender", *lessons]})
+    assert wrap is not None
+    env = wrap(gym.make("CarRacing-v3"))
+    assert isinstance(env, FastRender)
+    wrap = exp_manager.get_wrapper_class({"env_wrapper": lessons})
+    assert wrap is not None
+    trained = wrap(gym.make("CarRacing-v3"))
+    assert isinstance(trained, PenalizeMissedTiles)
+    assert isinstance(trained.env, EndWhenLost)

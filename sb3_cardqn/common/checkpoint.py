@@ -70,9 +70,7 @@ class Checkpoint(NamedTuple):
     @property
     def segments(self) -> list[Segment]:
         """Files of the replay buffer, which it shares with those before and after it."""
-        return [
-            Segment(first, last, FileRecord(*record)) for first, last, record in self.content["segments"]
-        ]
+        return [Segment(first, last, FileRecord(*record)) for first, last, record in self.content["segments"]]
 
     @property
     def files(self) -> list[FileRecord]:
@@ -176,7 +174,9 @@ class ExactCheckpoint(BaseCallback):
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            raise UserError(f"another process is training in '{self.folder}': wait for it or stop it") from None
+            raise UserError(
+                f"another process is training in '{self.folder}': wait for it or stop it"
+            ) from None
         self._lock = lock
 
     def _init_callback(self) -> None:
@@ -249,7 +249,9 @@ class ExactCheckpoint(BaseCallback):
             checkpoint = self._write(self.model)
         except OSError as error:
             self._forget_all_but(self._kept)
-            last = f"agent step {self._kept[-1].agent_steps} is the last one" if self._kept else "there is none"
+            last = (
+                f"agent step {self._kept[-1].agent_steps} is the last one" if self._kept else "there is none"
+            )
             warnings.warn(
                 f"no checkpoint of agent step {self.model.num_timesteps} ({error}), {last}; training goes on. "
                 f"Free space where '{self.folder.resolve()}' is: the buffer alone comes to "
@@ -324,9 +326,7 @@ class ExactCheckpoint(BaseCallback):
             content = from_json(checkpoint.content, arrays)
         self._check(model, content)
         networks = (self.folder / checkpoint.own[0].name).read_bytes()
-        state.set_networks(
-            model, th.load(io.BytesIO(networks), map_location=model.device, weights_only=True)
-        )
+        state.set_networks(model, th.load(io.BytesIO(networks), map_location=model.device, weights_only=True))
         self._replay_files().read_into(model.replay_buffer, content["buffer_numbers"])
         exact = state.set_envs(model.env, content["envs"])
         if not exact:

@@ -1,0 +1,164 @@
+"""Lessons: wrappers that change the race while an agent learns, and are left out when it is judged."""
+
+import math
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.utils import RecordConstructorArgs
+from gymnasium.wrappers import TimeLimit
+
+from sb3_cardqn.common.fast_render import is_car_racing
+
+
+def _require_car_racing(wrapper: gym.Wrapper) -> None:
+    if not is_car_racing(wrapper.unwrapped):
+        raise TypeError(f"{type(wrapper).__name__} needs a CarRacing environment, got {wrapper.unwrapped}")
+
+
+class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
+    """
+    Take a penalty off the reward each time the car leaves tiles behind that it did not touch.
+
+    A lap counts only when all tiles were touched. A corner cut too far costs the reward of a few tiles at
+    once, but 0.1 a frame until frame 1000 later, which no discounted return sees: the penalty stands for
+    that.
+    Around a Monitor, which keeps the environment's own scores.
+
+    >>> env = PenalizeMissedTiles(gym.make("CarRacing-v3"), penalty=20)
+
+    :param penalty: taken off once for each gap, however long, at least 0
+    :raises TypeError: if the environment is not CarRacing
+    :raises ValueError: if ``penalty`` is negative
+    """
+
+    training_only = True
+    MARGIN = 2  # tiles; a wheel may touch a tile before the one behind it
+
+    def __init__(self, env: gym.Env, penalty: float = 20.0) -> None:
+        if not penalty >= 0:
+            raise ValueError(f"PenalizeMissedTiles needs penalty >= 0, got {penalty}")
+        RecordConstructorArgs.__init__(self, penalty=penalty)
+        super().__init__(env)
+        _require_car_racing(self)
+        self.penalty = penalty
+        self._judged = 0  # tiles, from the start line on
+        self._in_gap = False
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """
+        :param kwargs: handed on
+        :return: observation and info
+        """
+        self._judged, self._in_gap = 0, False
+        return self.env.reset(**kwargs)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """
+        :param action: handed on
+        :return: as the environment's, the reward less the penalties
+        """
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return observation, float(reward) - self.penalty * self._new_gaps(), terminated, truncated, info
+
+    def _new_gaps(self) -> int:
+        car_racing: Any = self.unwrapped
+        tiles = car_racing.road
+        touched = [tile.idx for wheel in car_racing.car.wheels for tile in wheel.tiles]
+        behind = max(touched, default=0) - self.MARGIN
+        if behind - self._judged > len(tiles) // 4:  # backwards over the start line, or across the field
+            return 0
+        gaps = 0
+        for i in range(self._judged, behind):
+            missed = not tiles[i].road_visited
+            gaps += missed and not self._in_gap
+            self._in_gap = missed
+        self._judged = max(self._judged, behind)
+        return gaps
+
+
+class ScaleReward(gym.RewardWrapper, RecordConstructorArgs):
+    """
+    Multiply rewards by a constant.
+
+    DQN's Huber loss is a squared error only below 1, and seeks the median above it. A step of CarRacing can
+    bring 10 points and a Q-value is near 70, so errors are mostly above.
+
+    >>> env = ScaleReward(gym.make("CarRacing-v3"), scale=0.1)
+
+    :param scale: above 0
+    :raises ValueError: if ``scale`` is not above 0, or not finite
+    """
+
+    training_only = True
+
+    def __init__(self, env: gym.Env, scale: float = 0.1) -> None:
+        if not 0 < scale < math.inf:
+            raise ValueError(f"ScaleReward needs a finite scale > 0, got {scale}")
+        RecordConstructorArgs.__init__(self, scale=scale)
+        super().__init__(env)
+        self.scale = scale
+
+    def reward(self, reward: Any) -> float:
+        """
+        :param reward: the environment's
+        :return: what the agent learns from
+        """
+        return float(reward) * self.scale
+
+
+class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
+    """
+    Cut an episode as truncated when the car has touched no new tile for a while: it is lost on the grass.
+
+    The environment's own time limit is what ends it, one step later, so that a Monitor inside logs it.
+
+    >>> env = EndWhenLost(gym.make("CarRacing-v3"), patience=25)
+
+    :param patience: steps without a new tile, at least 1; agent steps around a ``FrameSkip``, else frames
+    :raises TypeError: if the environment is not CarRacing, or has no time limit
+    :raises ValueError: if ``patience`` is smaller than 1
+    """
+
+    training_only = True
+
+    def __init__(self, env: gym.Env, patience: int = 25) -> None:
+        if patience < 1:
+            raise ValueError(f"EndWhenLost needs patience >= 1, got {patience}")
+        RecordConstructorArgs.__init__(self, patience=patience)
+        super().__init__(env)
+        _require_car_racing(self)
+        self._time_limit = _find_time_limit(env)
+        self.patience = patience
+        self._touched = 0  # tiles
+        self._waited = 0  # steps since
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """
+        :param kwargs: handed on
+        :return: observation and info
+        """
+        self._touched = self._waited = 0
+        return self.env.reset(**kwargs)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """
+        :param action: handed on
+        :return: as the environment's
+        """
+        result = self.env.step(action)
+        car_racing: Any = self.unwrapped
+        if car_racing.tile_visited_count > self._touched:
+            self._touched, self._waited = car_racing.tile_visited_count, 0
+        else:
+            self._waited += 1
+        if self._waited >= self.patience:
+            self._time_limit._elapsed_steps = self._time_limit._max_episode_steps  # type: ignore[assignment]
+        return result
+
+
+def _find_time_limit(env: gym.Env) -> TimeLimit:
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, TimeLimit):
+            return env
+        env = env.env
+    raise TypeError("EndWhenLost needs an environment with a time limit, as gym.make gives it")

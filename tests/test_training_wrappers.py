@@ -1,0 +1,137 @@
+import re
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from stable_baselines3.common.monitor import Monitor
+
+from sb3_cardqn.common.fast_render import FastRender
+from sb3_cardqn.common.training_wrappers import EndWhenLost, PenalizeMissedTiles, ScaleReward
+from sb3_cardqn.common.wrappers import FrameSkip
+
+COAST = np.zeros(3)
+FULL_GAS = np.array([0, 1, 0])
+
+
+class _Only(set):
+    """Tiles under a wheel, that Box2D's contacts do not change."""
+
+    def remove(self, tile: Any) -> None:
+        pass
+
+
+class Puppet(gym.Wrapper):
+    """CarRacing whose wheels stand on the tile that the test says, all tiles up to there touched but some."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        tile, missed = action
+        track: Any = self.unwrapped
+        for wheel in track.car.wheels:
+            wheel.tiles = _Only({track.road[tile]})
+        for i in range(tile + 1):
+            track.road[i].road_visited = i not in missed
+        return None, 1.0, False, False, {}
+
+
+def rewards(*moves: tuple[int, set[int]]) -> list[float]:
+    env = PenalizeMissedTiles(Puppet(FastRender(gym.make("CarRacing-v3"))), penalty=20)
+    env.reset(seed=0)
+    return [float(env.step(move)[1]) for move in moves]
+
+
+@pytest.mark.parametrize(
+    ("moves", "expected"),
+    [
+        ([(3, set()), (9, set()), (14, set())], [1, 1, 1]),
+        # a gap of three tiles is one gap, whether it is passed at once or step by step
+        ([(5, set()), (12, {7, 8, 9})], [1, -19]),
+        ([(8, {7, 8}), (9, {7, 8}), (10, {7, 8}), (11, {7, 8}), (20, {7, 8})], [1, 1, -19, 1, 1]),
+        ([(12, {3, 7, 8})], [-39]),
+        # not yet left behind: the two tiles under and before the car may still be touched
+        ([(12, {10, 11}), (13, set())], [1, 1]),
+        # backwards over the start line and to the end of the track: no lap full of gaps
+        ([(3, set()), (270, {*range(4, 270)}), (8, {5})], [1, 1, -19]),
+    ],
+)
+def test_each_gap_left_behind_costs_one_penalty(
+    moves: list[tuple[int, set[int]]], expected: list[float]
+) -> None:
+    assert rewards(*moves) == expected
+
+
+def test_a_new_episode_has_no_gaps() -> None:
+    env = PenalizeMissedTiles(Puppet(FastRender(gym.make("CarRacing-v3"))), penalty=20)
+    env.reset(seed=0)
+    assert env.step((12, {5, 6, 7, 8, 9}))[1] == -19
+    env.reset(seed=0)
+    assert env.step((12, {5}))[1] == -19
+
+
+def test_driving_well_costs_nothing_and_the_monitor_keeps_the_score() -> None:
+    plain = FastRender(gym.make("CarRacing-v3"))
+    monitor = Monitor(FastRender(gym.make("CarRacing-v3")))
+    env = PenalizeMissedTiles(monitor, penalty=1000)
+    for e in (plain, env):
+        e.reset(seed=0)
+    for frame in range(150):  # straight on: along the road, then off it, never past a tile
+        action = FULL_GAS if frame < 50 else COAST
+        assert plain.step(action)[1] == env.step(action)[1]
+    assert sum(monitor.rewards) > 0
+
+
+def test_a_car_that_stands_still_is_cut_off_as_truncated_and_logged() -> None:
+    monitor = Monitor(FastRender(gym.make("CarRacing-v3")))
+    env = EndWhenLost(FrameSkip(monitor, skip=4), patience=10)
+    env.reset(seed=0)
+    steps = 0
+    while True:
+        _, _, terminated, truncated, info = env.step(COAST)
+        steps += 1
+        if terminated or truncated:
+            break
+    # the first step touches the tiles under the car; ten without a new one; the next frame is the last
+    assert (steps, terminated, truncated) == (12, False, True)
+    assert info["episode"]["l"] == 4 * 11 + 1
+    assert monitor.get_episode_lengths() == [45]
+    env.reset(seed=0)
+    assert not any(env.step(FULL_GAS)[3] for _ in range(5))
+
+
+def test_a_car_that_makes_progress_goes_on() -> None:
+    env = EndWhenLost(FrameSkip(FastRender(gym.make("CarRacing-v3")), skip=4), patience=12)
+    env.reset(seed=0)
+    assert not any(env.step(FULL_GAS * 0.3)[3] for _ in range(25))
+
+
+def test_scaled_rewards_are_for_the_agent_and_the_monitor_keeps_the_score() -> None:
+    monitor = Monitor(FastRender(gym.make("CarRacing-v3")))
+    env = ScaleReward(monitor, scale=0.1)
+    env.reset(seed=0)
+    rewards = [env.step(FULL_GAS)[1] for _ in range(40)]
+    assert max(monitor.rewards) > 3
+    assert rewards == pytest.approx([0.1 * reward for reward in monitor.rewards])
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda env: PenalizeMissedTiles(env, penalty=-1), "PenalizeMissedTiles needs penalty >= 0, got -1"),
+        (
+            lambda env: PenalizeMissedTiles(env, penalty=float("nan")),
+            "PenalizeMissedTiles needs penalty >= 0, got nan",
+        ),
+        (lambda env: ScaleReward(env, scale=0), "ScaleReward needs a finite scale > 0, got 0"),
+        (lambda env: ScaleReward(env, float("nan")), "ScaleReward needs a finite scale > 0, got nan"),
+        (lambda env: EndWhenLost(env, patience=0), "EndWhenLost needs patience >= 1, got 0"),
+        (lambda env: EndWhenLost(env.unwrapped), "EndWhenLost needs an environment with a time limit"),
+        (lambda _: EndWhenLost(gym.make("CartPole-v1")), "EndWhenLost needs a CarRacing environment, got <"),
+        (
+            lambda _: PenalizeMissedTiles(gym.make("CartPole-v1")),
+            "PenalizeMissedTiles needs a CarRacing environment, got <",
+        ),
+    ],
+)
+def test_mistakes_are_named(make: Any, text: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=re.escape(text)):
+        make(gym.make("CarRacing-v3"))
