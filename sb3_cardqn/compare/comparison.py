@@ -1,16 +1,16 @@
 """A comparison from plan to report."""
 
 import contextlib
-import fcntl
-import importlib.util
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import filelock
 import pandas as pd
 
-from sb3_cardqn.compare.gather import drives_path, gather
+from sb3_cardqn.compare.gather import best_validation_score, drives_path, gather
 from sb3_cardqn.compare.launchers import Launcher, LocalLauncher, n_cores
 from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.compare.results import Results
@@ -18,6 +18,7 @@ from sb3_cardqn.compare.run import PlannedRun, runs_of
 from sb3_cardqn.compare.training import train
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Checkpoint, Run, evaluate
+from sb3_cardqn.race.film import MAX_PANES, race
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 PLAN_FILE = "plan.yml"
@@ -60,7 +61,10 @@ def compare(plan: Plan, output: Path, launcher: Launcher | None = None, videos: 
         _drive_held_out(finished)
         results = gather(plan, finished, failed)
         results.save(output / "results")
-        _report(results, output, finished if videos else [])
+        from sb3_cardqn.compare.report import write_report  # a second to import, here and in each run
+
+        page = write_report(results, output, _film(finished, output) if videos else {})
+        print(f"report: {page}", file=sys.stderr)
     return results
 
 
@@ -75,14 +79,12 @@ def opened(output: Path) -> Iterator[Plan | None]:
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
-        lock = (output / ".lock").open("w")
+        lock = filelock.FileLock(output / ".lock").acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise UserError(f"another comparison is at work in folder '{output}'") from error
     except OSError as error:
-        raise UserError(f"cannot write to output folder '{output}': {error.strerror}") from error
+        raise UserError(f"can't write to output folder '{output}': {error.strerror}") from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another comparison is at work in folder '{output}'") from error
         path = output / PLAN_FILE
         yield Plan.load(path) if path.is_file() else None
 
@@ -115,10 +117,27 @@ def _drive_held_out(runs: Sequence[PlannedRun]) -> None:
         half.replace(path)
 
 
-def _report(results: Results, output: Path, runs: Sequence[PlannedRun]) -> None:
-    if importlib.util.find_spec("sb3_cardqn.compare.report") is None:
-        return
-    from sb3_cardqn.compare.report import write_report
+def _film(runs: Sequence[PlannedRun], output: Path) -> dict[str, Path]:
+    """
+    Race the agents that did best on validation tracks, one of each contestant.
 
-    path = write_report(results, output, videos={})
-    print(f"Report: {path}", file=sys.stderr)
+    :param runs: finished ones
+    :param output: folder of the comparison
+    :return: caption -> video; none where nothing can be seen
+    """
+    if not runs[0].plan.env.startswith("CarRacing"):
+        return {}
+    best: dict[str, PlannedRun] = {}
+    for run in sorted(runs, key=best_validation_score):
+        best[run.contestant.name] = run
+    racers = [contestant.name for contestant in runs[0].plan.contestants if contestant.name in best]
+    agents = [replace(Run(best[name].folder).agent("best"), name=name) for name in racers]
+    videos = {}
+    for i in range(0, len(racers), MAX_PANES):
+        agents = [replace(Run(best[name].folder).agent(), name=name) for name in racers[i : i + MAX_PANES]]
+        path = output / f"race_{i // MAX_PANES + 1}.mp4"
+        print(f"filming {path}", file=sys.stderr)
+        race(agents, HELD_OUT_SEEDS[:1], path)
+        who = ", ".join(f"{agent.name} (seed {best[agent.name].seed})" for agent in agents)
+        videos[f"Held-out track {HELD_OUT_SEEDS.start}, best seed on validation tracks: {who}"] = path
+    return videos

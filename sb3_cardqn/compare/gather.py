@@ -74,3 +74,11 @@ def _curve(run: PlannedRun) -> pd.DataFrame:
         for i, score in enumerate(scores)
     ]
     return pd.DataFrame(rows)
+
+
+def best_validation_score(run: PlannedRun) -> float:
+    """
+    :param run: finished
+    :return: mean score of its best checkpoint on validation tracks
+    """
+    return float(np.load(run.folder / "evaluations.npz")["results"].mean(axis=1).max())

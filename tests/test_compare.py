@@ -1,0 +1,381 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sb3_cardqn.common.training_clock import read_clock
+from sb3_cardqn.compare import (
+    Contestant,
+    Plan,
+    Results,
+    command,
+    compare,
+    comparison,
+    estimate,
+    run,
+    training,
+)
+from sb3_cardqn.compare.launchers import LocalLauncher
+from sb3_cardqn.compare.run import PlannedRun, State, runs_of
+from sb3_cardqn.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+# cartpole, for a moment: one evaluation in the middle and one in the end
+SHORT = {"env": "CartPole-v1", "n_timesteps": 1000, "n_evaluations": 2, "eval_episodes": 1, "tracks": 1}
+TYPED = "--env CartPole-v1 -n 1000 --n-evaluations 2 --eval-episodes 1 --tracks 1"
+
+
+@pytest.fixture(autouse=True)
+def _one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "n_cores", lambda: 1)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+
+
+def test_a_contestant_as_it_is_written() -> None:
+    contestant = Contestant.parse("cardqn  double_q:False policy_kwargs:'dict(net_arch=[64, 64])'")
+    assert contestant.hyperparams == {"double_q": False, "policy_kwargs": {"net_arch": [64, 64]}}
+    assert contestant.name == "cardqn double_q:False policy_kwargs:'dict(net_arch=[64, 64])'"
+    assert contestant.folder_name == "cardqn_double_q=False_policy_kwargs=_dict_net_arch=_64_64"
+    assert Contestant.parse(contestant.text, contestant.name) == contestant
+
+
+def test_a_plan_survives_its_file(tmp_path: Path) -> None:
+    plan = Plan.of({"one": "cardqn", "no double": "cardqn double_q:False"}, seeds=[3, 50], minutes=1.5)
+    plan.save(tmp_path / "plan.yml")
+    assert Plan.load(tmp_path / "plan.yml") == plan
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("-n 1000", "nothing to compare, name contestants such as"),
+        ("cardqm -n 1000", "unknown algorithm 'cardqm', did you mean 'cardqn'?"),
+        ("dqn,gama:0.9 -n 1000", "unknown hyperparameter 'gama' for dqn, did you mean 'gamma'?"),
+        ("dqn,gamma=0.9 -n 1000", "an override is name:value, got 'gamma=0.9'"),
+        ("dqn,gamma:high -n 1000", "contestant 'dqn gamma:high': NameError: name 'high' is not defined"),
+        ("cardqn,gamma:2 -n 1000 --env CartPole-v1", "'cardqn gamma:2': CarDQN needs gamma between 0 and 1, got 2"),
+        ("dqn -n 1000 --env Pendulum-v1", "contestant 'dqn': "),
+        ("dqn", "needs one budget: agent steps"),
+        ("dqn -n 1000 --minutes 1", "needs one budget: agent steps"),
+        ("dqn -n 0", "n_timesteps: needs a whole number of at least 1, got 0"),
+        ("dqn --minutes 0", "minutes: needs a number of at least 0.01, got 0"),
+        ("dqn -n 1000 --seeds 0", "seeds: needs at least 1, got none"),
+        ("dqn -n 1000 --seeds 4 4", "seed '4' is there 2 times"),
+        ("dqn -n 1000 --seeds 99999 5", "--seed needs 0 to 99992 with 8 environments"),
+        ("cardqn -n 1000 --seeds 5 9", "seeds 5 and 9 are too near for contestant 'cardqn': a run of 8 environments"),
+        ("dqn dqn -n 1000", "contestant 'dqn' is there 2 times"),
+        ("dqn -n 1000 --env CarRacing-v4", "unknown environment 'CarRacing-v4', did you mean 'CarRacing-v3'?"),
+        ("dqn -n 1000 --n-evaluations 2000", "n_evaluations: needs a whole number of at least 1 and at most 1000"),
+        ("dqn -n 1000 --tracks 101", "tracks: needs a whole number of at least 1 and at most 100, got 101"),
+        ("dqn -n 1000 --jobs 0", "--jobs needs a whole number of 1 or more, got 0"),
+        ("dqn -n 1000 --address auto", "--address and --num-gpus need --launcher ray"),
+        ("dqn -n 1000 --output /proc/none", "can't write to output folder '/proc/none'"),
+        ("--plan absent.yml", "plan 'absent.yml': [Errno 2] No such file or directory"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_before_anything_trains(
+    typed: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(comparison, "train", lambda *_: pytest.fail("it trains"))
+    with pytest.raises(UserError) as error:
+        command.main([word.replace(",", " ") for word in typed.split()])
+    assert message in str(error.value)
+    assert not list(tmp_path.glob("*/runs"))
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ("contestants: [dqn]\nn_timestep: 5", "unknown key 'n_timestep' in the plan, did you mean 'n_timesteps'?"),
+        ("contestants: dqn\nn_timesteps: 5", "contestants: needs a list, or a mapping of names, got 'dqn'"),
+        ("contestants: [3]\nn_timesteps: 5", "a contestant is an algorithm, such as"),
+        ("contestants: [dqn]\nn_timesteps: 1e5", "n_timesteps: needs a whole number of at least 1, got '1e5'"),
+        ("contestants: [dqn]\nn_timesteps: true", "n_timesteps: needs a whole number of at least 1, got True"),
+        ("contestants: [dqn]\nn_timesteps: 5\nseeds: many", "seeds: needs a number or a list of them, got 'many'"),
+        ("contestants: [dqn]\nn_timesteps: 5\nseeds: [0.5]", "seeds: needs a whole number of at least 0, got 0.5"),
+        ("contestants: [dqn", "plan 'plan.yml': while parsing a flow sequence"),
+        ("- dqn", "plan 'plan.yml': needs keys such as contestants"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_plan_file(
+    plan: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("plan.yml").write_text(plan)
+    with pytest.raises(UserError) as error:
+        command.main(["--plan", "plan.yml"])
+    assert message in str(error.value)
+
+
+def test_a_full_disk_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        comparison.shutil, "disk_usage", lambda _: os.terminal_size((0, 0)) and type("", (), {"free": 2**29})
+    )
+    with pytest.raises(UserError, match=r"has 0\.5 GiB left, 1 runs can need 1\.0"):
+        compare(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path)
+
+
+def test_a_plan_grows_and_changes_in_nothing_else() -> None:
+    earlier = Plan.of(["dqn"], seeds=2, **SHORT)
+    both = Plan.of(["ppo"], seeds=[7000], **SHORT).added_to(earlier)
+    assert [contestant.name for contestant in both.contestants] == ["dqn", "ppo"]
+    assert both.seeds == (0, 1000, 7000)
+    # the zoo's numbers stay, whatever is added
+    assert [r.number for r in runs_of(both, Path("x")) if r.contestant.name == "dqn"] == [1, 2, 3]
+    with pytest.raises(
+        UserError, match="begun with n_timesteps 1000, this plan has 2000: take another folder"
+    ):
+        Plan.of(["dqn"], **SHORT | {"n_timesteps": 2000}).added_to(earlier)
+    with pytest.raises(UserError, match=r"begun with contestant 'dqn' as 'dqn', now it is 'dqn gamma:0\.9'"):
+        Plan.of({"dqn": "dqn gamma:0.9"}, **SHORT).added_to(earlier)
+
+
+class FakeLauncher:
+    """Runs that end at once, as ``outcome`` says."""
+
+    num_threads = 1
+
+    def __init__(self, outcome: Callable[[PlannedRun, int], State | None], slots: int = 1) -> None:
+        self.outcome, self.slots = outcome, slots
+        self.started: list[int] = []
+        self.stopped: list[int] = []
+
+    def start(self, run: PlannedRun) -> "FakeLauncher.UnderWay":
+        self.started.append(run.seed)
+        return self.UnderWay(self, run)
+
+    class UnderWay:
+        def __init__(self, launcher: "FakeLauncher", run: PlannedRun) -> None:
+            self.launcher, self.run = launcher, run
+
+        def poll(self) -> State | None:
+            state = self.launcher.outcome(self.run, self.launcher.started.count(self.run.seed))
+            if state is not None:
+                self.run.log_folder.joinpath(self.run.contestant.algo).mkdir(parents=True, exist_ok=True)
+                self.run.save_state(state)
+            return state
+
+        def stop(self) -> None:
+            self.launcher.stopped.append(self.run.seed)
+
+        def wait(self) -> None:
+            assert self.run.seed in self.launcher.stopped
+
+
+@pytest.fixture
+def fake_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[PlannedRun]:
+    monkeypatch.setattr(training, "_POLL_SECONDS", 0)
+    return list(runs_of(Plan.of(["dqn"], seeds=4, **SHORT), tmp_path))
+
+
+def test_a_failed_run_is_tried_once_more_and_the_others_go_on(
+    fake_runs: list[PlannedRun], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def outcome(run: PlannedRun, attempt: int) -> State:
+        well = run.seed in (0, 2000) or (run.seed == 1000 and attempt == 2)
+        return State(finished=well, failure="" if well else "MemoryError: no room")
+
+    launcher = FakeLauncher(outcome)
+    failed = training.train(fake_runs, launcher)
+    assert launcher.started == [0, 1000, 2000, 3000, 1000, 3000]
+    assert [run.seed for run in failed] == [3000]
+    assert "dqn, seed 1000 failed: MemoryError: no room (log: " in capsys.readouterr().err
+
+    # started again: finished ones are left alone
+    launcher = FakeLauncher(lambda *_: State(finished=True))
+    assert training.train(fake_runs, launcher) == []
+    assert launcher.started == [3000]
+
+
+def test_ctrl_c_stops_what_is_under_way(fake_runs: list[PlannedRun]) -> None:
+    def outcome(run: PlannedRun, _: int) -> State | None:
+        if run.seed == 0:
+            return State(finished=True)
+        if run.seed == 2000:
+            raise KeyboardInterrupt
+        return None
+
+    launcher = FakeLauncher(outcome, slots=2)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(fake_runs, launcher)
+    assert launcher.stopped == [1000, 2000]
+    assert fake_runs[0].state.finished
+
+
+def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sb3_cardqn.compare import launchers
+
+    monkeypatch.setattr(launchers, "n_cores", lambda: 8)
+    monkeypatch.setattr(launchers, "available_memory", lambda: 7 * 2**30)
+    assert (LocalLauncher().slots, LocalLauncher().num_threads) == (3, 2)
+    assert LocalLauncher(jobs=16).num_threads == 1
+    assert LocalLauncher(jobs=2).num_threads == 4
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished comparison, made from the command line."""
+    folder = tmp_path_factory.mktemp("compared")
+    words = ["dqn", "dqn gamma:0.9", *TYPED.split(), "--seeds", "1", "--jobs", "2", "--output", "out"]
+    done = typed(folder, *words)
+    assert done.returncode == 0, done.stderr
+    assert "report: out/report.html" in done.stderr
+    return folder / "out"
+
+
+def typed(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sb3_cardqn", "compare", *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def test_results_are_what_the_runs_left(compared: Path) -> None:
+    results = Results.load(compared / "results")
+    assert results.runs["contestant"].tolist() == ["dqn", "dqn gamma:0.9"]
+    assert results.runs["attempts"].tolist() == [1, 1]
+    assert results.runs["agent_steps"].tolist() == [1000, 1000]
+    assert results.runs["peak_memory_mb"].between(100, 4000).all()
+    for row in results.runs.itertuples():
+        evaluations = np.load(compared / row.folder / "evaluations.npz")
+        curve = results.curves[results.curves["contestant"] == row.contestant]
+        assert curve["agent_steps"].tolist() == [500, 1000] == evaluations["timesteps"].tolist()
+        assert curve["score"].tolist() == evaluations["results"].ravel().tolist()
+        assert curve["seconds"].is_monotonic_increasing
+        assert curve["seconds"].max() <= row.seconds
+    keys = results.drives[["contestant", "checkpoint", "track"]].to_records(index=False).tolist()
+    assert sorted(keys) == [
+        (name, checkpoint, 200_000) for name in ("dqn", "dqn gamma:0.9") for checkpoint in ("best", "final")
+    ]
+    (gamma,) = results.runs.loc[results.runs["contestant"] == "dqn gamma:0.9", "command"]
+    assert gamma.startswith("sb3-cardqn train --algo dqn --env CartPole-v1 --seed 0 -n 1000 --eval-freq 500")
+    assert "-f runs/dqn_gamma=0.9 --run-id 1" in gamma
+    assert gamma.endswith("-params gamma:0.9")
+    config = compared / "runs/dqn_gamma=0.9/dqn/CartPole-v1_1/CartPole-v1/config.yml"
+    assert "- gamma\n  - 0.9\n" in config.read_text()
+
+
+def test_seeds_are_added_and_the_zoos_plots_read_all(compared: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in compared.glob("runs/*/*/*_1/*.zip")}
+    done = typed(compared.parent, "--seeds", "2", "--jobs", "2", "--output", "out")
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    results = Results.load(compared / "results")
+    assert results.runs.groupby("contestant")["seed"].apply(list).to_dict() == {
+        "dqn": [0, 1000],
+        "dqn gamma:0.9": [0, 1000],
+    }
+    words = (
+        "all_plots -a dqn -e CartPole-v1 --no-display -print -o plots -f out/runs/dqn out/runs/dqn_gamma=0.9"
+    )
+    plots = subprocess.run(
+        [sys.executable, "-m", "sb3_cardqn", *words.split()],
+        cwd=compared.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "CartPole-v1-DQN-out/runs/dqn: 2" in plots.stdout
+    assert "CartPole-v1-DQN-out/runs/dqn_gamma=0.9: 2" in plots.stdout
+
+
+def test_a_dry_run_takes_the_time_of_finished_runs(compared: Path) -> None:
+    done = typed(compared.parent, "--dry-run", "--output", "out", "--seeds", "3")
+    assert done.returncode == 0, done.stderr
+    assert "CartPole-v1, 1000 agent steps a run, seeds 0, 1000, 2000" in done.stdout
+    assert "finished, evaluations included" in done.stdout
+    assert not list(compared.glob("runs/*/*/*_3"))
+
+
+def test_two_comparisons_do_not_share_a_folder(tmp_path: Path) -> None:
+    with comparison.opened(tmp_path), pytest.raises(UserError, match="another comparison is at work"):
+        compare(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path)
+
+
+def test_a_killed_comparison_takes_its_runs_along_and_goes_on_from_their_checkpoint(tmp_path: Path) -> None:
+    slow = "dqn learning_starts:0 train_freq:8 gradient_steps:8"
+    plan = Plan.of({"slow": slow}, seeds=1, **SHORT | {"n_evaluations": 10})
+    plan.save(tmp_path / "plan.yml")
+    (planned,) = runs_of(plan, tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sb3_cardqn", "compare", "--output", str(tmp_path), "--jobs", "1"],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: len(list(planned.folder.glob("checkpoints/checkpoint-*.json"))) == 2)
+    finally:
+        process.kill()
+        process.wait()
+    time.sleep(1)
+    at_death = read_clock(planned.folder)[-1].agent_steps
+    assert 100 < at_death < 1000
+    time.sleep(1)
+    assert read_clock(planned.folder)[-1].agent_steps == at_death, "the run goes on without its comparison"
+
+    results = compare(plan, tmp_path, LocalLauncher(1))
+    assert " resume " in [line for line in planned.log.read_text().splitlines() if line.startswith("$")][-1]
+    assert results.runs["attempts"].tolist() == [2]
+    assert results.curves["agent_steps"].tolist() == list(range(100, 1100, 100))
+    assert results.curves["seconds"].is_monotonic_increasing
+
+
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+FAILING = """
+from stable_baselines3.common.callbacks import BaseCallback
+
+class FullDisk(BaseCallback):
+    def _on_step(self):
+        if self.num_timesteps > 600:
+            raise OSError(28, "No space left on device")
+        return True
+"""
+
+
+def test_a_run_that_fails_twice_is_reported_and_the_others_are_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "failing.py").write_text(FAILING)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    plan = Plan.of(
+        {"ill": "ppo callback:'failing.FullDisk' n_envs:1", "well": "ppo n_envs:1"}, seeds=1, **SHORT
+    )
+    results = compare(plan, tmp_path / "out", LocalLauncher(2))
+    assert results.runs["contestant"].tolist() == ["well"]
+    assert "No space left on device" in results.failures["ill, seed 0"]
+    state = json.loads((tmp_path / "out/runs/ill/ppo/CartPole-v1_1.json").read_text())
+    assert (state["attempts"], state["finished"]) == (2, False)
+    assert (tmp_path / "out/report.html").is_file()
+
+
+def test_an_attempt_that_ends_early_is_no_success(tmp_path: Path) -> None:
+    (planned,) = runs_of(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path)
+    attempt = run.Attempt.__new__(run.Attempt)
+    attempt.run = planned
+    assert attempt._failure(-signal.SIGKILL) == "killed by SIGKILL"
+    assert attempt._failure(0).startswith("it ended after 0 agent steps")
+
+
+def test_the_estimate_of_a_budget_in_minutes_is_the_budget(tmp_path: Path) -> None:
+    plan = Plan.of(["dqn"], seeds=1, env="CartPole-v1", minutes=2)
+    guess = estimate.estimate(plan.contestants[0], list(runs_of(plan, tmp_path)), 1)
+    assert (guess.seconds, guess.source) == (120, "the budget, evaluations on top")

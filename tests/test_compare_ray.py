@@ -1,0 +1,65 @@
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from sb3_cardqn.common.training_clock import read_clock
+from sb3_cardqn.compare import Plan, comparison, training
+from sb3_cardqn.compare.run import runs_of
+
+ray = pytest.importorskip("ray")
+cluster_utils = pytest.importorskip("ray.cluster_utils")
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.slow
+def test_a_lost_nodes_run_goes_on_elsewhere_from_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sb3_cardqn.compare.ray_launcher import RayLauncher
+
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    monkeypatch.setattr(comparison, "n_cores", lambda: 1)
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    nodes = [cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)]
+    slow = "dqn learning_starts:0 train_freq:8 gradient_steps:8"
+    plan = Plan.of(
+        {"slow": slow}, seeds=2, env="CartPole-v1", n_timesteps=3000, n_evaluations=10, eval_episodes=1, tracks=1
+    )
+    runs = list(runs_of(plan, tmp_path))
+    killed: list[int] = []
+
+    def sleep_and_kill(seconds: float) -> None:
+        time.sleep(seconds)
+        if not killed and all(len(list(run.folder.glob("checkpoints/checkpoint-*.json"))) for run in runs):
+            killed.append(read_clock(runs[0].folder)[-1].agent_steps)
+            cluster.remove_node(nodes[0], allow_graceful=False)
+
+    monkeypatch.setattr(training, "time", type("", (), {"sleep": staticmethod(sleep_and_kill)}))
+    try:
+        results = comparison.compare(plan, tmp_path, RayLauncher(cluster.address))
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert killed
+    assert sorted(results.runs["attempts"]) == [1, 2]
+    commands = [[line for line in run.log.read_text().splitlines() if line[0] == "$"] for run in runs]
+    assert sorted(" resume " in lines[-1] for lines in commands) == [False, True]
+    assert (results.runs["agent_steps"] >= 3000).all()
+    for _, curve in results.curves.groupby("seed"):
+        assert curve["agent_steps"].tolist() == list(range(300, 3300, 300))
+
+
+def test_what_the_cluster_has_no_room_for_is_said() -> None:
+    from sb3_cardqn.compare.ray_launcher import RayLauncher
+    from sb3_cardqn.errors import UserError
+
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        with pytest.raises(UserError, match="no node of the cluster has 1 CPUs and 4 GPUs for a run"):
+            RayLauncher(cluster.address, num_gpus=4)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()

@@ -1,0 +1,111 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.monitor import Monitor
+
+from sb3_cardqn.common import training_clock
+from sb3_cardqn.common.training_clock import Reading, TrainingClock, read_clock
+
+
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the machine's clock shows."""
+    now = [100.0]
+    monkeypatch.setattr(training_clock, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    return now
+
+
+def started(clock: TrainingClock, num_timesteps: int = 0) -> SimpleNamespace:
+    model = SimpleNamespace(num_timesteps=num_timesteps, logger=None, _total_timesteps=10**12)
+    clock.init_callback(model)
+    clock.on_training_start({}, {})
+    clock.on_rollout_start()
+    return model
+
+
+def test_evaluations_are_not_counted(tmp_path: Path, seconds: list[float]) -> None:
+    evaluation = EvalCallback(Monitor(gym.make("CartPole-v1")), eval_freq=2)
+    clock = TrainingClock(tmp_path, evaluation)
+    model = started(clock)
+    evaluation.callback.init_callback(model)
+    for num_timesteps in (8, 16, 24):
+        model.num_timesteps = num_timesteps
+        seconds[0] += 2
+        assert clock.on_step()
+        if num_timesteps == 16:  # evaluates now
+            seconds[0] += 50
+            evaluation.callback.on_step()
+    readings = read_clock(tmp_path)
+    assert readings == [Reading(8, 2.0), Reading(16, 4.0), Reading(16, 4.0), Reading(24, 6.0)]
+
+
+def test_at_most_one_line_a_second_and_the_last_step(tmp_path: Path, seconds: list[float]) -> None:
+    clock = TrainingClock(tmp_path)
+    model = started(clock)
+    for num_timesteps in range(1, 8):
+        model.num_timesteps = num_timesteps
+        seconds[0] += 0.25
+        clock.on_step()
+    clock.on_training_end()
+    clock.on_training_end()  # the zoo may end it twice
+    assert read_clock(tmp_path) == [Reading(1, 0.25), Reading(5, 1.25), Reading(7, 1.75)]
+
+
+def test_a_line_that_is_being_written_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / training_clock.FILE_NAME).write_text("agent_steps,seconds\n8,1.0\n16,2.")
+    assert read_clock(tmp_path) == [Reading(8, 1.0)]
+    assert read_clock(tmp_path / "absent") == []
+
+
+def test_goes_on_where_the_checkpoint_was_made(tmp_path: Path, seconds: list[float]) -> None:
+    (tmp_path / training_clock.FILE_NAME).write_text("agent_steps,seconds\n100,1.0\n200,2.0\n300,3.0\n")
+    clock = TrainingClock(tmp_path)
+    seconds[0] += 500  # between the processes
+    model = started(clock, 250)
+    clock.seconds = 2.5  # as the checkpoint restores it
+    model.num_timesteps = 260
+    seconds[0] += 0.25
+    clock.on_step()
+    assert read_clock(tmp_path) == [Reading(100, 1.0), Reading(200, 2.0), Reading(260, 2.75)]
+
+
+@pytest.mark.parametrize("algorithm", [DQN, PPO])
+def test_a_budget_in_minutes_stops_evaluates_evenly_and_drives_schedules(
+    algorithm: type, tmp_path: Path, seconds: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        training_clock.BaseAlgorithm,
+        "_update_current_progress_remaining",
+        training_clock.BaseAlgorithm._update_current_progress_remaining,
+    )
+
+    class OneSecondAStep(gym.Wrapper):
+        def step(self, action: int) -> tuple:
+            seconds[0] += 1
+            return super().step(action)
+
+    evaluation = EvalCallback(Monitor(gym.make("CartPole-v1")), log_path=str(tmp_path), verbose=0)
+    clock = TrainingClock(tmp_path, evaluation, minutes=1, n_evaluations=4)
+    rates: dict[int, float] = {}
+    schedule = (
+        {"n_steps": 5, "batch_size": 5} if algorithm is PPO else {"learning_starts": 0, "train_freq": 5}
+    )
+
+    def learning_rate(progress_remaining: float) -> float:
+        rates[model.num_timesteps if rates else 0] = progress_remaining
+        return 1e-3
+
+    env = OneSecondAStep(gym.make("CartPole-v1"))
+    model = SimpleNamespace(num_timesteps=0)
+    model = algorithm("MlpPolicy", env, learning_rate=learning_rate, **schedule)
+    model.learn(10**12, callback=[clock, evaluation])
+
+    assert model.num_timesteps == 60
+    assert np.load(tmp_path / "evaluations.npz")["timesteps"].tolist() == [15, 30, 45, 60]
+    # one agent step a second: half of the minute is over after 30 of them
+    assert rates[30] == pytest.approx(0.5, abs=0.02)
