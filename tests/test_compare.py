@@ -29,12 +29,11 @@ from sb3_cardqn.errors import UserError
 ROOT = Path(__file__).parent.parent
 # cartpole, for a moment: one evaluation in the middle and one in the end
 SHORT = {"env": "CartPole-v1", "n_timesteps": 1000, "n_evaluations": 2, "eval_episodes": 1, "tracks": 1}
-TYPED = "--env CartPole-v1 -n 1000 --n-evaluations 2 --eval-episodes 1 --tracks 1"
+TYPED = "--env CartPole-v1 -n 1000 --n-evaluations 2 --eval-episodes 1 --tracks 1 --seeds 1 --jobs 1"
 
 
 @pytest.fixture(autouse=True)
-def _one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison, "n_cores", lambda: 1)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     monkeypatch.setenv("MPLBACKEND", "Agg")
 
@@ -225,29 +224,24 @@ def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished comparison, made from the command line."""
     folder = tmp_path_factory.mktemp("compared")
-    words = ["dqn", "dqn gamma:0.9", *TYPED.split(), "--seeds", "1", "--jobs", "2", "--output", "out"]
-    done = typed(folder, *words)
-    assert done.returncode == 0, done.stderr
-    assert "report: out/report.html" in done.stderr
-    return folder / "out"
-
-
-def typed(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sb3_cardqn", "compare", *words],
+    done = subprocess.run(
+        [sys.executable, "-m", "sb3_cardqn", "compare", "dqn", "dqn gamma:0.9", *TYPED.split()],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"},
         capture_output=True,
         text=True,
         timeout=600,
     )
+    assert done.returncode == 0, done.stderr
+    assert "report: comparison/report.html" in done.stderr
+    return folder / "comparison"
 
 
 def test_results_are_what_the_runs_left(compared: Path) -> None:
     results = Results.load(compared / "results")
     assert results.runs["contestant"].tolist() == ["dqn", "dqn gamma:0.9"]
     assert results.runs["attempts"].tolist() == [1, 1]
-    assert results.runs["agent_steps"].tolist() == [1000, 1000]
+    assert results.runs["agent_steps"].tolist() == [1024, 1024]  # train_freq is 256
     assert results.runs["peak_memory_mb"].between(100, 4000).all()
     for row in results.runs.itertuples():
         evaluations = np.load(compared / row.folder / "evaluations.npz")
@@ -270,17 +264,13 @@ def test_results_are_what_the_runs_left(compared: Path) -> None:
 
 def test_seeds_are_added_and_the_zoos_plots_read_all(compared: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in compared.glob("runs/*/*/*_1/*.zip")}
-    done = typed(compared.parent, "--seeds", "2", "--jobs", "2", "--output", "out")
-    assert done.returncode == 0, done.stderr
+    results = compare(Plan.of(["dqn", "dqn gamma:0.9"], seeds=2, **SHORT), compared, LocalLauncher(1))
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    results = Results.load(compared / "results")
     assert results.runs.groupby("contestant")["seed"].apply(list).to_dict() == {
         "dqn": [0, 1000],
         "dqn gamma:0.9": [0, 1000],
     }
-    words = (
-        "all_plots -a dqn -e CartPole-v1 --no-display -print -o plots -f out/runs/dqn out/runs/dqn_gamma=0.9"
-    )
+    words = "all_plots -a dqn -e CartPole-v1 --no-display -print -o plots -f comparison/runs/dqn comparison/runs/dqn_gamma=0.9"
     plots = subprocess.run(
         [sys.executable, "-m", "sb3_cardqn", *words.split()],
         cwd=compared.parent,
@@ -288,15 +278,17 @@ def test_seeds_are_added_and_the_zoos_plots_read_all(compared: Path) -> None:
         text=True,
         check=True,
     )
-    assert "CartPole-v1-DQN-out/runs/dqn: 2" in plots.stdout
-    assert "CartPole-v1-DQN-out/runs/dqn_gamma=0.9: 2" in plots.stdout
+    assert "CartPole-v1-DQN-comparison/runs/dqn: 2" in plots.stdout
+    assert "CartPole-v1-DQN-comparison/runs/dqn_gamma=0.9: 2" in plots.stdout
 
 
-def test_a_dry_run_takes_the_time_of_finished_runs(compared: Path) -> None:
-    done = typed(compared.parent, "--dry-run", "--output", "out", "--seeds", "3")
-    assert done.returncode == 0, done.stderr
-    assert "CartPole-v1, 1000 agent steps a run, seeds 0, 1000, 2000" in done.stdout
-    assert "finished, evaluations included" in done.stdout
+def test_a_dry_run_takes_the_time_of_finished_runs(
+    compared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.main(["--dry-run", "--output", str(compared), "--seeds", "3"])
+    shown = capsys.readouterr().out
+    assert "CartPole-v1, 1000 agent steps a run, seeds 0, 1000, 2000" in shown
+    assert "finished, evaluations included" in shown
     assert not list(compared.glob("runs/*/*/*_3"))
 
 
@@ -359,7 +351,7 @@ def test_a_run_that_fails_twice_is_reported_and_the_others_are_not_lost(
     plan = Plan.of(
         {"ill": "ppo callback:'failing.FullDisk' n_envs:1", "well": "ppo n_envs:1"}, seeds=1, **SHORT
     )
-    results = compare(plan, tmp_path / "out", LocalLauncher(2))
+    results = compare(plan, tmp_path / "out", LocalLauncher(1))
     assert results.runs["contestant"].tolist() == ["well"]
     assert "No space left on device" in results.failures["ill, seed 0"]
     state = json.loads((tmp_path / "out/runs/ill/ppo/CartPole-v1_1.json").read_text())

@@ -21,12 +21,18 @@ def test_a_lost_nodes_run_goes_on_elsewhere_from_its_checkpoint(
     from sb3_cardqn.compare.ray_launcher import RayLauncher
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-    monkeypatch.setattr(comparison, "n_cores", lambda: 1)
+    monkeypatch.setattr(comparison, "n_cores", lambda: 1)  # drives in this process
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     nodes = [cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)]
     slow = "dqn learning_starts:0 train_freq:8 gradient_steps:8"
     plan = Plan.of(
-        {"slow": slow}, seeds=2, env="CartPole-v1", n_timesteps=3000, n_evaluations=10, eval_episodes=1, tracks=1
+        {"slow": slow},
+        seeds=2,
+        env="CartPole-v1",
+        n_timesteps=3000,
+        n_evaluations=10,
+        eval_episodes=1,
+        tracks=1,
     )
     runs = list(runs_of(plan, tmp_path))
     killed: list[int] = []

@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         default="local",
         help="this machine (default) or a Ray cluster",
     )
-    add("--jobs", type=int, help="local: runs at a time (default: one a core, as far as memory goes)")
+    add("--jobs", type=int, help="local: runs (then drives) at a time (default: as cores and memory allow)")
     add(
         "--num-threads",
         type=int,

@@ -58,7 +58,7 @@ def compare(plan: Plan, output: Path, launcher: Launcher | None = None, videos: 
         finished = [run for run in runs if run not in failed]
         if not finished:
             raise UserError(f"no run finished: {'; '.join(f'{run}: {run.state.failure}' for run in failed)}")
-        _drive_held_out(finished)
+        _drive_held_out(finished, min(launcher.slots, n_cores()))
         results = gather(plan, finished, failed)
         results.save(output / "results")
         from sb3_cardqn.compare.report import write_report  # a second to import, here and in each run
@@ -99,7 +99,7 @@ def _check_disk(runs: Sequence[PlannedRun], output: Path, slots: int) -> None:
         )
 
 
-def _drive_held_out(runs: Sequence[PlannedRun]) -> None:
+def _drive_held_out(runs: Sequence[PlannedRun], n_processes: int) -> None:
     tracks = HELD_OUT_SEEDS[: runs[0].plan.tracks]
     for i, run in enumerate(runs, start=1):
         path = drives_path(run)
@@ -107,7 +107,7 @@ def _drive_held_out(runs: Sequence[PlannedRun]) -> None:
             continue
         agents = [Run(run.folder).agent(checkpoint) for checkpoint in _CHECKPOINTS]
         print(f"held-out tracks: {run}, final and best ({i} of {len(runs)} runs)", file=sys.stderr)
-        evaluations = evaluate(agents, tracks, n_processes=n_cores(), progress=True)
+        evaluations = evaluate(agents, tracks, n_processes=n_processes, progress=True)
         tables = [
             evaluation.drives.assign(checkpoint=checkpoint)
             for checkpoint, evaluation in zip(_CHECKPOINTS, evaluations, strict=True)

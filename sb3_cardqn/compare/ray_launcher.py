@@ -1,8 +1,6 @@
 """Runs as tasks of a Ray cluster, whose nodes share the comparison's folder."""
 
-import os
 import time
-from pathlib import Path
 
 from sb3_cardqn.compare.run import GRACE_SECONDS, Attempt, PlannedRun, State
 from sb3_cardqn.errors import UserError
@@ -79,10 +77,8 @@ class RayLauncher:
     slots = 10**6  # Ray knows what there is room for
 
     def __init__(self, address: str | None = None, num_threads: int = 1, num_gpus: float = 0) -> None:
-        # workers import this package from where it is here, if it is nowhere else
-        path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
         try:
-            ray.init(address, runtime_env={"env_vars": {"PYTHONPATH": path}}, log_to_driver=False)
+            ray.init(address, log_to_driver=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise UserError(f"--address {address}: {' '.join(str(error).split())}") from error
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
