@@ -15,6 +15,7 @@ from sb3_cardqn.common.wrappers import (
     GrayscaleObservation,
     ResizeObservation,
 )
+from sb3_cardqn.export import load_policy, load_pretrained
 
 __version__ = (Path(__file__).parent / "version.txt").read_text().strip()
 
@@ -34,4 +35,6 @@ __all__ = [
     "PrioritizedFrameReplayBuffer",
     "ResizeObservation",
     "ScaleReward",
+    "load_policy",
+    "load_pretrained",
 ]

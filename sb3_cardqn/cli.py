@@ -1,14 +1,16 @@
 """``sb3-cardqn <command>``: rl-zoo3's commands with cardqn in them, and this package's own."""
 
 import argparse
+import os
 import sys
 
 import torch as th
 
-from sb3_cardqn import __version__, bench, resume
+from sb3_cardqn import __version__, bench, enjoy, resume, trust
 from sb3_cardqn.compare.command import main as compare
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.evaluate.command import main as evaluate
+from sb3_cardqn.export.command import main as export
 from sb3_cardqn.race.command import main as race
 from sb3_cardqn.zoo import COMMANDS, CarExperimentManager, run
 
@@ -21,7 +23,7 @@ is cardqn, --env CarRacing-v3 and the folder of runs logs where nothing else is 
   plot_train      its learning curve:    sb3-cardqn plot_train -a cardqn -e CarRacing-v3 -f logs
   all_plots       several runs in one:   sb3-cardqn all_plots -a cardqn dqn -e CarRacing-v3 -f logs -o plots
   plot_from_file  the same from a file:  sb3-cardqn plot_from_file -i plots.pkl -o plots.svg
-  load_from_hub   download an agent:     TRUST_REMOTE_CODE=True sb3-cardqn load_from_hub -orga NAME
+  load_from_hub   download an agent:     sb3-cardqn load_from_hub -orga NAME --trust
   push_to_hub     upload one:            sb3-cardqn push_to_hub -orga NAME --load-best
 
 this package's own:
@@ -30,10 +32,22 @@ this package's own:
   compare         several algorithms, many seeds: who wins, by how much
   resume          go on with a training that was stopped, exactly where it was, if it was started so:
                   sb3-cardqn train --checkpoint-freq 10000
+  enjoy AGENT     watch a run folder, a .safetensors file or a shipped agent, on the unmodified environment
+  export          a trained agent as a file that is safe to give away: safetensors, with --onnx also ONNX
   bench           how fast racing and learning are, and how close FastRender's picture is to stock's
+
+A zip from elsewhere can run any code when it is loaded: commands refuse it unless --trust is given.
 """
 
-_OWN = {"evaluate": evaluate, "race": race, "compare": compare, "resume": resume.main, "bench": bench.main}
+_OWN = {
+    "evaluate": evaluate,
+    "race": race,
+    "compare": compare,
+    "resume": resume.main,
+    "enjoy": enjoy.main,
+    "export": export,
+    "bench": bench.main,
+}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -53,21 +67,29 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--traceback", action="store_true", help="before COMMAND: show where an error came from"
     )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="also behind COMMAND: load files from elsewhere, whose code can run",
+    )
     parser.add_argument("command", metavar="COMMAND", help="see below")
     parser.add_argument("options", nargs=argparse.REMAINDER, help="of the command")
     args = parser.parse_args(argv or ["--help"])
+    options = [option for option in args.options if option != "--trust"]
+    if args.trust or options != args.options:
+        os.environ[trust.TRUST] = "True"  # also for the processes this one starts
     try:
-        if args.command in COMMANDS:
-            if {"-h", "--help"} & set(args.options):  # the zoo's own help knows nothing of the defaults here
+        if args.command == "resume":
+            resume.main(options)
+        elif args.command in _OWN and (args.command != "enjoy" or enjoy.takes(options)):
+            th.set_num_threads(1)  # one small picture at a time: threads would only wait for each other
+            _OWN[args.command](options)
+        elif args.command in COMMANDS:
+            if {"-h", "--help"} & set(options):  # the zoo's own help knows nothing of the defaults here
                 print(
                     next(line for line in _HELP.splitlines() if line.startswith(f"  {args.command} ")), "\n"
                 )
-            run(args.command, args.options)
-        elif args.command == "resume":
-            resume.main(args.options)
-        elif args.command in _OWN:
-            th.set_num_threads(1)  # one small picture at a time: threads would only wait for each other
-            _OWN[args.command](args.options)
+            run(args.command, options)
         else:
             known = [*COMMANDS, "resume", *_OWN]
             raise UserError(f"unknown command '{args.command}'{did_you_mean(args.command, known)}")

@@ -19,11 +19,13 @@ import yaml
 from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id, utils
 from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
+from rl_zoo3.utils import get_model_path
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 import sb3_cardqn
+from sb3_cardqn import trust
 from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.common.training_clock import TrainingClock
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
@@ -146,7 +148,12 @@ class CarExperimentManager(ExperimentManager):
         Set up environments and model; a run folder is left only if that worked.
 
         :return: model and hyperparameters, or None before an optimization
+        :raises UserError: if training is to go on from an agent that nobody vouches for, see ``trust``
         """
+        trust.remember_what_is_saved()
+        if self.continue_training:
+            agent = Path(self.trained_agent)
+            trust.require_run(agent.parent / self.env_name, agent, agent.parent / "replay_buffer.pkl")
         try:
             return super().setup_experiment()
         except BaseException:
@@ -175,6 +182,10 @@ class CarExperimentManager(ExperimentManager):
         """
         CarExperimentManager.learned = True
         super().learn(model)
+
+    def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
+        super()._save_config(saved_hyperparams)
+        trust.remember(*(Path(self.params_path) / name for name in ("config.yml", "args.yml")))
 
     def create_callbacks(self) -> None:
         """Time the training, and let every evaluation drive the same validation tracks; the zoo's go on."""
@@ -314,26 +325,10 @@ class _PlayedCarDQN(CarDQN):
         return CarDQN.load(path, **{"buffer_size": 1} | kwargs)
 
 
-def _mend_hub() -> None:
-    """Let rl-zoo3 2.9's hub commands work with the releases of huggingface_hub and its SB3 glue of today."""
-    import huggingface_sb3
-    from huggingface_hub.errors import EntryNotFoundError
-    from requests.exceptions import HTTPError
-
-    push = sys.modules["huggingface_sb3.push_to_hub"]
-    if not hasattr(push, "generate_metadata"):  # renamed in sb3-team-hf-integration 3.2; the zoo wants a dict
-        vars(push)["generate_metadata"] = lambda *args: vars(push)["_generate_metadata"](*args).to_dict()
-    download = huggingface_sb3.load_from_hub
-
-    def load_from_hub(repo_id: str, filename: str) -> str:
-        try:
-            return download(repo_id, filename)
-        except EntryNotFoundError as error:  # huggingface_hub 1.0 left requests; the zoo expects its error
-            raise HTTPError(str(error)) from error
-        except ValueError as error:  # TRUST_REMOTE_CODE is not set: its text says all
-            raise UserError(str(error)) from error
-
-    huggingface_sb3.load_from_hub = load_from_hub
+def _trusted_model_path(*args: Any) -> tuple[str, str, str]:
+    name, model, run_folder = get_model_path(*args)
+    trust.require_run(Path(run_folder) / args[3], Path(model))
+    return name, model, run_folder
 
 
 def _check(command: str, options: argparse.Namespace) -> None:
@@ -414,8 +409,11 @@ def run(command: str, argv: list[str], resumed: Path | None = None) -> None:
             argv = ["-f", options.folder, *argv]
     if command in _PLAYERS:
         ALGOS["cardqn"] = _PlayedCarDQN
-    if command.endswith("_hub"):
-        _mend_hub()
+        vars(utils)["get_model_path"] = _trusted_model_path
+    if command.endswith("_hub") and not asks_for_help:
+        from sb3_cardqn import hub  # which builds on this module
+
+        hub.mend(command, options)
 
     manager = None
     if command == "train":

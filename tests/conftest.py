@@ -1,4 +1,12 @@
+import os
+import tempfile
+
 import torch as th
+
+# What tests train is remembered as made on this machine, but not in the user's own list; what they save
+# otherwise, tests vouch for. test_trust.py takes both away.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp()
+os.environ["TRUST_REMOTE_CODE"] = "True"
 
 # Small networks: one thread is faster than two, and tests may run side by side.
 th.set_num_threads(1)

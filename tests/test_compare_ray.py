@@ -14,7 +14,6 @@ cluster_utils = pytest.importorskip("ray.cluster_utils")
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.slow
 def test_a_lost_nodes_run_goes_on_elsewhere_from_its_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

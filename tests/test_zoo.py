@@ -18,7 +18,7 @@ from rl_zoo3.utils import StoreDict
 from stable_baselines3.common.monitor import load_results
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from sb3_cardqn import CarDQN, DuelingHead, FastRender, zoo
+from sb3_cardqn import CarDQN, DuelingHead, FastRender, load_policy, zoo
 from sb3_cardqn.common.training_wrappers import EndWhenLost, PenalizeMissedTiles
 
 ROOT = Path(__file__).parent.parent
@@ -123,10 +123,16 @@ huggingface_hub.HfApi.snapshot_download = snapshot
 def test_an_agent_goes_to_the_hub_and_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "sitecustomize.py").write_text(FAKE_HUB)
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    monkeypatch.delenv("TRUST_REMOTE_CODE")
     run_well(folder, "push_to_hub --algo cardqn --env CarRacing-v3 -f logs -orga driver --no-render")
     card = (folder / "hub_server/driver/cardqn-CarRacing-v3/README.md").read_text()
     assert "CarDQN" in card
     assert "mean_reward" in card
+    assert "sb3-cardqn evaluate policy.safetensors --fast --tracks 10" in card
+    assert "sb3-cardqn train --algo cardqn --env CarRacing-v3" in card
+    assert (
+        load_policy(folder / "hub_server/driver/cardqn-CarRacing-v3/policy.safetensors").action_space.n == 12
+    )
 
     refused = sb3_cardqn(folder, "load_from_hub --algo cardqn --env CarRacing-v3 -f away -orga driver")
     assert refused.returncode == 2

@@ -13,7 +13,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
+from sb3_cardqn import trust
 from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.export import SafeAgent, shipped_agents
 
 Checkpoint: TypeAlias = Literal["best", "final"]
 
@@ -79,8 +81,10 @@ class Agent:
         Load the agent to drive with, without a replay buffer, on the CPU.
 
         :return: the agent
-        :raises UserError: if the file holds no agent of this algorithm
+        :raises UserError: if the file holds no agent of this algorithm, or was not made on this machine and
+            nobody vouches for it, see ``trust``
         """
+        trust.require_run(self.config_path.parent, self.model_path)
         algorithm = ALGOS[self.algo]
         kwargs: dict[str, Any] = {
             # only training needs them, and other versions of Python can't unpickle them
@@ -202,7 +206,19 @@ def car_racing_run(folder: Path | None) -> Run:
     return run
 
 
-AgentLike: TypeAlias = str | Path | Run | Agent
+def default_agent() -> Run | SafeAgent:
+    """
+    :return: the run on CarRacing in ``logs`` whose training was started last; where there is none, the agent
+        that comes with the package
+    :raises UserError: if there is neither
+    """
+    shipped = shipped_agents()
+    if "cardqn" in shipped and not list(Path("logs").glob("*/CarRacing*/*/config.yml")):
+        return SafeAgent(shipped["cardqn"])
+    return car_racing_run(None)
+
+
+AgentLike: TypeAlias = str | Path | Run | Agent | SafeAgent
 
 
 def find_agents(
@@ -210,19 +226,20 @@ def find_agents(
     checkpoint: Checkpoint = "best",
     config: Path | None = None,
     algo: str | None = None,
-) -> list[Agent]:
+) -> list[Agent | SafeAgent]:
     """
     Find agents where the user says they are.
 
     :param agents: one or several of: an agent, a run, path of a run folder, path of a zip file (which finds
-        its configuration when it is in a run folder); "NAME=PATH" gives it a name for tables and videos
+        its configuration when it is in a run folder), path of a .safetensors file, name of an agent that
+        comes with the package; "NAME=PATH" gives it a name for tables and videos
     :param checkpoint: which agent of a run folder
     :param config: the zoo's configuration of zip files that are in no run folder
     :param algo: their algorithm
     :return: the agents, in that order, each with another name
     :raises UserError: if one is not there, or is not on CarRacing
     """
-    if isinstance(agents, str | Path | Run | Agent):
+    if isinstance(agents, str | Path | Run | Agent | SafeAgent):
         agents = [agents]
     if not agents:
         raise UserError("needs at least one agent, got none")
@@ -234,15 +251,23 @@ def find_agents(
     ]
 
 
-def _find(agent: AgentLike, checkpoint: Checkpoint, config: Path | None, algo: str | None) -> Agent:
-    if isinstance(agent, Agent):
+def _find(
+    agent: AgentLike, checkpoint: Checkpoint, config: Path | None, algo: str | None
+) -> Agent | SafeAgent:
+    if isinstance(agent, Agent | SafeAgent):
         return agent
     if isinstance(agent, Run):
         return car_racing_run(agent.folder).agent(checkpoint)
     name, _, rest = str(agent).rpartition("=")
     if name and not Path(agent).exists():
         return replace(_find(rest, checkpoint, config, algo), name=name)
-    path = Path(agent)
+    shipped = shipped_agents().get(str(agent))
+    path = Path(agent) if shipped is None or Path(agent).exists() else shipped
+    if path.suffix == ".safetensors":
+        safe = SafeAgent(path)
+        if not safe.env_id.startswith("CarRacing"):
+            raise UserError(f"needs an agent for CarRacing, got one for {safe.env_id}: '{path}'")
+        return safe
     if path.suffix != ".zip":
         return car_racing_run(path).agent(checkpoint)
     if any(path.parent.glob("*/config.yml")):

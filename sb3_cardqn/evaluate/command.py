@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from sb3_cardqn.errors import UserError, check_writable
-from sb3_cardqn.evaluate.agents import car_racing_run, find_agents
+from sb3_cardqn.evaluate.agents import default_agent, find_agents
 from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
 from sb3_cardqn.machine import machine
 from sb3_cardqn.seeds import HELD_OUT_SEEDS, VALIDATION_SEEDS
@@ -25,7 +25,8 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
         "agents",
         nargs="*",
         metavar="[NAME=]RUN",
-        help="run folders, or zip files of agents; NAME is shown (default: the newest run in logs)",
+        help="run folders, files of agents (zip or safetensors), or names of shipped ones; NAME= is shown "
+        "(default: the newest run in logs)",
     )
     parser.add_argument(
         "--checkpoint", choices=("best", "final"), default="best",
@@ -73,9 +74,7 @@ def main(argv: list[str]) -> None:
     for path in (options.json, options.csv):
         if path is not None:
             check_writable(path)
-    agents = find_agents(
-        options.agents or [car_racing_run(None)], options.checkpoint, options.config, options.algo
-    )
+    agents = find_agents(options.agents or default_agent(), options.checkpoint, options.config, options.algo)
     evaluations = evaluate(
         agents,
         seeds[:n_tracks],

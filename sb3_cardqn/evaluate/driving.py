@@ -14,9 +14,11 @@ import numpy as np
 from rl_zoo3 import create_test_env
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_cardqn import trust
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.agents import Agent, Run
+from sb3_cardqn.export import SafeAgent
 from sb3_cardqn.seeds import HELD_OUT_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS
 
 _FAST_RENDER = "sb3_cardqn.common.fast_render.FastRender"
@@ -55,7 +57,7 @@ def check_tracks(tracks: Sequence[int]) -> None:
 
 
 def make_env(
-    agent: Run | Agent | Mapping[str, Any],
+    agent: Run | Agent | SafeAgent | Mapping[str, Any],
     stock: bool = True,
     innermost: list[Any] | None = None,
     **env_kwargs: Any,
@@ -71,8 +73,11 @@ def make_env(
     :param innermost: wrappers in the zoo's form to put inside the agent's own
     :param env_kwargs: arguments of ``gym.make``, such as ``domain_randomize=True``
     :return: one environment, vectorized
-    :raises UserError: if observations were normalized and the statistics are not there
+    :raises UserError: if observations were normalized and the statistics are not there, or a run was not
+        made on this machine and nobody vouches for it, see ``trust``
     """
+    if isinstance(agent, Run | Agent):
+        trust.require_run(agent.config_path.parent)
     if isinstance(agent, Mapping):
         config, env_id, stats = dict(deepcopy(agent)), "CarRacing-v3", None
     else:

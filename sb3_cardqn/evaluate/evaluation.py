@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.agents import Agent, AgentLike, Checkpoint, find_agents
-from sb3_cardqn.evaluate.driving import Drive, check_tracks, drive, make_env
+from sb3_cardqn.evaluate.driving import Drive, Driver, check_tracks, drive, make_env
+from sb3_cardqn.export import SafeAgent
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 GOOD = 900  # points; Gymnasium calls CarRacing solved there
@@ -35,7 +36,7 @@ class Evaluation:
     :param seconds_per_decision: CPU time of choosing one action for one observation, one thread; the median
     """
 
-    agent: Agent
+    agent: Agent | SafeAgent
     drives: pd.DataFrame
     seconds_per_decision: float
 
@@ -89,7 +90,7 @@ class _Timed:
     :param model: the agent
     """
 
-    def __init__(self, model: BaseAlgorithm) -> None:
+    def __init__(self, model: Driver) -> None:
         self._model = model
         self.seconds: list[
             float
@@ -107,7 +108,9 @@ class _Timed:
         return result
 
 
-def _drive(job: tuple[Agent, int], stock: bool, env_kwargs: Mapping[str, Any]) -> tuple[Drive, float]:
+def _drive(
+    job: tuple[Agent | SafeAgent, int], stock: bool, env_kwargs: Mapping[str, Any]
+) -> tuple[Drive, float]:
     """
     Drive one track from scratch: nothing of another track can leak into it, whichever process drives it.
 
@@ -145,7 +148,7 @@ def _workers(n_processes: int) -> Iterator[Callable[..., Iterable[Any]]]:
             pool.shutdown(cancel_futures=True)
 
 
-def check_fits(agent: Agent, stock: bool = True, **env_kwargs: Any) -> None:
+def check_fits(agent: Agent | SafeAgent, stock: bool = True, **env_kwargs: Any) -> None:
     """
     :param agent: saved agent
     :param stock: see ``make_env``
@@ -156,7 +159,9 @@ def check_fits(agent: Agent, stock: bool = True, **env_kwargs: Any) -> None:
     with closing(make_env(agent, stock, **env_kwargs)) as env:
         try:
             check_for_correct_spaces(
-                model._wrap_env(env),  # may turn pictures channel-first
+                model._wrap_env(env)
+                if isinstance(model, BaseAlgorithm)
+                else env,  # may turn pictures channel-first
                 model.observation_space,
                 model.action_space,
             )
@@ -182,7 +187,8 @@ def evaluate(
     The result does not depend on the number of processes. As with SB3's ``SubprocVecEnv``, a script that uses
     several needs ``if __name__ == "__main__":``.
 
-    :param agents: one or several run folders, zip files inside of them, "NAME=PATH", ``Run`` or ``Agent``
+    :param agents: one or several run folders, zip files inside of them, ``.safetensors`` files, names of
+        shipped agents, "NAME=PATH", ``Run``, ``Agent`` or ``SafeAgent``
     :param tracks: seeds, none of them one to train on
     :param checkpoint: of a run folder: "best" on validation tracks, or "final"
     :param stock: with Gymnasium's picture; False for the picture of the training, usually ``FastRender``'s:

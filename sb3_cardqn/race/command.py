@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from sb3_cardqn.errors import UserError, check_writable
-from sb3_cardqn.evaluate import Agent, Drive, Run, car_racing_run, drive_at_random, find_agents
+from sb3_cardqn.evaluate import Agent, Drive, Run, drive_at_random, find_agents
+from sb3_cardqn.evaluate.agents import AgentLike, default_agent
 from sb3_cardqn.evaluate.command import add_agent_options
+from sb3_cardqn.export import SafeAgent
 from sb3_cardqn.learning_curve import plot_learning_curve
 from sb3_cardqn.race.film import animate, race
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
@@ -42,8 +44,9 @@ def main(argv: list[str]) -> None:
 
     if options.tracks is not None and not 1 <= options.tracks <= 6:
         raise UserError(f"--tracks needs 1 to 6, got {options.tracks}")
-    run = _run(options.agents)
-    agents = find_agents([run] if run else options.agents, options.checkpoint, options.config, options.algo)
+    named = options.agents or [default_agent()]
+    run = _run(named)
+    agents = find_agents(named, options.checkpoint, options.config, options.algo)
     n_tracks = options.tracks or (3 if len(agents) == 1 else 1)
     tracks = range(options.first, options.first + n_tracks)
     folder = run.folder if run else Path()
@@ -78,21 +81,23 @@ def main(argv: list[str]) -> None:
         print(f"Written: {', '.join(map(str, written))}")
 
 
-def _run(agents: Sequence[str]) -> Run | None:
+def _run(agents: Sequence[AgentLike]) -> Run | None:
     """
-    :param agents: as typed
-    :return: the run, if it is one run and nothing else; the newest one if nothing was typed
+    :param agents: as typed, or the default
+    :return: the run, if it is one run and nothing else
     """
-    if not agents:
-        return car_racing_run(None)
-    return Run(Path(agents[0])) if len(agents) == 1 and Path(agents[0]).is_dir() else None
+    if len(agents) != 1 or isinstance(agents[0], Agent | SafeAgent):
+        return None
+    if isinstance(agents[0], Run):
+        return agents[0]
+    return Run(Path(agents[0])) if Path(agents[0]).is_dir() else None
 
 
 def _span(tracks: range) -> str:
     return f"track {tracks[0]}" if len(tracks) == 1 else f"tracks {tracks[0]} to {tracks[-1]}"
 
 
-def _print(agents: Sequence[Agent], results: Sequence[Sequence[Drive]]) -> None:
+def _print(agents: Sequence[Agent | SafeAgent], results: Sequence[Sequence[Drive]]) -> None:
     """
     :param agents: who drove
     :param results: one list an agent, of one drive a track

@@ -16,6 +16,7 @@ from sb3_cardqn.errors import UserError, check_writable
 from sb3_cardqn.evaluate import Agent, Checkpoint, Drive, check_tracks, drive, find_agents, make_env
 from sb3_cardqn.evaluate.agents import AgentLike
 from sb3_cardqn.evaluate.evaluation import check_fits
+from sb3_cardqn.export import SafeAgent
 from sb3_cardqn.race.camera import Camera
 from sb3_cardqn.race.overlay import PANE, Overlay
 from sb3_cardqn.race.thoughts import Mind, discrete_actions
@@ -47,12 +48,12 @@ class _Pane:
     :param env_kwargs: see ``race``
     """
 
-    def __init__(self, agent: Agent, track: int, stock: bool, env_kwargs: dict[str, Any]) -> None:
+    def __init__(self, agent: Agent | SafeAgent, track: int, stock: bool, env_kwargs: dict[str, Any]) -> None:
         self.result: Drive | None = None
         self.pictures = self._pictures(agent, track, stock, env_kwargs)
 
     def _pictures(
-        self, agent: Agent, track: int, stock: bool, env_kwargs: dict[str, Any]
+        self, agent: Agent | SafeAgent, track: int, stock: bool, env_kwargs: dict[str, Any]
     ) -> Generator[np.ndarray]:
         """
         :return: the pane at each frame, however many frames an action lasts; then the last one for ever

@@ -12,6 +12,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_cardqn.cardqn.policies import QNetwork
 from sb3_cardqn.common.wrappers import ACTION_SETS, DiscretizeActions
 
 
@@ -50,7 +51,7 @@ class Mind:
     :param model: the agent
     """
 
-    def __init__(self, model: BaseAlgorithm) -> None:
+    def __init__(self, model: BaseAlgorithm | QNetwork) -> None:
         self._model = model
         self.thought: Thought | None = None  # about the last action
 
@@ -67,8 +68,10 @@ class Mind:
         return actions, state
 
     def _values(self, observation: Any) -> tuple[str, np.ndarray]:
-        policy: Any = self._model.policy
+        policy: Any = self._model if isinstance(self._model, QNetwork) else self._model.policy
         obs, _ = policy.obs_to_tensor(observation)
+        if isinstance(policy, QNetwork):  # of an exported agent
+            return "Q-value", policy(obs)[0].numpy()
         if hasattr(policy, "q_net"):
             return "Q-value", policy.q_net(obs)[0].numpy()
         if hasattr(policy, "quantile_net"):

@@ -1,0 +1,107 @@
+"""``sb3-cardqn export``: a trained agent as a file that is safe to give away."""
+
+import argparse
+import re
+from pathlib import Path
+
+from rl_zoo3 import ALGOS
+
+from sb3_cardqn import trust
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.evaluate import Run, evaluate
+from sb3_cardqn.export.onnx_file import write_onnx
+from sb3_cardqn.export.policy_file import load_policy
+from sb3_cardqn.export.write_policy import EXPORTABLE, write_policy
+
+
+def export(source: Path, output: Path | None = None, algo: str = "cardqn", onnx: bool = False) -> Path:
+    """
+    Export a trained agent.
+
+    :param source: run folder, or a zip that SB3 saved; in a run folder a zip has the folder's environment
+    :param output: file to write, ending in ``.safetensors``, or its folder; by default the source's
+    :param algo: the zoo's name of the algorithm, of a zip that is in no run folder
+    :param onnx: write the policy as ONNX as well, beside it
+    :return: the ``.safetensors`` file
+    :raises UserError: if the source is no agent, is not trusted, or has a part that cannot be exported
+    """
+    run, zipped = _find(source)
+    name = "policy.safetensors" if source.is_dir() else f"{source.stem}.safetensors"
+    path = (output or zipped.parent) / name
+    if output is not None and output.suffix == ".safetensors":
+        path = output
+    facts = {"file": zipped.name}
+    if run is None:
+        trust.require(zipped)
+        model = ALGOS[algo].load(zipped, device="cpu", buffer_size=1)
+    else:
+        model, algo = run.agent(model_path=zipped).load_model(), run.algo
+        facts |= training_command(run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_policy(model, algo, path, run, facts)
+    if onnx:
+        write_onnx(load_policy(path), path.with_suffix(".onnx"))
+    return path
+
+
+def _find(source: Path) -> tuple[Run | None, Path]:
+    if source.is_dir():
+        run = Run(source)
+        return run, run.model_path
+    if not source.is_file():
+        raise UserError(f"'{source}' is no run folder and no zip")
+    try:
+        return Run(source.parent), source
+    except UserError:
+        return None, source
+
+
+def training_command(run: Run) -> dict[str, str]:
+    """
+    :param run: as ``train`` left it
+    :return: the command that trained it, by the name "command", if that is known
+    """
+    path = run.config_folder / "command.txt"
+    text = path.read_text() if path.is_file() else ""
+    options = re.search(r" train\b.*", text)  # in front are paths of this machine
+    return {"command": f"sb3-cardqn{options[0].rstrip()}"} if options else {}
+
+
+def main(argv: list[str]) -> None:
+    """
+    Run ``sb3-cardqn export``.
+
+    :param argv: what follows on the command line
+    """
+    parser = argparse.ArgumentParser(
+        prog="sb3-cardqn export",
+        description="Write a trained agent's policy to a file that runs no code on loading: safetensors with "
+        "its description as JSON inside, and beside it to read. load_policy, race and enjoy take it.",
+    )
+    parser.add_argument("source", type=Path, help="run folder, or a zip of an agent")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="file.safetensors, or a folder (default: the source's folder)"
+    )
+    parser.add_argument("--onnx", action="store_true", help="write ONNX as well")
+    parser.add_argument(
+        "--algo",
+        default="cardqn",
+        choices=EXPORTABLE,
+        help="of a zip outside a run folder (default: cardqn)",
+    )
+    parser.add_argument(
+        "--card",
+        action="store_true",
+        help="write README.md as well, a model card: drives the 100 held-out tracks",
+    )
+    options = parser.parse_args(argv)
+    path = export(options.source, options.output, options.algo, options.onnx)
+    files = [path, path.with_suffix(".json"), *([path.with_suffix(".onnx")] if options.onnx else [])]
+    if options.card:
+        from sb3_cardqn.model_card import model_card  # the hub's package takes a while
+
+        (evaluation,) = evaluate(str(path), progress=True)
+        files.append(path.with_name("README.md"))
+        files[-1].write_text(model_card(evaluation, f"sb3-cardqn evaluate {path.name}"))
+    for file in files:
+        print(f"{file}  {file.stat().st_size / 1e6:.2f} MB")

@@ -1,0 +1,122 @@
+"""From a trained agent to an exported policy: the online Q-network alone, and what it saw."""
+
+import platform
+import pydoc
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import stable_baselines3
+import torch as th
+from gymnasium import spaces
+from sb3_contrib.qrdqn.policies import QuantileNetwork
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import nn
+
+import sb3_cardqn
+from sb3_cardqn.cardqn.policies import CarDQNPolicy
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.evaluate import Run
+from sb3_cardqn.export import allowed, policy_file
+
+EXPORTABLE = ("cardqn", "dqn", "qrdqn")  # the zoo's names of the algorithms
+
+
+def write_policy(
+    model: BaseAlgorithm, algo: str, path: Path, run: Run | None = None, facts: dict[str, Any] | None = None
+) -> None:
+    """
+    Export an agent of CarDQN, or of SB3's DQN or QRDQN, as ``load_policy`` reads it.
+
+    :param model: the agent
+    :param algo: the zoo's name of its algorithm
+    :param path: of the ``.safetensors`` file; the description is also written beside it, as ``.json``
+    :param run: where it was trained, which says what it drives; without, the file is for ``load_policy`` only
+    :param facts: of its training, texts and numbers, on top of agent steps and versions
+    :raises UserError: if the agent has a part that a file may not name; the text says which it may
+    """
+    if algo not in EXPORTABLE:
+        raise UserError(f"cannot export '{algo}', only cardqn, dqn and qrdqn")
+    policy: Any = model.policy
+    head = getattr(policy, "head_class", nn.Linear)  # SB3's have no choice of one
+    about = {
+        "format_version": policy_file.VERSION,
+        "algorithm": algo,
+        "observation_space": _observation_space(policy.observation_space),
+        "actions": int(policy.action_space.n),
+        "features_extractor": allowed.write_down(
+            allowed.FEATURES_EXTRACTORS,
+            "features extractor",
+            policy.features_extractor_class,
+            policy.features_extractor_kwargs,
+        ),
+        "net_arch": list(policy.net_arch),
+        "activation": allowed.write_down(allowed.ACTIVATIONS, "activation", policy.activation_fn, {}),
+        "head": allowed.write_down(allowed.HEADS, "head", head, {}),
+        "normalize_images": policy.normalize_images,
+        "env": None if run is None else _env(run),
+        "training": _training(model) | (facts or {}),
+    }
+    policy_file.write(path, about, _weights(policy))
+
+
+def _observation_space(space: spaces.Space) -> dict[str, Any]:
+    if not isinstance(space, spaces.Box) or (
+        space.dtype == np.uint8 and not (np.all(space.low == 0) and np.all(space.high == 255))
+    ):
+        raise UserError(f"cannot export an agent that sees {space}, only Box, with uint8 from 0 to 255")
+    return {"shape": list(space.shape), "dtype": str(space.dtype)}
+
+
+def _weights(policy: Any) -> dict[str, th.Tensor]:
+    if isinstance(policy, CarDQNPolicy) or not hasattr(policy, "quantile_net"):
+        return policy.q_net.state_dict()
+    network: QuantileNetwork = policy.quantile_net
+    weights = {
+        name.replace("quantile_net.", "q_net."): tensor for name, tensor in network.state_dict().items()
+    }
+    # The mean over quantiles is linear, so it goes into the last layer, whose outputs are (quantile, action).
+    last = f"q_net.{len(network.quantile_net) - 1}"
+    for name in (f"{last}.weight", f"{last}.bias"):
+        quantiles = weights[name].unflatten(0, (network.n_quantiles, -1))  # (quantile, action, ...)
+        weights[name] = quantiles.mean(dim=0)
+    return weights
+
+
+def _training(model: BaseAlgorithm) -> dict[str, Any]:
+    return {
+        "agent_steps": model.num_timesteps,
+        "sb3_cardqn": sb3_cardqn.__version__,
+        "stable_baselines3": stable_baselines3.__version__,
+        "torch": str(th.__version__),
+        "gymnasium": gym.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _env(run: Run) -> dict[str, Any]:
+    config = run.config
+    for name in ("normalize", "vec_env_wrapper", "frame_stack"):
+        if config.get(name):
+            raise UserError(f"cannot export an agent trained with {name}: {config[name]}")
+    wrappers = config.get("env_wrapper") or []
+    entries = [_wrapper(entry) for entry in (wrappers if isinstance(wrappers, list) else [wrappers])]
+    return {
+        "id": run.env_id,
+        "kwargs": config.get("env_kwargs") or {},
+        "wrappers": [entry for entry in entries if entry is not None],
+    }
+
+
+def _wrapper(entry: str | dict[str, dict[str, Any]]) -> Any:
+    """
+    :param entry: in the zoo's form
+    :return: the same for a file; None for what is for training only
+    """
+    ((path, arguments),) = entry.items() if isinstance(entry, dict) else [(entry, {})]
+    cls = pydoc.locate(path)
+    if getattr(cls, "training_only", False):
+        return None
+    arguments = {name: value for name, value in (arguments or {}).items() if name != "training"}
+    return allowed.write_down(allowed.WRAPPERS, "wrapper", cls, arguments)

@@ -1,0 +1,455 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pandas as pd
+import pytest
+import torch as th
+import yaml
+from gymnasium import spaces
+from huggingface_hub import ModelCard
+from sb3_contrib import QRDQN
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.env_util import make_vec_env
+from torch import nn
+
+from sb3_cardqn import (
+    CarDQN,
+    CarRacingCNN,
+    CarRacingWrapper,
+    DuelingHead,
+    cli,
+    load_policy,
+    load_pretrained,
+    trust,
+)
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.evaluate import Evaluation, Run, evaluate, find_agents, make_env
+from sb3_cardqn.evaluate.agents import default_agent
+from sb3_cardqn.export import SafeAgent, agent, policy_file
+from sb3_cardqn.export.command import export
+from sb3_cardqn.export.write_policy import write_policy
+from sb3_cardqn.model_card import model_card
+from tests.fuzz_export import CAR_RACING, VECTORS, weights
+from tests.test_evaluate import WRAPPERS
+from tests.test_zoo import ROOT
+
+ACTIONS = [[0, 1, 0], [0.5, 0, 0]]  # those of WRAPPERS
+SMALL = {"features_extractor_class": CarRacingCNN, "features_extractor_kwargs": {"features_dim": 32}}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run folder as ``train`` leaves it, of an agent that has learned nothing."""
+    folder = tmp_path_factory.mktemp("logs") / "cardqn" / "CarRacing-v3_1"
+    config = folder / "CarRacing-v3"
+    config.mkdir(parents=True)
+    (config / "config.yml").write_text(
+        yaml.dump(OrderedDict(buffer_size=1000, env_wrapper=WRAPPERS, n_envs=8))
+    )
+    (config / "command.txt").write_text(
+        "/home/me/bin/python /home/me/bin/sb3-cardqn train --seed 3 -params gamma:0.9"
+    )
+    env = make_vec_env("CarRacing-v3", wrapper_class=lambda env: CarRacingWrapper(env, ACTIONS))
+    CarDQN("CnnPolicy", env, buffer_size=1000, policy_kwargs=SMALL, seed=0).save(folder / "best_model.zip")
+    trust.remember(folder / "best_model.zip", config / "config.yml")
+    return Run(folder)
+
+
+@pytest.fixture(scope="module")
+def safe(run: Run) -> Path:
+    return export(run.folder)
+
+
+@pytest.fixture(scope="module")
+def observations() -> np.ndarray:
+    """(1000, 4, 64, 64) of driving at random."""
+    env = CarRacingWrapper(gym.make("CarRacing-v3"))
+    env.action_space.seed(0)
+    obs, _ = env.reset(seed=100_000)
+    seen: list[np.ndarray] = []
+    while len(seen) < 1000:
+        seen.append(obs)
+        obs, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        if terminated or truncated:
+            obs, _ = env.reset()
+    return np.stack(seen)
+
+
+def q_values(network: Any, observations: np.ndarray) -> np.ndarray:
+    with th.no_grad():
+        return network(th.as_tensor(observations)).numpy()
+
+
+def test_the_exported_policy_is_the_agents_bit_for_bit(
+    run: Run, safe: Path, observations: np.ndarray
+) -> None:
+    model, policy = run.load_model(), load_policy(safe)
+    batch = observations[::50]
+    assert np.array_equal(q_values(policy, batch), q_values(model.q_net, batch))
+    actions, state = policy.predict(batch, state=None, episode_start=np.ones(20, bool), deterministic=True)
+    assert np.array_equal(actions, model.predict(batch, deterministic=True)[0])
+    assert state is None
+    assert policy.predict(batch[3])[0] == actions[3]
+    assert policy.predict(batch[3])[0].shape == ()
+
+
+def test_only_the_online_network_and_its_description_are_written(run: Run, safe: Path) -> None:
+    file = policy_file.read(safe)
+    assert set(file.tensors) == set(run.load_model().q_net.state_dict())
+    floats = sum(tensor.numel() for tensor in file.tensors.values())
+    assert 4 * floats < safe.stat().st_size < 4 * floats + 5000
+    assert json.loads(safe.with_suffix(".json").read_text()) == file.about
+    assert file.about["features_extractor"] == {
+        "CarRacingCNN": {"features_dim": 32, "width": 16, "normalized_image": False}
+    }  # also what was a default on the day
+    assert file.about["training"]["command"] == "sb3-cardqn train --seed 3 -params gamma:0.9"
+    assert file.about["training"]["gymnasium"] == gym.__version__
+    assert "/home" not in safe.with_suffix(".json").read_text()
+
+
+def test_names_of_actions_become_actions(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "cardqn/CarRacing-v3_1"
+    shutil.copytree(run.folder, folder)
+    config = {
+        "env_wrapper": {
+            "sb3_cardqn.CarRacingWrapper": {"actions": "default5", "screen_size": 64, "training": True}
+        }
+    }
+    (folder / "CarRacing-v3/config.yml").write_text(yaml.dump(config))
+    trust.remember(folder / "CarRacing-v3/config.yml")
+    (wrapper,) = SafeAgent(export(folder)).config["env_wrapper"]
+    arguments = wrapper["sb3_cardqn.common.car_racing.CarRacingWrapper"]
+    assert arguments["actions"][1] == [0.6, 0, 0]
+    assert (arguments["screen_size"], arguments["frame_skip"]) == ([64, 64], 4)
+
+
+def test_an_exported_agent_drives_as_its_run_does(run: Run, safe: Path) -> None:
+    of_run, of_file = evaluate([run, safe], [100_000], stock=False, n_processes=1)
+    assert of_run.drives.equals(of_file.drives)
+    assert of_file.name == "policy"
+
+
+class Cart(gym.Env):
+    observation_space = spaces.Box(-1, 1, (3,))
+    action_space = spaces.Discrete(4)
+
+
+def test_sb3s_dqn_and_qrdqn_can_be_exported(tmp_path: Path) -> None:
+    obs = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
+    path = tmp_path / "policy.safetensors"
+    dqn = DQN(
+        "MlpPolicy", Cart(), policy_kwargs={"net_arch": [8], "activation_fn": nn.ELU}, buffer_size=1, seed=0
+    )
+    write_policy(dqn, "dqn", path)
+    assert np.array_equal(q_values(load_policy(path), obs), q_values(dqn.q_net, obs))
+    qrdqn = QRDQN("MlpPolicy", Cart(), policy_kwargs={"n_quantiles": 5}, buffer_size=1, seed=0)
+    write_policy(qrdqn, "qrdqn", path)
+    means = q_values(qrdqn.quantile_net, obs).mean(axis=1)
+    np.testing.assert_allclose(q_values(load_policy(path), obs), means, atol=1e-6)
+    assert np.ptp(means) > 0.01
+
+
+def test_a_dueling_head_can_be_exported(tmp_path: Path) -> None:
+    obs = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
+    model = CarDQN("MlpPolicy", Cart(), policy_kwargs={"head_class": DuelingHead}, buffer_size=50, seed=0)
+    write_policy(model, "cardqn", tmp_path / "policy.safetensors")
+    assert np.array_equal(
+        q_values(load_policy(tmp_path / "policy.safetensors"), obs), q_values(model.q_net, obs)
+    )
+
+
+class OwnExtractor(CarRacingCNN):
+    pass
+
+
+class Pixels(gym.Env):
+    observation_space = spaces.Box(0, 255, (1, 36, 36), np.uint8)
+    action_space = spaces.Discrete(4)
+
+
+@pytest.mark.parametrize(
+    ("make", "algo", "message"),
+    [
+        (lambda: PPO("MlpPolicy", Cart()), "ppo", "cannot export 'ppo', only cardqn, dqn and qrdqn"),
+        (
+            lambda: CarDQN(
+                "CnnPolicy",
+                Pixels(),
+                buffer_size=50,
+                policy_kwargs={"features_extractor_class": OwnExtractor},
+            ),
+            "cardqn",
+            "cannot export features extractor OwnExtractor, only CarRacingCNN, NatureCNN, FlattenExtractor",
+        ),
+        (
+            lambda: CarDQN("MlpPolicy", Cart(), buffer_size=50, policy_kwargs={"activation_fn": nn.Softplus}),
+            "cardqn",
+            "cannot export activation Softplus, only ReLU, Tanh, ELU",
+        ),
+    ],
+)
+def test_what_a_file_may_not_name_is_not_exported(make: Any, algo: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        write_policy(make(), algo, tmp_path / "policy.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"env_wrapper": "gymnasium.wrappers.ClipReward"}, "cannot export wrapper ClipReward, only"),
+        ({"normalize": True}, "cannot export an agent trained with normalize: True"),
+        ({"frame_stack": 4}, "cannot export an agent trained with frame_stack: 4"),
+        ({"env_kwargs": {"verbose": True}}, "env has no argument 'verbose'"),
+    ],
+)
+def test_what_an_exported_agent_cannot_drive_is_not_exported(
+    config: dict[str, Any], message: str, run: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cardqn/CarRacing-v3_1"
+    shutil.copytree(run.folder, folder)
+    (folder / "CarRacing-v3/config.yml").write_text(yaml.dump(config))
+    trust.remember(folder / "CarRacing-v3/config.yml")
+    with pytest.raises(UserError, match=message):
+        export(folder, tmp_path / "out")
+
+
+def test_an_agent_outside_a_run_folder_has_no_environment(run: Run, tmp_path: Path) -> None:
+    alone = tmp_path / "car.zip"
+    shutil.copy(run.model_path, alone)
+    path = export(alone)
+    assert path == tmp_path / "car.safetensors"
+    assert load_policy(path).action_space.n == 2
+    with pytest.raises(UserError, match="does not say which environment it is for"):
+        SafeAgent(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format_version": 2}, "format_version needs one of 1, got 2"),
+        ({"algorithm": "ppo"}, "algorithm needs one of 'cardqn', 'dqn', 'qrdqn', got 'ppo'"),
+        ({"head": "os.system"}, "head needs one of Linear, DuelingHead, got 'os.system'"),
+        ({"head": {"Linear": {"bias": False}}}, "head has no argument 'bias'"),
+        (
+            {"features_extractor": {"CarRacingCNN": {"width": 10**9}}},
+            "width needs a whole number from 1 to 256",
+        ),
+        (
+            {"features_extractor": {"CarRacingCNN": {"width": 8}}},
+            "features_extractor.cnn.0.bias needs shape [8], got [4]",
+        ),
+        ({"features_extractor": "FlattenExtractor"}, "'features_extractor.cnn.0.bias' fit nowhere"),
+        ({"net_arch": [16]}, "q_net.0.bias needs shape [16], got [12]"),
+        ({"observation_space": {"shape": [2**40], "dtype": "uint8"}}, "a product of at most 1048576"),
+        ({"observation_space": {"shape": [4, 20, 64], "dtype": "uint8"}}, "at least 36x36 pixels"),
+        ({"observation_space": {"shape": [4, 64, 64], "dtype": "object"}}, "dtype needs one of 'uint8'"),
+        ({"observation_space": {"shape": [4, 64, 64]}}, "observation_space has no 'dtype'"),
+        (
+            {"env": {"id": "os:CarRacing-v3", "kwargs": {}, "wrappers": []}},
+            "id needs the id of an environment",
+        ),
+        (
+            {"env": {"id": "CarRacing-v3", "kwargs": {"render_mode": "human"}, "wrappers": []}},
+            "no argument 'render_mode'",
+        ),
+        (
+            {
+                "env": {
+                    "id": "CarRacing-v3",
+                    "kwargs": {},
+                    "wrappers": [{"timeit.timeit": {"setup": "import os"}}],
+                }
+            },
+            "wrapper needs one of sb3_cardqn.common.fast_render.FastRender",
+        ),
+        (
+            {
+                "env": {
+                    "id": "CarRacing-v3",
+                    "kwargs": {},
+                    "wrappers": [{"sb3_cardqn.common.wrappers.FrameStack": {"num_frames": 10**6}}],
+                }
+            },
+            "num_frames needs a whole number from 1 to 64, got 1000000",
+        ),
+        ({"training": {"command": "\x1b[2J"}}, "training needs texts and numbers by name"),
+        ({"import": "os"}, "the description has no argument 'import'"),
+    ],
+)
+def test_a_forged_description_is_refused_with_the_reason(change: dict, message: str, tmp_path: Path) -> None:
+    about, tensors = CAR_RACING | change, weights(CAR_RACING)
+    text = json.dumps(about)
+    metadata = {"sb3_cardqn": text, "sha256": policy_file._fingerprint(text, tensors)}
+    path = tmp_path / "forged.safetensors"
+    path.write_bytes(policy_file.safetensors.torch.save(tensors, metadata))
+    with pytest.raises(UserError) as error:
+        load_policy(path)
+    assert str(error.value).startswith(f"'{path}' is no exported policy: ")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "a header of 0 bytes in 0"),
+        (b"PK\x03\x04", "this is a zip; make one of an agent you trust with: sb3-cardqn export"),
+        (b"\xff" * 100, "a header of 18446744073709551615 bytes in 100"),
+        (b"\x02" + bytes(7) + b"{}", "its header has no metadata"),
+        (bytes(policy_file.MAX_BYTES + 1), "needs at most 67108864 bytes"),
+    ],
+)
+def test_what_is_no_such_file_is_refused_with_the_reason(
+    content: bytes, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        load_policy(path)
+
+
+def test_files_that_cannot_be_read_are_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot read '.*absent.safetensors': No such file"):
+        load_policy(tmp_path / "absent.safetensors")
+    with pytest.raises(UserError, match="not a file"):
+        load_policy(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="not a file"):
+        load_policy(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_neither_written_nor_read(value: float, tmp_path: Path) -> None:
+    tensors = weights(VECTORS)
+    tensors["q_net.0.weight"][3, 1] = value
+    with pytest.raises(UserError, match=r"q_net\.0\.weight has weights that are NaN or infinite"):
+        policy_file.write(tmp_path / "policy.safetensors", VECTORS, tensors)
+
+
+def fuzz(mutants: int) -> dict[str, Any]:
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.fuzz_export", str(mutants)]
+    result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("mutants", [500, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_mutated_files_are_refused_run_nothing_and_take_no_memory(mutants: int) -> None:
+    outcome = fuzz(mutants)
+    assert outcome["reached for"] == {}
+    assert outcome["peak_memory_grown_mb"] < 64
+    assert outcome["refused"] + outcome.get("another policy", 0) == mutants
+    assert outcome["refused"] > 0.98 * mutants
+
+
+def test_onnx_gives_the_same_q_values(safe: Path, observations: np.ndarray, tmp_path: Path) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    from sb3_cardqn.export.onnx_file import write_onnx
+
+    policy = load_policy(safe)
+    write_onnx(policy, tmp_path / "policy.onnx")
+    session = ort.InferenceSession(tmp_path / "policy.onnx")
+    (observation,), (output,) = session.get_inputs(), session.get_outputs()
+    assert (observation.name, observation.type, observation.shape[1:]) == (
+        "observation",
+        "tensor(uint8)",
+        [4, 64, 64],
+    )
+    (of_onnx,) = session.run([output.name], {"observation": observations})
+    of_torch = q_values(policy, observations)
+    np.testing.assert_allclose(of_onnx, of_torch, rtol=1e-5, atol=1e-5)
+    gap = np.ptp(of_torch, axis=1)  # two actions: where they are as good as equal, rounding may decide
+    clear = gap > 1e-4
+    assert clear.mean() > 0.95
+    assert np.array_equal(of_onnx.argmax(axis=1)[clear], of_torch.argmax(axis=1)[clear])
+    assert session.run(None, {"observation": observations[:1]})[0].shape == (1, 2)
+
+
+def test_onnx_without_its_packages_says_what_to_install(
+    safe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sb3_cardqn.export.onnx_file import write_onnx
+
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(UserError, match=r'pip install "sb3-cardqn\[onnx\]"'):
+        write_onnx(load_policy(safe), tmp_path / "policy.onnx")
+
+
+def test_shipped_agents_are_found_by_name(
+    safe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(agent, "_SHIPPED", tmp_path / "pretrained")
+    with pytest.raises(
+        UserError, match="no agent 'cardqn' comes with this version of sb3-cardqn, which has none"
+    ):
+        load_pretrained()
+    with pytest.raises(UserError, match="no run on CarRacing in folder 'logs'"):
+        default_agent()
+    (tmp_path / "pretrained").mkdir()
+    shutil.copy(safe, tmp_path / "pretrained/cardqn.safetensors")
+    assert load_pretrained().action_space.n == 2
+    with pytest.raises(UserError, match=r"no agent 'cardqm' comes .*, did you mean 'cardqn'"):
+        load_pretrained("cardqm")
+    assert find_agents("cardqn") == [default_agent()]
+    assert default_agent().name == "cardqn"
+
+
+def test_the_command_line_exports_and_drives_what_it_exported(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli.main(["export", str(run.folder), "--output", "out/car.safetensors"])
+    assert capsys.readouterr().out.startswith("out/car.safetensors  0.1")
+    cli.main(["enjoy", "out/car.safetensors", "--no-render", "-n", "250"])
+    assert capsys.readouterr().out.startswith("track 200000: score ")
+
+
+def test_a_mistake_at_export_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["export", "absent"])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == "sb3-cardqn: 'absent' is no run folder and no zip\n"
+
+
+def test_env_of_a_file_is_the_env_of_its_run(run: Run, safe: Path) -> None:
+    of_run, of_file = make_env(run), make_env(SafeAgent(safe))
+    assert str(of_run.envs[0]) == str(of_file.envs[0])
+    assert "FastRender" not in str(of_file.envs[0])
+
+
+def test_a_model_card_says_what_was_measured(safe: Path) -> None:
+    drives = pd.DataFrame(
+        {
+            "track": [200_000, 200_001],
+            "score": [900.0, 850.5],
+            "frames": [800, 1000],
+            "lap_finished": [True, False],
+        }
+    )
+    text = model_card(Evaluation(SafeAgent(safe), drives, 0.0005), "sb3-cardqn evaluate policy.safetensors")
+    card = ModelCard(text)
+    assert card.data.library_name == "stable-baselines3"
+    assert "reinforcement-learning" in card.data.tags
+    (result,) = card.data.eval_results
+    assert (result.task_type, result.dataset_type, result.metric_type) == (
+        "reinforcement-learning",
+        "CarRacing-v3",
+        "mean_reward",
+    )
+    assert result.metric_value == "875.25 +/- 24.75"
+    assert "| over 2 tracks it never saw, 200000 to 200001 | |" in card.text
+    assert "| CPU time of a decision, one thread | 0.50 ms |" in card.text
+    assert "Worst track: 200001, score 850.5. Laps not finished: 1 of 2." in card.text
+    assert "    sb3-cardqn train --seed 3 -params gamma:0.9" in card.text
+    assert f"| gymnasium | {gym.__version__} |" in card.text
