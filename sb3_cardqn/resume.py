@@ -53,7 +53,9 @@ class ResumableExperimentManager(CarExperimentManager):
             self.save_path = str(resumed)
             self.params_path = str(resumed / self.env_name)
         if self.optimize_hyperparameters:
-            raise UserError("--checkpoint-freq is for one training, not for -optimize, whose study goes on itself")
+            raise UserError(
+                "--checkpoint-freq is for one training, not for -optimize, whose study goes on itself"
+            )
 
     def create_log_folder(self) -> None:
         """Leave the folder of a run that goes on as it is."""
