@@ -207,9 +207,12 @@ class ExactCheckpoint(BaseCallback):
             },
             arrays,
         )
-        networks = state.get_networks(model)
+        networks = io.BytesIO()  # on a full disk th.save would raise no OSError
+        th.save(state.get_networks(model), networks)
         content["own"] = [
-            write_file(self.folder / f"networks-{steps:012}.pt", lambda file: th.save(networks, file)),
+            write_file(
+                self.folder / f"networks-{steps:012}.pt", lambda file: file.write(networks.getbuffer())
+            ),
             write_file(self.folder / f"arrays-{steps:012}.npz", lambda file: np.savez(file, **arrays)),  # type: ignore[arg-type]
         ]
         sync_folder(self.folder)
