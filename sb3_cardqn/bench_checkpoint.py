@@ -51,10 +51,8 @@ class _Timed(ExactCheckpoint):
         seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
         written = sum(path.stat().st_size for path in self.folder.iterdir() if path.name not in before)
         total = sum(path.stat().st_size for path in self.folder.iterdir())
-        print(
-            f"{self.num_timesteps:12}{seconds:10.2f}{cpu_seconds:10.2f}{written / 1e6:12.1f}{total / 1e6:12.1f}",
-            flush=True,
-        )
+        megabytes = f"{written / 1e6:12.1f}{total / 1e6:12.1f}"
+        print(f"{self.num_timesteps:12}{seconds:10.2f}{cpu_seconds:10.2f}{megabytes}", flush=True)
         return saved
 
 
@@ -78,9 +76,7 @@ def bench_checkpoint(transitions: int, freq: int, folder: Path) -> None:
     agent().learn(total, callback=_Timed(folder, freq))
     began = time.perf_counter()
     agent().learn(total, callback=ExactCheckpoint(folder, 10 * total, resume=True))
-    print(
-        f"going on from the last checkpoint: {time.perf_counter() - began:.1f} s, with up to {freq} agent steps"
-    )
+    print(f"going on from the last one, with up to {freq} agent steps: {time.perf_counter() - began:.1f} s")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,6 +1,7 @@
 """Trainings of a second, for the tests that interrupt them; importable in processes of their own."""
 
 import hashlib
+import multiprocessing as mp
 import os
 import signal
 from collections.abc import Callable
@@ -111,7 +112,7 @@ def fingerprint(model: OffPolicyAlgorithm) -> dict[str, str]:
     }
 
 
-def train_in_process(folder: Path, result: Path, die_at_file: int | None = None) -> None:
+def _train_in_process(folder: Path, result: Path, die_at_file: int | None = None) -> None:
     """
     What a process does that is going to be killed: begin or go on, and leave the fingerprint.
 
@@ -133,3 +134,25 @@ def train_in_process(folder: Path, result: Path, die_at_file: int | None = None)
     model = agent()
     model.learn(TOTAL, callback=ExactCheckpoint(folder, 60, resume=True))
     result.write_text(repr(fingerprint(model)))
+
+
+def uninterrupted(make: Callable[[], Any] = agent) -> dict[str, str]:
+    """Without checkpoints: they change nothing either."""
+    model = make()
+    model.learn(TOTAL)
+    model.env.close()
+    return fingerprint(model)
+
+
+def killed(
+    folder: Path, result: Path, seconds: float | None = None, die_at_file: int | None = None
+) -> int | None:
+    """Train in a process of its own, which is killed after some time, or while it writes a file."""
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    process = context.Process(target=_train_in_process, args=(folder, result, die_at_file))
+    process.start()
+    process.join(seconds)
+    process.kill()
+    process.join()
+    return process.exitcode

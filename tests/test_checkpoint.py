@@ -1,5 +1,4 @@
 import itertools
-import multiprocessing as mp
 import os
 import random
 import resource
@@ -8,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -38,8 +37,9 @@ from tests.small_training import (
     cart_pole,
     crash,
     fingerprint,
+    killed,
     stacked_dots,
-    train_in_process,
+    uninterrupted,
 )
 
 Make = Callable[[], Any]
@@ -85,14 +85,6 @@ def interrupted(make: Make, folder: Path, at: int, freq: int = 100, **kwargs: An
     )
     model.env.close()
     return (model, after) if after else model
-
-
-def uninterrupted(make: Make = agent) -> dict[str, str]:
-    """Without checkpoints: they change nothing either."""
-    model = make()
-    model.learn(TOTAL)
-    model.env.close()
-    return fingerprint(model)
 
 
 def resumed(make: Make, folder: Path, freq: int = 100) -> dict[str, str]:
@@ -431,36 +423,12 @@ def test_no_code_is_run_from_the_files(tmp_path: Path, monkeypatch: pytest.Monke
     dots().learn(600, callback=[ExactCheckpoint(tmp_path, 100, resume=True), At(600, lambda: None)])
 
 
-def killed(folder: Path, result: Path, seconds: float | None, die_at_file: int | None = None) -> None:
-    """Train in a process of its own, which is killed after some time, or while it writes a file."""
-    process = mp.get_context("forkserver").Process(
-        target=train_in_process, args=(folder, result, die_at_file)
-    )
-    process.start()
-    process.join(seconds)
-    process.kill()
-    process.join()
-
-
 @pytest.mark.parametrize("file", [0, 1, 2, 5, 7])  # arrays, list, ... of the first checkpoints
 def test_killed_while_it_writes(file: int, tmp_path: Path) -> None:
     result = tmp_path / "result"
-    killed(tmp_path / "checkpoints", result, None, file)
+    assert killed(tmp_path / "checkpoints", result, die_at_file=file) == -signal.SIGKILL
     assert not result.exists()
     newest = newest_checkpoint(tmp_path / "checkpoints")
     assert (newest is None) == (file < 3)
-    killed(tmp_path / "checkpoints", result, None)
+    assert killed(tmp_path / "checkpoints", result) == 0
     assert result.read_text() == repr(uninterrupted())
-
-
-def until_finished(folder: Path, moments: Iterator[float]) -> tuple[int, str]:
-    """Kill at random moments until one training gets through; nothing may ever be lost."""
-    result, kills, reached = folder / "result", 0, -1
-    while True:
-        killed(folder / "checkpoints", result, next(moments))
-        if result.exists():
-            return kills, result.read_text()
-        kills += 1
-        newest = newest_checkpoint(folder / "checkpoints")
-        assert (-1 if newest is None else newest.agent_steps) >= reached
-        reached = -1 if newest is None else newest.agent_steps
