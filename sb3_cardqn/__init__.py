@@ -4,6 +4,8 @@ from pathlib import Path
 
 from sb3_cardqn.cardqn import CarDQN, DuelingHead
 from sb3_cardqn.common.buffers import FrameReplayBuffer, PrioritizedFrameReplayBuffer
+from sb3_cardqn.common.checkpoint import ExactCheckpoint
+from sb3_cardqn.common.episode import ResumableEpisode
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.torch_layers import CarRacingCNN
 from sb3_cardqn.common.wrappers import (
@@ -23,6 +25,7 @@ __all__ = [
     "CarRacingWrapper",
     "DiscretizeActions",
     "DuelingHead",
+    "ExactCheckpoint",
     "FastRender",
     "FrameReplayBuffer",
     "FrameSkip",
@@ -30,4 +33,5 @@ __all__ = [
     "GrayscaleObservation",
     "PrioritizedFrameReplayBuffer",
     "ResizeObservation",
+    "ResumableEpisode",
 ]

@@ -293,6 +293,13 @@ def test_signals_leave_a_checkpoint_and_the_way_to_go_on(
     assert resumed(agent, tmp_path, 1000) == expected
 
 
+def test_after_an_error_signals_do_what_they_did(tmp_path: Path) -> None:
+    with pytest.raises(Crash):
+        agent().learn(TOTAL, callback=[ExactCheckpoint(tmp_path, 1000), At(100, crash)])
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
 HOLD = """
 import sys, time, filelock
 lock = filelock.FileLock(sys.argv[1])

@@ -26,12 +26,15 @@ MINUTES = float(os.environ.get("SOAK_MINUTES", "30"))
 def test_a_hundred_sigkills_at_random_moments(tmp_path: Path) -> None:
     """Saves take most of such a short training's time, so most moments are during a save."""
     expected, rng, kills = repr(uninterrupted()), random.Random(0), 0
+    began = time.monotonic()
+    assert killed(tmp_path / "whole", tmp_path / "result") == 0
+    whole_seconds = time.monotonic() - began
     for run in itertools.count():
         folder = tmp_path / str(run)
         folder.mkdir()
         reached = 0
         while not (folder / "result").exists():
-            kills += killed(folder / "checkpoints", folder / "result", seconds=rng.uniform(0, 3)) != 0
+            kills += killed(folder / "checkpoints", folder / "result", seconds=rng.uniform(0, whole_seconds)) != 0
             newest = newest_checkpoint(folder / "checkpoints")
             steps = 0 if newest is None else newest.agent_steps
             assert steps >= reached, "a completed checkpoint was lost"

@@ -114,11 +114,19 @@ class ExactCheckpoint(BaseCallback):
     def _on_training_start(self) -> None:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
+                left_over = getattr(signal.getsignal(number), "__self__", None)
+                if isinstance(left_over, ExactCheckpoint):
+                    left_over._give_signals_back()
                 self._handlers[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signal = number
         self._give_signals_back()  # the second one counts at once
+        while frame is not None and frame.f_code is not OffPolicyAlgorithm.learn.__code__:
+            frame = frame.f_back
+        if frame is None:  # learn() has ended in an error, of which callbacks are not told
+            signal.raise_signal(number)
+            return
+        self._signal = number
         print("finishing the step, then a checkpoint; once more stops at once", file=sys.stderr)
 
     def _give_signals_back(self) -> None:
