@@ -8,7 +8,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retries 1 --constraint constraints.txt
 
-.PHONY: venv race test lint type bench clean
+.PHONY: venv race test lint type soak bench clean
 venv: .venv/installed
 
 .venv/installed: setup.cfg constraints.txt
@@ -34,6 +34,10 @@ lint: .venv/tests-installed
 
 type: .venv/tests-installed
 	$(BIN)/mypy
+
+# SOAK_MINUTES: how long the memory of a training is watched.
+soak: .venv/tests-installed
+	$(BIN)/pytest -m soak -s tests/test_soak.py
 
 bench: .venv/installed
 	$(BIN)/sb3-cardqn bench env

@@ -5,6 +5,8 @@ from pathlib import Path
 from sb3_cardqn.cardqn import CarDQN, DuelingHead
 from sb3_cardqn.common.buffers import FrameReplayBuffer, PrioritizedFrameReplayBuffer
 from sb3_cardqn.common.car_racing import CarRacingWrapper
+from sb3_cardqn.common.checkpoint import ExactCheckpoint
+from sb3_cardqn.common.episode import ResumableEpisode
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.torch_layers import CarRacingCNN
 from sb3_cardqn.common.training_wrappers import EndWhenLost, PenalizeMissedTiles, ScaleReward
@@ -26,6 +28,7 @@ __all__ = [
     "DiscretizeActions",
     "DuelingHead",
     "EndWhenLost",
+    "ExactCheckpoint",
     "FastRender",
     "FrameReplayBuffer",
     "FrameSkip",
@@ -34,6 +37,7 @@ __all__ = [
     "PenalizeMissedTiles",
     "PrioritizedFrameReplayBuffer",
     "ResizeObservation",
+    "ResumableEpisode",
     "ScaleReward",
     "load_policy",
     "load_pretrained",

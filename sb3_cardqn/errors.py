@@ -1,6 +1,7 @@
-"""What is said when the user mistypes, or a training cannot go on: for the command line and all that it runs."""
+"""What is said when the user mistypes, or when a training cannot go on."""
 
 import difflib
+import signal
 from pathlib import Path
 
 
@@ -22,6 +23,26 @@ class NotFiniteError(ArithmeticError):
 
     def __reduce__(self) -> tuple[type["NotFiniteError"], tuple[str, int]]:
         return type(self), (self.place, self.agent_steps)
+
+
+class WorkerDiedError(RuntimeError):
+    """
+    A process with environments in it ended on its own, or was killed.
+
+    :param envs: numbers of its environments
+    :param exit_code: of the process; below 0 the signal that killed it
+    """
+
+    def __init__(self, envs: list[int], exit_code: int | None) -> None:
+        names = {-number.value: f", {number.name}" for number in signal.Signals}
+        super().__init__(
+            f"the process of environments {', '.join(map(str, envs))} died with exit code "
+            f"{exit_code}{names.get(exit_code or 0, '')}"
+        )
+        self.envs, self.exit_code = envs, exit_code
+
+    def __reduce__(self) -> tuple[type["WorkerDiedError"], tuple[list[int], int | None]]:
+        return type(self), (self.envs, self.exit_code)
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

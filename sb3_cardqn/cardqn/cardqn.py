@@ -1,6 +1,7 @@
 """The agent: acts epsilon-greedily, remembers, and learns by the Bellman equation."""
 
 import inspect
+import math
 import warnings
 from typing import Any, ClassVar, TypeVar
 
@@ -17,9 +18,11 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 from sb3_cardqn.cardqn.arguments import check_arguments
 from sb3_cardqn.cardqn.losses import double_q_target, huber, q_learning_target, td_error
 from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
+from sb3_cardqn.common.finite import check_transitions
 from sb3_cardqn.common.hardware import has_bfloat16, keep_freed_memory
 from sb3_cardqn.common.schedules import DECAYS
 from sb3_cardqn.common.vec_env import Meanwhile
+from sb3_cardqn.errors import NotFiniteError
 
 SelfCarDQN = TypeVar("SelfCarDQN", bound="CarDQN")
 
@@ -82,6 +85,9 @@ class CarDQN(OffPolicyAlgorithm):
         None does so where the environments run in processes of their own (``SubprocVecEnv``)
     :param _init_setup_model: build the networks and the buffer now
     :raises ValueError: if an argument is out of range; the text names it, its value and what would be right
+
+    ``learn()`` raises :class:`~sb3_cardqn.errors.NotFiniteError` at the first NaN or infinity in a reward, an
+    observation, the loss or its gradient, before it reaches the buffer or the weights.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -266,6 +272,18 @@ class CarDQN(OffPolicyAlgorithm):
         self._update_exploration_rate()
         self.logger.record("rollout/exploration_rate", self.exploration_rate)
 
+    def _store_transition(
+        self,
+        replay_buffer: ReplayBuffer,
+        buffer_action: np.ndarray,
+        new_obs: np.ndarray | dict[str, np.ndarray],
+        reward: np.ndarray,
+        dones: np.ndarray,
+        infos: list[dict[str, Any]],
+    ) -> None:
+        check_transitions(new_obs, reward, dones, infos, self.num_timesteps)
+        super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
+
     def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> RolloutReturn:
         """
         Drive, and meanwhile make the updates that are due.
@@ -310,7 +328,11 @@ class CarDQN(OffPolicyAlgorithm):
 
             self.policy.optimizer.zero_grad()
             loss.backward()
-            th.nn.utils.clip_grad_norm_(self.q_net.parameters(), self.max_grad_norm)
+            norm = th.nn.utils.clip_grad_norm_(self.q_net.parameters(), self.max_grad_norm)
+            # an infinite loss has a finite gradient, and the other way round
+            for place, value in (("the loss", loss), ("the gradient", norm)):
+                if not math.isfinite(value.item()):
+                    raise NotFiniteError(place, self.num_timesteps)
             self.policy.optimizer.step()
 
             error = error.detach()

@@ -1,4 +1,4 @@
-"""Exact resume: all that a training consists of goes to disk now and then, and a new process goes on from it."""
+"""Exact resume: all of a training goes to disk now and then, and a new process goes on from there."""
 
 import io
 import signal
@@ -7,7 +7,7 @@ import threading
 import warnings
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import filelock
 import numpy as np
@@ -16,105 +16,20 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_cardqn.common import training_state as state
-from sb3_cardqn.common.durable import (
-    FileRecord,
-    from_json,
-    read_signed_json,
-    sync_folder,
-    to_json,
-    what_is_wrong,
-    write_file,
-    write_signed_json,
+from sb3_cardqn.common.checkpoint_files import (
+    FORMAT,
+    Checkpoint,
+    CheckpointWarning,
+    newest_checkpoint,
+    remove_all_but,
 )
-from sb3_cardqn.common.replay_files import (
-    ReplayFiles,
-    Segment,
-    buffer_numbers,
-    check_buffer,
-    describe_buffer,
-)
+from sb3_cardqn.common.durable import from_json, sync_folder, to_json, write_file, write_signed_json
+from sb3_cardqn.common.replay_files import ReplayFiles, buffer_numbers, check_buffer, describe_buffer
 from sb3_cardqn.errors import NotFiniteError, UserError
-
-_FORMAT = 1
 
 
 class Stopped(SystemExit):
     """Raised out of ``learn()`` after a signal, once the checkpoint is written: ends the process quietly."""
-
-
-class CheckpointWarning(UserWarning):
-    """A checkpoint could not be written or read, and what was done instead."""
-
-
-class Checkpoint(NamedTuple):
-    """
-    One that is on disk.
-
-    :param path: of the file that lists all others, written last
-    :param content: of that file
-    """
-
-    path: Path
-    content: dict[str, Any]
-
-    @property
-    def agent_steps(self) -> int:
-        """When it was written."""
-        return self.content["agent_steps"]
-
-    @property
-    def own(self) -> list[FileRecord]:
-        """Files of its own: networks and arrays."""
-        return [FileRecord(*record) for record in self.content["own"]]
-
-    @property
-    def segments(self) -> list[Segment]:
-        """Files of the replay buffer, which it shares with those before and after it."""
-        return [Segment(first, last, FileRecord(*record)) for first, last, record in self.content["segments"]]
-
-    @property
-    def files(self) -> list[FileRecord]:
-        """All files it is made of."""
-        return [*self.own, *(segment.record for segment in self.segments)]
-
-
-def newest_checkpoint(folder: Path) -> Checkpoint | None:
-    """
-    Find the newest checkpoint that is whole, reading all its files.
-
-    :param folder: of the checkpoints
-    :return: it, or None if none was ever written
-    :raises UserError: if there are some, and none is whole
-    """
-    manifests = sorted(folder.glob("checkpoint-*.json"), reverse=True)
-    for path in manifests:
-        wrong: str | None
-        try:
-            checkpoint = Checkpoint(path, read_signed_json(path))
-        except (ValueError, OSError) as error:
-            wrong = str(error)
-        else:
-            if checkpoint.content["format"] != _FORMAT:
-                wrong = f"'{path}' has format {checkpoint.content['format']}, this version reads {_FORMAT}"
-            else:
-                wrong = next(
-                    (
-                        f"'{folder / record.name}' {problem}"
-                        for record in checkpoint.files
-                        if (problem := what_is_wrong(folder, record))
-                    ),
-                    None,
-                )
-        if wrong is None:
-            return checkpoint
-        warnings.warn(
-            f"{wrong}: the checkpoint {path.name} cannot be used, trying the one before",
-            CheckpointWarning,
-            stacklevel=2,
-        )
-    if manifests:
-        raise UserError(f"none of the {len(manifests)} checkpoints in '{folder}' is whole: train anew")
-    return None
 
 
 class ExactCheckpoint(BaseCallback):
@@ -135,7 +50,7 @@ class ExactCheckpoint(BaseCallback):
     :param freq: agent steps between checkpoints
     :param resume: go on from the newest checkpoint in the folder; begin where there is none yet
     :param how_to_resume: said when the training is stopped
-    :param verbose: 1 says when a checkpoint is written
+    :param verbose: 1 says where it goes on, 2 also when a checkpoint is written
     :raises ValueError: if ``freq`` is smaller than 1
     """
 
@@ -184,13 +99,14 @@ class ExactCheckpoint(BaseCallback):
         assert self.model.replay_buffer is not None
         check_buffer(self.model.replay_buffer)
         self.lock()
+        self._kept, self._last_attempt, self._signal = [], -1, None
         newest = newest_checkpoint(self.folder)
         if newest is None:
             return
         if not self.resume:
             raise UserError(
-                f"'{self.folder}' holds a checkpoint of agent step {newest.agent_steps}: go on with resume=True, "
-                "or take another folder"
+                f"'{self.folder}' holds a checkpoint of agent step {newest.agent_steps}: go on with "
+                "resume=True, or take another folder"
             )
         self._kept = [newest]
         state.continue_log(self.model, newest.content["log"], self.folder)
@@ -198,11 +114,19 @@ class ExactCheckpoint(BaseCallback):
     def _on_training_start(self) -> None:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
+                left_over = getattr(signal.getsignal(number), "__self__", None)
+                if isinstance(left_over, ExactCheckpoint):
+                    left_over._give_signals_back()
                 self._handlers[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signal = number
         self._give_signals_back()  # the second one counts at once
+        while frame is not None and frame.f_code is not OffPolicyAlgorithm.learn.__code__:
+            frame = frame.f_back
+        if frame is None:  # learn() has ended in an error, of which callbacks are not told
+            signal.raise_signal(number)
+            return
+        self._signal = number
         print("finishing the step, then a checkpoint; once more stops at once", file=sys.stderr)
 
     def _give_signals_back(self) -> None:
@@ -230,7 +154,8 @@ class ExactCheckpoint(BaseCallback):
         if self._signal is not None:
             self._on_training_end()
             print(
-                f"stopped at agent step {model.num_timesteps}; go on with: {self.how_to_resume}",
+                f"stopped at agent step {model.num_timesteps}; go on from {self._last} with: "
+                f"{self.how_to_resume}",
                 file=sys.stderr,
             )
             raise Stopped(128 + self._signal)
@@ -248,23 +173,24 @@ class ExactCheckpoint(BaseCallback):
         try:
             checkpoint = self._write(self.model)
         except OSError as error:
-            self._forget_all_but(self._kept)
-            last = (
-                f"agent step {self._kept[-1].agent_steps} is the last one" if self._kept else "there is none"
-            )
+            remove_all_but(self._kept, self.folder)
             warnings.warn(
-                f"no checkpoint of agent step {self.model.num_timesteps} ({error}), {last}; training goes on. "
-                f"Free space where '{self.folder.resolve()}' is: the buffer alone comes to "
+                f"no checkpoint at agent step {self.model.num_timesteps} ({error}); {self._last} stays, and "
+                f"training goes on. Free space where '{self.folder.resolve()}' is: the buffer alone comes to "
                 f"{_buffer_bytes(self.model) / 1e6:.0f} MB",
                 CheckpointWarning,
                 stacklevel=2,
             )
             return False
         self._kept = [*self._kept[-1:], checkpoint]
-        self._forget_all_but(self._kept)
-        if self.verbose:
+        remove_all_but(self._kept, self.folder)
+        if self.verbose >= 2:
             print(f"Checkpoint of agent step {self.model.num_timesteps} in {self.folder}")
         return True
+
+    @property
+    def _last(self) -> str:
+        return f"that of agent step {self._kept[-1].agent_steps}" if self._kept else "none"
 
     def _write(self, model: OffPolicyAlgorithm) -> Checkpoint:
         assert model.replay_buffer is not None
@@ -274,7 +200,7 @@ class ExactCheckpoint(BaseCallback):
         arrays: dict[str, np.ndarray] = {}
         content = to_json(
             {
-                "format": _FORMAT,
+                "format": FORMAT,
                 "agent_steps": steps,
                 "agent": type(model).__name__,
                 "buffer": describe_buffer(model.replay_buffer),
@@ -289,10 +215,13 @@ class ExactCheckpoint(BaseCallback):
             },
             arrays,
         )
-        networks = state.get_networks(model)
+        networks = io.BytesIO()  # on a full disk th.save would raise no OSError
+        th.save(state.get_networks(model), networks)
         content["own"] = [
-            write_file(self.folder / f"networks-{steps:012}.pt", lambda file: th.save(networks, file)),
-            write_file(self.folder / f"arrays-{steps:012}.npz", lambda file: np.savez(file, **arrays)),
+            write_file(
+                self.folder / f"networks-{steps:012}.pt", lambda file: file.write(networks.getbuffer())
+            ),
+            write_file(self.folder / f"arrays-{steps:012}.npz", lambda file: np.savez(file, **arrays)),  # type: ignore[arg-type]
         ]
         sync_folder(self.folder)
         path = self.folder / f"checkpoint-{steps:012}.json"
@@ -308,15 +237,6 @@ class ExactCheckpoint(BaseCallback):
 
     def _others(self) -> list[BaseCallback]:
         return [callback for callback in state.all_callbacks(self.locals["callback"]) if callback is not self]
-
-    def _forget_all_but(self, kept: list[Checkpoint]) -> None:
-        names = {checkpoint.path.name for checkpoint in kept}
-        names |= {record.name for checkpoint in kept for record in checkpoint.files}
-        # lists first: a checkpoint is whole as long as there is its list
-        for pattern in ("checkpoint-*.json*", "networks-*", "arrays-*", "replay-*"):
-            for path in self.folder.glob(pattern):
-                if path.name not in names:
-                    path.unlink(missing_ok=True)
 
     def _restore(self, model: OffPolicyAlgorithm, checkpoint: Checkpoint) -> None:
         assert model.replay_buffer is not None
@@ -356,7 +276,7 @@ class ExactCheckpoint(BaseCallback):
         total = self.locals["total_timesteps"]
         if content["agent_steps"] >= total:
             raise UserError(
-                f"the checkpoint is of agent step {content['agent_steps']}, and learn() was to stop at {total}"
+                f"the checkpoint is of agent step {content['agent_steps']}, and learn() is to stop at {total}"
             )
 
     def _cut_episodes(self, model: OffPolicyAlgorithm) -> None:

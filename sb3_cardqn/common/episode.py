@@ -1,4 +1,4 @@
-"""Around an environment and all its wrappers: remembers the running episode, so that it can be driven again."""
+"""Around an environment and all its wrappers: remembers the episode, so that it can be driven again."""
 
 import hashlib
 import json

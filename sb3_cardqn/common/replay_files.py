@@ -1,4 +1,4 @@
-"""A replay buffer on disk, in files that are only ever added: writing costs what is new, not what is there."""
+"""A replay buffer on disk, in files that are only added: writing costs what is new, not what is there."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,7 +89,8 @@ class ReplayFiles:
             arrays["pool.slots"] = np.unique(arrays["slots"])
             arrays["pool.frames"] = pool.frames[arrays["pool.slots"]]
         path = self.folder / f"replay-{first:012}-{last:012}.npz"
-        return Segment(first, last, write_file(path, lambda file: np.savez(file, **arrays)))
+        record = write_file(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+        return Segment(first, last, record)
 
     def read_into(self, buffer: ReplayBuffer, numbers: dict[str, Any]) -> None:
         """

@@ -177,10 +177,10 @@ def _set_wrapper_state(layer: VecEnvWrapper, saved: dict[str, Any]) -> None:
     for name, value in saved.items() if isinstance(layer, VecNormalize) else ():
         current = getattr(layer, name)
         if isinstance(current, RunningMeanStd):
-            vars(current).update(value)
+            current.__dict__.update(value)
         elif isinstance(current, dict) and all(isinstance(part, RunningMeanStd) for part in current.values()):
             for key, part in current.items():
-                vars(part).update(value[key])
+                part.__dict__.update(value[key])
         else:
             setattr(layer, name, value)
 
@@ -236,7 +236,7 @@ def set_callback(callback: BaseCallback, state: dict[str, Any]) -> None:
     :param state: from ``get_callback``
     """
     verbose = callback.verbose
-    vars(callback).update(state["numbers"])
+    callback.__dict__.update(state["numbers"])
     callback.verbose = verbose
     if state["random"] is not None:
         set_env_random(callback.eval_env, state["random"])  # type: ignore[attr-defined]

@@ -1,6 +1,8 @@
 """Environments in processes of their own, several in each: for those that are cheap to step."""
 
 import multiprocessing as mp
+import signal
+import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
@@ -8,8 +10,12 @@ from typing import Any
 import cv2
 import gymnasium as gym
 import numpy as np
+from stable_baselines3.common import monitor
+from stable_baselines3.common.monitor import ResultsWriter
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import CloudpickleWrapper, VecEnvObs, VecEnvStepReturn
+
+from sb3_cardqn.errors import WorkerDiedError
 
 
 class GroupedSubprocVecEnv(SubprocVecEnv):
@@ -18,50 +24,94 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
 
     A process for each environment costs more than a cheap environment itself: more processes than cores
     wait for each other. The same seed gives the same episodes as in SB3's. An error in an environment is
-    raised here, with its own type; after it only ``close()`` is left.
+    raised here, with its own type; after it only ``close()`` is left. Ctrl-C is the learner's to handle.
 
     >>> env = make_vec_env("CartPole-v1", 8, vec_env_cls=GroupedSubprocVecEnv)  # doctest: +SKIP
 
     :param env_fns: each makes an environment
     :param start_method: of the processes; as in SB3's "forkserver", or "spawn" where that is missing
     :param n_processes: how many, at least 1: the cores that the learner does not need
+    :param restart_workers: put a new process in the place of one that was killed, with a warning. Its
+        environments' episodes are cut as truncated, with a reward of 0 and the last observation once more;
+        the new ones are not seeded. Otherwise a ``WorkerDiedError`` says which it was
     :raises ValueError: if ``n_processes`` is smaller than 1
     """
 
     def __init__(
-        self, env_fns: list[Callable[[], gym.Env]], start_method: str | None = None, n_processes: int = 1
+        self,
+        env_fns: list[Callable[[], gym.Env]],
+        start_method: str | None = None,
+        n_processes: int = 1,
+        restart_workers: bool = False,
     ) -> None:
         if n_processes < 1:
             raise ValueError(f"GroupedSubprocVecEnv needs n_processes >= 1, got {n_processes}")
         if start_method is None:
             start_method = "forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn"
-        context: Any = mp.get_context(start_method)
         self.waiting = False
         self.closed = False
-        self.processes = []
-        remotes: list[Any] = []
-        for group in np.array_split(np.arange(len(env_fns)), min(n_processes, len(env_fns))):
-            ours, theirs = context.Pipe()
-            wrapped = CloudpickleWrapper([env_fns[i] for i in group])
-            process = context.Process(target=_serve, args=(theirs, wrapped), daemon=True)
-            process.start()
-            theirs.close()
-            self.processes.append(process)
-            remotes += [_Remote(ours, i) for i in range(len(group))]
-        self.remotes = tuple(remotes)
+        groups = np.array_split(np.arange(len(env_fns)), min(n_processes, len(env_fns)))
+        self._workers = [
+            _Worker(mp.get_context(start_method), env_fns, [int(i) for i in group], restart_workers)
+            for group in groups
+        ]
+        self.remotes: Any = tuple(
+            _Remote(worker, i) for worker in self._workers for i in range(len(worker.envs))
+        )
         self.remotes[0].send(("get_spaces", None))
         # past SubprocVecEnv's own __init__, which starts a process for each environment
         VecEnv.__init__(self, len(env_fns), *self.remotes[0].recv())
+
+    @property
+    def processes(self) -> list[Any]:  # type: ignore[override]
+        """The processes, as SB3 knows them."""
+        return [worker.process for worker in self._workers]
 
     def close(self) -> None:
         """End the processes, also after an error in one of them."""
         try:
             super().close()
-        except (EOFError, OSError):  # the process that failed has ended
+        except (WorkerDiedError, EOFError, OSError):  # the process that failed has ended
             for process in self.processes:
                 process.terminate()
                 process.join()
             self.closed = True
+
+
+class _Worker:
+    """
+    A process with environments in it.
+
+    :param context: starts processes
+    :param env_fns: of all processes
+    :param envs: numbers of those in this one
+    :param restart: start again when the process was killed
+    """
+
+    def __init__(
+        self, context: Any, env_fns: list[Callable[[], gym.Env]], envs: list[int], restart: bool
+    ) -> None:
+        self._context, self._env_fns = context, CloudpickleWrapper([env_fns[i] for i in envs])
+        self.envs, self.restart = envs, restart
+        self.starts = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start the process, for the first time or in the place of one that died."""
+        self.connection, theirs = self._context.Pipe()
+        self.process = self._context.Process(
+            target=_serve, args=(theirs, self._env_fns, self.starts > 0), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+        self.starts += 1
+
+    def died(self) -> WorkerDiedError:
+        """
+        :return: which process it was, and how it ended
+        """
+        self.process.join(timeout=10)
+        return WorkerDiedError(self.envs, self.process.exitcode)
 
 
 class _Remote:
@@ -69,34 +119,82 @@ class _Remote:
     The end of a pipe as SB3 knows it: one environment's. The environments of a process share the pipe; their
     answers come in the order of the questions.
 
-    :param connection: to the process
+    :param worker: the process
     :param index: of the environment there
     """
 
-    def __init__(self, connection: Connection, index: int) -> None:
-        self._connection, self._index = connection, index
+    def __init__(self, worker: _Worker, index: int) -> None:
+        self._worker, self._index = worker, index
+        self._question = ""
+        self._lives_in = 0  # the start of the worker in which the environment was reset
+        self._observation: Any = None
 
     def send(self, message: tuple[str, Any]) -> None:
-        self._connection.send((self._index, *message))
+        self._question = message[0]
+        if self._was_cut:
+            return
+        try:
+            self._worker.connection.send((self._index, *message))
+        except OSError as error:
+            if not self._outlives:
+                raise self._worker.died() from error
 
     def recv(self) -> Any:
-        answer, error = self._connection.recv()
+        if self._was_cut:
+            return self._cut_episode()
+        try:
+            answer, error = self._worker.connection.recv()
+        except (EOFError, OSError) as error:
+            died = self._worker.died()
+            if not self._outlives:
+                raise died from error
+            warnings.warn(f"{died}: a new one takes its place, their episodes are cut", stacklevel=2)
+            self._worker.start()
+            return self._cut_episode()
         if error is not None:
             raise error
+        if self._question == "reset":
+            self._lives_in = self._worker.starts
+        if self._question in ("step", "reset"):
+            self._observation = answer[0]
         return answer
 
+    @property
+    def _was_cut(self) -> bool:
+        """Another environment of the process has found it dead."""
+        return self._question == "step" and self._lives_in < self._worker.starts
+
+    @property
+    def _outlives(self) -> bool:
+        return self._worker.restart and self._question == "step"
+
+    def _cut_episode(self) -> Any:
+        last = self._observation
+        if isinstance(last, np.ndarray) and last.dtype == np.uint8 and last.ndim == 3:
+            last = np.concatenate((last[1:], last[-1:]))  # a stack of frames slides, also when nothing moves
+        self.send(("reset", (None, {})))
+        obs, reset_info = self.recv()
+        info = {"TimeLimit.truncated": True, "terminal_observation": last}
+        return obs, 0.0, True, info, reset_info
+
     def close(self) -> None:
-        self._connection.close()
+        self._worker.connection.close()
 
 
-def _serve(connection: Connection, env_fns: CloudpickleWrapper) -> None:
+def _serve(connection: Connection, env_fns: CloudpickleWrapper, again: bool) -> None:
     """
     Answer SB3's questions, in a process of its own.
 
     :param connection: (index of the environment, question, its data) come in, (answer, None) go out
     :param env_fns: each makes an environment
+    :param again: the process takes the place of one that died, and goes on with its monitor files
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the learner finishes its step, for which it needs this
     cv2.setNumThreads(1)  # this process is for one core
+    if again:
+        monitor.ResultsWriter = lambda *args, **kwargs: ResultsWriter(  # type: ignore[misc, assignment]
+            *args, **kwargs | {"override_existing": False}
+        )
     try:
         envs = [DummyVecEnv([env_fn]) for env_fn in env_fns.var]
         still_open = len(envs)
@@ -107,7 +205,7 @@ def _serve(connection: Connection, env_fns: CloudpickleWrapper) -> None:
                 still_open -= 1
             else:
                 connection.send((_answer(envs[index], question, data), None))
-    except (EOFError, KeyboardInterrupt):
+    except EOFError:
         pass
     except Exception as error:
         connection.send((None, error))

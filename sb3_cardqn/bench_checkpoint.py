@@ -1,0 +1,97 @@
+"""Measures what a checkpoint costs while a large buffer fills: for ``sb3-cardqn bench checkpoint``."""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_cardqn.cardqn import CarDQN
+from sb3_cardqn.common.buffers import FrameReplayBuffer
+from sb3_cardqn.common.checkpoint import ExactCheckpoint
+from sb3_cardqn.common.episode import ResumableEpisode
+from sb3_cardqn.common.torch_layers import CarRacingCNN
+
+N_ENVS = 8
+
+
+class _Noise(gym.Env):
+    """Stacks of four 64×64 frames of noise, in episodes of CarRacing's length."""
+
+    observation_space = spaces.Box(0, 255, (4, 64, 64), np.uint8)
+    action_space = spaces.Discrete(12)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._steps = 0
+        self._stack = np.repeat(self._frame(), 4, axis=0)
+        return self._stack, {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self._steps += 1
+        self._stack = np.concatenate((self._stack[1:], self._frame()))
+        return self._stack, 1.0, False, self._steps == 250, {}
+
+    def _frame(self) -> np.ndarray:
+        return np.frombuffer(self.np_random.bytes(64 * 64), np.uint8).reshape(1, 64, 64)
+
+
+class _Timed(ExactCheckpoint):
+    """Prints a line for each checkpoint."""
+
+    def save(self) -> bool:
+        before = {path.name for path in self.folder.iterdir()}
+        began, began_cpu = time.perf_counter(), time.process_time()
+        saved = super().save()
+        seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
+        written = sum(path.stat().st_size for path in self.folder.iterdir() if path.name not in before)
+        total = sum(path.stat().st_size for path in self.folder.iterdir())
+        megabytes = f"{written / 1e6:12.1f}{total / 1e6:12.1f}"
+        print(f"{self.num_timesteps:12}{seconds:10.2f}{cpu_seconds:10.2f}{megabytes}", flush=True)
+        return saved
+
+
+def bench_checkpoint(transitions: int, freq: int, folder: Path) -> None:
+    """
+    Fill a buffer, and a tenth of it again, with checkpoints; then go on from the last.
+
+    :param transitions: that the buffer holds
+    :param freq: agent steps between checkpoints
+    :param folder: for the checkpoints
+    """
+
+    def agent() -> CarDQN:
+        env = make_vec_env(_Noise, N_ENVS, seed=0, wrapper_class=ResumableEpisode)
+        kwargs: dict[str, Any] = {"policy_kwargs": {"features_extractor_class": CarRacingCNN}, "seed": 0}
+        kwargs |= {"replay_buffer_class": FrameReplayBuffer, "buffer_size": transitions, "train_freq": 1}
+        return CarDQN("CnnPolicy", env, learning_starts=10 * transitions, **kwargs)
+
+    print(f"{'agent step':>12}{'seconds':>10}{'of CPU':>10}{'MB written':>12}{'MB on disk':>12}")
+    total = transitions + max(transitions // 10, 2 * freq)
+    agent().learn(total, callback=_Timed(folder, freq))
+    began = time.perf_counter()
+    agent().learn(total, callback=ExactCheckpoint(folder, 10 * total, resume=True))
+    print(f"going on from the last one, with up to {freq} agent steps: {time.perf_counter() - began:.1f} s")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """
+    :param argv: arguments, ``sys.argv[1:]`` when None
+    """
+    parser = argparse.ArgumentParser(
+        prog="sb3-cardqn bench checkpoint",
+        description="Seconds and megabytes of checkpoints while a buffer of 64x64 frames fills.",
+    )
+    parser.add_argument("--transitions", type=int, default=300_000, help="that the buffer holds (300000)")
+    parser.add_argument("--freq", type=int, default=10_000, help="agent steps between checkpoints (10000)")
+    parser.add_argument("--folder", type=Path, help="on the disk to measure (a temporary one)")
+    args = parser.parse_args(argv)
+    if not args.transitions >= args.freq >= N_ENVS:
+        parser.error(f"needs --transitions >= --freq >= {N_ENVS}, got {args.transitions} and {args.freq}")
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+        bench_checkpoint(args.transitions, args.freq, Path(folder))

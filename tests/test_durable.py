@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sb3_cardqn.common.durable import (
+    FileRecord,
+    from_json,
+    read_signed_json,
+    to_json,
+    what_is_wrong,
+    write_file,
+    write_signed_json,
+)
+
+
+def test_a_file_is_whole_or_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    record = write_file(path, lambda file: file.write(b"abc"))
+    # sha256 of "abc": the example of FIPS 180-2
+    assert record == ("file", 3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+
+    def fail(file: Any) -> None:
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_file(path, fail)
+    assert path.read_bytes() == b"abc"
+    assert [other.name for other in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_is_wrong_with_a_file(tmp_path: Path) -> None:
+    record = write_file(tmp_path / "file", lambda file: file.write(b"abc"))
+    assert what_is_wrong(tmp_path, record) is None
+    (tmp_path / "file").write_bytes(b"abd")
+    assert what_is_wrong(tmp_path, record) == "was altered: its checksum differs"
+    (tmp_path / "file").write_bytes(b"ab")
+    assert what_is_wrong(tmp_path, record) == "has 2 bytes instead of 3"
+    (tmp_path / "file").unlink()
+    assert what_is_wrong(tmp_path, FileRecord("file", 3, "")) == "is missing"
+
+
+def test_every_changed_byte_of_signed_json_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    write_signed_json(path, {"agent_steps": 12, "text": 'a "quoted" word'})
+    assert read_signed_json(path) == {"agent_steps": 12, "text": 'a "quoted" word'}
+    content = path.read_bytes()
+    for i in range(len(content)):
+        for changed in (content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :], content[:i]):
+            path.write_bytes(changed)
+            with pytest.raises(ValueError, match=r"list\.json"):
+                assert read_signed_json(path) != {"agent_steps": 12, "text": 'a "quoted" word'}
+
+
+def test_plain_data_goes_through_json_and_back() -> None:
+    arrays: dict[str, np.ndarray] = {}
+    data = {
+        "big": 2**127 + 1, "inf": -np.inf, "third": 1 / 3, "float32": np.float32(0.1), "none": None, "flag": np.True_,
+        "tuple": (1, "a"), "array": np.arange(3, dtype=np.uint8), "nested": [{"array": np.zeros((2, 0))}],
+    }  # fmt: skip
+    back = from_json(json.loads(json.dumps(to_json(data, arrays))), arrays)
+    assert back["array"].dtype == np.uint8
+    assert back["nested"][0]["array"].shape == (2, 0)
+    assert {name: back[name] for name in ("big", "inf", "third", "none", "flag", "tuple")} == {
+        "big": 2**127 + 1, "inf": -np.inf, "third": 1 / 3, "none": None, "flag": True, "tuple": [1, "a"],
+    }  # fmt: skip
+    assert np.float32(back["float32"]) == np.float32(0.1)
+
+
+@pytest.mark.parametrize("thing", [object(), b"bytes", {1, 2}, np.array([object()])])
+def test_what_a_checkpoint_cannot_hold_is_refused(thing: Any) -> None:
+    with pytest.raises(TypeError, match="numbers, text, arrays"):
+        to_json({"thing": thing}, {})

@@ -1,0 +1,83 @@
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_cardqn.common.finite import check_transitions
+from sb3_cardqn.errors import NotFiniteError
+from tests.small_training import At, agent
+
+
+class Broken(gym.Wrapper):
+    """Environment 1 answers what is no number, at its 20th step."""
+
+    made = steps = 0
+    what: str
+    value: float
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.number = Broken.made
+        Broken.made += 1
+
+    def step(self, action: Any) -> Any:
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        self.steps += 1
+        if self.number == 1 and self.steps == 20:
+            if self.what == "the reward":
+                reward = self.value
+            else:
+                obs = np.full_like(obs, self.value)
+                terminated = self.what == "the last observation"
+        return obs, reward, terminated, truncated, info
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("what", ["the reward", "the observation", "the last observation"])
+def test_what_environments_answer(what: str, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, attribute in (("made", 0), ("what", what), ("value", value)):
+        monkeypatch.setattr(Broken, name, attribute, raising=False)
+    model = agent(make_vec_env("CartPole-v1", 3, wrapper_class=Broken))
+    with pytest.raises(
+        NotFiniteError, match=f"{what} of environment 1 is NaN or infinite at agent step 60"
+    ) as error:
+        model.learn(1000)
+    assert (error.value.place, error.value.agent_steps) == (f"{what} of environment 1", 60)
+    assert model.replay_buffer.size() == 19  # it did not get in
+    assert np.isfinite(model.replay_buffer.rewards).all()
+
+
+def test_parts_of_dict_observations_are_named() -> None:
+    obs = {"speed": np.zeros((2, 1), np.float32), "place": np.array([[0.0], [np.nan]])}
+    with pytest.raises(NotFiniteError, match="the observation 'place' of environment 1 is NaN"):
+        check_transitions(obs, np.zeros(2), np.zeros(2, bool), [{}, {}], 4)
+
+
+def weights(model: Any) -> list[float]:
+    return th.cat([value.flatten() for value in model.policy.parameters()]).tolist()
+
+
+def test_an_infinite_loss_does_not_reach_the_weights() -> None:
+    model = agent()
+    model.learn(300)
+    model.replay_buffer.rewards[:] = np.inf  # the gradient of a Huber loss stays finite
+    before = weights(model)
+    with pytest.raises(NotFiniteError, match="the loss is NaN or infinite at agent step 300"):
+        model.train(1, 32)
+    assert weights(model) == before
+
+
+def test_a_gradient_with_nan_does_not_reach_the_weights() -> None:
+    model = agent()
+    before = []
+
+    def spoil() -> None:
+        next(model.q_net.parameters()).register_hook(lambda gradient: gradient * th.nan)
+        before.extend(weights(model))
+
+    with pytest.raises(NotFiniteError, match="the gradient is NaN or infinite at agent step 402"):
+        model.learn(1000, callback=At(400, spoil))
+    assert weights(model) == before

@@ -1,0 +1,157 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+
+from sb3_cardqn import CarDQN, zoo
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.resume import resume
+from tests.test_checkpoint import scalars
+from tests.test_zoo import HEADLESS, run_well, sb3_cardqn
+
+RUN = "logs/cardqn/CarRacing-v3_1"
+TRAIN = (
+    "train -n 600 --eval-freq 300 --eval-episodes 1 --seed 3 --num-threads 1 -tb tb --checkpoint-freq 100 "
+    "-params learning_starts:200 buffer_size:300 n_envs:2 train_freq:2"
+)
+
+
+def stopped(folder: Path, command: str, number: int, agent_step: int) -> subprocess.CompletedProcess[str]:
+    """Run a command line and send it a signal once there is a checkpoint of an agent step."""
+    argv = [sys.executable, "-m", "sb3_cardqn", *command.split(" ")]
+    process = subprocess.Popen(
+        argv, cwd=folder, env=os.environ | HEADLESS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while (
+        process.poll() is None
+        and not (folder / RUN / f"checkpoints/checkpoint-{agent_step:012}.json").exists()
+    ):
+        time.sleep(0.01)
+    process.send_signal(number)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(argv, process.returncode, out, err)
+
+
+def left(folder: Path) -> dict[str, Any]:
+    """What a run left: weights, evaluations, curves."""
+    run = folder / RUN
+    evaluations = np.load(run / "evaluations.npz")
+    weights = {
+        name: CarDQN.load(run / name, buffer_size=64).policy.state_dict()
+        for name in ("best_model", "CarRacing-v3")
+    }
+    return {
+        "weights": {
+            name: th.cat([value.flatten() for value in state.values()]).tolist()
+            for name, state in weights.items()
+        },
+        "evaluations": {name: evaluations[name].tolist() for name in evaluations},
+        "monitors": [
+            [line.split(",")[:2] for line in (run / f"{i}.monitor.csv").read_text().splitlines()[1:]]
+            for i in (0, 1)
+        ],
+        "scalars": scalars(folder / "tb/CarRacing-v3"),
+        "files": sorted(path.name for path in run.iterdir()),
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    run_well(folder, TRAIN)
+    return folder
+
+
+def test_a_race_goes_on_bit_for_bit(whole: Path, tmp_path: Path) -> None:
+    """SIGKILL, then SIGTERM; with everything in the folder as if nothing had happened."""
+    assert stopped(tmp_path, TRAIN, signal.SIGKILL, 300).returncode == -signal.SIGKILL
+    result = stopped(tmp_path, f"resume {RUN}", signal.SIGTERM, 400)
+    assert result.returncode == 128 + signal.SIGTERM, result.stderr
+    assert f"with: sb3-cardqn resume {RUN}" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "Goes on from agent step" in run_well(tmp_path, f"resume {RUN}")
+    ours, theirs = left(tmp_path), left(whole)
+    for name in theirs:
+        assert ours[name] == theirs[name], name
+    assert "checkpoints" not in ours["files"]  # they have done their work
+
+    refused = sb3_cardqn(tmp_path, f"resume {RUN}")
+    assert refused.returncode == 2
+    assert (
+        refused.stderr
+        == f"sb3-cardqn: '{RUN}' is no run to go on with: it is finished and left CarRacing-v3.zip\n"
+    )
+
+
+def test_a_run_that_never_reached_a_checkpoint_begins_anew(whole: Path, tmp_path: Path) -> None:
+    assert stopped(tmp_path, TRAIN, signal.SIGKILL, 0).returncode == -signal.SIGKILL
+    for path in (tmp_path / RUN / "checkpoints").glob("checkpoint-*"):
+        path.unlink()
+    run_well(tmp_path, f"resume {RUN}")
+    assert left(tmp_path)["weights"] == left(whole)["weights"]
+
+
+def test_what_cannot_be_resumed_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no run to go on with: it has no checkpoints"):
+        resume(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "needed"),
+    [
+        ("--checkpoint-freq 0", "--checkpoint-freq needs 1 or more agent steps, got 0"),
+        ("--checkpoint-freq 100 -optimize", "--checkpoint-freq is for one training"),
+    ],
+)
+def test_wrong_options_are_refused(
+    options: str, needed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=needed):
+        zoo.run("train", ["--env", "CartPole-v1", *options.split()])
+    assert not list(tmp_path.rglob("CartPole-v1_*"))
+
+
+def test_two_runs_that_start_at_once_get_a_folder_each(tmp_path: Path) -> None:
+    def manager() -> Any:
+        one = object.__new__(zoo.CarExperimentManager)
+        path = f"{tmp_path}/CarRacing-v3_1"
+        vars(one).update(
+            log_path=str(tmp_path),
+            env_name="CarRacing-v3",
+            save_path=path,
+            params_path=f"{path}/CarRacing-v3",
+        )
+        one.create_log_folder()
+        return one
+
+    first, second = manager(), manager()
+    assert second.save_path == f"{tmp_path}/CarRacing-v3_2"
+    assert Path(second.params_path).is_dir()
+    assert first.save_path == f"{tmp_path}/CarRacing-v3_1"
+
+
+def test_a_run_that_still_runs_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "CartPole-v1_1"
+    argv = [sys.executable, "-m", "sb3_cardqn", "train", "--env", "CartPole-v1", "-f", str(tmp_path / "logs")]
+    argv += ["--checkpoint-freq", "500", "--eval-freq", "-1", "-n", "1000000"]
+    process = subprocess.Popen(argv, env=os.environ | HEADLESS, stdout=subprocess.DEVNULL)
+    folder = tmp_path / "logs/cardqn/CartPole-v1_1"
+    try:
+        while process.poll() is None and not list(folder.glob("checkpoints/checkpoint-*.json")):
+            time.sleep(0.01)
+        refused = sb3_cardqn(tmp_path, f"resume {folder}")
+    finally:
+        process.kill()
+        process.wait()
+    assert refused.returncode == 2
+    assert f"another process is training in '{folder}/checkpoints'" in refused.stderr
+    assert json.loads((folder / "checkpoints/command.json").read_text())[:2] == ["--algo", "cardqn"]
