@@ -259,7 +259,7 @@ def test_results_are_what_the_runs_left(compared: Path) -> None:
     assert "-f runs/dqn_gamma=0.9 --run-id 1" in gamma
     assert gamma.endswith("-params gamma:0.9")
     config = compared / "runs/dqn_gamma=0.9/dqn/CartPole-v1_1/CartPole-v1/config.yml"
-    assert "- gamma\n  - 0.9\n" in config.read_text()
+    assert "- gamma\n    - 0.9\n" in config.read_text()
 
 
 def test_seeds_are_added_and_the_zoos_plots_read_all(compared: Path) -> None:
@@ -313,7 +313,7 @@ def test_a_killed_comparison_takes_its_runs_along_and_goes_on_from_their_checkpo
         process.wait()
     time.sleep(1)
     at_death = read_clock(planned.folder)[-1].agent_steps
-    assert 100 < at_death < 1000
+    assert 100 <= at_death < 1000
     time.sleep(1)
     assert read_clock(planned.folder)[-1].agent_steps == at_death, "the run goes on without its comparison"
 
@@ -349,7 +349,7 @@ def test_a_run_that_fails_twice_is_reported_and_the_others_are_not_lost(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     plan = Plan.of(
-        {"ill": "ppo callback:'failing.FullDisk' n_envs:1", "well": "ppo n_envs:1"}, seeds=1, **SHORT
+        {"ill": "ppo callback:\"'failing.FullDisk'\" n_envs:1", "well": "ppo n_envs:1"}, seeds=1, **SHORT
     )
     results = compare(plan, tmp_path / "out", LocalLauncher(1))
     assert results.runs["contestant"].tolist() == ["well"]
