@@ -13,11 +13,12 @@ from gymnasium import spaces
 from rl_zoo3.utils import get_class_by_name
 from stable_baselines3.common.logger import configure
 
+import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
 from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.common.buffers import FrameReplayBuffer, PrioritizedFrameReplayBuffer
 from sb3_cardqn.common.car_racing import CarRacingWrapper
 from sb3_cardqn.common.hardware import keep_freed_memory
-from sb3_cardqn.zoo import CarExperimentManager
+from sb3_cardqn.experiment import CarExperimentManager
 
 ENV_ID = "CarRacing-v3"
 TRANSITIONS = 2000  # in each buffer that is sampled

@@ -10,9 +10,10 @@ from sb3_cardqn import __version__, bench, enjoy, resume, trust
 from sb3_cardqn.compare.command import main as compare
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.evaluate.command import main as evaluate
+from sb3_cardqn.experiment import CarExperimentManager
 from sb3_cardqn.export.command import main as export
 from sb3_cardqn.race.command import main as race
-from sb3_cardqn.zoo import COMMANDS, CarExperimentManager, run
+from sb3_cardqn.zoo import COMMANDS, run
 
 _HELP = """\
 rl-zoo3's commands, for cardqn and every algorithm of the zoo (COMMAND --help lists all their options; --algo

@@ -16,7 +16,8 @@ from sb3_cardqn.common.checkpoint import ExactCheckpoint
 from sb3_cardqn.common.durable import sync_folder, write_file
 from sb3_cardqn.common.episode import ResumableEpisode
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.zoo import CarExperimentManager, run
+from sb3_cardqn.experiment import CarExperimentManager
+from sb3_cardqn.zoo import run
 
 CHECKPOINTS = "checkpoints"  # in the run's folder
 # in there: what the run was started with

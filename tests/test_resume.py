@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch as th
 
-from sb3_cardqn import CarDQN, zoo
+from sb3_cardqn import CarDQN, experiment, zoo
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.resume import resume
 from tests.test_checkpoint import scalars
@@ -122,7 +122,7 @@ def test_wrong_options_are_refused(
 
 def test_two_runs_that_start_at_once_get_a_folder_each(tmp_path: Path) -> None:
     def manager() -> Any:
-        one = object.__new__(zoo.CarExperimentManager)
+        one = object.__new__(experiment.CarExperimentManager)
         path = f"{tmp_path}/CarRacing-v3_1"
         vars(one).update(
             log_path=str(tmp_path),

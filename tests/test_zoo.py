@@ -18,7 +18,7 @@ from rl_zoo3.utils import StoreDict
 from stable_baselines3.common.monitor import load_results
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from sb3_cardqn import CarDQN, DuelingHead, FastRender, load_policy, zoo
+from sb3_cardqn import CarDQN, DuelingHead, FastRender, experiment, load_policy, zoo
 from sb3_cardqn.common.training_wrappers import EndWhenLost, PenalizeMissedTiles
 
 ROOT = Path(__file__).parent.parent
@@ -176,7 +176,19 @@ def test_optimize_searches_and_stores(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [*sorted(zoo.COMMANDS), "evaluate", "race", "bench", "bench env", "bench agent", "bench learn"]
+    "command",
+    [
+        *sorted(zoo.COMMANDS),
+        "evaluate",
+        "race",
+        "compare",
+        "resume",
+        "export",
+        "bench",
+        "bench env",
+        "bench agent",
+        "bench learn",
+    ],
 )
 def test_help_of_each_command(command: str, tmp_path: Path) -> None:
     output = run_well(tmp_path, f"{command} --help")
@@ -257,7 +269,7 @@ def test_traceback_is_there_when_asked_for(tmp_path: Path) -> None:
 def test_gamma_from_the_command_line_reaches_the_baselines_buffer(tmp_path: Path) -> None:
     code = """
 import argparse
-from sb3_cardqn.zoo import CarExperimentManager
+from sb3_cardqn.experiment import CarExperimentManager
 manager = CarExperimentManager(argparse.Namespace(), "dqn", "CarRacing-v3", "logs", hyperparams=dict(gamma=0.5, buffer_size=100, n_envs=1))
 model, _ = manager.setup_experiment()
 print("buffer", model.replay_buffer.gamma, model.replay_buffer.n_steps)
@@ -273,7 +285,7 @@ def test_every_evaluation_drives_the_same_validation_tracks() -> None:
         eval_freq = 2
         eval_env = DummyVecEnv([lambda: gym.make("CartPole-v1")])
 
-    callback = zoo.SameTracks(Evaluation())
+    callback = experiment.SameTracks(Evaluation())
     callback.init_callback(SimpleNamespace(num_timesteps=0, logger=None))
     first_observations = []
     for step in range(1, 7):
@@ -299,7 +311,7 @@ def test_parameters_on_the_command_line_can_name_this_package() -> None:
 def test_the_three_algorithms_share_the_environment_block() -> None:
     blocks = []
     for algo in ("cardqn", "dqn", "qrdqn"):
-        path = zoo.hyperparams_path(algo, "CarRacing-v3")
+        path = experiment.hyperparams_path(algo, "CarRacing-v3")
         assert path is not None
         config = yaml.safe_load(Path(path).read_text())["CarRacing-v3"]
         blocks.append(
@@ -323,9 +335,9 @@ def test_every_hyperparameter_says_its_unit_or_reason() -> None:
 
 
 def test_environments_without_an_entry_keep_the_zoos() -> None:
-    assert zoo.hyperparams_path("dqn", "CartPole-v1") is None
-    assert zoo.hyperparams_path("ppo", "CarRacing-v3") is None
-    assert zoo.hyperparams_path("cardqn", "Acrobot-v1") == str(HYPERPARAMS / "cardqn.yml")
+    assert experiment.hyperparams_path("dqn", "CartPole-v1") is None
+    assert experiment.hyperparams_path("ppo", "CarRacing-v3") is None
+    assert experiment.hyperparams_path("cardqn", "Acrobot-v1") == str(HYPERPARAMS / "cardqn.yml")
 
 
 @pytest.mark.parametrize("editable", [True, False])
@@ -338,7 +350,7 @@ def test_hyperparameters_are_found_from_an_installed_package(editable: bool, tmp
     subprocess.run([python, "-m", "pip", "install", *options, source], check=True, cwd=tmp_path)
     # the new environment's own sb3_cardqn comes first, everything else from here
     site = next(Path(path) for path in sys.path if (Path(path) / "rl_zoo3").is_dir())
-    code = "import sb3_cardqn.zoo as zoo; print(sb3_cardqn.__file__, zoo.hyperparams_path('cardqn', 'CarRacing-v3'))"
+    code = "from sb3_cardqn import experiment; print(experiment.__file__, experiment.hyperparams_path('cardqn', 'CarRacing-v3'))"
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": ""}
     code = f"import sys; sys.path.append({str(site)!r}); import sb3_cardqn; {code}"
     output = subprocess.run(

@@ -18,9 +18,10 @@ import yaml
 from rl_zoo3 import ALGOS
 from rl_zoo3.utils import StoreDict
 
+import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
 from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.experiment import CarExperimentManager, check_hyperparameters
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
-from sb3_cardqn.zoo import CarExperimentManager, check_hyperparameters
 
 SEED_STRIDE = 1000  # a run takes its seed and one more for each environment
 

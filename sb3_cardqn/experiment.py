@@ -1,0 +1,237 @@
+"""One training as the zoo runs it, with this package's hyperparameters, validation tracks and clock."""
+
+import argparse
+import inspect
+import os
+import pydoc
+import shutil
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id
+from rl_zoo3.exp_manager import ExperimentManager
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
+
+from sb3_cardqn import trust
+from sb3_cardqn.common.training_clock import TrainingClock
+from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
+from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.seeds import TRAINING_SEEDS, VALIDATION_SEEDS
+
+_NO_LIMIT = 10**12  # agent steps; with --minutes the clock comes first
+
+# what a zoo configuration may hold besides the algorithm's constructor arguments
+_ZOO_KEYS = {
+    "callback", "env_kwargs", "env_wrapper", "frame_stack", "monitor_kwargs", "n_envs", "n_timesteps",
+    "noise_std", "noise_type", "normalize", "vec_env_wrapper",
+}  # fmt: skip
+
+
+def hyperparams_path(algo: str, env_id: str) -> str | None:
+    """
+    Find this package's hyperparameters, in an installed wheel or in a checkout.
+
+    :param algo: name of an algorithm, such as "dqn"
+    :param env_id: id of an environment, such as "CarRacing-v3"
+    :return: path of the YAML file if it has an entry for that environment, else None: the zoo's own
+    """
+    package = Path(__file__).parent
+    folder = package / "hyperparams" if (package / "hyperparams").is_dir() else package.parent / "hyperparams"
+    path = folder / f"{algo}.yml"
+    if not path.is_file():
+        return None
+    entries = yaml.safe_load(path.read_text())
+    return str(path) if env_id in entries or "default" in entries else None
+
+
+def check_hyperparameters(algo: str, names: list[str]) -> None:
+    """
+    :param algo: name of an algorithm of the zoo
+    :param names: of its hyperparameters, or of what else a zoo configuration may hold
+    :raises UserError: if one is unknown
+    """
+    known = [*inspect.signature(ALGOS[algo]).parameters, *_ZOO_KEYS]
+    for name in names:
+        if name not in known:
+            raise UserError(f"unknown hyperparameter '{name}' for {algo}{did_you_mean(name, known)}")
+
+
+def without_lessons(hyperparams: dict[str, Any], key: str = "env_wrapper") -> Any:
+    """
+    Make the wrapper that an agent is judged with: the configuration's, without what is for training only.
+
+    :param hyperparams: the zoo's
+    :param key: where the wrappers stand in it
+    :return: what the zoo's ``get_wrapper_class`` makes of the rest
+    """
+    wrappers = hyperparams.get(key) or []
+    wrappers = wrappers if isinstance(wrappers, list) else [wrappers]
+    names = [next(iter(wrapper)) if isinstance(wrapper, dict) else wrapper for wrapper in wrappers]
+    judged = [
+        wrapper
+        for wrapper, name in zip(wrappers, names, strict=True)
+        if not getattr(pydoc.locate(name) if isinstance(name, str) else name, "training_only", False)
+    ]
+    return exp_manager.get_wrapper_class({key: judged}, key)
+
+
+class SameTracks(BaseCallback):
+    """
+    Seed the evaluation environment before each evaluation, so that scores of checkpoints can be compared.
+
+    :param evaluation: the callback that comes right after this one
+    """
+
+    def __init__(self, evaluation: EvalCallback) -> None:
+        super().__init__()
+        self.evaluation = evaluation
+
+    def _on_step(self) -> bool:
+        if self.n_calls % self.evaluation.eval_freq == 0:
+            self.evaluation.eval_env.seed(VALIDATION_SEEDS.start)
+        return True
+
+
+class CarExperimentManager(ExperimentManager):
+    """
+    The zoo's ExperimentManager with this package's hyperparameters, and tracks of their own to evaluate on.
+
+    ``learned`` says whether any training has begun in this process; ``own_options`` are those of ``train``
+    that the zoo does not have, and go to args.yml with the zoo's.
+
+    :param args: parsed command line
+    :param algo: name of the algorithm
+    :param env_id: id of the environment
+    :param rest: as the zoo's
+    :param config: configuration file; this package's if None, or the zoo's where this package has none
+    :param kwargs: as the zoo's
+    """
+
+    learned: ClassVar[bool] = False
+    own_options: ClassVar[dict[str, Any]] = {"run_id": None, "minutes": None}
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        algo: str,
+        env_id: str,
+        *rest: Any,
+        config: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        config = config or hyperparams_path(algo, env_id)
+        super().__init__(args, algo, env_id, *rest, config=config, **kwargs)  # type: ignore[misc]
+        vars(args).update(self.own_options)
+        if self.own_options["run_id"] is not None:
+            self.save_path = f"{self.log_path}{self.env_name}_{self.own_options['run_id']}"
+            self.params_path = f"{self.save_path}/{self.env_name}"
+            if Path(self.save_path).exists():
+                raise UserError(f"--run-id {self.own_options['run_id']}: '{self.save_path}' exists already")
+        if self.own_options["minutes"] is not None:
+            self.n_timesteps = _NO_LIMIT
+        if self.vec_env_class is SubprocVecEnv:
+            # one core is the learner's
+            self.vec_env_class = GroupedSubprocVecEnv
+            self.vec_env_kwargs = {"n_processes": max((os.cpu_count() or 1) - 1, 1)}
+
+    def setup_experiment(self) -> tuple[BaseAlgorithm, dict[str, Any]] | None:
+        """
+        Set up environments and model; a run folder is left only if that worked.
+
+        :return: model and hyperparameters, or None before an optimization
+        :raises UserError: if training is to go on from an agent that nobody vouches for, see ``trust``
+        """
+        trust.remember_what_is_saved()
+        if self.continue_training:
+            agent = Path(self.trained_agent)
+            trust.require_run(agent.parent / self.env_name, agent, agent.parent / "replay_buffer.pkl")
+        try:
+            return super().setup_experiment()
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Remove the folder of a run that never began: it would be the newest one for enjoy."""
+        shutil.rmtree(self.save_path, ignore_errors=True)
+
+    def create_log_folder(self) -> None:
+        """Make the run's folder, another one if a run that was started at the same time has made it."""
+        while True:
+            try:
+                os.makedirs(self.save_path)
+                break
+            except FileExistsError:
+                run_id = get_latest_run_id(self.log_path, self.env_name) + 1
+                self.save_path = os.path.join(self.log_path, f"{self.env_name}_{run_id}")
+                self.params_path = f"{self.save_path}/{self.env_name}"
+        super().create_log_folder()
+
+    def learn(self, model: BaseAlgorithm) -> None:
+        """
+        :param model: from ``setup_experiment``
+        """
+        CarExperimentManager.learned = True
+        super().learn(model)
+
+    def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
+        super()._save_config(saved_hyperparams)
+        trust.remember(*(Path(self.params_path) / name for name in ("config.yml", "args.yml")))
+
+    def create_callbacks(self) -> None:
+        """Time the training, and let every evaluation drive the same validation tracks; the zoo's go on."""
+        super().create_callbacks()
+        evaluation = next((x for x in self.callbacks if isinstance(x, EvalCallback)), None)
+        if not self.optimize_hyperparameters:
+            minutes = self.own_options["minutes"]
+            clock = TrainingClock(Path(self.save_path), evaluation, minutes, self.n_evaluations or 20)
+            self.callbacks.append(clock)
+        if evaluation is not None:
+            self.callbacks.remove(evaluation)
+            self.callbacks += [SameTracks(evaluation), evaluation]
+
+    def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
+        self.eval_env_wrapper = without_lessons(hyperparams)
+        result = super()._preprocess_hyperparams(hyperparams)
+        buffer = hyperparams.get("replay_buffer_kwargs", {})
+        if "n_steps" in buffer and "gamma" in hyperparams:
+            buffer["gamma"] = hyperparams["gamma"]  # also where -params changed it
+        return result
+
+    def read_hyperparameters(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """
+        Read the configuration and what ``-params`` changes in it.
+
+        :return: hyperparameters, and the same as they will be saved
+        :raises UserError: if a name is unknown
+        """
+        hyperparams, saved_hyperparams = super().read_hyperparameters()
+        check_hyperparameters(self.algo, list(hyperparams))
+        return hyperparams, saved_hyperparams
+
+    def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
+        """
+        Make the environments; the zoo would evaluate on the tracks, and with the lessons, it trains on.
+
+        :param n_envs: how many
+        :param eval_env: for evaluation: seeded from the validation range
+        :param no_log: write no monitor files
+        :return: vectorized, wrapped environment
+        :raises UserError: if the seed is not a training seed
+        """
+        training_seed, training_wrapper = self.seed, self.env_wrapper
+        on_tracks = self.env_name.gym_id.startswith("CarRacing")
+        if on_tracks and not eval_env and training_seed + n_envs > TRAINING_SEEDS.stop:
+            raise UserError(
+                f"--seed needs 0 to {TRAINING_SEEDS.stop - n_envs} with {n_envs} environments (seeds above "
+                f"are kept for validation and held-out tracks), got {training_seed}"
+            )
+        if eval_env:
+            self.seed, self.env_wrapper = VALIDATION_SEEDS.start, self.eval_env_wrapper
+        try:
+            return super().create_envs(n_envs, eval_env, no_log)
+        finally:
+            self.seed, self.env_wrapper = training_seed, training_wrapper
