@@ -6,7 +6,7 @@ import sys
 import torch as th
 
 from sb3_cardqn import __version__, bench, race, resume
-from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.errors import NotFiniteError, UserError, WorkerDiedError, did_you_mean
 from sb3_cardqn.zoo import COMMANDS, CarExperimentManager, run
 
 _HELP = """\
@@ -68,7 +68,8 @@ def main(argv: list[str] | None = None) -> None:
             raise UserError(f"unknown command '{args.command}'{did_you_mean(args.command, known)}")
     except Exception as error:
         # Before learning, what goes wrong comes from what was typed; then, hours may hang on the details.
-        if args.traceback or (CarExperimentManager.learned and not isinstance(error, UserError)):
+        named = isinstance(error, (UserError, NotFiniteError, WorkerDiedError))
+        if args.traceback or (CarExperimentManager.learned and not named):
             raise
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         hint = "" if isinstance(error, UserError) else " (sb3-cardqn --traceback ... shows where)"

@@ -34,7 +34,9 @@ def test_a_hundred_sigkills_at_random_moments(tmp_path: Path) -> None:
         folder.mkdir()
         reached = 0
         while not (folder / "result").exists():
-            kills += killed(folder / "checkpoints", folder / "result", seconds=rng.uniform(0, whole_seconds)) != 0
+            kills += (
+                killed(folder / "checkpoints", folder / "result", seconds=rng.uniform(0, whole_seconds)) != 0
+            )
             newest = newest_checkpoint(folder / "checkpoints")
             steps = 0 if newest is None else newest.agent_steps
             assert steps >= reached, "a completed checkpoint was lost"
