@@ -1,4 +1,4 @@
-"""Measures what a checkpoint costs while a large buffer fills: for ``sb3-cardqn bench checkpoint``."""
+"""Measures what a checkpoint of a large buffer costs: for ``sb3-cardqn bench checkpoint``."""
 
 import argparse
 import tempfile
@@ -56,9 +56,25 @@ class _Timed(ExactCheckpoint):
         return saved
 
 
+def _fill(buffer: Any) -> None:
+    """
+    :param buffer: ``FrameReplayBuffer`` that gets frames of noise, as after one endless episode
+    """
+    rows, n_envs, per_row = buffer.slots.shape
+    frames = (rows + per_row - 1) * n_envs
+    rng = np.random.default_rng(0)
+    for some in np.array_split(np.arange(frames), max(frames // 10_000, 1)):
+        buffer.pool.put(some, rng.integers(256, size=(len(some), *buffer.obs_shape[1:]), dtype=np.uint8))
+    buffer.pool.free_only(frames, [])
+    buffer.slots[:] = (np.arange(rows)[:, None, None] + np.arange(per_row)) * n_envs + np.arange(n_envs)[
+        :, None
+    ]
+    buffer.full = True
+
+
 def bench_checkpoint(transitions: int, freq: int, folder: Path) -> None:
     """
-    Fill a buffer, and a tenth of it again, with checkpoints; then go on from the last.
+    Write a full buffer, then three times what is new; then go on from the last checkpoint.
 
     :param transitions: that the buffer holds
     :param freq: agent steps between checkpoints
@@ -72,11 +88,13 @@ def bench_checkpoint(transitions: int, freq: int, folder: Path) -> None:
         return CarDQN("CnnPolicy", env, learning_starts=10 * transitions, **kwargs)
 
     print(f"{'agent step':>12}{'seconds':>10}{'of CPU':>10}{'MB written':>12}{'MB on disk':>12}")
-    total = transitions + max(transitions // 10, 2 * freq)
-    agent().learn(total, callback=_Timed(folder, freq))
+    model, total = agent(), 3 * freq + N_ENVS
+    _fill(model.replay_buffer)
+    model.learn(total, callback=_Timed(folder, freq))
+    del model
     began = time.perf_counter()
-    agent().learn(total, callback=ExactCheckpoint(folder, 10 * total, resume=True))
-    print(f"going on from the last one, with up to {freq} agent steps: {time.perf_counter() - began:.1f} s")
+    agent().learn(total, callback=ExactCheckpoint(folder, freq, resume=True))
+    print(f"going on from the last one: {time.perf_counter() - began:.1f} s")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -85,7 +103,7 @@ def main(argv: list[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(
         prog="sb3-cardqn bench checkpoint",
-        description="Seconds and megabytes of checkpoints while a buffer of 64x64 frames fills.",
+        description="Seconds and megabytes of checkpoints of a full buffer of 64x64 frames.",
     )
     parser.add_argument("--transitions", type=int, default=300_000, help="that the buffer holds (300000)")
     parser.add_argument("--freq", type=int, default=10_000, help="agent steps between checkpoints (10000)")

@@ -8,7 +8,7 @@ import torch as th
 
 from sb3_cardqn import __version__, bench, enjoy, resume, trust
 from sb3_cardqn.compare.command import main as compare
-from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.errors import NotFiniteError, UserError, WorkerDiedError, did_you_mean
 from sb3_cardqn.evaluate.command import main as evaluate
 from sb3_cardqn.experiment import CarExperimentManager
 from sb3_cardqn.export.command import main as export
@@ -19,6 +19,7 @@ _HELP = """\
 rl-zoo3's commands, for cardqn and every algorithm of the zoo (COMMAND --help lists all their options; --algo
 is cardqn, --env CarRacing-v3 and the folder of runs logs where nothing else is said):
   train           train an agent:        sb3-cardqn train -P -n 250000
+                  besides the zoo's options: --checkpoint-freq AGENT_STEPS, --minutes OF_TRAINING, --run-id N
   enjoy           watch it in a window:  sb3-cardqn enjoy --load-best
   record_video    film it:               sb3-cardqn record_video --load-best
   plot_train      its learning curve:    sb3-cardqn plot_train -a cardqn -e CarRacing-v3 -f logs
@@ -96,7 +97,8 @@ def main(argv: list[str] | None = None) -> None:
             raise UserError(f"unknown command '{args.command}'{did_you_mean(args.command, known)}")
     except Exception as error:
         # Before learning, what goes wrong comes from what was typed; then, hours may hang on the details.
-        if args.traceback or (CarExperimentManager.learned and not isinstance(error, UserError)):
+        named = isinstance(error, (UserError, NotFiniteError, WorkerDiedError))
+        if args.traceback or (CarExperimentManager.learned and not named):
             raise
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         hint = "" if isinstance(error, UserError) else " (sb3-cardqn --traceback ... shows where)"

@@ -122,11 +122,13 @@ class ResumableExperimentManager(CarExperimentManager):
 
     def save_trained_model(self, model: BaseAlgorithm) -> None:
         """
-        Save the agent; its checkpoints have done their work then.
+        Save the agent; if it has reached its budget, its checkpoints have done their work.
 
-        :param model: that has learned
+        :param model: that has learned, or was interrupted by a second Ctrl-C
         """
         super().save_trained_model(model)
+        if model.num_timesteps < model._total_timesteps:
+            return
         agent = Path(self.save_path, f"{self.env_name}.zip")
         with agent.open("rb") as file:
             os.fsync(file.fileno())

@@ -12,6 +12,7 @@ import pytest
 import torch as th
 
 from sb3_cardqn import CarDQN, experiment, zoo
+from sb3_cardqn.common.checkpoint import ExactCheckpoint
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.resume import resume
 from tests.test_checkpoint import scalars
@@ -97,6 +98,39 @@ def test_a_run_that_never_reached_a_checkpoint_begins_anew(whole: Path, tmp_path
         path.unlink()
     run_well(tmp_path, f"resume {RUN}")
     assert left(tmp_path)["weights"] == left(whole)["weights"]
+
+
+CART_POLE = (
+    "--env CartPole-v1 --seed 1 --eval-freq -1 -n 900 --checkpoint-freq 100 "
+    "-params train_freq:4 gradient_steps:1 learning_starts:100"
+)
+
+
+def test_stopped_at_once_it_goes_on_from_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The zoo saves the agent at a KeyboardInterrupt: that is not the end yet."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(zoo.CarExperimentManager, "learned", False)  # it is set while learning
+    zoo.run("train", CART_POLE.split())
+    run = Path("logs/cardqn/CartPole-v1_1")
+    expected = (tmp_path / run / "0.monitor.csv").read_text().splitlines()[1:]
+    assert not (run / "checkpoints").exists()
+
+    def stop_at_once(callback: ExactCheckpoint) -> bool:
+        if callback.num_timesteps == 450:
+            raise KeyboardInterrupt
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ExactCheckpoint, "_on_step", stop_at_once)
+        zoo.run("train", CART_POLE.split())
+    run = Path("logs/cardqn/CartPole-v1_2")
+    assert CarDQN.load(run / "CartPole-v1.zip").num_timesteps == 450
+    resume(run)
+    assert CarDQN.load(run / "CartPole-v1.zip").num_timesteps == 900
+    lines = (run / "0.monitor.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[:2] for line in lines] == [line.split(",")[:2] for line in expected]
 
 
 def test_what_cannot_be_resumed_is_said(tmp_path: Path) -> None:

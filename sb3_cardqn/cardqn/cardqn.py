@@ -48,6 +48,9 @@ class CarDQN(OffPolicyAlgorithm):
     abs(target − Q); ``train/q_value`` mean of Q at the actions taken; ``train/learning_rate``;
     ``train/n_updates`` gradient updates. The means go over the batches since the last ``train()``.
 
+    ``learn()`` raises ``NotFiniteError`` at the first NaN or infinity in a reward, an observation, the loss
+    or its gradient, before it reaches the buffer or the weights.
+
     :param policy: ``"MlpPolicy"``, ``"CnnPolicy"``, ``"MultiInputPolicy"`` or a class
     :param env: environment, or its id; ``Discrete`` actions
     :param learning_rate: number, or function of the progress remaining (1 to 0)
@@ -85,9 +88,6 @@ class CarDQN(OffPolicyAlgorithm):
         None does so where the environments run in processes of their own (``SubprocVecEnv``)
     :param _init_setup_model: build the networks and the buffer now
     :raises ValueError: if an argument is out of range; the text names it, its value and what would be right
-
-    ``learn()`` raises :class:`~sb3_cardqn.errors.NotFiniteError` at the first NaN or infinity in a reward, an
-    observation, the loss or its gradient, before it reaches the buffer or the weights.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {

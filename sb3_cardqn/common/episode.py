@@ -17,7 +17,8 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
     Let another process go on with the running episode: by the same random state and the same actions.
 
     It works for environments that depend on nothing else, such as CarRacing. It has to be the outermost
-    wrapper, so that all others drive along. A ``Monitor`` inside goes on with its file and its clock.
+    wrapper, so that all others drive along. A ``Monitor`` inside goes on with its file and its clock. What it
+    remembers, and the time to drive it again, grow with the episode's length.
 
     >>> env, other = (ResumableEpisode(gym.make("CartPole-v1")) for _ in range(2))
     >>> _ = env.reset(seed=0), env.step(1), env.step(0)

@@ -98,10 +98,9 @@ class ReplayFiles:
         :param numbers: ``buffer_numbers`` of that one
         """
         for segment in self.segments:
-            places = (
-                numbers["pos"] - self.rows + np.arange(segment.first, segment.last)
-            ) % buffer.buffer_size
-            alive = np.arange(segment.first, segment.last) >= self.rows - buffer.buffer_size
+            rows = np.arange(segment.first, segment.last)
+            places = (numbers["pos"] - self.rows + rows) % buffer.buffer_size
+            alive = rows >= self.rows - buffer.buffer_size
             with np.load(self.folder / segment.record.name, allow_pickle=False) as arrays:
                 for name, array in _row_arrays(buffer):
                     array[places[alive]] = arrays[name][alive]

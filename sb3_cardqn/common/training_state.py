@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch as th
-from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
 from stable_baselines3.common.logger import TensorBoardOutputFormat
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.running_mean_std import RunningMeanStd
@@ -199,7 +199,7 @@ def _statistics(value: Any) -> Any:
 def all_callbacks(root: BaseCallback) -> list[BaseCallback]:
     """
     :param root: of a tree of callbacks
-    :return: all in it, each once
+    :return: all in it but the lists, each once
     """
     found: list[BaseCallback] = []
 
@@ -213,7 +213,7 @@ def all_callbacks(root: BaseCallback) -> list[BaseCallback]:
                     visit(child)
 
     visit(root)
-    return found
+    return [callback for callback in found if not isinstance(callback, CallbackList)]
 
 
 def get_callback(callback: BaseCallback) -> dict[str, Any]:
