@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sb3_cardqn.cardqn import CarDQN, DuelingHead
+from sb3_cardqn.cardqn import CarDQN, DuelingHead, QuantileHead
 from sb3_cardqn.common.buffers import FrameReplayBuffer, PrioritizedFrameReplayBuffer
 from sb3_cardqn.common.car_racing import CarRacingWrapper
 from sb3_cardqn.common.checkpoint import ExactCheckpoint
@@ -36,6 +36,7 @@ __all__ = [
     "GrayscaleObservation",
     "PenalizeMissedTiles",
     "PrioritizedFrameReplayBuffer",
+    "QuantileHead",
     "ResizeObservation",
     "ResumableEpisode",
     "ScaleReward",

@@ -1,6 +1,8 @@
 import inspect
 import re
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
+from sb3_contrib import QRDQN
 from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import (
     BaseCallback,
@@ -24,7 +27,8 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 from torch import nn
 
-from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead
+from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead, QuantileHead
+from sb3_cardqn.cardqn.td import quantile_td
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
 
 SMALL: dict[str, Any] = {
@@ -100,7 +104,7 @@ def test_learns_cartpole() -> None:
     assert evaluation.best_mean_reward >= 475
 
 
-@pytest.mark.parametrize("head_class", [nn.Linear, DuelingHead])
+@pytest.mark.parametrize("head_class", [nn.Linear, DuelingHead, QuantileHead])
 def test_learns_to_catch_from_pictures(head_class: type[nn.Module]) -> None:
     kwargs = {
         "features_extractor_class": CarRacingCNN,
@@ -148,15 +152,9 @@ def test_learn_takes_what_dqns_takes() -> None:
     ]
 
 
-@pytest.mark.parametrize("n_steps", [1, 3])
-def test_updates_as_sb3s_dqn_does(n_steps: int) -> None:
-    models: list[Any] = []
-    for cls in (CarDQN, DQN):
-        model: Any = cls("MlpPolicy", "CartPole-v1", n_steps=n_steps, **SMALL)
-        model.set_logger(configure(None, []))
-        models.append(model)
-    ours, theirs = models
-    ours.set_parameters(theirs.get_parameters())  # the parameters have the same names
+def updated_alike(ours: Any, theirs: Any) -> None:
+    """Give two models the same transitions to replay, and compare them after 20 updates."""
+    before = flat(ours)
     rng = np.random.default_rng(0)
     for _ in range(100):
         transition = (
@@ -167,14 +165,41 @@ def test_updates_as_sb3s_dqn_does(n_steps: int) -> None:
         )
         done = rng.random(1) < 0.2
         infos = [{"TimeLimit.truncated": bool(rng.random() < 0.5)}]
-        for model in models:
+        for model in (ours, theirs):
             model.replay_buffer.add(*transition, done, infos)
-    for model in models:
+    for model in (ours, theirs):
+        model.set_logger(configure(None, []))
         np.random.seed(1)
         model.train(gradient_steps=20, batch_size=32)
     assert np.allclose(flat(ours), flat(theirs), atol=1e-6)
     assert ours._n_updates == theirs._n_updates == 20
-    assert not np.allclose(flat(ours), flat(CarDQN("MlpPolicy", "CartPole-v1", **SMALL)))
+    assert not np.allclose(flat(ours), before, atol=1e-3)
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_updates_as_sb3s_dqn_does(n_steps: int) -> None:
+    ours, theirs = (cls("MlpPolicy", "CartPole-v1", n_steps=n_steps, **SMALL) for cls in (CarDQN, DQN))
+    ours.set_parameters(theirs.get_parameters())  # the parameters have the same names
+    updated_alike(ours, theirs)
+
+
+def test_updates_as_sb3_contribs_qrdqn_does_with_a_quantile_head() -> None:
+    small = {name: value for name, value in SMALL.items() if name != "policy_kwargs"}
+    small |= {"learning_rate": 1e-3}
+    kwargs = {"net_arch": [16], "optimizer_kwargs": {"eps": 0.01 / 32}}  # QRDQN's own
+    ours_too = kwargs | {"head_class": partial(QuantileHead, n_quantiles=5)}
+    ours = CarDQN("MlpPolicy", "CartPole-v1", policy_kwargs=ours_too, max_grad_norm=1e9, **small)
+    theirs = QRDQN("MlpPolicy", "CartPole-v1", policy_kwargs=kwargs | {"n_quantiles": 5}, **small)
+    for mine, other in (
+        (ours.q_net, theirs.quantile_net),
+        (ours.q_net_target, theirs.quantile_net_target),
+    ):
+        for parameter, source in zip(mine.parameters(), other.parameters(), strict=True):
+            parameter.data.copy_(source)
+    obs = th.randn(3, 4)
+    assert th.equal(ours.q_net.quantiles(obs), theirs.quantile_net(obs))
+    assert th.equal(ours.q_net(obs), theirs.quantile_net(obs).mean(dim=1))
+    updated_alike(ours, theirs)
 
 
 def test_public_attributes_of_dqn_are_there() -> None:
@@ -562,6 +587,30 @@ def test_logged_means_by_hand() -> None:
     # target 1 + 0.5 · 8 = 5, error 5 - 3 = 2, Huber 2 - 0.5
     logged = model.logger.name_to_value
     assert [logged[f"train/{name}"] for name in ("td_error", "loss", "q_value")] == [2.0, 1.5, 3.0]
+
+
+def test_double_q_of_quantiles_uses_the_online_choice() -> None:
+    head = partial(QuantileHead, n_quantiles=2)
+    targets = []
+    for double_q in (False, True):
+        model = CarDQN(
+            "MlpPolicy",
+            "CartPole-v1",
+            double_q=double_q,
+            **SMALL | {"policy_kwargs": {"net_arch": [], "head_class": head}},
+        )
+        for net, bias in ((model.q_net, [0.0, 9.0, 0.0, 9.0]), (model.q_net_target, [6.0, 3.0, 8.0, 5.0])):
+            for parameter in net.parameters():
+                parameter.data.zero_()
+            net.q_net[-1].bias.data.copy_(th.tensor(bias))  # (quantile, action)
+        obs = th.zeros(1, 4)
+        batch = SimpleNamespace(
+            observations=obs, next_observations=obs, actions=th.zeros(1, 1), rewards=th.ones(1, 1)
+        )
+        td = quantile_td(model.q_net, model.q_net_target, batch, th.tensor([0.5]), double_q)
+        targets.append((td.error + td.q_value).item())
+    # 1 + 0.5 * mean(6, 8) with the target's own choice; 1 + 0.5 * mean(3, 5) with the online network's
+    assert targets == [4.5, 3.0]
 
 
 def test_double_q_uses_the_online_choice() -> None:

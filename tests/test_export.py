@@ -25,6 +25,7 @@ from sb3_cardqn import (
     CarRacingCNN,
     CarRacingWrapper,
     DuelingHead,
+    QuantileHead,
     cli,
     load_policy,
     load_pretrained,
@@ -155,6 +156,15 @@ def test_sb3s_dqn_and_qrdqn_can_be_exported(tmp_path: Path) -> None:
     means = q_values(qrdqn.quantile_net, obs).mean(axis=1)
     np.testing.assert_allclose(q_values(load_policy(path), obs), means, atol=1e-6)
     assert np.ptp(means) > 0.01
+
+
+def test_quantiles_are_exported_as_their_mean(tmp_path: Path) -> None:
+    obs = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
+    model = CarDQN("MlpPolicy", Cart(), policy_kwargs={"head_class": QuantileHead}, buffer_size=50, seed=0)
+    write_policy(model, "cardqn", tmp_path / "policy.safetensors")
+    exported = q_values(load_policy(tmp_path / "policy.safetensors"), obs)
+    np.testing.assert_allclose(exported, q_values(model.q_net, obs), atol=1e-6)
+    assert np.ptp(exported) > 0.01
 
 
 def test_a_dueling_head_can_be_exported(tmp_path: Path) -> None:

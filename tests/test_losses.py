@@ -1,7 +1,15 @@
 import pytest
 import torch as th
+from sb3_contrib.common.utils import quantile_huber_loss
 
-from sb3_cardqn.cardqn.losses import double_q_target, huber, q_learning_target, td_error
+from sb3_cardqn.cardqn.losses import (
+    double_q_target,
+    huber,
+    q_learning_target,
+    quantile_huber,
+    quantile_target,
+    td_error,
+)
 
 
 def test_q_learning_target_takes_the_best_next_action() -> None:
@@ -46,3 +54,27 @@ def test_huber_is_a_parabola_inside_one_and_a_line_outside(error: float, loss: f
     y.sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == [slope]
+
+
+def test_quantile_target_moves_the_quantiles_of_the_chosen_action() -> None:
+    z_t = th.tensor([[[1.0, 10.0], [2.0, 20.0]], [[3.0, 30.0], [4.0, 40.0]]])  # (batch, quantiles, actions)
+    target = quantile_target(th.tensor([1.0, 2.0]), th.tensor([0.5, 0.0]), z_t, th.tensor([1, 0]))
+    assert target.tolist() == [[6.0, 11.0], [2.0, 2.0]]
+
+
+def test_quantile_huber_weighs_errors_by_the_quantiles_side() -> None:
+    # tau = 1/4, 3/4; errors of z_0 = 0: 0.5 and 3 (above: weight 1/4), of z_1 = 1: -0.5 (below: 1/4), 2 (3/4)
+    z = th.tensor([[0.0, 1.0]], requires_grad=True)
+    target = th.tensor([[0.5, 3.0]], requires_grad=True)
+    loss = quantile_huber(z, target)
+    assert loss.tolist() == [(0.25 * 0.125 + 0.25 * 2.5) / 2 + (0.25 * 0.125 + 0.75 * 1.5) / 2]
+    loss.sum().backward()
+    assert z.grad is not None
+    assert z.grad.tolist() == [[-(0.25 * 0.5 + 0.25) / 2, (0.25 * 0.5 - 0.75) / 2]]
+    assert target.grad is None
+
+
+def test_quantile_huber_is_that_of_sb3_contrib() -> None:
+    generator = th.Generator().manual_seed(0)
+    z, target = (3 * th.randn(16, 7, generator=generator) for _ in range(2))
+    assert th.allclose(quantile_huber(z, target).mean(), quantile_huber_loss(z, target))

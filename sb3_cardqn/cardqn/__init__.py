@@ -8,6 +8,16 @@ from sb3_cardqn.cardqn.policies import (
     MlpPolicy,
     MultiInputPolicy,
     QNetwork,
+    QuantileHead,
 )
 
-__all__ = ["CarDQN", "CarDQNPolicy", "CnnPolicy", "DuelingHead", "MlpPolicy", "MultiInputPolicy", "QNetwork"]
+__all__ = [
+    "CarDQN",
+    "CarDQNPolicy",
+    "CnnPolicy",
+    "DuelingHead",
+    "MlpPolicy",
+    "MultiInputPolicy",
+    "QNetwork",
+    "QuantileHead",
+]

@@ -16,8 +16,15 @@ from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_cardqn.cardqn.arguments import check_arguments
-from sb3_cardqn.cardqn.losses import double_q_target, huber, q_learning_target, td_error
-from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
+from sb3_cardqn.cardqn.policies import (
+    CarDQNPolicy,
+    CnnPolicy,
+    MlpPolicy,
+    MultiInputPolicy,
+    QNetwork,
+    QuantileHead,
+)
+from sb3_cardqn.cardqn.td import expected_td, quantile_td
 from sb3_cardqn.common.finite import check_transitions
 from sb3_cardqn.common.hardware import has_bfloat16, keep_freed_memory
 from sb3_cardqn.common.schedules import DECAYS
@@ -44,9 +51,10 @@ class CarDQN(OffPolicyAlgorithm):
     5. A batch larger than the buffer and an ``exploration_fraction`` outside (0, 1] are errors.
     6. ``policy_kwargs`` know ``head_class``; a ``CarRacingCNN`` gets no hidden layers, as ``NatureCNN`` does.
 
-    Logged: ``rollout/exploration_rate`` epsilon; ``train/loss`` mean Huber loss; ``train/td_error`` mean of
-    abs(target − Q); ``train/q_value`` mean of Q at the actions taken; ``train/learning_rate``;
-    ``train/n_updates`` gradient updates. The means go over the batches since the last ``train()``.
+    Logged: ``rollout/exploration_rate`` epsilon; ``train/loss`` mean Huber loss (quantile Huber loss with a
+    ``QuantileHead``); ``train/td_error`` mean of abs(target − Q); ``train/q_value`` mean of Q at the actions
+    taken; ``train/learning_rate``; ``train/n_updates`` gradient updates. The means go over the batches since
+    the last ``train()``.
 
     ``learn()`` raises ``NotFiniteError`` at the first NaN or infinity in a reward, an observation, the loss
     or its gradient, before it reaches the buffer or the weights.
@@ -192,6 +200,7 @@ class CarDQN(OffPolicyAlgorithm):
             warnings.filterwarnings("ignore", message="`n_steps=", category=UserWarning)
             super()._setup_model()
         self._create_aliases()
+        self._td = quantile_td if isinstance(self.q_net.q_net[-1], QuantileHead) else expected_td
         self._in_bfloat16 = self.mixed_precision and has_bfloat16(self.device)
         if callable(self.exploration_decay):
             self.exploration_schedule = self.exploration_decay
@@ -321,10 +330,12 @@ class CarDQN(OffPolicyAlgorithm):
         logged: dict[str, list[float]] = {"loss": [], "td_error": [], "q_value": []}
         for _ in range(gradient_steps):
             batch: Any = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
+            gamma_n = self.gamma if batch.discounts is None else batch.discounts
+            discount_t = ((1 - batch.dones) * gamma_n).flatten()  # (batch,)
             with th.autocast(self.device.type, th.bfloat16, enabled=self._in_bfloat16):
-                error, target = self._td_error(batch)  # (batch,)
+                td = self._td(self.q_net, self.q_net_target, batch, discount_t, self.double_q)
             weights = getattr(batch, "weights", None)  # prioritized replay's, (batch, 1)
-            loss = (huber(error) if weights is None else weights.flatten() * huber(error)).mean()
+            loss = (td.loss if weights is None else weights.flatten() * td.loss).mean()
 
             self.policy.optimizer.zero_grad()
             loss.backward()
@@ -335,35 +346,17 @@ class CarDQN(OffPolicyAlgorithm):
                     raise NotFiniteError(place, self.num_timesteps)
             self.policy.optimizer.step()
 
-            error = error.detach()
             if weights is not None:
                 buffer: Any = self.replay_buffer
-                buffer.update_priorities(batch.indices, error.abs())
+                buffer.update_priorities(batch.indices, td.error.abs())
             logged["loss"].append(loss.item())
-            logged["td_error"].append(error.abs().mean().item())
-            logged["q_value"].append((target - error).mean().item())
+            logged["td_error"].append(td.error.abs().mean().item())
+            logged["q_value"].append(td.q_value.mean().item())
 
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         for name, values in logged.items():
             self.logger.record(f"train/{name}", np.mean(values))
-
-    def _td_error(self, batch: Any) -> tuple[th.Tensor, th.Tensor]:
-        """
-        :param batch: what the replay buffer gave
-        :return: (batch,) how far the Q-values of the actions taken are from their targets; (batch,) targets
-        """
-        gamma_n = self.gamma if batch.discounts is None else batch.discounts
-        discount_t = ((1 - batch.dones) * gamma_n).flatten()  # (batch,)
-        with th.no_grad():
-            q_t = self.q_net_target(batch.next_observations)  # (batch, actions)
-            if self.double_q:
-                q_t_online = self.q_net(batch.next_observations)  # (batch, actions)
-                target = double_q_target(batch.rewards.flatten(), discount_t, q_t_online, q_t)
-            else:
-                target = q_learning_target(batch.rewards.flatten(), discount_t, q_t)
-        actions = batch.actions.long().flatten()  # (batch,)
-        return td_error(self.q_net(batch.observations), actions, target), target
 
     def predict(
         self,
@@ -423,7 +416,7 @@ class CarDQN(OffPolicyAlgorithm):
         return self
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "q_net", "q_net_target", "_meanwhile", "_due"]
+        return [*super()._excluded_save_params(), "q_net", "q_net_target", "_meanwhile", "_due", "_td"]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "policy.optimizer"], []

@@ -52,3 +52,29 @@ def huber(x: th.Tensor) -> th.Tensor:
     :return: x²/2 where abs(x) < 1, else abs(x) − 1/2; same shape
     """
     return F.huber_loss(x, th.zeros_like(x), reduction="none")
+
+
+def quantile_target(r_t: th.Tensor, discount_t: th.Tensor, z_t: th.Tensor, a_t: th.Tensor) -> th.Tensor:
+    """
+    Distributional Bellman target, Dabney et al. 2018, algorithm 1.
+
+    :param r_t: (batch,) reward, already summed over n steps
+    :param discount_t: (batch,) gamma**n, or 0 where the episode terminated (a time limit does not)
+    :param z_t: (batch, quantiles, actions) target network at the next observation
+    :param a_t: (batch,) int64 action that is chosen there
+    :return: (batch, quantiles) r + discount · z_t(a_t)
+    """
+    return r_t[:, None] + discount_t[:, None] * z_t[th.arange(len(a_t)), :, a_t]
+
+
+def quantile_huber(z_tm1: th.Tensor, target_tm1: th.Tensor) -> th.Tensor:
+    """
+    Quantile Huber loss, Dabney et al. 2018, eq. 10. No gradient flows into the target.
+
+    :param z_tm1: (batch, quantiles) of the action that was taken, at τ_i = (i + 1/2) / quantiles
+    :param target_tm1: (batch, quantiles) samples of the target
+    :return: (batch,) Σ_i mean_j abs(τ_i − [u_ji < 0]) · huber(u_ji), u_ji = target_j − z_i
+    """
+    u = target_tm1.detach()[:, :, None] - z_tm1[:, None, :]  # (batch, j, i)
+    tau = (th.arange(z_tm1.shape[1], device=u.device) + 0.5) / z_tm1.shape[1]  # (i,)
+    return ((tau - (u.detach() < 0).float()).abs() * huber(u)).mean(dim=1).sum(dim=1)

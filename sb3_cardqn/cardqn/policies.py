@@ -46,6 +46,36 @@ class DuelingHead(nn.Module):
         return self.value(features) + advantage - advantage.mean(dim=1, keepdim=True)
 
 
+class QuantileHead(nn.Linear):
+    """
+    Quantiles of the return of each action, Dabney et al. 2018; the Q-value is their mean.
+
+    >>> CarDQN("CnnPolicy", env, policy_kwargs=dict(head_class=QuantileHead))  # doctest: +SKIP
+
+    :param in_features: width of its input
+    :param out_features: number of actions
+    :param n_quantiles: for each action; another number than the default by ``functools.partial``
+    """
+
+    def __init__(self, in_features: int, out_features: int, n_quantiles: int = 32) -> None:
+        super().__init__(in_features, out_features * n_quantiles)
+        self.n_quantiles = n_quantiles
+
+    def quantiles(self, features: th.Tensor) -> th.Tensor:
+        """
+        :param features: (batch, in_features)
+        :return: (batch, n_quantiles, actions)
+        """
+        return super().forward(features).view(len(features), self.n_quantiles, -1)
+
+    def forward(self, features: th.Tensor) -> th.Tensor:
+        """
+        :param features: (batch, in_features)
+        :return: (batch, actions) Q-values
+        """
+        return self.quantiles(features).mean(dim=1)
+
+
 class QNetwork(BasePolicy):
     """
     Features extractor, then fully connected layers, then a head: observation to one Q-value an action.
@@ -57,7 +87,7 @@ class QNetwork(BasePolicy):
     :param net_arch: units of each hidden layer
     :param activation_fn: after each hidden layer
     :param normalize_images: divide uint8 images by 255
-    :param head_class: called with (units, n); ``nn.Linear`` or ``DuelingHead``
+    :param head_class: called with (units, n); ``nn.Linear``, ``DuelingHead`` or ``QuantileHead``
     """
 
     action_space: spaces.Discrete
@@ -96,19 +126,33 @@ class QNetwork(BasePolicy):
         :param obs: (batch, ...) observations, as they come from the environment
         :return: (batch, actions) Q-values
         """
+        features = self._features(obs)
+        # bfloat16 has steps of 0.5 at a Q-value of 100
+        with th.autocast(self.device.type, enabled=False):
+            return self.q_net(features)
+
+    def quantiles(self, obs: PyTorchObs) -> th.Tensor:
+        """
+        :param obs: (batch, ...) observations, as they come from the environment
+        :return: (batch, quantiles, actions) of a ``QuantileHead``, in float32
+        """
+        features = self._features(obs)
+        head: Any = self.q_net[-1]
+        with th.autocast(self.device.type, enabled=False):
+            return head.quantiles(self.q_net[:-1](features))
+
+    def _features(self, obs: PyTorchObs) -> th.Tensor:
+        """
+        :param obs: (batch, ...) observations
+        :return: (batch, features_dim) float32, computed in the type of ``th.autocast``
+        """
         assert self.features_extractor is not None
         device = self.device.type
-        if not th.is_autocast_enabled(device):
-            return self.q_net(self.extract_features(obs, self.features_extractor))
-        if self._scales_pixels:
-            # SB3 makes float32 pixels first, which is another pass over twice the memory; 0 to 255 are exact
-            assert isinstance(obs, th.Tensor)
-            features = self.features_extractor(obs.to(th.get_autocast_dtype(device)).mul_(1 / 255))
-        else:
-            features = self.extract_features(obs, self.features_extractor)
-        # bfloat16 has steps of 0.5 at a Q-value of 100
-        with th.autocast(device, enabled=False):
-            return self.q_net(features.float())
+        if not (th.is_autocast_enabled(device) and self._scales_pixels):
+            return self.extract_features(obs, self.features_extractor).float()
+        # SB3 makes float32 pixels first, which is another pass over twice the memory; 0 to 255 are exact
+        assert isinstance(obs, th.Tensor)
+        return self.features_extractor(obs.to(th.get_autocast_dtype(device)).mul_(1 / 255)).float()
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = True) -> th.Tensor:
         return self(observation).argmax(dim=1)  # (batch,)
@@ -139,7 +183,7 @@ class CarDQNPolicy(BasePolicy):
     :param normalize_images: divide uint8 images by 255
     :param optimizer_class: ``th.optim.Adam`` by default
     :param optimizer_kwargs: its keyword arguments, the learning rate apart
-    :param head_class: last layer, called with (units, n); ``nn.Linear`` or ``DuelingHead``
+    :param head_class: last layer, called with (units, n); ``nn.Linear``, ``DuelingHead`` or ``QuantileHead``
     :raises ValueError: if the observations do not fit
     """
 

@@ -10,12 +10,11 @@ import numpy as np
 import stable_baselines3
 import torch as th
 from gymnasium import spaces
-from sb3_contrib.qrdqn.policies import QuantileNetwork
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
 import sb3_cardqn
-from sb3_cardqn.cardqn.policies import CarDQNPolicy
+from sb3_cardqn.cardqn.policies import CarDQNPolicy, QuantileHead
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run
 from sb3_cardqn.export import allowed, policy_file
@@ -40,6 +39,8 @@ def write_policy(
         raise UserError(f"cannot export '{algo}', only cardqn, dqn and qrdqn")
     policy: Any = model.policy
     head = getattr(policy, "head_class", nn.Linear)  # SB3's have no choice of one
+    if isinstance(policy, CarDQNPolicy) and isinstance(policy.q_net.q_net[-1], QuantileHead):
+        head = nn.Linear  # what ``_weights`` makes of it
     about = {
         "format_version": policy_file.VERSION,
         "algorithm": algo,
@@ -71,16 +72,17 @@ def _observation_space(space: spaces.Space) -> dict[str, Any]:
 
 def _weights(policy: Any) -> dict[str, th.Tensor]:
     if isinstance(policy, CarDQNPolicy) or not hasattr(policy, "quantile_net"):
-        return policy.q_net.state_dict()
-    network: QuantileNetwork = policy.quantile_net
+        network, layers = policy.q_net, policy.q_net.q_net
+    else:
+        network, layers = policy.quantile_net, policy.quantile_net.quantile_net
     weights = {
         name.replace("quantile_net.", "q_net."): tensor for name, tensor in network.state_dict().items()
     }
-    # The mean over quantiles is linear, so it goes into the last layer, whose outputs are (quantile, action).
-    last = f"q_net.{len(network.quantile_net) - 1}"
-    for name in (f"{last}.weight", f"{last}.bias"):
-        quantiles = weights[name].unflatten(0, (network.n_quantiles, -1))  # (quantile, action, ...)
-        weights[name] = quantiles.mean(dim=0)
+    n_quantiles = getattr(layers[-1], "n_quantiles", getattr(network, "n_quantiles", None))
+    if n_quantiles is not None:
+        # The mean over quantiles is linear: it goes into the last layer, with outputs (quantile, action).
+        for name in (f"q_net.{len(layers) - 1}.weight", f"q_net.{len(layers) - 1}.bias"):
+            weights[name] = weights[name].unflatten(0, (n_quantiles, -1)).mean(dim=0)
     return weights
 
 

@@ -1,0 +1,74 @@
+"""Between networks and losses: what a batch says about the values of its actions, for each kind of head."""
+
+from typing import Any, NamedTuple
+
+import torch as th
+
+from sb3_cardqn.cardqn.losses import (
+    double_q_target,
+    huber,
+    q_learning_target,
+    quantile_huber,
+    quantile_target,
+    td_error,
+)
+from sb3_cardqn.cardqn.policies import QNetwork
+
+
+class TemporalDifference(NamedTuple):
+    """
+    :param loss: (batch,) to be minimized
+    :param error: (batch,) target − Q, without gradient
+    :param q_value: (batch,) Q of the action taken, without gradient
+    """
+
+    loss: th.Tensor
+    error: th.Tensor
+    q_value: th.Tensor
+
+
+def expected_td(
+    q_net: QNetwork, q_net_target: QNetwork, batch: Any, discount_t: th.Tensor, double_q: bool
+) -> TemporalDifference:
+    """
+    DQN (Mnih et al. 2015): Q-values are moved towards the target's.
+
+    :param q_net: online network
+    :param q_net_target: target network
+    :param batch: what the replay buffer gave
+    :param discount_t: (batch,) gamma**n, or 0 where the episode terminated
+    :param double_q: let the online network choose the next action
+    :return: loss and errors
+    """
+    with th.no_grad():
+        q_t = q_net_target(batch.next_observations)  # (batch, actions)
+        if double_q:
+            q_t_online = q_net(batch.next_observations)  # (batch, actions)
+            target = double_q_target(batch.rewards.flatten(), discount_t, q_t_online, q_t)
+        else:
+            target = q_learning_target(batch.rewards.flatten(), discount_t, q_t)
+    error = td_error(q_net(batch.observations), batch.actions.long().flatten(), target)
+    return TemporalDifference(huber(error), error.detach(), target - error.detach())
+
+
+def quantile_td(
+    q_net: QNetwork, q_net_target: QNetwork, batch: Any, discount_t: th.Tensor, double_q: bool
+) -> TemporalDifference:
+    """
+    QR-DQN (Dabney et al. 2018): quantiles of the return are moved towards the target's.
+
+    :param q_net: online network, with a ``QuantileHead``
+    :param q_net_target: target network
+    :param batch: what the replay buffer gave
+    :param discount_t: (batch,) gamma**n, or 0 where the episode terminated
+    :param double_q: let the online network choose the next action
+    :return: loss and errors
+    """
+    with th.no_grad():
+        z_t = q_net_target.quantiles(batch.next_observations)  # (batch, quantiles, actions)
+        q_t = q_net(batch.next_observations) if double_q else z_t.mean(dim=1)  # (batch, actions)
+        target = quantile_target(batch.rewards.flatten(), discount_t, z_t, q_t.argmax(dim=1))
+    actions = batch.actions.long().flatten()  # (batch,)
+    z_tm1 = q_net.quantiles(batch.observations)[th.arange(len(actions)), :, actions]  # (batch, quantiles)
+    q_value = z_tm1.detach().mean(dim=1)
+    return TemporalDifference(quantile_huber(z_tm1, target), target.mean(dim=1) - q_value, q_value)
