@@ -46,7 +46,7 @@ def left(folder: Path) -> dict[str, Any]:
     run = folder / RUN
     evaluations = np.load(run / "evaluations.npz")
     weights = {
-        name: CarDQN.load(run / name, buffer_size=64).policy.state_dict()
+        name: CarDQN.load(run / f"{name}.zip", buffer_size=64).policy.state_dict()
         for name in ("best_model", "CarRacing-v3")
     }
     return {

@@ -125,14 +125,16 @@ class _Remote:
 
     def __init__(self, worker: _Worker, index: int) -> None:
         self._worker, self._index = worker, index
-        self._question = ""
+        self._question, self._cut = "", False
         self._lives_in = 0  # the start of the worker in which the environment was reset
         self._observation: Any = None
 
     def send(self, message: tuple[str, Any]) -> None:
+        # the worker died since the environment was reset: what was asked of it is lost
+        self._cut = message[0] == "step" and self._lives_in < self._worker.starts
+        if self._cut:
+            message = ("reset", (None, {}))
         self._question = message[0]
-        if self._was_cut:
-            return
         try:
             self._worker.connection.send((self._index, *message))
         except OSError as error:
@@ -140,40 +142,34 @@ class _Remote:
                 raise self._worker.died() from error
 
     def recv(self) -> Any:
-        if self._was_cut:
-            return self._cut_episode()
+        if self._outlives and self._lives_in < self._worker.starts:  # another environment has found it dead
+            self.send(("step", None))
         try:
             answer, error = self._worker.connection.recv()
-        except (EOFError, OSError) as error:
+        except (EOFError, OSError) as lost:
             died = self._worker.died()
             if not self._outlives:
-                raise died from error
+                raise died from lost
             warnings.warn(f"{died}: a new one takes its place, their episodes are cut", stacklevel=2)
             self._worker.start()
-            return self._cut_episode()
+            return self.recv()
         if error is not None:
             raise error
         if self._question == "reset":
             self._lives_in = self._worker.starts
-        if self._question in ("step", "reset"):
-            self._observation = answer[0]
-        return answer
-
-    @property
-    def _was_cut(self) -> bool:
-        """Another environment of the process has found it dead."""
-        return self._question == "step" and self._lives_in < self._worker.starts
+        if self._question not in ("step", "reset"):
+            return answer
+        last, self._observation = self._observation, answer[0]
+        return self._end_of_episode(last, *answer) if self._cut else answer
 
     @property
     def _outlives(self) -> bool:
         return self._worker.restart and self._question == "step"
 
-    def _cut_episode(self) -> Any:
-        last = self._observation
+    @staticmethod
+    def _end_of_episode(last: Any, obs: Any, reset_info: Any) -> Any:
         if isinstance(last, np.ndarray) and last.dtype == np.uint8 and last.ndim == 3:
             last = np.concatenate((last[1:], last[-1:]))  # a stack of frames slides, also when nothing moves
-        self.send(("reset", (None, {})))
-        obs, reset_info = self.recv()
         info = {"TimeLimit.truncated": True, "terminal_observation": last}
         return obs, 0.0, True, info, reset_info
 
