@@ -41,19 +41,23 @@ def stopped(folder: Path, command: str, number: int, agent_step: int) -> subproc
     return subprocess.CompletedProcess(argv, process.returncode, out, err)
 
 
+def weights(folder: Path) -> dict[str, list[float]]:
+    """Of the best and the final agent."""
+    states = {
+        name: CarDQN.load(folder / RUN / f"{name}.zip", buffer_size=64).policy.state_dict()
+        for name in ("best_model", "CarRacing-v3")
+    }
+    return {
+        name: th.cat([value.flatten() for value in state.values()]).tolist() for name, state in states.items()
+    }
+
+
 def left(folder: Path) -> dict[str, Any]:
     """What a run left: weights, evaluations, curves."""
     run = folder / RUN
     evaluations = np.load(run / "evaluations.npz")
-    weights = {
-        name: CarDQN.load(run / f"{name}.zip", buffer_size=64).policy.state_dict()
-        for name in ("best_model", "CarRacing-v3")
-    }
     return {
-        "weights": {
-            name: th.cat([value.flatten() for value in state.values()]).tolist()
-            for name, state in weights.items()
-        },
+        "weights": weights(folder),
         "evaluations": {name: evaluations[name].tolist() for name in evaluations},
         "monitors": [
             [line.split(",")[:2] for line in (run / f"{i}.monitor.csv").read_text().splitlines()[1:]]
@@ -97,7 +101,7 @@ def test_a_run_that_never_reached_a_checkpoint_begins_anew(whole: Path, tmp_path
     for path in (tmp_path / RUN / "checkpoints").glob("checkpoint-*"):
         path.unlink()
     run_well(tmp_path, f"resume {RUN}")
-    assert left(tmp_path)["weights"] == left(whole)["weights"]
+    assert weights(tmp_path) == weights(whole)
 
 
 CART_POLE = (
