@@ -22,12 +22,12 @@ from sb3_cardqn.model_card import model_card
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 
-def mend(command: str, options: argparse.Namespace) -> None:
+def mend(pushed: argparse.Namespace | None = None) -> None:
     """
     Let rl-zoo3 2.9's hub commands work with the releases of huggingface_hub and its SB3 glue of today.
 
-    :param command: "push_to_hub", to which the safe form is added, or "load_from_hub"
-    :param options: algo, env, folder and exp_id of what was typed
+    :param pushed: algo, env, folder and exp_id of a run that ``push_to_hub`` is to upload: the safe form and
+        this package's model card are put beside it
     """
     push = sys.modules["huggingface_sb3.push_to_hub"]
     if not hasattr(push, "generate_metadata"):  # renamed in sb3-team-hf-integration 3.2; the zoo wants a dict
@@ -43,10 +43,10 @@ def mend(command: str, options: argparse.Namespace) -> None:
             raise UserError(str(error)) from error
 
     huggingface_sb3.load_from_hub = load_from_hub
-    if command == "push_to_hub" and options.exp_id >= 0:
-        runs = Path(options.folder) / options.algo
-        exp_id = options.exp_id or get_latest_run_id(str(runs), options.env)
-        add_safe_form(Run(runs / f"{options.env}_{exp_id}"))
+    if pushed is not None and pushed.exp_id >= 0:
+        runs = Path(pushed.folder) / pushed.algo
+        exp_id = pushed.exp_id or get_latest_run_id(str(runs), pushed.env)
+        add_safe_form(Run(runs / f"{pushed.env}_{exp_id}"))
 
 
 def add_safe_form(run: Run) -> None:

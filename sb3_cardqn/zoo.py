@@ -185,10 +185,10 @@ def run(command: str, argv: list[str], resumed: Path | None = None) -> None:
     if command in _PLAYERS:
         ALGOS["cardqn"] = _PlayedCarDQN
         vars(utils)["get_model_path"] = _trusted_model_path
-    if command.endswith("_hub") and not asks_for_help:
+    if command.endswith("_hub"):
         from sb3_cardqn import hub  # which builds on this module
 
-        hub.mend(command, options)
+        hub.mend(pushed=options if command == "push_to_hub" and not asks_for_help else None)
 
     manager = None
     if command == "train":

@@ -269,6 +269,7 @@ def test_traceback_is_there_when_asked_for(tmp_path: Path) -> None:
 def test_gamma_from_the_command_line_reaches_the_baselines_buffer(tmp_path: Path) -> None:
     code = """
 import argparse
+import sb3_cardqn.zoo
 from sb3_cardqn.experiment import CarExperimentManager
 manager = CarExperimentManager(argparse.Namespace(), "dqn", "CarRacing-v3", "logs", hyperparams=dict(gamma=0.5, buffer_size=100, n_envs=1))
 model, _ = manager.setup_experiment()
