@@ -45,7 +45,6 @@ _OWN = {
     "evaluate": evaluate,
     "race": race,
     "compare": compare,
-    "resume": resume.main,
     "enjoy": enjoy.main,
     "export": export,
     "bench": bench.main,

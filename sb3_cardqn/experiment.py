@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
+import gymnasium as gym
 import yaml
 from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id
 from rl_zoo3.exp_manager import ExperimentManager
@@ -45,6 +46,24 @@ def hyperparams_path(algo: str, env_id: str) -> str | None:
         return None
     entries = yaml.safe_load(path.read_text())
     return str(path) if env_id in entries or "default" in entries else None
+
+
+def check_algorithm(name: str) -> None:
+    """
+    :param name: of an algorithm
+    :raises UserError: if the zoo does not know it; the text offers the nearest
+    """
+    if name not in ALGOS:
+        raise UserError(f"unknown algorithm '{name}'{did_you_mean(name, list(ALGOS))}")
+
+
+def check_environment(env_id: str) -> None:
+    """
+    :param env_id: of an environment
+    :raises UserError: if Gymnasium does not know it; the text offers the nearest
+    """
+    if env_id not in gym.registry:
+        raise UserError(f"unknown environment '{env_id}'{did_you_mean(env_id, list(gym.registry))}")
 
 
 def check_hyperparameters(algo: str, names: list[str]) -> None:

@@ -1,7 +1,6 @@
 """Which files may be loaded that can run code: those made on this machine, and those the user vouches for."""
 
 import functools
-import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 from stable_baselines3.common import base_class, off_policy_algorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
+from sb3_cardqn.common.durable import sha256
 from sb3_cardqn.errors import UserError
 
 TRUST = "TRUST_REMOTE_CODE"  # environment variable; huggingface_sb3 asks for the same one before a download
@@ -30,7 +30,7 @@ def remember(*paths: Path) -> None:
 
     :param paths: of the files
     """
-    lines = "".join(f"{_sha256(path)}\n" for path in paths)
+    lines = "".join(f"{sha256(path)}\n" for path in paths)
     try:
         made_here().parent.mkdir(parents=True, exist_ok=True)
         with made_here().open("a") as known:
@@ -51,7 +51,7 @@ def require(*paths: Path) -> None:
         return
     known = set(made_here().read_text().split()) if made_here().is_file() else set()
     for path in paths:
-        if path.is_file() and _sha256(path) not in known:
+        if path.is_file() and sha256(path) not in known:
             raise UserError(
                 f"'{path}' was not made by sb3-cardqn on this machine: loading it can run any code that its "
                 f"author put in. If you trust that author, add --trust (in Python, set {TRUST}=True)"
@@ -88,11 +88,3 @@ def _and_remember(save: Callable[..., None], argument: int, suffix: str) -> Call
         remember(path if path.suffix else path.with_name(path.name + suffix))  # as SB3 does
 
     return save_and_remember
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import optuna
 from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id, utils
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
@@ -18,8 +17,13 @@ from rl_zoo3.utils import get_model_path
 import sb3_cardqn
 from sb3_cardqn import trust
 from sb3_cardqn.cardqn import CarDQN
-from sb3_cardqn.errors import UserError, did_you_mean
-from sb3_cardqn.experiment import CarExperimentManager, without_lessons
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.experiment import (
+    CarExperimentManager,
+    check_algorithm,
+    check_environment,
+    without_lessons,
+)
 from sb3_cardqn.seeds import TRAINING_SEEDS
 
 # command -> module and function; without a function the module is a script
@@ -107,12 +111,10 @@ def _trusted_model_path(*args: Any) -> tuple[str, str, str]:
 
 
 def _check(command: str, options: argparse.Namespace) -> None:
-    if options.algo not in ALGOS:
-        raise UserError(f"unknown algorithm '{options.algo}'{did_you_mean(options.algo, list(ALGOS))}")
+    check_algorithm(options.algo)
     for package in options.gym_packages:
         importlib.import_module(package)
-    if options.env not in gym.registry:
-        raise UserError(f"unknown environment '{options.env}'{did_you_mean(options.env, list(gym.registry))}")
+    check_environment(options.env)
     if (
         command in _PLAYERS
         and options.exp_id == 0

@@ -41,7 +41,7 @@ def write_file(path: Path, write: Callable[[BinaryIO], Any]) -> FileRecord:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        record = FileRecord(path.name, temporary.stat().st_size, _sha256(temporary))
+        record = FileRecord(path.name, temporary.stat().st_size, sha256(temporary))
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -75,14 +75,18 @@ def what_is_wrong(folder: Path, record: FileRecord) -> str | None:
         size = path.stat().st_size
         if size != record.size:
             return f"has {size} bytes instead of {record.size}"
-        return None if _sha256(path) == record.sha256 else "was altered: its checksum differs"
+        return None if sha256(path) == record.sha256 else "was altered: its checksum differs"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """
+    :param path: of a file, of any size
+    :return: checksum of its contents, in hexadecimal
+    """
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

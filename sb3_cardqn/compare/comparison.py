@@ -131,7 +131,6 @@ def _film(runs: Sequence[PlannedRun], output: Path) -> dict[str, Path]:
     for run in sorted(runs, key=best_validation_score):
         best[run.contestant.name] = run
     racers = [contestant.name for contestant in runs[0].plan.contestants if contestant.name in best]
-    agents = [replace(Run(best[name].folder).agent("best"), name=name) for name in racers]
     videos = {}
     for i in range(0, len(racers), MAX_PANES):
         agents = [replace(Run(best[name].folder).agent(), name=name) for name in racers[i : i + MAX_PANES]]

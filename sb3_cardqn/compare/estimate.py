@@ -2,7 +2,6 @@
 
 import inspect
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,13 +61,7 @@ def _agent_steps_per_second(contestant: Contestant, plan: Plan, num_threads: int
     )
     with tempfile.TemporaryDirectory() as folder:
         run = PlannedRun(trial, contestant, plan.seeds[0], Path(folder))
-        attempt = Attempt(run, num_threads)
-        try:
-            while (state := attempt.poll()) is None:
-                time.sleep(0.2)
-        finally:
-            attempt.stop()
-            attempt.wait()
+        state = Attempt(run, num_threads).finish()
         if not state.finished:
             raise UserError(f"contestant '{contestant.name}' does not train: {state.failure}")
         return run.reading.agent_steps / run.reading.seconds

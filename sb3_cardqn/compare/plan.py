@@ -13,14 +13,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import yaml
-from rl_zoo3 import ALGOS
 from rl_zoo3.utils import StoreDict
 
 import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
 from sb3_cardqn.errors import UserError, did_you_mean
-from sb3_cardqn.experiment import CarExperimentManager, check_hyperparameters
+from sb3_cardqn.experiment import (
+    CarExperimentManager,
+    check_algorithm,
+    check_environment,
+    check_hyperparameters,
+)
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 SEED_STRIDE = 1000  # a run takes its seed and one more for each environment
@@ -58,8 +61,7 @@ class Contestant:
         except ValueError as error:
             raise UserError(f"contestant '{text}': {error}") from error
         contestant = cls(name or " ".join(text.split()), algo, tuple(overrides))
-        if algo not in ALGOS:
-            raise UserError(f"unknown algorithm '{algo}'{did_you_mean(algo, list(ALGOS))}")
+        check_algorithm(algo)
         check_hyperparameters(algo, list(contestant.hyperparams))
         return contestant
 
@@ -123,8 +125,7 @@ class Plan:
         for seed in self.seeds:
             _check_number("seeds", seed, int, 0)
         _check_distinct("seed", self.seeds)
-        if self.env not in gym.registry:
-            raise UserError(f"unknown environment '{self.env}'{did_you_mean(self.env, list(gym.registry))}")
+        check_environment(self.env)
         if (self.n_timesteps is None) == (self.minutes is None):
             raise UserError(
                 "a plan needs one budget: agent steps (-n, n_timesteps) or minutes (--minutes), "

@@ -1,7 +1,5 @@
 """Runs as tasks of a Ray cluster, whose nodes share the comparison's folder."""
 
-import time
-
 from sb3_cardqn.compare.run import GRACE_SECONDS, Attempt, PlannedRun, State
 from sb3_cardqn.errors import UserError
 
@@ -21,14 +19,7 @@ def _train(run: PlannedRun, num_threads: int) -> State:
     """
     if not run.output.is_dir():
         raise FileNotFoundError(f"'{run.output}' is not there: the nodes must share the comparison's folder")
-    attempt = Attempt(run, num_threads)
-    try:
-        while (state := attempt.poll()) is None:
-            time.sleep(0.2)
-    finally:
-        attempt.stop()
-        attempt.wait()
-    return state
+    return Attempt(run, num_threads).finish()
 
 
 class RayRun:

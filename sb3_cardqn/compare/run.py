@@ -230,6 +230,20 @@ class Attempt:
             return f"it ended after {self.run.reading.agent_steps} agent steps: {self.run.last_lines()}"
         return ""
 
+    def finish(self) -> State:
+        """
+        Wait here until it has ended; whatever interrupts that ends the process too.
+
+        :return: its state then, which is saved
+        """
+        try:
+            while (state := self.poll()) is None:
+                time.sleep(0.2)
+        finally:
+            self.stop()
+            self.wait()
+        return state
+
     def stop(self) -> None:
         """Ask the process to end; it makes a checkpoint first."""
         self._process.terminate()

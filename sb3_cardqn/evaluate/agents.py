@@ -15,6 +15,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
 from sb3_cardqn import trust
 from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.experiment import check_algorithm
 from sb3_cardqn.export import SafeAgent, shipped_agents
 
 Checkpoint: TypeAlias = Literal["best", "final"]
@@ -63,8 +64,7 @@ class Agent:
     env_id: str = "CarRacing-v3"
 
     def __post_init__(self) -> None:
-        if self.algo not in ALGOS:
-            raise UserError(f"unknown algorithm '{self.algo}'{did_you_mean(self.algo, list(ALGOS))}")
+        check_algorithm(self.algo)
         for path in (self.model_path, self.config_path):
             if not path.is_file():
                 raise UserError(f"no such file: '{path}'")
@@ -185,6 +185,10 @@ class Run:
         return self.agent().load_model()
 
 
+def _configs_in_logs() -> list[Path]:
+    return sorted(Path("logs").glob("*/CarRacing*/*/config.yml"))
+
+
 def car_racing_run(folder: Path | None) -> Run:
     """
     Take a run on CarRacing from the command line.
@@ -194,12 +198,10 @@ def car_racing_run(folder: Path | None) -> Run:
     :raises UserError: if there is none, or it is on another environment
     """
     if folder is None:
-        configs = sorted(
-            Path("logs").glob("*/CarRacing*/*/config.yml"), key=lambda path: path.stat().st_mtime
-        )
+        configs = _configs_in_logs()
         if not configs:
             raise UserError("no run on CarRacing in folder 'logs', train one with: sb3-cardqn train")
-        folder = configs[-1].parent.parent
+        folder = max(configs, key=lambda path: path.stat().st_mtime).parent.parent
     run = Run(folder)
     if not run.env_id.startswith("CarRacing"):
         raise UserError(f"needs a run on CarRacing, got one on {run.env_id}: '{folder}'")
@@ -213,7 +215,7 @@ def default_agent() -> Run | SafeAgent:
     :raises UserError: if there is neither
     """
     shipped = shipped_agents()
-    if "cardqn" in shipped and not list(Path("logs").glob("*/CarRacing*/*/config.yml")):
+    if "cardqn" in shipped and not _configs_in_logs():
         return SafeAgent(shipped["cardqn"])
     return car_racing_run(None)
 
