@@ -1,6 +1,7 @@
 import re
 import shutil
 from collections import OrderedDict
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_cardqn import CarDQN, CarRacingCNN, CarRacingWrapper, seeds
+from sb3_cardqn import CarDQN, CarRacingCNN, CarRacingWrapper, QuantileHead, seeds
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.wrappers import FrameSkip, GrayscaleObservation, ResizeObservation
 from sb3_cardqn.errors import UserError
@@ -105,6 +106,23 @@ def test_stock_is_stock_also_where_another_wrapper_brought_the_fast_picture(run:
     env.seed(7)
     assert np.array_equal(env.reset()[0], reference.reset(seed=7)[0])
     assert np.array_equal(env.step(np.array([0]))[0][0], reference.step(0)[0])
+
+
+def test_a_class_that_params_named_does_not_keep_an_agent_from_driving(run: Run) -> None:
+    path = run.config_folder / "config.yml"
+    good = path.read_text()
+    config = {
+        "buffer_size": 1000,
+        "env_wrapper": WRAPPERS,
+        "policy_kwargs": {
+            "head_class": partial(QuantileHead, n_quantiles=8),
+            "features_extractor_class": CarRacingCNN,
+        },
+    }
+    path.write_text(yaml.dump(OrderedDict(config)))
+    env = make_env(run)
+    path.write_text(good)
+    assert env.observation_space.shape == (4, 64, 64)
 
 
 def test_a_drive_is_one_episode_of_the_environments_own_reward(run: Run) -> None:

@@ -223,7 +223,7 @@ def test_bench_agent_drives_the_same_tracks_on_both_pictures(folder: Path) -> No
         ("trian", "unknown command 'trian', did you mean 'train'?"),
         ("train --algo cardqm", "unknown algorithm 'cardqm', did you mean 'cardqn'?"),
         ("train --env CarRacing-v4", "unknown environment 'CarRacing-v4', did you mean 'CarRacing-v3'?"),
-        ("train --seed 99999", "--seed needs 0 to 99992 with 8 environments"),
+        ("train --seed 99999", "--seed needs 0 to 99984 with 16 environments"),
         (
             "train --env CartPole-v1 -params gama:0.9",
             "unknown hyperparameter 'gama' for cardqn, did you mean 'gamma'?",

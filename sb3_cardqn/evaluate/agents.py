@@ -22,12 +22,15 @@ Checkpoint: TypeAlias = Literal["best", "final"]
 
 
 class _ZooConfigLoader(yaml.SafeLoader):
-    """Reads the zoo's config.yml, an OrderedDict, and builds no other Python object."""
+    """Reads the zoo's config.yml, an OrderedDict; of any other Python object it reads the name, as text."""
 
 
 _ZooConfigLoader.add_constructor(
     "tag:yaml.org,2002:python/object/apply:collections.OrderedDict",
     lambda loader, node: OrderedDict(loader.construct_sequence(node, deep=True)[0]),  # type: ignore[arg-type]
+)
+_ZooConfigLoader.add_multi_constructor(  # a class that -params named
+    "tag:yaml.org,2002:python/", lambda loader, name, node: name
 )
 
 
