@@ -36,10 +36,8 @@ def check(answer: Callable[..., Any], *cases: tuple[tuple[Any, ...], Any]) -> bo
             print("not answered yet")
             return False
         if np.shape(got) != np.shape(expected) or not np.allclose(got, expected, atol=1e-5):
-            shown = ", ".join(map(str, arguments))
-            print(
-                f"not yet: {answer.__name__}({shown}) should be {expected}, got {got} ({i} of {len(cases)} right)"
-            )
+            call = f"{answer.__name__}({', '.join(map(str, arguments))})"
+            print(f"not yet: {call} should be {expected}, got {got}; {i} of {len(cases)} right")
             return False
     print(f"right: {len(cases)} of {len(cases)}")
     return True
