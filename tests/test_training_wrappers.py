@@ -60,6 +60,15 @@ def test_each_gap_left_behind_costs_one_penalty(
     assert rewards(*moves) == expected
 
 
+def test_the_last_tiles_of_a_lap_are_judged_when_the_car_is_over_the_line() -> None:
+    track: Any = gym.make("CarRacing-v3").unwrapped
+    track.reset(seed=0)
+    last = len(track.road) - 1
+    to_the_line = [(tile, set()) for tile in (*range(50, last - 4, 50), last - 4)]
+    assert rewards(*to_the_line, (2, set()), (9, set())) == [1] * len(to_the_line) + [-19, 1]
+    assert rewards(*to_the_line, (last, set()), (2, set()))[-1] == 1
+
+
 def test_a_new_episode_has_no_gaps() -> None:
     env = PenalizeMissedTiles(Puppet(FastRender(gym.make("CarRacing-v3"))), penalty=20)
     env.reset(seed=0)

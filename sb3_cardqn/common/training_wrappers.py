@@ -65,6 +65,8 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
         tiles = car_racing.road
         touched = [tile.idx for wheel in car_racing.car.wheels for tile in wheel.tiles]
         behind = max(touched, default=0) - self.MARGIN
+        if touched and max(touched) < len(tiles) // 4 and self._judged > 3 * len(tiles) // 4:
+            behind = len(tiles)  # over the line: the last tiles count too
         if behind - self._judged > len(tiles) // 4:  # backwards over the start line, or across the field
             return 0
         gaps = 0
