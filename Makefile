@@ -8,7 +8,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retries 1 --constraint constraints.txt
 
-.PHONY: venv race test lint type soak bench clean
+.PHONY: venv race tutorial docs test lint type soak bench clean
 venv: .venv/installed
 
 .venv/installed: setup.cfg constraints.txt
@@ -25,7 +25,18 @@ race: .venv/installed
 	$(BIN)/sb3-cardqn train --algo cardqn --env CarRacing-v3 -P -n $(STEPS) --eval-freq 25000 --log-interval -2 --num-threads 1
 	$(BIN)/sb3-cardqn race
 
-test: lint type
+# FAST=1 make tutorial: with budgets that only show that its cells run
+tutorial: .venv/tutorial-installed
+	$(BIN)/jupyter lab docs/tutorial
+
+.venv/tutorial-installed: .venv/installed
+	$(PIP) --editable .[tutorial]
+	touch $@
+
+docs: .venv/tests-installed
+	$(BIN)/sphinx-build -W --keep-going --quiet -b html docs build/docs
+
+test: lint type docs
 	$(BIN)/pytest -n 2
 
 lint: .venv/tests-installed

@@ -1,0 +1,120 @@
+import importlib.util
+import re
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+from nbclient import NotebookClient
+
+from sb3_cardqn import cli
+
+DOCS = Path(__file__).parent.parent / "docs"
+NOTEBOOKS = sorted((DOCS / "tutorial").glob("*.ipynb"))
+TITLES = [
+    "3.0 Background",
+    "3.1 Wrapping the environment",
+    "3.2 Creating the Q-network",
+    "3.3 What is experience replay?",
+    "3.4 Creating a DQN agent",
+    "3.4.1 Balancing exploration and exploitation with an epsilon-greedy strategy",
+    "3.4.2 Should the ratio of exploration and exploitation change over time?",
+    "3.4.3 Training the model with the Bellman equation",
+    "3.5 How good is it?",
+]
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+@pytest.fixture(scope="module")
+def reader() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reader", DOCS / "tutorial/reader.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def cells(path: Path, kind: str) -> list[Any]:
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+@each_notebook
+def test_every_cell_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(DOCS, tmp_path / "docs", ignore=shutil.ignore_patterns("*.gif"))
+    monkeypatch.setenv("FAST", "1")
+    monkeypatch.setenv("PYTHONPATH", str(DOCS.parent))
+    notebook = nbformat.read(path, as_version=4)
+    folder = {"metadata": {"path": str(tmp_path / "docs/tutorial")}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=folder).execute()
+
+
+@each_notebook
+def test_what_is_committed_is_small_whole_and_of_no_machine(path: Path) -> None:
+    assert path.stat().st_size < 1.5e6
+    for cell in cells(path, "code"):
+        assert cell.source.startswith("%") or cell.execution_count, "a cell was not run"
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr"
+            text = output.get("text", "") + output.get("data", {}).get("text/plain", "")
+            assert not re.search(r"Warning|(^|[\s'\"])/(home|root|tmp|work|usr)/", text), text
+
+
+@each_notebook
+def test_the_hidden_solutions_pass_the_readers_checks(path: Path, reader: ModuleType) -> None:
+    """And the unanswered exercises do not."""
+    all_cells = nbformat.read(path, as_version=4).cells
+    names: dict[str, Any] = {"np": np, "check": reader.check}
+    exercises = 0
+    for cell, after in pairwise(all_cells):
+        if cell.cell_type == "code" and cell.source.lstrip().startswith("import"):
+            imports = "\n".join(
+                line for line in cell.source.splitlines() if re.match(r"import (math|numpy)", line)
+            )
+            exec(imports, names)
+        if cell.cell_type != "code" or "# your answer here" not in cell.source:
+            continue
+        exercises += 1
+        function, call = cell.source.rsplit("\ncheck(", 1)
+        verdict = f"verdict = check({call}"
+        exec(f"{function}\n{verdict}", names)
+        assert names["verdict"] is False
+        (solution,) = re.findall(r"\{dropdown\} Solution\n```python\n(.*?)```", after.source, re.DOTALL)
+        exec(f"{solution}\n{verdict}", names)
+        assert names["verdict"] is True, solution
+    assert exercises
+
+
+def test_every_section_is_there_once() -> None:
+    text = "\n".join(cell.source for path in NOTEBOOKS for cell in cells(path, "markdown"))
+    found = [title.strip("# ") for title in re.findall(r"^#{1,3} 3\..*$", text, flags=re.MULTILINE)]
+    assert found == TITLES
+
+
+@pytest.mark.parametrize(
+    ("answer", "right", "says"),
+    [
+        (lambda x: 2 * x, True, "right: 2 of 2"),
+        (lambda x: x, False, r"not yet: <lambda>\(1\) should be 2, got 1; 0 of 2 right"),
+        (lambda x: 2 if x == 1 else 5, False, r"not yet: <lambda>\(2\) should be 4, got 5; 1 of 2 right"),
+        (lambda x: [2 * x, 2 * x], False, "not yet"),
+        (lambda x: None, False, "not answered yet"),
+    ],
+)
+def test_check_says_what_is_wrong(
+    answer: Callable, right: bool, says: str, reader: ModuleType, capsys: pytest.CaptureFixture
+) -> None:
+    assert reader.check(answer, ((1,), 2), ((2,), 4)) is right
+    assert re.search(says, capsys.readouterr().out)
+
+
+def test_the_page_of_commands_lacks_none() -> None:
+    page = (DOCS / "commands.md").read_text()
+    for command in re.findall(r"^  (\w+)  ", cli._HELP, flags=re.MULTILINE):
+        assert f"| `{command}` |" in page, command
