@@ -64,7 +64,7 @@ def test_the_last_tiles_of_a_lap_are_judged_when_the_car_is_over_the_line() -> N
     track: Any = gym.make("CarRacing-v3").unwrapped
     track.reset(seed=0)
     last = len(track.road) - 1
-    to_the_line = [(tile, set()) for tile in (*range(50, last - 4, 50), last - 4)]
+    to_the_line: list[tuple[int, set[int]]] = [(tile, set()) for tile in (*range(50, last - 4, 50), last - 4)]
     assert rewards(*to_the_line, (2, set()), (9, set())) == [1] * len(to_the_line) + [-19, 1]
     assert rewards(*to_the_line, (last, set()), (2, set()))[-1] == 1
 

@@ -115,8 +115,8 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
 
     Ends early when the episode does. Around a CarRacing, stock or under ``FastRender``, only the frame that
     is returned is drawn, since drawing is 98 % of the time; the rewards, and with stock's drawing the frame,
-    are bit-identical to those of drawing all. (Pixels of ``FastRender`` depend a little on what it drew before.
-    A wrapper in between that may remember or change frames keeps all of them drawn.)
+    are bit-identical to those of drawing all. (Pixels of ``FastRender`` depend a little on what was drawn
+    before. A wrapper in between that may remember or change frames keeps all of them drawn.)
 
     >>> env = FrameSkip(gym.make("CarRacing-v3"), skip=4)
     >>> obs, info = env.reset(seed=0)
