@@ -12,6 +12,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinx-mathjax-offline",  # formulas without a network
 ]
 exclude_patterns = ["head_to_head/results", "tutorial/q_table.gif"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
