@@ -489,8 +489,8 @@ def test_beta_rises_to_one() -> None:
     ("argument", "value", "need"),
     [
         ("alpha", -0.1, ">= 0"),
-        ("beta", 1.1, r"in \[0, 1\]"),
-        ("beta_steps", 0, "> 0 or None"),
+        ("beta", 1.1, "between 0 and 1"),
+        ("beta_steps", 0, ">= 1"),
         ("eps", 0.0, "> 0"),
     ],
 )

@@ -403,7 +403,7 @@ def test_other_callbacks_and_forgotten_checkpoints_are_refused(tmp_path: Path) -
         agent().learn(TOTAL, callback=[ExactCheckpoint(tmp_path, 100, resume=True), At(TOTAL, crash)])
     with pytest.raises(UserError, match="holds a checkpoint of agent step 102: go on with resume=True"):
         agent().learn(TOTAL, callback=ExactCheckpoint(tmp_path, 100))
-    with pytest.raises(ValueError, match="freq >= 1, in agent steps, got 0"):
+    with pytest.raises(ValueError, match=r"freq \(agent steps\) >= 1, got 0"):
         ExactCheckpoint(tmp_path, 0)
 
 

@@ -1,13 +1,63 @@
 """What CarDQN's arguments may be: checked at construction, and again before learning."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import gymnasium as gym
+import torch as th
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.vec_env import VecEnv
+from torch import nn
 
+from sb3_cardqn.common.checks import (
+    check_flag,
+    check_keywords,
+    check_number,
+    check_subclass,
+    check_whole,
+    is_whole,
+)
 from sb3_cardqn.common.schedules import DECAYS
+from sb3_cardqn.errors import did_you_mean
 
 if TYPE_CHECKING:
     from sb3_cardqn.cardqn.cardqn import CarDQN
+
+# name -> the least it may be; all are whole numbers
+_WHOLE = {
+    "buffer_size": 1,
+    "learning_starts": 0,
+    "batch_size": 1,
+    "gradient_steps": -1,
+    "n_steps": 1,
+    "target_update_interval": 1,
+}
+
+
+def check_policy_and_env(
+    policies: Mapping[str, type[BasePolicy]], policy: Any, env: Any, policy_kwargs: Any, builds: bool
+) -> None:
+    """
+    Check what SB3 would look into first.
+
+    :param policies: by name
+    :param policy: name or class
+    :param env: environment or id; None when nothing is built, as when an agent is loaded
+    :param policy_kwargs: of the policy
+    :param builds: whether the networks are built now
+    :raises TypeError: if one is something else
+    :raises ValueError: if a name is unknown; the text offers the nearest
+    """
+    if isinstance(policy, str) and policy not in policies:
+        raise ValueError(f"CarDQN knows no policy '{policy}'{did_you_mean(policy, list(policies))}")
+    policy_class = policies[policy] if isinstance(policy, str) else policy
+    check_subclass("CarDQN", "policy", policy_class, BasePolicy)
+    if not isinstance(env, (str, gym.Env, VecEnv)) and (builds or env is not None):
+        raise TypeError(f"CarDQN needs an environment, or the id of one, got {env!r}")
+    if policy_kwargs is not None:
+        check_keywords("CarDQN", "policy_kwargs", policy_kwargs, policy_class, ["use_sde"])
 
 
 def check_arguments(agent: "CarDQN") -> None:
@@ -15,39 +65,72 @@ def check_arguments(agent: "CarDQN") -> None:
     Check the arguments that the agent was constructed or loaded with.
 
     :param agent: with all of them as attributes
+    :raises TypeError: if one is something else
     :raises ValueError: if one is out of range; the text names it, its value and what would be right
     """
-    train_freq = agent.train_freq[0] if isinstance(agent.train_freq, tuple) else agent.train_freq
-    for name, value, low, high in (
-        ("buffer_size", agent.buffer_size, 1, np.inf),
-        ("learning_starts", agent.learning_starts, 0, np.inf),
-        ("batch_size", agent.batch_size, 1, np.inf),
-        ("tau", agent.tau, 0, 1),
-        ("gamma", agent.gamma, 0, 1),
-        ("train_freq", train_freq, 1, np.inf),
-        ("gradient_steps", agent.gradient_steps, -1, np.inf),
-        ("n_steps", agent.n_steps, 1, np.inf),
-        ("target_update_interval", agent.target_update_interval, 1, np.inf),
-        ("exploration_initial_eps", agent.exploration_initial_eps, 0, 1),
-        ("exploration_final_eps", agent.exploration_final_eps, 0, 1),
-        ("exploration_steps", 1 if agent.exploration_steps is None else agent.exploration_steps, 1, np.inf),
-    ):
-        if not isinstance(value, (int, float, np.number)) or not low <= value <= high:  # refuses NaN too
-            needed = f">= {low}" if high == np.inf else f"between {low} and {high}"
-            raise ValueError(f"CarDQN needs {name} {needed}, got {value!r}")
-    if not 0 < agent.exploration_fraction <= 1:
-        raise ValueError(
-            "CarDQN needs exploration_fraction above 0 and at most 1 (a part of the learning period; for "
-            f"agent steps give exploration_steps), got {agent.exploration_fraction!r}"
+    for name, least in _WHOLE.items():
+        check_whole("CarDQN", name, getattr(agent, name), least)
+    train_freq: Any = agent.train_freq
+    check_whole("CarDQN", "train_freq", train_freq[0] if isinstance(train_freq, tuple) else train_freq)
+    if agent.exploration_steps is not None:
+        check_whole("CarDQN", "exploration_steps", agent.exploration_steps)
+    for name in ("tau", "gamma", "exploration_initial_eps", "exploration_final_eps"):
+        check_number("CarDQN", name, getattr(agent, name), 0, 1)
+    if not callable(agent.learning_rate):
+        check_number("CarDQN", "learning_rate", agent.learning_rate, 0)
+    fraction = "exploration_fraction (a part of the learning period; exploration_steps takes agent steps)"
+    check_number("CarDQN", fraction, agent.exploration_fraction, 0, 1, above=True)
+    check_number("CarDQN", "max_grad_norm", agent.max_grad_norm, 0, above=True)
+    for name in ("double_q", "mixed_precision", "optimize_memory_usage"):
+        check_flag("CarDQN", name, getattr(agent, name))
+    check_flag("CarDQN", "overlap", agent.overlap, or_none=True)
+    if agent.replay_buffer_class is not None:
+        check_subclass("CarDQN", "replay_buffer_class", agent.replay_buffer_class, ReplayBuffer)
+        check_keywords(
+            "CarDQN", "replay_buffer_kwargs", agent.replay_buffer_kwargs, agent.replay_buffer_class
         )
-    if not agent.max_grad_norm > 0:
-        raise ValueError(f"CarDQN needs max_grad_norm > 0, got {agent.max_grad_norm!r}")
     if agent.batch_size > agent.buffer_size:
         raise ValueError(
             f"CarDQN needs batch_size <= buffer_size ({agent.buffer_size}), got {agent.batch_size}"
         )
-    if not callable(agent.exploration_decay) and agent.exploration_decay not in DECAYS:
+    decay: Any = agent.exploration_decay
+    if not (callable(decay) or (isinstance(decay, str) and decay in DECAYS)):
         raise ValueError(
             f"CarDQN needs exploration_decay from {sorted(DECAYS)} or a function of the progress "
-            f"remaining, got {agent.exploration_decay!r}"
+            f"remaining, got {decay!r}"
+        )
+
+
+def check_layers(
+    net_arch: Any,
+    activation_fn: Any,
+    features_extractor_class: Any,
+    features_extractor_kwargs: Any,
+    normalize_images: Any,
+    optimizer_class: Any,
+    optimizer_kwargs: Any,
+    head_class: Any,
+) -> None:
+    """
+    Check what a policy builds its networks from; the arguments are those of ``CarDQNPolicy``.
+
+    :raises TypeError: if one is something else
+    :raises ValueError: if one is out of range
+    """
+    owner = "CarDQNPolicy"
+    if not isinstance(net_arch, (list, tuple)) or not all(is_whole(units, 1) for units in net_arch):
+        raise ValueError(f"{owner} needs net_arch to be a list of units >= 1, got {net_arch!r}")
+    check_subclass(owner, "activation_fn", activation_fn, nn.Module)
+    check_subclass(owner, "features_extractor_class", features_extractor_class, BaseFeaturesExtractor)
+    check_subclass(owner, "optimizer_class", optimizer_class, th.optim.Optimizer)
+    check_flag(owner, "normalize_images", normalize_images)
+    if features_extractor_kwargs is not None:
+        check_keywords(
+            owner, "features_extractor_kwargs", features_extractor_kwargs, features_extractor_class
+        )
+    if optimizer_kwargs is not None:
+        check_keywords(owner, "optimizer_kwargs", optimizer_kwargs, optimizer_class)
+    if not callable(head_class):
+        raise TypeError(
+            f"{owner} needs head_class to be nn.Linear, DuelingHead or QuantileHead, got {head_class!r}"
         )

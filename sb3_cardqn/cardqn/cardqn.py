@@ -15,7 +15,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Rollout
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
-from sb3_cardqn.cardqn.arguments import check_arguments
+from sb3_cardqn.cardqn.arguments import check_arguments, check_policy_and_env
 from sb3_cardqn.cardqn.policies import (
     CarDQNPolicy,
     CnnPolicy,
@@ -142,6 +142,7 @@ class CarDQN(OffPolicyAlgorithm):
         overlap: bool | None = None,
         _init_setup_model: bool = True,
     ) -> None:
+        check_policy_and_env(self.policy_aliases, policy, env, policy_kwargs, builds=_init_setup_model)
         super().__init__(
             policy,
             env,

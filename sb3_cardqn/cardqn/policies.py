@@ -17,6 +17,8 @@ from stable_baselines3.common.torch_layers import (
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
+from sb3_cardqn.cardqn.arguments import check_layers
+from sb3_cardqn.common.checks import check_whole
 from sb3_cardqn.common.torch_layers import CarRacingCNN
 
 Head = Callable[[int, int], nn.Module]  # (features, actions) -> module from (batch, features) to Q-values
@@ -33,6 +35,8 @@ class DuelingHead(nn.Module):
     """
 
     def __init__(self, in_features: int, out_features: int) -> None:
+        check_whole("DuelingHead", "in_features", in_features)
+        check_whole("DuelingHead", "out_features", out_features)
         super().__init__()
         self.value = nn.Linear(in_features, 1)
         self.advantage = nn.Linear(in_features, out_features)
@@ -58,6 +62,9 @@ class QuantileHead(nn.Linear):
     """
 
     def __init__(self, in_features: int, out_features: int, n_quantiles: int = 32) -> None:
+        check_whole("QuantileHead", "in_features", in_features)
+        check_whole("QuantileHead", "out_features", out_features)
+        check_whole("QuantileHead", "n_quantiles", n_quantiles)
         super().__init__(in_features, out_features * n_quantiles)
         self.n_quantiles = n_quantiles
 
@@ -184,7 +191,8 @@ class CarDQNPolicy(BasePolicy):
     :param optimizer_class: ``th.optim.Adam`` by default
     :param optimizer_kwargs: its keyword arguments, the learning rate apart
     :param head_class: last layer, called with (units, n); ``nn.Linear``, ``DuelingHead`` or ``QuantileHead``
-    :raises ValueError: if the observations do not fit
+    :raises TypeError: if an argument is something else
+    :raises ValueError: if one is out of range, or the observations do not fit
     """
 
     q_net: QNetwork
@@ -205,7 +213,21 @@ class CarDQNPolicy(BasePolicy):
         optimizer_kwargs: dict[str, Any] | None = None,
         head_class: Head = nn.Linear,
     ) -> None:
-        features_extractor_class = features_extractor_class or self.default_features_extractor_class
+        if features_extractor_class is None:
+            features_extractor_class = self.default_features_extractor_class
+        if net_arch is None:
+            ends_in_hidden_layer = features_extractor_class in (NatureCNN, CarRacingCNN)
+            net_arch = [] if ends_in_hidden_layer else [64, 64]
+        check_layers(
+            net_arch,
+            activation_fn,
+            features_extractor_class,
+            features_extractor_kwargs,
+            normalize_images,
+            optimizer_class,
+            optimizer_kwargs,
+            head_class,
+        )
         super().__init__(
             observation_space,
             action_space,
@@ -215,9 +237,6 @@ class CarDQNPolicy(BasePolicy):
             optimizer_class=optimizer_class,
             optimizer_kwargs=optimizer_kwargs,
         )
-        if net_arch is None:
-            ends_in_hidden_layer = features_extractor_class in (NatureCNN, CarRacingCNN)
-            net_arch = [] if ends_in_hidden_layer else [64, 64]
         self.net_arch = net_arch
         self.activation_fn = activation_fn
         self.head_class = head_class

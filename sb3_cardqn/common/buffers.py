@@ -9,6 +9,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
+from sb3_cardqn.common.checks import check_flag, check_number, check_whole
 from sb3_cardqn.common.storage import FramePool, SumTree, check_memory
 
 
@@ -68,8 +69,10 @@ class FrameReplayBuffer(ReplayBuffer):
             raise ValueError(f"{name} needs a Box of stacked frames (k, ...), got {observation_space}")
         if optimize_memory_usage:
             raise ValueError(f"{name} stores each frame once and needs optimize_memory_usage=False, got True")
-        if n_steps < 1:
-            raise ValueError(f"{name} needs n_steps >= 1, got {n_steps}")
+        for argument, value in (("buffer_size", buffer_size), ("n_envs", n_envs), ("n_steps", n_steps)):
+            check_whole(name, argument, value)
+        check_number(name, "gamma", gamma, 0, 1)
+        check_flag(name, "handle_timeout_termination", handle_timeout_termination)
         # Past ReplayBuffer's own __init__, which would allocate every stack.
         super(ReplayBuffer, self).__init__(buffer_size, observation_space, action_space, device, n_envs)
         self.buffer_size = max(buffer_size // n_envs, 1)
@@ -300,14 +303,12 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs | {"n_steps": n_steps, "gamma": gamma})
-        for name, value, fits, need in (
-            ("alpha", alpha, alpha >= 0, ">= 0"),
-            ("beta", beta, 0 <= beta <= 1, "in [0, 1]"),
-            ("beta_steps", beta_steps, beta_steps is None or beta_steps > 0, "> 0 or None"),
-            ("eps", eps, eps > 0, "> 0"),
-        ):
-            if not fits:
-                raise ValueError(f"PrioritizedFrameReplayBuffer needs {name} {need}, got {value}")
+        name = type(self).__name__
+        check_number(name, "alpha", alpha, 0)
+        check_number(name, "beta", beta, 0, 1)
+        check_number(name, "eps", eps, 0, above=True)
+        if beta_steps is not None:
+            check_whole(name, "beta_steps", beta_steps)
         self.alpha = alpha
         self.beta = beta
         self.beta_steps = beta_steps

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from sb3_cardqn.common.checks import check_env, check_flag
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.training_wrappers import EndWhenLost, PenalizeMissedTiles, ScaleReward
 from sb3_cardqn.common.wrappers import (
@@ -48,6 +49,9 @@ class CarRacingWrapper(gym.Wrapper):
         fast_render: bool = True,
         training: bool = False,
     ) -> None:
+        check_env("CarRacingWrapper", env)
+        check_flag("CarRacingWrapper", "fast_render", fast_render)
+        check_flag("CarRacingWrapper", "training", training)
         if fast_render:
             env = FastRender(env)
         env = DiscretizeActions(env, actions)

@@ -23,6 +23,7 @@ from sb3_cardqn.common.checkpoint_files import (
     newest_checkpoint,
     remove_all_but,
 )
+from sb3_cardqn.common.checks import check_flag, check_path, check_whole
 from sb3_cardqn.common.durable import from_json, sync_folder, to_json, write_file, write_signed_json
 from sb3_cardqn.common.replay_files import ReplayFiles, buffer_numbers, check_buffer, describe_buffer
 from sb3_cardqn.errors import NotFiniteError, UserError
@@ -63,8 +64,9 @@ class ExactCheckpoint(BaseCallback):
         verbose: int = 0,
     ) -> None:
         super().__init__(verbose)
-        if not isinstance(freq, int) or freq < 1:
-            raise ValueError(f"ExactCheckpoint needs freq >= 1, in agent steps, got {freq!r}")
+        check_path("ExactCheckpoint", "folder", folder)
+        check_whole("ExactCheckpoint", "freq (agent steps)", freq)
+        check_flag("ExactCheckpoint", "resume", resume)
         self.folder = Path(folder)
         self.freq = freq
         self.resume = resume

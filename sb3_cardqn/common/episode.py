@@ -11,6 +11,8 @@ from gymnasium.utils import RecordConstructorArgs
 from stable_baselines3.common.env_util import unwrap_wrapper
 from stable_baselines3.common.monitor import Monitor
 
+from sb3_cardqn.common.checks import check_env
+
 
 class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
     """
@@ -28,9 +30,11 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
     True
 
     :param env: the environment with all its wrappers
+    :raises TypeError: if it is no environment
     """
 
     def __init__(self, env: gym.Env) -> None:
+        check_env("ResumableEpisode", env)
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
         self._start: dict[str, Any] | None = None

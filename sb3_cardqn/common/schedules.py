@@ -7,6 +7,8 @@ from collections.abc import Callable
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
 
+from sb3_cardqn.common.checks import check_number
+
 
 class _Decay(ABC):
     """
@@ -15,9 +17,14 @@ class _Decay(ABC):
     :param start: value when all progress remains
     :param end: value from ``end_fraction`` on
     :param end_fraction: part of the progress, in (0, 1], that the decay takes
+    :raises ValueError: if one is no finite number, or out of range
     """
 
     def __init__(self, start: float, end: float, end_fraction: float = 1.0) -> None:
+        name = type(self).__name__
+        check_number(name, "start", start, -math.inf)
+        check_number(name, "end", end, -math.inf)
+        check_number(name, "end_fraction", end_fraction, 0, 1, above=True)
         self.start = start
         self.end = end
         self.end_fraction = end_fraction
@@ -51,8 +58,8 @@ class ExponentialSchedule(_Decay):
     """
 
     def __init__(self, start: float, end: float, end_fraction: float = 1.0) -> None:
-        if start <= 0 or end <= 0:
-            raise ValueError(f"ExponentialSchedule needs start > 0 and end > 0, got {start} and {end}")
+        check_number("ExponentialSchedule", "start", start, 0, above=True)
+        check_number("ExponentialSchedule", "end", end, 0, above=True)
         super().__init__(start, end, end_fraction)
 
     def _at(self, done: float) -> float:

@@ -7,6 +7,8 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
+from sb3_cardqn.common.checks import check_flag, check_whole
+
 
 class CarRacingCNN(BaseFeaturesExtractor):
     """
@@ -33,10 +35,9 @@ class CarRacingCNN(BaseFeaturesExtractor):
         width: int = 16,
         normalized_image: bool = False,
     ) -> None:
-        if features_dim < 1 or width < 1:
-            raise ValueError(
-                f"CarRacingCNN needs features_dim >= 1 and width >= 1, got {features_dim} and {width}"
-            )
+        check_whole("CarRacingCNN", "features_dim", features_dim)
+        check_whole("CarRacingCNN", "width", width)
+        check_flag("CarRacingCNN", "normalized_image", normalized_image)
         if not (
             isinstance(observation_space, spaces.Box)
             and is_image_space(observation_space, check_channels=False, normalized_image=normalized_image)

@@ -1,12 +1,12 @@
 """Lessons: wrappers that change the race while an agent learns, and are left out when it is judged."""
 
-import math
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import TimeLimit
 
+from sb3_cardqn.common.checks import check_env, check_number, check_whole
 from sb3_cardqn.common.fast_render import is_car_racing
 
 
@@ -28,15 +28,15 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
 
     :param penalty: taken off once for each gap, however long, at least 0
     :raises TypeError: if the environment is not CarRacing
-    :raises ValueError: if ``penalty`` is negative
+    :raises ValueError: if ``penalty`` is negative, or not finite
     """
 
     training_only = True
     MARGIN = 2  # tiles; a wheel may touch a tile before the one behind it
 
     def __init__(self, env: gym.Env, penalty: float = 20.0) -> None:
-        if not penalty >= 0:
-            raise ValueError(f"PenalizeMissedTiles needs penalty >= 0, got {penalty}")
+        check_env("PenalizeMissedTiles", env)
+        check_number("PenalizeMissedTiles", "penalty", penalty, 0)
         RecordConstructorArgs.__init__(self, penalty=penalty)
         super().__init__(env)
         _require_car_racing(self)
@@ -94,8 +94,8 @@ class ScaleReward(gym.RewardWrapper, RecordConstructorArgs):
     training_only = True
 
     def __init__(self, env: gym.Env, scale: float = 0.1) -> None:
-        if not 0 < scale < math.inf:
-            raise ValueError(f"ScaleReward needs a finite scale > 0, got {scale}")
+        check_env("ScaleReward", env)
+        check_number("ScaleReward", "scale", scale, 0, above=True)
         RecordConstructorArgs.__init__(self, scale=scale)
         super().__init__(env)
         self.scale = scale
@@ -124,8 +124,8 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
     training_only = True
 
     def __init__(self, env: gym.Env, patience: int = 25) -> None:
-        if patience < 1:
-            raise ValueError(f"EndWhenLost needs patience >= 1, got {patience}")
+        check_env("EndWhenLost", env)
+        check_whole("EndWhenLost", "patience", patience)
         RecordConstructorArgs.__init__(self, patience=patience)
         super().__init__(env)
         _require_car_racing(self)

@@ -15,6 +15,7 @@ from stable_baselines3.common.monitor import ResultsWriter
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import CloudpickleWrapper, VecEnvObs, VecEnvStepReturn
 
+from sb3_cardqn.common.checks import check_flag, check_whole
 from sb3_cardqn.errors import WorkerDiedError
 
 
@@ -34,7 +35,8 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
     :param restart_workers: put a new process in the place of one that was killed, with a warning. Its
         environments' episodes are cut as truncated, with a reward of 0 and the last observation once more;
         the new ones are not seeded. Otherwise a ``WorkerDiedError`` says which it was
-    :raises ValueError: if ``n_processes`` is smaller than 1
+    :raises TypeError: if ``env_fns`` is something else, or empty
+    :raises ValueError: if another argument is out of range
     """
 
     def __init__(
@@ -44,10 +46,20 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
         n_processes: int = 1,
         restart_workers: bool = False,
     ) -> None:
-        if n_processes < 1:
-            raise ValueError(f"GroupedSubprocVecEnv needs n_processes >= 1, got {n_processes}")
+        check_whole("GroupedSubprocVecEnv", "n_processes", n_processes)
+        check_flag("GroupedSubprocVecEnv", "restart_workers", restart_workers)
+        if not isinstance(env_fns, (list, tuple)) or not env_fns or not all(map(callable, env_fns)):
+            raise TypeError(
+                "GroupedSubprocVecEnv needs a list of at least one function that makes an environment, got "
+                f"{env_fns!r}"
+            )
+        methods = mp.get_all_start_methods()
+        if start_method is not None and start_method not in methods:
+            raise ValueError(
+                f"GroupedSubprocVecEnv needs start_method from {methods} or None, got {start_method!r}"
+            )
         if start_method is None:
-            start_method = "forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn"
+            start_method = "forkserver" if "forkserver" in methods else "spawn"
         self.waiting = False
         self.closed = False
         groups = np.array_split(np.arange(len(env_fns)), min(n_processes, len(env_fns)))

@@ -11,6 +11,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, TimeLimit
 from stable_baselines3.common.monitor import Monitor
 
+from sb3_cardqn.common.checks import check_env, check_flag, check_whole, is_number, is_whole
 from sb3_cardqn.common.fast_render import FastRender, is_car_racing
 
 ACTION_SETS: dict[str, list[list[float]]] = {
@@ -26,9 +27,24 @@ ACTION_SETS: dict[str, list[list[float]]] = {
 def _require_uint8_image(
     wrapper: gym.Wrapper, env: gym.Env, shapes: str, fits: Callable[[tuple], bool]
 ) -> None:
+    check_env(type(wrapper).__name__, env)
     space = env.observation_space
     if not (isinstance(space, spaces.Box) and space.dtype == np.uint8 and fits(space.shape)):
         raise TypeError(f"{type(wrapper).__name__} needs uint8 images of shape {shapes}, got {space}")
+
+
+def _is_action(row: Any) -> bool:
+    """
+    :param row: of a list of actions
+    :return: whether it is steer, gas and brake, each in its range; NaN is in none
+    """
+    values = row.tolist() if isinstance(row, np.ndarray) else row
+    return (
+        isinstance(values, (list, tuple))
+        and len(values) == 3
+        and all(is_number(value) for value in values)
+        and all(low <= value <= 1 for low, value in zip((-1, 0, 0), values, strict=True))
+    )
 
 
 class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
@@ -47,6 +63,7 @@ class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
     """
 
     def __init__(self, env: gym.Env, actions: str | Sequence[Sequence[float]] = "gas_and_steer12") -> None:
+        check_env("DiscretizeActions", env)
         box = env.action_space
         low, high = np.array([-1, 0, 0]), np.array([1, 1, 1])
         if not (
@@ -67,15 +84,14 @@ class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
                     f"DiscretizeActions needs actions from {sorted(ACTION_SETS)}, got '{actions}'"
                 )
             actions = ACTION_SETS[actions]
-        if len(actions) == 0:
-            raise ValueError("DiscretizeActions needs at least one [steer, gas, brake], got an empty list")
+        if isinstance(actions, np.ndarray):
+            actions = actions.tolist()
+        if not isinstance(actions, (list, tuple)) or len(actions) == 0:
+            raise ValueError(
+                f"DiscretizeActions needs a list of at least one [steer, gas, brake], got {actions!r}"
+            )
         for i, row in enumerate(actions):
-            try:
-                values = np.asarray(row, dtype=np.float64)
-            except (TypeError, ValueError):
-                values = np.empty(0)
-            # NaN fails both comparisons
-            if values.shape != (3,) or not np.all((values >= low) & (values <= high)):
+            if not _is_action(row):
                 raise ValueError(
                     "DiscretizeActions needs rows of [steer, gas, brake] within [-1, 0, 0] and [1, 1, 1], "
                     f"got row {i}: {row}"
@@ -127,8 +143,8 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
     """
 
     def __init__(self, env: gym.Env, skip: int = 4) -> None:
-        if not isinstance(skip, int) or skip < 1:
-            raise ValueError(f"FrameSkip needs skip >= 1, got {skip!r}")
+        check_env("FrameSkip", env)
+        check_whole("FrameSkip", "skip", skip)
         RecordConstructorArgs.__init__(self, skip=skip)
         super().__init__(env)
         self.skip = skip
@@ -202,6 +218,7 @@ class GrayscaleObservation(gym.ObservationWrapper, RecordConstructorArgs):
 
     def __init__(self, env: gym.Env, keep_dim: bool = False) -> None:
         _require_uint8_image(self, env, "(H, W, 3)", lambda shape: len(shape) == 3 and shape[2] == 3)
+        check_flag("GrayscaleObservation", "keep_dim", keep_dim)
         RecordConstructorArgs.__init__(self, keep_dim=keep_dim)
         super().__init__(env)
         self.keep_dim = keep_dim
@@ -246,14 +263,14 @@ class ResizeObservation(gym.ObservationWrapper, RecordConstructorArgs):
         )
         RecordConstructorArgs.__init__(self, shape=shape, crop=crop)
         super().__init__(env)
-        height_width = (shape, shape) if isinstance(shape, int) else tuple(shape)
-        if len(height_width) != 2 or not all(isinstance(n, int) and n >= 1 for n in height_width):
+        height_width = tuple(shape) if isinstance(shape, (list, tuple)) else (shape, shape)
+        if len(height_width) != 2 or not all(is_whole(n, 1) for n in height_width):
             raise ValueError(
-                f"ResizeObservation needs shape [height, width] of at least 1 pixel, got {shape}"
+                f"ResizeObservation needs shape [height, width] of at least 1 pixel, got {shape!r}"
             )
         height, width, *channels = env.observation_space.shape  # type: ignore[misc]
-        if len(crop) != 4 or not all(isinstance(n, int) and n >= 0 for n in crop):
-            raise ValueError(f"ResizeObservation needs crop [top, bottom, left, right] >= 0, got {crop}")
+        if not isinstance(crop, (list, tuple)) or len(crop) != 4 or not all(is_whole(n, 0) for n in crop):
+            raise ValueError(f"ResizeObservation needs crop [top, bottom, left, right] >= 0, got {crop!r}")
         top, bottom, left, right = crop
         if top + bottom >= height or left + right >= width:
             raise ValueError(
@@ -289,8 +306,7 @@ class FrameStack(gym.Wrapper, RecordConstructorArgs):
     """
 
     def __init__(self, env: gym.Env, num_frames: int = 4) -> None:
-        if not isinstance(num_frames, int) or num_frames < 1:
-            raise ValueError(f"FrameStack needs num_frames >= 1, got {num_frames!r}")
+        check_whole("FrameStack", "num_frames", num_frames)
         _require_uint8_image(
             self,
             env,

@@ -18,6 +18,7 @@ from gymnasium import spaces
 from safetensors import SafetensorError
 
 from sb3_cardqn.cardqn.policies import QNetwork
+from sb3_cardqn.common.checks import check_path
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.export import allowed
 
@@ -233,6 +234,7 @@ def load_policy(path: str | Path) -> QNetwork:
         batch of observations it returns Q-values
     :raises UserError: if it is no such file, or is damaged
     """
+    check_path("load_policy", "path", path)
     file = read(Path(path))
     network = build(file.about)
     network.load_state_dict(file.tensors, assign=True)

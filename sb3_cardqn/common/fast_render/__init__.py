@@ -7,6 +7,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
+from sb3_cardqn.common.checks import check_env
+
 
 def is_car_racing(env: gym.Env) -> bool:
     """
@@ -36,6 +38,7 @@ class FastRender(gym.Wrapper, RecordConstructorArgs):
     """
 
     def __init__(self, env: gym.Env) -> None:
+        check_env("FastRender", env)
         if not is_car_racing(env):
             raise TypeError(f"FastRender needs CarRacing, got {type(env.unwrapped).__name__}")
         RecordConstructorArgs.__init__(self)
