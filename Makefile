@@ -48,7 +48,7 @@ type: .venv/tests-installed
 
 # SOAK_MINUTES: how long the memory of a training is watched.
 soak: .venv/tests-installed
-	$(BIN)/pytest -m soak -s tests/test_soak.py
+	$(BIN)/pytest -m soak -s tests/test_soak.py tests/test_export.py
 
 bench: .venv/installed
 	$(BIN)/sb3-cardqn bench env

@@ -92,7 +92,7 @@ def main(argv: list[str] | None = None) -> None:
                 )
             run(args.command, options)
         else:
-            known = [*COMMANDS, "resume", *_OWN]
+            known = list(dict.fromkeys([*COMMANDS, "resume", *_OWN]))
             raise UserError(f"unknown command '{args.command}'{did_you_mean(args.command, known)}")
     except Exception as error:
         # Before learning, what goes wrong comes from what was typed; then, hours may hang on the details.

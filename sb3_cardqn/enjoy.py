@@ -4,6 +4,7 @@ import argparse
 
 from rl_zoo3 import get_latest_run_id
 
+from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Agent, drive, find_agents, make_env
 from sb3_cardqn.export import SafeAgent, shipped_agents
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
@@ -71,5 +72,9 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("--no-render", action="store_true", help="no window, only the scores")
     options = parser.parse_args(argv)
+    if options.n_timesteps < 1:
+        raise UserError(f"-n needs 1 or more agent steps, got {options.n_timesteps}")
+    if options.seed < 0:
+        raise UserError(f"--seed needs 0 or more, got {options.seed}")
     (agent,) = find_agents(options.agent)
     watch(agent, options.seed, options.n_timesteps, not options.no_render)

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import math
 import random
 import runpy
 import sys
@@ -126,20 +127,37 @@ def _check(command: str, options: argparse.Namespace) -> None:
         )
 
 
+def _check_zoo_options(argv: list[str]) -> None:
+    """
+    :param argv: of ``train``
+    :raises UserError: if the zoo would misunderstand it
+    """
+    parser = argparse.ArgumentParser(prog="sb3-cardqn train", add_help=False, allow_abbrev=False)
+    parser.add_argument("-n", "--n-timesteps", type=int, default=-1)
+    parser.add_argument("-params", "--hyperparams", nargs="+", default=[])
+    options, _ = parser.parse_known_args(argv)
+    if options.n_timesteps < 1 and options.n_timesteps != -1:  # the zoo would take the configuration's
+        raise UserError(f"-n needs 1 or more agent steps, got {options.n_timesteps}")
+    for override in options.hyperparams:
+        if ":" not in override:
+            raise UserError(f"-params needs name:value, got '{override}'")
+
+
 def _manager(argv: list[str], resumed: Path | None) -> tuple[Any, list[str]]:
     """
     :param argv: of ``train``
     :param resumed: folder of a run that goes on
     :return: who manages the training, and ``argv`` without what the zoo does not know
-    :raises UserError: if ``--checkpoint-freq`` or ``--minutes`` is out of range
+    :raises UserError: if an option is out of range
     """
     parser = argparse.ArgumentParser(prog="sb3-cardqn train", add_help=False, allow_abbrev=False)
     parser.add_argument("--checkpoint-freq", type=int)
     parser.add_argument("--run-id", type=int)
     parser.add_argument("--minutes", type=float)
     options, zoo_argv = parser.parse_known_args(argv)
-    if options.minutes is not None and options.minutes <= 0:
-        raise UserError(f"--minutes needs a number above 0, got {options.minutes}")
+    _check_zoo_options(zoo_argv)
+    if options.minutes is not None and not 0 < options.minutes < math.inf:  # refuses NaN too
+        raise UserError(f"--minutes needs a finite number above 0, got {options.minutes:g}")
     run_id = options.run_id if resumed is None else None  # one that goes on has its folder
     CarExperimentManager.own_options = {"run_id": run_id, "minutes": options.minutes}
     if options.checkpoint_freq is None:
@@ -152,6 +170,19 @@ def _manager(argv: list[str], resumed: Path | None) -> tuple[Any, list[str]]:
         ResumableExperimentManager, checkpoint_freq=options.checkpoint_freq, argv=argv, resumed=resumed
     )
     return manager, zoo_argv
+
+
+def _check_plots(command: str, argv: list[str]) -> None:
+    """
+    :param command: of the zoo
+    :param argv: what follows it
+    :raises UserError: if ``all_plots`` lacks an option without which it does not work
+    """
+    if command != "all_plots" or {"-h", "--help"} & set(argv):
+        return
+    for names in (("-a", "--algos"), ("-e", "--env"), ("-f", "--exp-folders")):
+        if not any(word.split("=")[0] in names for word in argv):
+            raise UserError(f"all_plots needs {' or '.join(names)}")
 
 
 def run(command: str, argv: list[str], resumed: Path | None = None) -> None:
@@ -184,6 +215,7 @@ def run(command: str, argv: list[str], resumed: Path | None = None) -> None:
                 argv = [*argv, "--seed", str(random.SystemRandom().choice(TRAINING_SEEDS[:-1000]))]
         else:
             argv = ["-f", options.folder, *argv]
+    _check_plots(command, argv)
     if command in _PLAYERS:
         ALGOS["cardqn"] = _PlayedCarDQN
         vars(utils)["get_model_path"] = _trusted_model_path

@@ -485,20 +485,6 @@ def test_beta_rises_to_one() -> None:
     assert buffer.current_beta == 1.0
 
 
-@pytest.mark.parametrize(
-    ("argument", "value", "need"),
-    [
-        ("alpha", -0.1, ">= 0"),
-        ("beta", 1.1, "between 0 and 1"),
-        ("beta_steps", 0, ">= 1"),
-        ("eps", 0.0, "> 0"),
-    ],
-)
-def test_prioritized_arguments_out_of_range_are_refused(argument: str, value: float, need: str) -> None:
-    with pytest.raises(ValueError, match=f"needs {argument} {need}, got {value}"):
-        make_prioritized(10, **{argument: value})
-
-
 def test_an_empty_prioritized_buffer_is_not_sampled() -> None:
     with pytest.raises(ValueError, match="got an empty buffer"):
         make_prioritized(10).sample(1)

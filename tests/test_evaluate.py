@@ -431,6 +431,7 @@ def test_the_command_prints_and_writes(
 )
 def test_wrong_use(argv: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sb3_cardqn.evaluate.agents.shipped_agents", dict)
     with pytest.raises(UserError, match=re.escape(message)):
         main(argv.split())
     assert not list(tmp_path.iterdir())

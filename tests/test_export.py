@@ -463,3 +463,10 @@ def test_a_model_card_says_what_was_measured(safe: Path) -> None:
     assert "Worst track: 200001, score 850.5. Laps not finished: 1 of 2." in card.text
     assert "    sb3-cardqn train --seed 3 -params gamma:0.9" in card.text
     assert f"| gymnasium | {gym.__version__} |" in card.text
+
+
+def test_the_shipped_agent_is_in_the_safe_form(observations: np.ndarray) -> None:
+    shipped = list((ROOT / "sb3_cardqn" / "pretrained").iterdir())
+    assert {path.suffix for path in shipped} <= {".safetensors", ".json", ".md"}
+    actions, _ = load_pretrained().predict(observations[:10])
+    assert actions.shape == (10,)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_cardqn.common.schedules import DECAYS, ExponentialSchedule
+from sb3_cardqn.common.schedules import DECAYS
 
 probability = st.floats(0.01, 1)
 
@@ -44,8 +44,3 @@ def test_decays_stay_between_start_and_end_and_go_one_way(
     assert all(min(start, end) - slack <= value <= max(start, end) + slack for value in values)
     steps = [later - earlier for earlier, later in pairwise(values)]
     assert all(step * (end - start) >= -slack for step in steps)
-
-
-def test_exponential_cannot_reach_zero() -> None:
-    with pytest.raises(ValueError, match="ExponentialSchedule needs end > 0, got 0"):
-        ExponentialSchedule(1.0, 0)

@@ -54,8 +54,3 @@ def test_works_under_stock_algorithms(algorithm: type[DQN] | type[PPO]) -> None:
 def test_wrong_spaces(space: spaces.Space, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         CarRacingCNN(space)
-
-
-def test_wrong_sizes() -> None:
-    with pytest.raises(ValueError, match="CarRacingCNN needs features_dim >= 1, got 0"):
-        CarRacingCNN(image_space(4, 64, 64), features_dim=0)

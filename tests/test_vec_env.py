@@ -116,11 +116,6 @@ def test_an_environment_that_cannot_be_made() -> None:
         GroupedSubprocVecEnv([broken])
 
 
-def test_needs_a_process() -> None:
-    with pytest.raises(ValueError, match="GroupedSubprocVecEnv needs n_processes >= 1, got 0"):
-        make(GroupedSubprocVecEnv, vec_env_kwargs={"n_processes": 0})
-
-
 def test_meanwhile_works_between_the_actions_and_their_results() -> None:
     events = []
 

@@ -277,14 +277,6 @@ def test_frame_stack_survives_a_caller_that_writes_into_what_it_got() -> None:
     assert np.array_equal(env.step(ACTION)[0][0], first)
 
 
-@pytest.mark.parametrize("value", [0, -1, 2.0])
-def test_skip_and_stack_need_a_positive_integer(value: Any) -> None:
-    with pytest.raises(ValueError, match=f"FrameSkip needs skip >= 1(, a whole number)?, got {value}"):
-        FrameSkip(Pictures(), value)
-    with pytest.raises(ValueError, match=f"FrameStack needs num_frames >= 1(, a whole number)?, got {value}"):
-        FrameStack(Pictures((4, 5)), value)
-
-
 @pytest.mark.parametrize(
     ("wrap", "message"),
     [

@@ -19,7 +19,7 @@ def is_whole(value: Any, least: float = -math.inf) -> bool:
     :param least: it may be
     :return: whether it is a whole number of at least that; True and False are none
     """
-    return isinstance(value, Integral) and not isinstance(value, bool) and least <= value
+    return isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value)
 
 
 def check_whole(owner: str, name: str, value: Any, least: int = 1) -> None:

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import inspect
 import io
+import math
 import re
 import shlex
 import tempfile
@@ -268,7 +269,7 @@ def read_plan(path: Path) -> dict[str, Any]:
 
 def _check_number(name: str, value: Any, kind: type, least: float, most: float | None = None) -> None:
     is_number = isinstance(value, (int, kind)) and not isinstance(value, bool)
-    if not is_number or value < least or (most is not None and value > most):
+    if not is_number or not math.isfinite(value) or value < least or (most is not None and value > most):
         upper = "" if most is None else f" and at most {most}"
         noun = "a whole number" if kind is int else "a number"
         raise UserError(f"{name}: needs {noun} of at least {least}{upper}, got {value!r}")

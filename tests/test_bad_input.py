@@ -1,0 +1,341 @@
+"""Every public constructor, command and YAML key with what it cannot take: the error names it and the value."""
+
+import math
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rl_zoo3 import ALGOS, utils
+
+import sb3_cardqn
+from sb3_cardqn import CarDQN, cli
+from sb3_cardqn.common.schedules import CosineSchedule, ExponentialSchedule
+from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
+from sb3_cardqn.experiment import CarExperimentManager
+from tests.test_wrappers import Pictures
+
+NAN, INF = math.nan, math.inf
+STACK, ACTIONS = spaces.Box(0, 255, (4, 8, 8), np.uint8), spaces.Discrete(5)
+IMAGE = spaces.Box(0, 255, (4, 64, 64), np.uint8)
+CAR_RACING = gym.make("CarRacing-v3")
+GRAY = (4, 5)  # shape of a picture that FrameStack takes
+
+
+# what takes the argument -> how it is called with all others right
+CALLS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "CarDQN": lambda wrong: CarDQN(
+        **{"policy": "MlpPolicy", "env": "CartPole-v1", "buffer_size": 500, "device": "cpu"} | wrong
+    ),
+    "CarDQNPolicy": lambda wrong: CarDQN(
+        "MlpPolicy", "CartPole-v1", buffer_size=500, device="cpu", policy_kwargs=wrong
+    ),
+    "CosineSchedule": lambda wrong: CosineSchedule(**{"start": 1.0, "end": 0.1} | wrong),
+    "ExponentialSchedule": lambda wrong: ExponentialSchedule(**{"start": 1.0, "end": 0.1} | wrong),
+    "GroupedSubprocVecEnv": lambda wrong: GroupedSubprocVecEnv(**{"env_fns": [Pictures]} | wrong),
+    "CarRacingCNN": lambda wrong: sb3_cardqn.CarRacingCNN(**{"observation_space": IMAGE} | wrong),
+    "DuelingHead": lambda wrong: sb3_cardqn.DuelingHead(**{"in_features": 3, "out_features": 2} | wrong),
+    "QuantileHead": lambda wrong: sb3_cardqn.QuantileHead(**{"in_features": 3, "out_features": 2} | wrong),
+    "ExactCheckpoint": lambda wrong: sb3_cardqn.ExactCheckpoint(**{"folder": "x", "freq": 5} | wrong),
+    "load_policy": lambda wrong: sb3_cardqn.load_policy(**wrong),
+    "load_pretrained": lambda wrong: sb3_cardqn.load_pretrained(**wrong),
+}
+
+
+def with_right(name: str, **right: Any) -> Callable[[dict[str, Any]], Any]:
+    """Call it with what is right, but for what is wrong."""
+    return lambda wrong: getattr(sb3_cardqn, name)(**right | wrong)
+
+
+for _name in ("FrameReplayBuffer", "PrioritizedFrameReplayBuffer"):
+    CALLS[_name] = with_right(
+        _name, buffer_size=10, observation_space=STACK, action_space=ACTIONS, device="cpu"
+    )
+_WRAPPED = {
+    "CarRacingWrapper": CAR_RACING, "DiscretizeActions": Pictures(), "EndWhenLost": CAR_RACING,
+    "FastRender": CAR_RACING, "FrameSkip": Pictures(), "FrameStack": Pictures(GRAY),
+    "GrayscaleObservation": Pictures(), "PenalizeMissedTiles": CAR_RACING, "ResizeObservation": Pictures(),
+    "ResumableEpisode": CAR_RACING, "ScaleReward": Pictures(),
+}  # fmt: skip
+CALLS |= {name: with_right(name, env=env) for name, env in _WRAPPED.items()}
+
+NO_COUNT: tuple[Any, ...] = (
+    None,
+    True,
+    "4",
+    [],
+    [1],
+    -1,
+    0,
+    0.5,
+    2.5,
+    NAN,
+    INF,
+    np.float64(2),
+)  # nor a whole number >= 1
+NO_NUMBER: tuple[Any, ...] = (None, True, "4", [], NAN, INF, -0.5)  # nor one >= 0
+NO_SHARE = (*NO_NUMBER, 1.5)  # nor one between 0 and 1
+NO_FLAG: tuple[Any, ...] = (None, "False", 0, 1.0, [])
+NO_ENV = (None, "CarRacing-v3", 3, spaces.Discrete(3))
+NO_PATH: tuple[Any, ...] = (None, 3, NAN, [])
+NO_CLASS = (True, "x", 3, [0], int)
+
+# who takes it, the argument, what it cannot be, and the part of the error that is behind "needs"
+TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
+    *((name, "env", NO_ENV, "an environment, as gym.make returns it") for name in _WRAPPED),
+    ("CarRacingWrapper", "fast_render", NO_FLAG, "fast_render to be True or False"),
+    ("CarRacingWrapper", "training", NO_FLAG, "training to be True or False"),
+    ("DiscretizeActions", "actions", (None, True, 4, NAN, [], {}), "a list of at least one [steer, gas, brake]"),
+    ("DiscretizeActions", "actions", ("defualt5",), "actions from ['default5', 'gas_and_steer12']"),
+    ("DiscretizeActions", "actions", ([1], [[0, 0]], [[0, NAN, 0]], [[True, 0, 0]], [["1", 0, 0]], [[0, 0, [1]]], [[10**400, 0, 0]]), "rows of [steer, gas, brake] within"),
+    ("EndWhenLost", "patience", NO_COUNT, "patience >= 1"),
+    ("FrameSkip", "skip", NO_COUNT, "skip >= 1"),
+    ("FrameStack", "num_frames", NO_COUNT, "num_frames >= 1"),
+    ("GrayscaleObservation", "keep_dim", NO_FLAG, "keep_dim to be True or False"),
+    ("PenalizeMissedTiles", "penalty", NO_NUMBER, "penalty >= 0"),
+    ("ScaleReward", "scale", (*NO_NUMBER, 0), "scale > 0"),
+    ("ResizeObservation", "shape", (None, True, "64", [64], [64, 6.5], [True, 9], [1, 2, 3], 0, NAN, {}), "shape [height, width] of at least 1 pixel"),
+    ("ResizeObservation", "crop", (None, 3, "0000", [12], [0, -1, 0, 0], [True, 0, 0, 0], [0, 0, NAN, 0]), "crop [top, bottom, left, right] >= 0"),
+    ("CarRacingCNN", "features_dim", NO_COUNT, "features_dim >= 1"),
+    ("CarRacingCNN", "width", NO_COUNT, "width >= 1"),
+    ("CarRacingCNN", "normalized_image", NO_FLAG, "normalized_image to be True or False"),
+    ("CarRacingCNN", "observation_space", (None, "x", ACTIONS), "channel-first images"),
+    ("DuelingHead", "in_features", NO_COUNT, "in_features >= 1"),
+    ("DuelingHead", "out_features", NO_COUNT, "out_features >= 1"),
+    ("QuantileHead", "in_features", NO_COUNT, "in_features >= 1"),
+    ("QuantileHead", "out_features", NO_COUNT, "out_features >= 1"),
+    ("QuantileHead", "n_quantiles", NO_COUNT, "n_quantiles >= 1"),
+    ("CosineSchedule", "start", (None, True, "4", NAN, INF), "start >="),
+    ("CosineSchedule", "end_fraction", (*NO_SHARE, 0), "end_fraction above 0 and at most 1"),
+    ("ExponentialSchedule", "start", (*NO_NUMBER, 0), "start >"),
+    ("ExponentialSchedule", "end", (*NO_NUMBER, 0), "end >"),
+    ("ExactCheckpoint", "folder", NO_PATH, "folder to be a path"),
+    ("ExactCheckpoint", "freq", NO_COUNT, "freq (agent steps) >= 1"),
+    ("ExactCheckpoint", "resume", NO_FLAG, "resume to be True or False"),
+    ("GroupedSubprocVecEnv", "env_fns", (None, 3, [], [3], [Pictures()]), "a list of at least one function that makes an environment"),
+    ("GroupedSubprocVecEnv", "n_processes", NO_COUNT, "n_processes >= 1"),
+    ("GroupedSubprocVecEnv", "start_method", ("x", 3, True), "start_method from ["),
+    ("GroupedSubprocVecEnv", "restart_workers", NO_FLAG, "restart_workers to be True or False"),
+    ("load_policy", "path", NO_PATH, "path to be a path"),
+    ("load_pretrained", "name", (None, 3, []), "the name of an agent"),
+    *(
+        (buffer, *row)
+        for buffer in ("FrameReplayBuffer", "PrioritizedFrameReplayBuffer")
+        for row in (
+            ("buffer_size", NO_COUNT, "buffer_size >= 1"),
+            ("n_envs", NO_COUNT, "n_envs >= 1"),
+            ("n_steps", NO_COUNT, "n_steps >= 1"),
+            ("gamma", NO_SHARE, "gamma between 0 and 1"),
+            ("handle_timeout_termination", NO_FLAG, "handle_timeout_termination to be True or False"),
+            ("observation_space", (None, "x", ACTIONS, spaces.Box(0, 1, ())), "a Box of stacked frames (k, ...)"),
+        )
+    ),
+    ("PrioritizedFrameReplayBuffer", "alpha", NO_NUMBER, "alpha >= 0"),
+    ("PrioritizedFrameReplayBuffer", "beta", NO_SHARE, "beta between 0 and 1"),
+    ("PrioritizedFrameReplayBuffer", "beta_steps", NO_COUNT[1:], "beta_steps >= 1"),
+    ("PrioritizedFrameReplayBuffer", "eps", (*NO_NUMBER, 0), "eps > 0"),
+    *(("CarDQN", name, NO_COUNT, f"{name} >= 1") for name in ("buffer_size", "batch_size", "n_steps", "target_update_interval", "train_freq")),
+    ("CarDQN", "exploration_steps", NO_COUNT[1:], "exploration_steps >= 1"),
+    ("CarDQN", "learning_starts", (*NO_NUMBER, 2.5), "learning_starts >= 0"),
+    ("CarDQN", "gradient_steps", (None, True, "4", -2, 0.5, NAN), "gradient_steps >= -1"),
+    *(("CarDQN", name, NO_SHARE, f"{name} between 0 and 1") for name in ("tau", "gamma", "exploration_initial_eps", "exploration_final_eps")),
+    ("CarDQN", "exploration_fraction", (*NO_SHARE, 0), "exploration_fraction (a part of the learning period"),
+    ("CarDQN", "max_grad_norm", (*NO_NUMBER, 0), "max_grad_norm > 0"),
+    ("CarDQN", "exploration_decay", (None, True, "lineal", [], 3), "exploration_decay from ['constant', 'cosine'"),
+    *(("CarDQN", name, NO_FLAG, f"{name} to be True or False") for name in ("double_q", "mixed_precision", "optimize_memory_usage")),
+    ("CarDQN", "overlap", NO_FLAG[1:], "overlap to be True, False or None"),
+    ("CarDQN", "replay_buffer_class", NO_CLASS, "replay_buffer_class to be a subclass of ReplayBuffer"),
+    ("CarDQN", "policy", (None, 3, int), "policy to be a subclass of BasePolicy"),
+    ("CarDQN", "env", (None, 3, int), "an environment, or the id of one"),
+    ("CarDQN", "policy_kwargs", (True, "x", [1], 3), "policy_kwargs to be a dict"),
+    ("CarDQNPolicy", "net_arch", (True, "x", 3, [0], [-1], ["a"], [NAN], {"x": 1}), "net_arch to be a list of units >= 1"),
+    ("CarDQNPolicy", "activation_fn", (None, *NO_CLASS), "activation_fn to be a subclass of Module"),
+    ("CarDQNPolicy", "features_extractor_class", NO_CLASS, "features_extractor_class to be a subclass of BaseFeaturesExtractor"),
+    ("CarDQNPolicy", "features_extractor_kwargs", (True, "x", [0]), "features_extractor_kwargs to be a dict"),
+    ("CarDQNPolicy", "optimizer_class", (None, *NO_CLASS), "optimizer_class to be a subclass of Optimizer"),
+    ("CarDQNPolicy", "normalize_images", NO_FLAG, "normalize_images to be True or False"),
+    ("CarDQNPolicy", "head_class", (None, True, "x", 3), "head_class to be nn.Linear, DuelingHead or QuantileHead"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("who", "argument", "values", "needed"),
+    TABLE,
+    ids=[f"{row[0]}-{row[1]}-{i}" for i, row in enumerate(TABLE)],
+)
+def test_a_wrong_argument_is_named_with_its_value(
+    who: str, argument: str, values: tuple[Any, ...], needed: str
+) -> None:
+    for value in values:
+        with pytest.raises((ValueError, TypeError)) as error:
+            CALLS[who]({argument: value})
+        text = str(error.value)
+        assert f"{who} needs {needed}" in text, value
+        shown = [value, *value] if isinstance(value, list) else [value]
+        assert any(repr(part) in text or str(part) in text for part in shown), text
+
+
+@pytest.mark.parametrize(
+    ("who", "wrong", "message"),
+    [
+        ("CarDQN", {"policy": "MlpPolice"}, "CarDQN knows no policy 'MlpPolice', did you mean 'MlpPolicy'?"),
+        ("CarDQN", {"policy_kwargs": {"head_clas": 1}}, "no 'head_clas' in policy_kwargs, did you mean 'head_class'?"),
+        ("CarDQN", {"replay_buffer_class": sb3_cardqn.FrameReplayBuffer, "replay_buffer_kwargs": {"n_step": 3}}, "no 'n_step' in replay_buffer_kwargs, did you mean 'n_steps'?"),
+        ("CarDQNPolicy", {"optimizer_kwargs": {"epps": 1}}, "no 'epps' in optimizer_kwargs, did you mean 'eps'?"),
+        ("CarDQN", {"learning_rate": -1}, "CarDQN needs learning_rate >= 0, got -1"),
+        ("CarDQN", {"train_freq": (1, "lap")}, "must be either 'step' or 'episode' not 'lap'"),
+        ("CarDQN", {"device": "gpu"}, "device string: gpu"),
+        ("FrameReplayBuffer", {"buffer_size": 10**30}, "FrameReplayBuffer with buffer_size=1000000000000000000000000000000 needs"),
+        ("load_policy", {"path": "absent"}, "cannot read 'absent': No such file or directory"),
+        ("load_policy", {"path": "."}, "'.' is no exported policy: not a file"),
+        ("load_pretrained", {"name": "cardqm"}, "no agent 'cardqm' comes with this version of sb3-cardqn, did you mean 'cardqn'?"),
+    ],
+)  # fmt: skip
+def test_an_unknown_name_is_answered_with_the_nearest(who: str, wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError, RuntimeError), match=re.escape(message)):
+        CALLS[who](wrong)
+
+
+def test_every_public_name_has_a_row() -> None:
+    assert {row[0] for row in TABLE} >= set(sb3_cardqn.__all__)
+    assert CALLS.keys() == {row[0] for row in TABLE}
+
+
+# ---- the command line and its YAML, in this process ----
+
+WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}"
+
+
+@pytest.mark.parametrize(
+    ("typed", "config", "message"),
+    [
+        ("trian", "", "unknown command 'trian', did you mean 'train'?"),
+        ("train --algo cardqm", "", "unknown algorithm 'cardqm', did you mean 'cardqn'?"),
+        ("train --env CarRacing-v4", "", "unknown environment 'CarRacing-v4', did you mean 'CarRacing-v3'?"),
+        ("train -n many", "", "argument -n/--n-timesteps: invalid int value: 'many'"),
+        ("train -n 0", "", "-n needs 1 or more agent steps, got 0"),
+        ("train -params gamma", "", "-params needs name:value, got 'gamma'"),
+        ("train --minutes nan", "", "--minutes needs a finite number above 0, got nan"),
+        ("train --minutes 0", "", "--minutes needs a finite number above 0, got 0"),
+        ("train --minutes soon", "", "argument --minutes: invalid float value: 'soon'"),
+        ("train --checkpoint-freq 0", "", "--checkpoint-freq needs 1 or more agent steps, got 0"),
+        ("train --run-id x", "", "argument --run-id: invalid int value: 'x'"),
+        ("train --gym-packages absent_package", "", "No module named 'absent_package'"),
+        ("train --env CartPole-v1 -params gama:0.9", "", "unknown hyperparameter 'gama' for cardqn, did you mean 'gamma'?"),
+        ("train --env CartPole-v1 -params gamma:2", "", "CarDQN needs gamma between 0 and 1, got 2"),
+        ("train --env CartPole-v1 -params batch_size:True", "", "CarDQN needs batch_size >= 1, got True"),
+        ("train -conf absent.yml", "", "absent.yml"),
+        ("train -conf c.yml", "CarRacing-v3: {n_timesteps: 10, polic: CnnPolicy}", "unknown hyperparameter 'polic' for cardqn, did you mean 'policy'?"),
+        ("train -conf c.yml", "CarRacing-v3: [1", "while parsing a flow sequence"),
+        ("train -conf c.yml", WRAPPED % "sb3_cardqn.FrameStak", "FrameStak"),
+        ("train -conf c.yml", WRAPPED % "{sb3_cardqn.FrameSkip: {skip: 0}}", "FrameSkip needs skip >= 1, got 0"),
+        ("train -conf c.yml", WRAPPED % "{sb3_cardqn.FrameSkip: {skp: 2}}", "unexpected keyword argument 'skp'"),
+        ("enjoy absent", "", "'absent'"),
+        ("enjoy cardqn -n x", "", "argument -n/--n-timesteps: invalid int value: 'x'"),
+        ("enjoy cardqn -n 0", "", "-n needs 1 or more agent steps, got 0"),
+        ("enjoy cardqn --seed -1", "", "--seed needs 0 or more, got -1"),
+        ("enjoy --exp-id 9", "", "CarRacing-v3_9 folder was not found"),
+        ("evaluate absent", "", "'absent'"),
+        ("evaluate --tracks 0", "", "--tracks needs 1 to 100, got 0"),
+        ("evaluate cardqn --processes 0", "", "n_processes >= 1, got 0"),
+        ("evaluate --checkpoint bset", "", "argument --checkpoint: invalid choice: 'bset'"),
+        ("evaluate --json .", "", "can't write '.': Is a directory"),
+        ("race absent", "", "'absent'"),
+        ("race --tracks 7", "", "--tracks needs 1 to 6, got 7"),
+        ("race cardqn -o race.avi", "", "needs a video that ends in .mp4 or .gif, got 'race.avi'"),
+        ("race cardqn --first 5", "", "needs tracks that no agent was trained on"),
+        ("compare", "", "nothing to compare, name contestants such as"),
+        ("compare cardqm -n 1000", "", "unknown algorithm 'cardqm', did you mean 'cardqn'?"),
+        ("compare --plan c.yml", "contestants: [dqn]\nn_timestep: 5", "unknown key 'n_timestep' in the plan, did you mean 'n_timesteps'?"),
+        ("compare dqn --minutes nan", "", "minutes: needs a number of at least 0.01, got nan"),
+        ("train --seed 99999", "", "--seed needs 0 to 99984 with 16 environments"),
+        ("plot_train -a cardqn -e CarRacing-v3 -f absent", "", "absent"),
+        ("race . ", "", "'.' is no run folder"),
+        ("all_plots", "", "all_plots needs -a or --algos"),
+        ("plot_from_file -i absent.pkl", "", "No such file or directory: 'absent.pkl'"),
+        ("plot_train", "", "the following arguments are required: -a/--algo"),
+        ("record_video", "", "no run of cardqn on CarRacing-v3 in folder 'logs'"),
+        ("push_to_hub -orga x", "", "no run of cardqn on CarRacing-v3 in folder 'logs'"),
+        ("race cardqn -o absent/race.mp4", "", "can't write 'absent/race.mp4': No such file or directory"),
+        ("resume", "", "the following arguments are required: run"),
+        ("resume absent", "", "'absent' is no run to go on with: it has no checkpoints"),
+        ("export absent", "", "'absent' is no run folder and no zip"),
+        ("export c.yml", "no: zip", "c.yml"),
+        ("export x --algo ppo", "", "argument --algo: invalid choice: 'ppo'"),
+        ("bench", "", "the following arguments are required: what"),
+        ("bench envs", "", "invalid choice: 'envs'"),
+        ("bench env --frames ten", "", "needs a whole number of 1 or more, got 'ten'"),
+        ("bench agent --tracks 1", "", "--tracks needs 2 to 1000, got 1"),
+        ("bench agent absent", "", "'absent' is no run folder"),
+        ("bench learn --rounds 0", "", "--rounds needs 1 or more, got 0"),
+        ("bench checkpoint --freq 0", "", "needs --transitions >= --freq >= 8, got 300000 and 0"),
+        ("bench checkpoint --folder absent", "", "absent"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_and_status_2(
+    typed: str,
+    config: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # what the commands change in a process of their own
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setitem(ALGOS, "cardqn", CarDQN)
+    monkeypatch.setattr(utils, "get_model_path", utils.get_model_path)
+    monkeypatch.setattr(CarExperimentManager, "learned", False)
+    if config:
+        Path("c.yml").write_text(config)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(typed.split())
+    assert stopped.value.code == 2
+    errors = capsys.readouterr().err
+    assert message in errors.strip().splitlines()[-1]
+    assert "Traceback" not in errors
+
+
+# ---- properties ----
+
+anything = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 9), st.floats(-2, 3), st.just(NAN), st.just(INF), st.text(max_size=3),
+    st.lists(st.integers(0, 3), max_size=4),
+)  # fmt: skip
+
+
+@given(
+    st.sampled_from(
+        [row[:2] for row in TABLE if row[0] not in ("CarDQN", "CarDQNPolicy", "GroupedSubprocVecEnv")]
+    ),
+    anything,
+)
+@settings(max_examples=300, deadline=None)
+def test_whatever_comes_is_taken_or_named(place: tuple[str, str], value: Any) -> None:
+    who, argument = place
+    try:
+        CALLS[who]({argument: value})
+    except (ValueError, TypeError) as error:
+        text = str(error)
+    else:
+        text = who
+    assert any(part in text for part in (who, "no agent", "is no exported policy", "cannot read"))
+
+
+@given(st.integers(1, 9), st.integers(1, 30), st.floats(0, 1))
+@settings(max_examples=20, deadline=None)
+def test_what_fits_makes_a_buffer_that_samples(n_steps: int, size: int, gamma: float) -> None:
+    buffer = sb3_cardqn.FrameReplayBuffer(size, STACK, ACTIONS, "cpu", n_steps=n_steps, gamma=gamma)
+    frames = np.zeros((1, *STACK.shape), np.uint8)
+    buffer.add(frames, frames, np.array([1]), np.array([1.0]), np.array([False]), [{}])
+    batch = buffer.sample(3)
+    assert batch.observations.shape == (3, *STACK.shape)
+    assert th.isfinite(batch.rewards).all()
