@@ -7,12 +7,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.envs.box2d.car_racing import CarRacing
+from Box2D import b2Vec2
+from gymnasium.envs.box2d.car_racing import CarRacing, FrictionDetector
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from sb3_cardqn.bench import main
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.fast_render.parity import drive
+from sb3_cardqn.common.fast_render.physics import _view
 
 CAR = (slice(None), slice(66, 77), slice(45, 51))  # frames, rows, columns
 DASHBOARD = (slice(None), slice(84, 96))
@@ -100,6 +102,23 @@ def test_race_is_bit_identical(seed: int, how: str) -> None:
     assert off_road > 10
     assert skids > 10 or not continuous
     assert blocked > 10 or how not in ("wild", "random")
+
+
+def test_lap_end_is_identical() -> None:
+    results: list[list[Any]] = []
+    stock, fast = blind(), FastRender(CarRacing())
+    for env in (stock, fast):
+        env.reset(seed=1)
+        car_racing: Any = env.unwrapped
+        for tile in car_racing.road:
+            tile.road_visited = tile.idx != 5
+        car_racing.tile_visited_count = len(car_racing.road) - 1
+        results.append([])
+        while not results[-1] or (not results[-1][-1][1] and len(results[-1]) < 150):
+            results[-1].append(env.step(np.array([0, 0.5, 0], np.float32))[1:])
+    assert results[0] == results[1]
+    assert results[1][-1][1:] == (True, False, {"lap_finished": True})
+    assert pose(fast) == pose(stock)
 
 
 def test_race_and_picture_beyond_the_edge_of_the_field() -> None:
@@ -256,6 +275,25 @@ def test_other_drawing_is_refused() -> None:
 
     with pytest.raises(RuntimeError, match=r"needs the CarRacing of Gymnasium 1.1 to 1.4.*got .*Night"):
         FastRender(Night())
+
+
+def test_another_contact_listener_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other(CarRacing):
+        """A key of its own in the cache of what is known."""
+
+    monkeypatch.setattr(FrictionDetector, "EndContact", lambda self, contact: None)
+    with pytest.raises(RuntimeError, match=r"needs the CarRacing of Gymnasium 1.1 to 1.4"):
+        FastRender(Other())
+
+
+def test_copies_of_box2d_are_refused() -> None:
+    class Copying:
+        @property
+        def position(self) -> Any:
+            return b2Vec2(1, 2)
+
+    with pytest.raises(RuntimeError, match="needs a Box2D whose position follows its body, got a copy"):
+        _view(Copying(), "position")
 
 
 def test_long_score_of_gymnasium_1_3(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ import sys
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from sb3_cardqn.common.checks import check_env
@@ -46,22 +45,13 @@ class FastRender(gym.Wrapper, RecordConstructorArgs):
         self._install()
 
     def _install(self) -> None:
-        from sb3_cardqn.common.fast_render.physics import FastCar
+        from sb3_cardqn.common.fast_render.physics import FastStep
         from sb3_cardqn.common.fast_render.render import Render
 
         car_racing: Any = self.unwrapped
         car_racing._render = Render(car_racing)
-        self._car_class = FastCar
+        car_racing.step = FastStep(car_racing)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._install()  # CarRacing pickles its arguments only: its copy came without the hook
-
-    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
-        """
-        :param kwargs: ``seed`` and ``options``, as CarRacing takes them
-        :return: first observation, info
-        """
-        observation, info = self.env.reset(**kwargs)
-        self.unwrapped.car.__class__ = self._car_class  # type: ignore[attr-defined]
-        return observation, info

@@ -129,17 +129,16 @@ def _within(first: int, last: int, end: int) -> slice:
 
 def car_layer(car: Any, zoom: float) -> tuple[np.ndarray, np.ndarray]:
     """
-    :param car: Gymnasium's car
+    :param car: a ``FastCar``
     :param zoom: screen pixels a world unit
     :return: at ``CAR_ROWS``, ``CAR_COLS``: (11, 6, 3) light to add; (11, 6, 1) part of the world that is seen
     """
-    hull = car.hull
-    center, angle = hull.position, hull.angle
+    center, angle = car.hull_position, car.hull.angle
     center_x, center_y = center.x, center.y
     cos, sin = math.cos(angle) * zoom, math.sin(angle) * zoom
     layer = _hull(zoom)[0].copy()
-    for wheel in car.wheels:
-        position, turn = wheel.position, wheel.angle - angle
+    for wheel, position in zip(car.wheels, car.wheel_positions, strict=True):
+        turn = wheel.angle - angle
         away_x, away_y = position.x - center_x, position.y - center_y
         x = CAR_X + cos * away_x + sin * away_y
         y = CAR_Y + cos * away_y - sin * away_x

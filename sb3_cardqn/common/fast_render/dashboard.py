@@ -141,7 +141,7 @@ def dashboard(car_racing: Any, score: str, out: np.ndarray) -> None:
     :param out: (12, 96, 3) where it goes
     """
     car = car_racing.car
-    velocity = car.hull.linearVelocity
+    velocity = car.hull_velocity
     true_speed = math.sqrt(velocity.x * velocity.x + velocity.y * velocity.y)
     heights, columns, steering, gyroscope = _dash_tables()
     speed = _height(true_speed, 0.02 * true_speed)

@@ -1,8 +1,10 @@
-"""Gymnasium's car in plain floats, for FastRender: the same forces to the last bit in half the time."""
+"""Gymnasium's race in plain floats, for FastRender: the same forces and rewards to the last bit, sooner."""
 
 import math
 from typing import Any
 
+import numpy as np
+from Box2D import b2RevoluteJoint
 from gymnasium.envs.box2d.car_dynamics import (
     ENGINE_POWER,
     FRICTION_LIMIT,
@@ -10,7 +12,11 @@ from gymnasium.envs.box2d.car_dynamics import (
     WHEEL_MOMENT_OF_INERTIA,
     Car,
 )
+from gymnasium.envs.box2d.car_racing import FPS, PLAYFIELD, CarRacing, FrictionDetector
+from gymnasium.error import InvalidAction
 
+# the functions inside of Box2D's properties, which take longer to find than to run
+_joint_angle, _set_motor_speed = b2RevoluteJoint.angle.fget, b2RevoluteJoint.motorSpeed.fset
 STIFFNESS = 205000 * SIZE * SIZE
 GRASS_FRICTION = FRICTION_LIMIT * 0.6
 BRAKE_FORCE = 15  # radians per second
@@ -20,9 +26,30 @@ class FastCar(Car):
     """
     A ``Car`` that computes with Python's floats instead of numpy's scalars, and asks Box2D less.
 
-    Give it to a car that exists: ``car.__class__ = FastCar``. Every expression keeps the order of
-    ``Car.step``, on which the last bit depends.
+    Every expression keeps the order of ``Car.step``, on which the last bit depends.
     """
+
+    hull_position: Any
+    hull_velocity: Any
+    wheel_positions: list[Any]
+    wheel_parts: list[tuple[Any, Any, Any, Any]]  # joint, rotation, velocity, what pushes it
+
+    @staticmethod
+    def take_over(car: Any) -> None:
+        """
+        Make a car that exists a fast one.
+
+        Box2D's vectors are no copies, but views of its memory that follow the car: it is asked for them once.
+
+        :param car: Gymnasium's
+        """
+        car.__class__ = FastCar
+        car.hull_position, car.hull_velocity = _view(car.hull, "position"), _view(car.hull, "linearVelocity")
+        car.wheel_positions = [_view(w, "position") for w in car.wheels]
+        car.wheel_parts = [
+            (w.joint, _view(w, "transform").q, _view(w, "linearVelocity"), w.ApplyForceToCenter)
+            for w in car.wheels
+        ]
 
     def gas(self, gas: float) -> None:
         """
@@ -51,10 +78,10 @@ class FastCar(Car):
         :param dt: seconds a frame
         """
         power = dt * ENGINE_POWER
-        for w in self.wheels:
-            joint = w.joint
-            off = w.steer - joint.angle
-            joint.motorSpeed = math.copysign(min(50.0 * abs(off), 3.0), off)
+        # from `wheels`, which are none once Box2D has destroyed them
+        for w, (joint, rotation, velocity, push) in zip(self.wheels, self.wheel_parts, strict=False):
+            off = w.steer - _joint_angle(joint)
+            _set_motor_speed(joint, math.copysign(min(50.0 * abs(off), 3.0), off))
 
             friction_limit = GRASS_FRICTION
             for tile in w.tiles:
@@ -62,9 +89,8 @@ class FastCar(Car):
                 if on_tile > friction_limit:
                     friction_limit = on_tile
 
-            # GetWorldVector((0, 1)) is this one turned by 90 degrees
-            side, velocity = w.GetWorldVector((1, 0)), w.linearVelocity
-            cos, sin = side.x, side.y  # by name: unpacking a vector costs half as much again
+            # GetWorldVector((1, 0)) is (cos, sin), GetWorldVector((0, 1)) is that turned by 90 degrees
+            cos, sin = rotation.c, rotation.s
             v_x, v_y = velocity.x, velocity.y
             vf = -sin * v_x + cos * v_y
             vs = cos * v_x + sin * v_y
@@ -91,7 +117,7 @@ class FastCar(Car):
                 w.skid_start = w.skid_particle = None
 
             w.omega = omega - dt * f_force * wheel_rad / WHEEL_MOMENT_OF_INERTIA
-            w.ApplyForceToCenter((p_force * cos - f_force * sin, p_force * sin + f_force * cos), True)
+            push((p_force * cos - f_force * sin, p_force * sin + f_force * cos), True)
 
     def _skid(self, w: Any, skids: bool) -> None:
         """
@@ -112,3 +138,156 @@ class FastCar(Car):
         else:
             w.skid_particle = self._create_particle(w.skid_start, position, grass)
             w.skid_start = None
+
+
+def _view(body: Any, name: str) -> Any:
+    """
+    :param body: a body of Box2D
+    :param name: of one of its vectors
+    :return: the vector
+    :raises RuntimeError: if it would be the vector of this moment only
+    """
+    view, again = getattr(body, name), getattr(body, name)
+    if int(view.this) != int(again.this):
+        raise RuntimeError(f"FastRender needs a Box2D whose {name} follows its body, got a copy")
+    return view
+
+
+class FastFrictionDetector(FrictionDetector):
+    """
+    A ``FrictionDetector`` that asks Box2D only for what it has not seen in this episode.
+
+    Only ``CarRacing.reset`` destroys bodies, and gives the world another listener.
+    """
+
+    @staticmethod
+    def take_over(listener: Any) -> None:
+        """
+        Make a listener that exists a fast one.
+
+        :param listener: Gymnasium's
+        """
+        listener.__class__ = FastFrictionDetector
+        listener.owners, listener.touching = {}, {}
+
+    def BeginContact(self, contact: Any) -> None:  # noqa: N802, Box2D's name
+        """
+        :param contact: of two fixtures, which starts
+        """
+        self.touching[int(contact.this)] = tile, wheel = self._who(contact)
+        if tile is None:
+            return
+        visited = tile.road_visited
+        if not visited:  # or else it was painted then
+            tile.color[:] = self.env.road_color
+        if wheel is None:
+            return
+        wheel.tiles.add(tile)
+        if not visited:
+            env = self.env
+            tile.road_visited = True
+            env.reward += 1000.0 / len(env.track)
+            env.tile_visited_count += 1
+            if tile.idx == 0 and env.tile_visited_count / len(env.track) > self.lap_complete_percent:
+                env.new_lap = True
+
+    def EndContact(self, contact: Any) -> None:  # noqa: N802, Box2D's name
+        """
+        :param contact: of two fixtures, which ends
+        """
+        tile, wheel = self.touching.pop(int(contact.this), None) or self._who(contact)
+        if wheel is not None:
+            wheel.tiles.remove(tile)
+
+    def _who(self, contact: Any) -> tuple[Any, Any]:
+        """
+        :param contact: of two fixtures
+        :return: tile and wheel, None where there is none
+        """
+        first, second = self._owner(contact.fixtureA), self._owner(contact.fixtureB)
+        # as stock: the second, if both are tiles
+        tile, other = first, second
+        if second is not None and "road_friction" in second.__dict__:
+            tile, other = second, first
+        elif first is None or "road_friction" not in first.__dict__:
+            return None, None
+        return tile, other if other is not None and "tiles" in other.__dict__ else None
+
+    def _owner(self, fixture: Any) -> Any:
+        """
+        :param fixture: of a body
+        :return: tile, wheel, or None for the hull
+        """
+        key = int(fixture.this)
+        if key not in self.owners:
+            self.owners[key] = fixture.body.userData
+        return self.owners[key]
+
+
+class FastStep:
+    """
+    Stands in for the ``step`` method of one CarRacing.
+
+    :param car_racing: the unwrapped environment
+    """
+
+    def __init__(self, car_racing: CarRacing) -> None:
+        self._car_racing: Any = car_racing
+
+    def __call__(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """
+        :param action: as CarRacing takes it
+        :return: what stock returns
+        :raises InvalidAction: if it is none of the discrete ones
+        """
+        car_racing = self._car_racing
+        car = car_racing.car
+        if car.__class__ is Car:  # the first frame of an episode
+            FastCar.take_over(car)
+            FastFrictionDetector.take_over(car_racing.world.contactListener)
+        if action is not None:
+            self._control(car, action)
+
+        car.step(1.0 / FPS)
+        car_racing.world.Step(1.0 / FPS, 6 * 30, 2 * 30)
+        car_racing.t += 1.0 / FPS
+        car_racing.state = car_racing._render("state_pixels")
+
+        step_reward, terminated, info = 0.0, False, {}
+        if action is not None:
+            car_racing.reward -= 0.1
+            car.fuel_spent = 0.0
+            step_reward = car_racing.reward - car_racing.prev_reward
+            car_racing.prev_reward = car_racing.reward
+            if car_racing.tile_visited_count == len(car_racing.track) or car_racing.new_lap:
+                terminated = True
+                info["lap_finished"] = True
+            position = car.hull_position
+            if abs(position.x) > PLAYFIELD or abs(position.y) > PLAYFIELD:
+                terminated = True
+                info["lap_finished"] = False
+                step_reward = -100
+        if car_racing.render_mode == "human":
+            car_racing.render()
+        return car_racing.state, step_reward, terminated, False, info
+
+    def _control(self, car: Any, action: Any) -> None:
+        """
+        :param car: whose
+        :param action: as CarRacing takes it
+        :raises InvalidAction: if it is none of the discrete ones
+        """
+        if self._car_racing.continuous:
+            steer, gas, brake = action.astype(np.float64).tolist()
+            car.steer(-steer)
+            car.gas(gas)
+            car.brake(brake)
+            return
+        if not self._car_racing.action_space.contains(action):
+            raise InvalidAction(
+                f"you passed the invalid action `{action}`. "
+                f"The supported action_space is `{self._car_racing.action_space}`"
+            )
+        car.steer(-0.6 * (action == 1) + 0.6 * (action == 2))
+        car.gas(0.2 * (action == 3))
+        car.brake(0.8 * (action == 4))

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from gymnasium.envs.box2d import car_racing as stock
 
+from sb3_cardqn.common.fast_render.grass import LEVELS, coverage
+
 # one observed pixel, in pixels of the 1000×800 screen that stock draws and shrinks
 PIXEL_W, PIXEL_H = stock.WINDOW_W / stock.STATE_W, stock.WINDOW_H / stock.STATE_H
 WORLD_ROWS = 84  # the 12 rows below them are the dashboard, 5/40 of the screen
@@ -25,7 +27,6 @@ SPREAD_SMOOTH, SPREAD_PLAIN = 0.66, 0.48
 GROWTH = 0.6 / TEXEL
 EDGE = GROWTH - SPREAD_SMOOTH
 SHIFT = 4  # fractional bits of a corner given to cv2
-LEVELS = 4  # of a texel that is partly grass, in either direction
 SMOOTHSCALE_LOSS = 2  # smoothscale makes 100 out of a plain 102, and 0 out of 0
 
 
@@ -145,8 +146,6 @@ class WorldPicture:
         self._zoom = 0.0  # that the window is painted for, screen pixels a world unit; 0: there is none
         self._texels = 0.0  # a world unit
         self._left, self._bottom = 0, 0  # first texel of the window, counted from the world's origin
-        # where the squares of grass start and end, in x as in y
-        self._grass = stock.GRASS_DIM * np.arange(-20.0, 20.0)
 
     def draw(self, car_racing: Any, zoom: float, out: np.ndarray) -> None:
         """
@@ -156,8 +155,7 @@ class WorldPicture:
         """
         if car_racing.road_poly is not self._road_poly:
             self._new_track(car_racing)
-        hull = car_racing.car.hull
-        position, angle = hull.position, hull.angle
+        position, angle = car_racing.car.hull_position, car_racing.car.hull.angle
         x, y, cos, sin = position.x, position.y, math.cos(angle), math.sin(angle)
         if zoom > self._zoom or not self._shows(x, y, cos, sin, zoom):
             self._move(car_racing, x, y, cos, sin, zoom)
@@ -202,7 +200,12 @@ class WorldPicture:
             tile.color = color
             road_poly[index] = (road_poly[index][0], color)
         self._seen = self._colors[:, 0].copy()
-        self._tile_colors = [_plain(color) for color in self._colors]
+        parts = np.arange(LEVELS**2 + 1)[:, None] / LEVELS**2
+        colors = _plain(car_racing.bg_color) * (1 - parts) + _plain(car_racing.grass_color) * parts
+        packed = np.rint(colors).astype(np.uint8).view(np.uint32)[:, 0]
+        levels = np.arange(LEVELS + 1)
+        self._grass_colors = packed[levels[:, None] * levels]  # by how much of a texel is grass in y and x
+        self._tile_colors = [_plain(color) for color in self._colors.tolist()]
         self._zoom = 0.0
 
     def _shows(self, x: float, y: float, cos: float, sin: float, zoom: float) -> bool:
@@ -255,6 +258,7 @@ class WorldPicture:
         self._window = _channels(self._memory[: size**2].reshape(size, size))
         self._tiles.scale(texels)
         self._kerbs.scale(texels)
+        self._visited_corners = self._tiles.corners(slice(None), texels, (-SPREAD_PLAIN - 0.5, -SPREAD_PLAIN))
         self._paint(car_racing, slice(0, size), slice(0, size))
 
     def _paint(self, car_racing: Any, rows: slice, columns: slice) -> None:
@@ -287,10 +291,9 @@ class WorldPicture:
             return
         self._seen = now.copy()
         tiles = np.flatnonzero(changed)
-        corners = self._tiles.corners(tiles, self._texels, (-SPREAD_PLAIN - 0.5, -SPREAD_PLAIN))
-        corners -= np.array([self._left << SHIFT, self._bottom << SHIFT], np.int32)
+        corners = self._visited_corners[tiles] - (self._left << SHIFT, self._bottom << SHIFT)
         for index, quad in zip(tiles.tolist(), corners, strict=True):
-            self._tile_colors[index] = _plain(self._colors[index])
+            self._tile_colors[index] = _plain(self._colors[index].tolist())
             cv2.fillConvexPoly(self._window, quad, self._tile_colors[index], cv2.LINE_8, SHIFT)
 
     def _grass_picture(self, car_racing: Any, left: int, bottom: int, width: int, height: int) -> np.ndarray:
@@ -302,15 +305,14 @@ class WorldPicture:
         :param height: texels
         :return: (height, width, 4) field and grass, in the canvas
         """
-        grass_x, field_x = self._coverage(left, width)
-        grass_y, field_y = self._coverage(bottom, height)
-        parts = np.arange(LEVELS**2 + 1)[:, None] / LEVELS**2
-        colors = _plain(car_racing.bg_color) * (1 - parts) + _plain(car_racing.grass_color) * parts
-        packed = np.rint(colors).astype(np.uint8).view(np.uint32)[:, 0]
-        kinds = packed[np.arange(LEVELS + 1)[:, None] * grass_x]  # (levels, width): each row is one of these
+        grass_x, field_x = coverage(self._texels, GROWTH, left, width)
+        grass_y, field_y = coverage(self._texels, GROWTH, bottom, height)
+        kinds = self._grass_colors[:, grass_x]  # (levels, width): each row is one of these
         picture = self._canvas[: height * width].reshape(height, width)
         kinds.take(grass_y, axis=0, out=picture, mode="clip")
         for part, lines in ((field_y, picture), (field_x, picture.T)):
+            if part[0] == part[-1] == 1:  # the field has no holes
+                continue
             inside = np.flatnonzero(part)
             first, last = (inside[0], inside[-1]) if len(inside) else (len(part), len(part))
             lines[:first] = 0
@@ -318,22 +320,3 @@ class WorldPicture:
             for line in np.flatnonzero((part > 0) & (part < 1)):
                 lines[line] = (_channels(lines[line]) * part[line]).astype(np.uint8).view(np.uint32)[:, 0]
         return _channels(picture)
-
-    def _coverage(self, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """
-        :param start: first texel, in x or y
-        :param count: texels
-        :return: (texels,) how much of each is grass in this direction, in ``LEVELS``; part inside the field
-        """
-        edges = np.arange(start, start + count + 1)
-        bounds = stock.PLAYFIELD * self._texels
-        corners = self._grass * self._texels
-        corners[0::2] -= GROWTH
-        corners[1::2] += GROWTH
-        lengths = corners[1::2] - corners[0::2]
-        below = np.zeros(len(corners))
-        np.cumsum(lengths, out=below[1::2])
-        below[2::2] = below[1:-1:2]
-        grass = np.rint(np.diff(np.interp(edges, corners, below)) * LEVELS).astype(np.intp)
-        field = np.diff(np.clip(edges, -bounds - GROWTH, bounds + GROWTH))
-        return grass, field

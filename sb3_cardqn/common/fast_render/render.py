@@ -27,13 +27,14 @@ _RACE_PARTS = (
     "reset",
     "step",
 )
+_LISTENER_PARTS = ("__init__", "BeginContact", "EndContact", "_contact")
 _CAR_PARTS = ("__init__", "_create_particle", "brake", "draw", "gas", "steer", "step")
 # How their sources write the score on the dashboard: the one thing that was changed, more than once.
 _SCORES: dict[str, Callable[[float], str]] = {
-    "784d43fb278af10c": lambda reward: f"{int(reward):04d}",  # Gymnasium 1.1.0, 1.1.1
-    "af185a01d75336cd": lambda reward: f"{int(reward):04d}",  # 1.2.0 to 1.2.3
-    "a7095086b9a82ad9": lambda reward: f"{reward:04}",  # 1.3.0
-    "bd1f1b26ceec6396": lambda reward: f"{reward:04.0f}",  # 1.4.0
+    "af2633a441f7bb7c": lambda reward: f"{int(reward):04d}",  # Gymnasium 1.1.0, 1.1.1
+    "8b95008740a8b76c": lambda reward: f"{int(reward):04d}",  # 1.2.0 to 1.2.3
+    "64cc746df14a82a1": lambda reward: f"{reward:04}",  # 1.3.0
+    "574751390009c6ea": lambda reward: f"{reward:04.0f}",  # 1.4.0
 }
 
 
@@ -44,10 +45,8 @@ def _score_format(race: Any) -> Callable[[float], str]:
     :return: how it writes the score
     :raises RuntimeError: if it draws or drives differently from the CarRacing of Gymnasium 1.1 to 1.4
     """
-    parts = [(race, name) for name in _RACE_PARTS] + [(Car, name) for name in _CAR_PARTS]
-    text = "".join(
-        inspect.getsource(getattr(owner, name)) for owner, name in [*parts, (FrictionDetector, "_contact")]
-    )
+    owners = ((race, _RACE_PARTS), (Car, _CAR_PARTS), (FrictionDetector, _LISTENER_PARTS))
+    text = "".join(inspect.getsource(getattr(owner, name)) for owner, names in owners for name in names)
     digest = hashlib.sha256("".join(text.split()).encode()).hexdigest()[:16]
     if digest not in _SCORES:
         raise RuntimeError(
