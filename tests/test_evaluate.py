@@ -1,7 +1,6 @@
 import re
 import shutil
 from collections import OrderedDict
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -115,7 +114,7 @@ def test_a_class_that_params_named_does_not_keep_an_agent_from_driving(run: Run)
         "buffer_size": 1000,
         "env_wrapper": WRAPPERS,
         "policy_kwargs": {
-            "head_class": partial(QuantileHead, n_quantiles=8),
+            "head_class": QuantileHead,
             "features_extractor_class": CarRacingCNN,
         },
     }

@@ -22,7 +22,7 @@ Checkpoint: TypeAlias = Literal["best", "final"]
 
 
 class _ZooConfigLoader(yaml.SafeLoader):
-    """Reads the zoo's config.yml, an OrderedDict; of any other Python object it reads the name, as text."""
+    """Reads the zoo's config.yml, an OrderedDict; of a class it reads the name, as text."""
 
 
 _ZooConfigLoader.add_constructor(
@@ -30,7 +30,7 @@ _ZooConfigLoader.add_constructor(
     lambda loader, node: OrderedDict(loader.construct_sequence(node, deep=True)[0]),  # type: ignore[arg-type]
 )
 _ZooConfigLoader.add_multi_constructor(  # a class that -params named
-    "tag:yaml.org,2002:python/", lambda loader, name, node: name
+    "tag:yaml.org,2002:python/name:", lambda loader, name, node: name
 )
 
 
