@@ -14,7 +14,7 @@ extensions = [
     "sphinx_design",
     "sphinx-mathjax-offline",  # formulas without a network
 ]
-exclude_patterns = ["head_to_head/results", "tutorial/q_table.gif"]
+exclude_patterns = ["head_to_head/results"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # tests/test_tutorial.py executes them

@@ -20,7 +20,7 @@ FULL_ZOOM = stock.ZOOM * stock.SCALE  # after the first second
 # A texel of 3.3 screen pixels, blurred by [1 2 1] / 4 and sampled once per observed pixel, is as wide as
 # smoothscale's box of 10.4×8.3 in the mean of all directions (docs/fast_render.md).
 TEXEL = 3.3
-WINDOW, ZOOM_WINDOW = 640, 512  # texels along a side; the small one while the camera zooms in
+WINDOW = 512  # texels along a side
 ZOOM_AHEAD = 1.3  # in the first second, paint this much finer than is seen, to paint less often
 # How far, in texels, cv2 fills beyond the corners it is given; gfxdraw does by 0.6 screen pixels.
 SPREAD_SMOOTH, SPREAD_PLAIN = 0.66, 0.48
@@ -105,8 +105,8 @@ class _Quads:
         """
         self._corners = self.corners(slice(None), texels, self._growth)
         # two texels more, because cv2 fills beyond the corners
-        self._low = (self._corners.min(axis=1) >> SHIFT) - 2
-        self._high = (self._corners.max(axis=1) >> SHIFT) + 3
+        self._low_x, self._low_y = ((self._corners.min(axis=1) >> SHIFT) - 2).T.copy()
+        self._high_x, self._high_y = ((self._corners.max(axis=1) >> SHIFT) + 3).T.copy()
 
     def inside(self, left: int, bottom: int, width: int, height: int) -> tuple[list[int], np.ndarray]:
         """
@@ -116,8 +116,9 @@ class _Quads:
         :param height: texels
         :return: which reach into it; (quads, 4, 2) their corners for cv2, from its first texel
         """
-        far = (self._low < (left + width, bottom + height)) & (self._high > (left, bottom))
-        index = np.flatnonzero(far.all(axis=1))
+        across = (self._low_x < left + width) & (self._high_x > left)
+        along = (self._low_y < bottom + height) & (self._high_y > bottom)
+        index = np.flatnonzero(across & along)
         return index.tolist(), self._corners[index] - (left << SHIFT, bottom << SHIFT)
 
 
@@ -238,7 +239,7 @@ class WorldPicture:
         :param zoom: screen pixels a world unit
         """
         new_zoom = min(zoom * ZOOM_AHEAD, FULL_ZOOM)
-        size = WINDOW if new_zoom == FULL_ZOOM else ZOOM_WINDOW
+        size = WINDOW
         texels = new_zoom / TEXEL
         # as far ahead as the view fits in whichever way the car turns
         ahead = size / 2 - (math.hypot(*VIEW_HALF) - VIEW_AHEAD) * texels / zoom
