@@ -246,6 +246,8 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("evaluate absent", "", "'absent'"),
         ("evaluate --tracks 0", "", "--tracks needs 1 to 100, got 0"),
         ("evaluate cardqn --processes 0", "", "n_processes >= 1, got 0"),
+        ("evaluate cardqn --config absent.yml", "", "no such file: 'absent.yml'"),
+        ("evaluate cardqn --algo cardqm", "", "unknown algorithm 'cardqm', did you mean 'cardqn'?"),
         ("evaluate --checkpoint bset", "", "argument --checkpoint: invalid choice: 'bset'"),
         ("evaluate --json .", "", "can't write '.': Is a directory"),
         ("race absent", "", "'absent'"),

@@ -242,12 +242,16 @@ def find_agents(
     :param config: the zoo's configuration of zip files that are in no run folder
     :param algo: their algorithm
     :return: the agents, in that order, each with another name
-    :raises UserError: if one is not there, or is not on CarRacing
+    :raises UserError: if one is not there, or is not on CarRacing, or the algorithm is unknown
     """
     if isinstance(agents, str | Path | Run | Agent | SafeAgent):
         agents = [agents]
     if not agents:
         raise UserError("needs at least one agent, got none")
+    if config is not None and not config.is_file():
+        raise UserError(f"no such file: '{config}'")
+    if algo is not None:
+        check_algorithm(algo)
     found = [_find(agent, checkpoint, config, algo) for agent in agents]
     names = [agent.name for agent in found]
     return [
