@@ -154,12 +154,14 @@ class QNetwork(BasePolicy):
         :return: (batch, features_dim) float32, computed in the type of ``th.autocast``
         """
         assert self.features_extractor is not None
-        device = self.device.type
-        if not (th.is_autocast_enabled(device) and self._scales_pixels):
+        if not self._scales_pixels:
             return self.extract_features(obs, self.features_extractor).float()
-        # SB3 makes float32 pixels first, which is another pass over twice the memory; 0 to 255 are exact
+        # what SB3's preprocessing does, in one pass over the memory and one block of it, and in bfloat16 at
+        # once, where 0 to 255 are exact
         assert isinstance(obs, th.Tensor)
-        return self.features_extractor(obs.to(th.get_autocast_dtype(device)).mul_(1 / 255)).float()
+        device = self.device.type
+        dtype = th.get_autocast_dtype(device) if th.is_autocast_enabled(device) else th.float32
+        return self.features_extractor(obs.to(dtype, copy=True).div_(255)).float()
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = True) -> th.Tensor:
         return self(observation).argmax(dim=1)  # (batch,)
