@@ -91,6 +91,7 @@ NO_CLASS = (True, "x", 3, [0], int)
 # who takes it, the argument, what it cannot be, and the part of the error that is behind "needs"
 TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     *((name, "env", NO_ENV, "an environment, as gym.make returns it") for name in _WRAPPED),
+    ("CarRacingWrapper", "grayscale", NO_FLAG, "grayscale to be True or False"),
     ("CarRacingWrapper", "fast_render", NO_FLAG, "fast_render to be True or False"),
     ("CarRacingWrapper", "training", NO_FLAG, "training to be True or False"),
     ("DiscretizeActions", "actions", (None, True, 4, NAN, [], {}), "a list of at least one [steer, gas, brake]"),
@@ -133,6 +134,7 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
             ("buffer_size", NO_COUNT, "buffer_size >= 1"),
             ("n_envs", NO_COUNT, "n_envs >= 1"),
             ("n_steps", NO_COUNT, "n_steps >= 1"),
+            ("frame_channels", NO_COUNT, "frame_channels >= 1"),
             ("gamma", NO_SHARE, "gamma between 0 and 1"),
             ("handle_timeout_termination", NO_FLAG, "handle_timeout_termination to be True or False"),
             ("observation_space", (None, "x", ACTIONS, spaces.Box(0, 1, ())), "a Box of stacked frames (k, ...)"),

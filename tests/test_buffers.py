@@ -41,7 +41,14 @@ def stream(
     starts: str = "repeated",
     shape: tuple[int, ...] = (2, 3),
 ) -> Iterator[Transition]:
-    """Endless transitions of sliding stacks; episodes take their lengths from ``lengths`` at random."""
+    """
+    Endless transitions of sliding stacks; episodes take their lengths from ``lengths`` at random.
+
+    With a third number first in ``shape``, frames of so many channels, as FrameStack shows colours.
+    """
+
+    def flat(stacks: np.ndarray) -> np.ndarray:
+        return stacks.reshape(n_envs, -1, *shape[1:]) if len(shape) == 3 else stacks
 
     def reset(env: int) -> None:
         frames = rng.integers(0, 256, (k, *shape), dtype=np.uint8)
@@ -61,7 +68,7 @@ def stream(
         left -= 1
         done = left == 0
         infos = [{"TimeLimit.truncated": bool(d and rng.random() < 0.5)} for d in done]
-        yield obs, next_obs, rng.integers(0, 5, n_envs), rng.normal(size=n_envs), done, infos
+        yield flat(obs), flat(next_obs), rng.integers(0, 5, n_envs), rng.normal(size=n_envs), done, infos
         for env in np.flatnonzero(done).tolist():
             reset(env)
 
@@ -91,11 +98,11 @@ def assert_no_slot_lost(buffer: FrameReplayBuffer) -> None:
 
 
 def make_pair(
-    size: int, k: int, n_envs: int, n_steps: int, **kwargs: Any
+    size: int, k: int, n_envs: int, n_steps: int, channels: int = 1, **kwargs: Any
 ) -> tuple[FrameReplayBuffer, ReplayBuffer]:
-    arguments = (size, frame_space(k), ACTIONS)
+    arguments = (size, frame_space(k * channels), ACTIONS)
     common = {"device": "cpu", "n_envs": n_envs, **kwargs}
-    ours = FrameReplayBuffer(*arguments, **common, n_steps=n_steps, gamma=0.9)
+    ours = FrameReplayBuffer(*arguments, **common, n_steps=n_steps, gamma=0.9, frame_channels=channels)
     if n_steps == 1:
         return ours, ReplayBuffer(*arguments, **common)
     return ours, NStepReplayBuffer(*arguments, **common, n_steps=n_steps, gamma=0.9)
@@ -108,6 +115,7 @@ def make_pair(
 @given(
     size=st.integers(1, 40),
     k=st.integers(1, 4),
+    channels=st.sampled_from([1, 3]),
     n_envs=st.integers(1, 3),
     n_steps=st.integers(1, 5),
     timeouts=st.booleans(),
@@ -119,6 +127,7 @@ def make_pair(
 def test_batches_are_those_of_sb3(
     size: int,
     k: int,
+    channels: int,
     n_envs: int,
     n_steps: int,
     timeouts: bool,
@@ -127,8 +136,9 @@ def test_batches_are_those_of_sb3(
     steps: int,
     seed: int,
 ) -> None:
-    ours, theirs = make_pair(size, k, n_envs, n_steps, handle_timeout_termination=timeouts)
-    transitions = stream(np.random.default_rng(seed), k, n_envs, lengths, starts)
+    ours, theirs = make_pair(size, k, n_envs, n_steps, channels, handle_timeout_termination=timeouts)
+    shape = (2, 3) if channels == 1 else (channels, 2, 3)
+    transitions = stream(np.random.default_rng(seed), k, n_envs, lengths, starts, shape)
     for step, transition in zip(range(steps), transitions, strict=False):
         ours.add(*transition)
         theirs.add(*transition)
@@ -225,7 +235,9 @@ def test_time_limit_bootstraps_from_the_final_observation_and_a_crash_does_not()
 def test_stacks_that_do_not_slide_are_refused() -> None:
     buffer = FrameReplayBuffer(10, frame_space(3, ()), ACTIONS, device="cpu")
     arguments: Any = (np.array([0]), np.array([0.0]), np.array([False]), [{}])
-    with pytest.raises(ValueError, match=r"next_obs\[:-1\] must equal obs\[1:\].*shape \(3,\) that do not"):
+    with pytest.raises(
+        ValueError, match=r"next_obs\[:-1\] must equal obs\[1:\].*shape \(3,\) with frame_channels=1"
+    ):
         buffer.add(np.array([[1, 2, 3]]), np.array([[4, 5, 6]]), *arguments)
     buffer.add(np.array([[1, 2, 3]]), np.array([[2, 3, 4]]), *arguments)
     with pytest.raises(ValueError, match="stacks of frames that slide"):
@@ -238,6 +250,7 @@ def test_stacks_that_do_not_slide_are_refused() -> None:
         (ACTIONS, {}, r"needs a Box of stacked frames \(k, ...\), got Discrete\(5\)"),
         (frame_space(4), {"optimize_memory_usage": True}, "needs optimize_memory_usage=False, got True"),
         (frame_space(4), {"n_steps": 0}, "needs n_steps >= 1, got 0"),
+        (frame_space(4), {"frame_channels": 3}, "needs frame_channels that divide the 4 channels of Box"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused(

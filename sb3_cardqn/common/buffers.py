@@ -41,7 +41,7 @@ class FrameReplayBuffer(ReplayBuffer):
     71.6 MB
 
     :param buffer_size: transitions to hold, shared evenly by the environments (rounded down)
-    :param observation_space: Box of stacks ``(k, ...)``, one frame a channel, oldest first
+    :param observation_space: Box of stacks ``(k * frame_channels, ...)``, oldest frame first
     :param action_space: Action space
     :param device: PyTorch device of the batches
     :param n_envs: Number of parallel environments
@@ -49,6 +49,7 @@ class FrameReplayBuffer(ReplayBuffer):
     :param handle_timeout_termination: a time limit is not the end: bootstrap from its final observation
     :param n_steps: rewards summed before bootstrapping; with 1 the algorithm's own gamma counts
     :param gamma: discount inside an n-step return; give it the algorithm's
+    :param frame_channels: of each frame: 1, or 3 for colours (k is the number of frames throughout)
     :raises ValueError: if the observations are no stacks, or the buffer cannot fit in available memory
     """
 
@@ -63,14 +64,26 @@ class FrameReplayBuffer(ReplayBuffer):
         handle_timeout_termination: bool = True,
         n_steps: int = 1,
         gamma: float = 0.99,
+        frame_channels: int = 1,
     ) -> None:
         name = type(self).__name__
         if not isinstance(observation_space, spaces.Box) or not observation_space.shape:
             raise ValueError(f"{name} needs a Box of stacked frames (k, ...), got {observation_space}")
         if optimize_memory_usage:
             raise ValueError(f"{name} stores each frame once and needs optimize_memory_usage=False, got True")
-        for argument, value in (("buffer_size", buffer_size), ("n_envs", n_envs), ("n_steps", n_steps)):
+        for argument, value in (
+            ("buffer_size", buffer_size),
+            ("n_envs", n_envs),
+            ("n_steps", n_steps),
+            ("frame_channels", frame_channels),
+        ):
             check_whole(name, argument, value)
+        self.n_frames, rest = divmod(observation_space.shape[0], frame_channels)
+        if rest:
+            raise ValueError(
+                f"{name} needs frame_channels that divide the {observation_space.shape[0]} channels of "
+                f"{observation_space}, got {frame_channels}"
+            )
         check_number(name, "gamma", gamma, 0, 1)
         check_flag(name, "handle_timeout_termination", handle_timeout_termination)
         # Past ReplayBuffer's own __init__, which would allocate every stack.
@@ -80,10 +93,13 @@ class FrameReplayBuffer(ReplayBuffer):
         self.handle_timeout_termination = handle_timeout_termination
         self.n_steps = n_steps
         self.gamma = gamma
+        self.frame_channels = frame_channels
 
         # An episode's start takes one frame more: 1 % is reserved, more is made if episodes are shorter.
         frames = n_envs * (self.buffer_size + self.buffer_size // 100)
-        self.pool = FramePool(frames, self.obs_shape[1:], observation_space.dtype)
+        frame_shape = self.obs_shape[1:] if frame_channels == 1 else (frame_channels, *self.obs_shape[1:])
+        self._stack_shape = (self.n_frames, *frame_shape)
+        self.pool = FramePool(frames, frame_shape, observation_space.dtype)
         check_memory(name, n_envs * self.buffer_size, self.memory_bytes)
         rows = (self.buffer_size, n_envs)
         self.actions = np.zeros((*rows, self.action_dim), dtype=self._maybe_cast_dtype(action_space.dtype))
@@ -93,7 +109,7 @@ class FrameReplayBuffer(ReplayBuffer):
         # True where the next row does not go on with the same episode
         self.ends = np.zeros(rows, dtype=bool)
         # Where each transition's k + 1 frames are: obs is the first k, next_obs the last k.
-        self.slots = np.zeros((*rows, self.obs_shape[0] + 1), dtype=np.int32)
+        self.slots = np.zeros((*rows, self.n_frames + 1), dtype=np.int32)
 
     @property
     def memory_bytes(self) -> int:
@@ -104,7 +120,7 @@ class FrameReplayBuffer(ReplayBuffer):
     def _row_bytes(self) -> int:
         """Bytes of a transition without its frames: action, slots, reward, three flags."""
         action_bytes = np.dtype(self._maybe_cast_dtype(self.action_space.dtype)).itemsize * self.action_dim
-        return action_bytes + 4 * (self.obs_shape[0] + 1) + 4 + 3
+        return action_bytes + 4 * (self.n_frames + 1) + 4 + 3
 
     def reset(self) -> None:
         """Forget all transitions; the memory stays."""
@@ -123,21 +139,22 @@ class FrameReplayBuffer(ReplayBuffer):
         """
         Add a transition of each environment.
 
-        :param obs: (n_envs, k, ...) stacks
-        :param next_obs: (n_envs, k, ...) stacks one frame later; an episode's final ones where ``done``
+        :param obs: (n_envs, k * frame_channels, ...) stacks
+        :param next_obs: the same one frame later; an episode's final ones where ``done``
         :param action: one an environment
         :param reward: (n_envs,)
         :param done: (n_envs,) True where the episode terminated or was truncated
         :param infos: of each environment; ``TimeLimit.truncated`` tells a time limit from an end
         :raises ValueError: if the stacks do not slide
         """
-        obs = np.reshape(obs, (self.n_envs, *self.obs_shape))
-        next_obs = np.reshape(next_obs, (self.n_envs, *self.obs_shape))
+        obs = np.reshape(obs, (self.n_envs, *self._stack_shape))
+        next_obs = np.reshape(next_obs, (self.n_envs, *self._stack_shape))
         if not np.array_equal(next_obs[:, :-1], obs[:, 1:]):
             raise ValueError(
                 f"{type(self).__name__} needs stacks of frames that slide, channel first and oldest frame "
                 f"first: next_obs[:-1] must equal obs[1:]; got observations of shape {self.obs_shape} "
-                f"that do not (see FrameStack, or use SB3's ReplayBuffer)"
+                f"with frame_channels={self.frame_channels} that do not (see FrameStack, or use SB3's "
+                "ReplayBuffer)"
             )
         slots = self._slots_of(obs)
         if self.full:
@@ -165,7 +182,7 @@ class FrameReplayBuffer(ReplayBuffer):
         :param obs: (n_envs, k, ...) stacks
         :return: (n_envs, k + 1) slots; the last is free for the next frame
         """
-        slots = np.empty((self.n_envs, self.obs_shape[0] + 1), dtype=np.int32)
+        slots = np.empty((self.n_envs, self.n_frames + 1), dtype=np.int32)
         newest = self.pos - 1  # row -1 is the newest after wrapping around
         for env in range(self.n_envs):
             if self.size() and not self.ends[newest, env]:
@@ -208,11 +225,11 @@ class FrameReplayBuffer(ReplayBuffer):
             last_inds, returns, discounts = self._n_step_returns(inds, env)
         terminated = self.dones.reshape(-1, 1).take(last_inds, axis=0)
         terminated &= ~self.timeouts.reshape(-1, 1).take(last_inds, axis=0)
-        slots = self.slots.reshape(-1, self.obs_shape[0] + 1)
+        slots = self.slots.reshape(-1, self.n_frames + 1)
         slots = np.concatenate((slots.take(inds, axis=0)[:, :-1], slots.take(last_inds, axis=0)[:, 1:]))
         # One new array for both: two of half the size make malloc hand the memory back to the system after
         # each batch (480 page faults, 7 times slower). Being new, to_torch() need not copy it.
-        stacks = self.pool.frames.take(slots, axis=0)  # (2 * batch, k, ...)
+        stacks = self.pool.frames.take(slots, axis=0).reshape(len(slots), *self.obs_shape)  # (2 * batch, ...)
         obs, next_obs = (
             self._normalize_obs(part, env) for part in (stacks[: len(inds)], stacks[len(inds) :])
         )

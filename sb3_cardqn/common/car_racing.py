@@ -32,6 +32,7 @@ class CarRacingWrapper(gym.Wrapper):
     :param screen_size: height and width of what the agent sees, in pixels
     :param crop: pixels cut off before resizing: top, bottom, left, right; the default keeps the dashboard
     :param num_frames: frames in a stack
+    :param grayscale: gray frames; False for colours, where ``domain_randomize`` changes them
     :param fast_render: draw with ``FastRender``; False for the stock picture
     :param training: add the lessons: ``EndWhenLost``, ``PenalizeMissedTiles`` and ``ScaleReward``; not for
         judging an agent, whose rewards they change (so that the zoo can leave them out there, name them
@@ -46,10 +47,12 @@ class CarRacingWrapper(gym.Wrapper):
         screen_size: int | Sequence[int] = (64, 64),
         crop: Sequence[int] = (0, 0, 0, 0),
         num_frames: int = 4,
+        grayscale: bool = True,
         fast_render: bool = True,
         training: bool = False,
     ) -> None:
         check_env("CarRacingWrapper", env)
+        check_flag("CarRacingWrapper", "grayscale", grayscale)
         check_flag("CarRacingWrapper", "fast_render", fast_render)
         check_flag("CarRacingWrapper", "training", training)
         if fast_render:
@@ -58,7 +61,8 @@ class CarRacingWrapper(gym.Wrapper):
         env = FrameSkip(env, frame_skip)
         if training:
             env = ScaleReward(PenalizeMissedTiles(EndWhenLost(env)))
-        env = GrayscaleObservation(env)
+        if grayscale:
+            env = GrayscaleObservation(env)
         env = ResizeObservation(env, screen_size, crop)
         super().__init__(FrameStack(env, num_frames))
 

@@ -33,6 +33,13 @@ def _require_uint8_image(
         raise TypeError(f"{type(wrapper).__name__} needs uint8 images of shape {shapes}, got {space}")
 
 
+# shapes in words, and what tells them
+_IMAGES: tuple[str, Callable[[tuple], bool]] = (
+    "(H, W), (H, W, 1) or (H, W, 3)",
+    lambda shape: len(shape) == 2 or shape[2:] in ((1,), (3,)),
+)
+
+
 def _is_action(row: Any) -> bool:
     """
     :param row: of a list of actions
@@ -255,12 +262,7 @@ class ResizeObservation(gym.ObservationWrapper, RecordConstructorArgs):
     def __init__(
         self, env: gym.Env, shape: int | Sequence[int] = (64, 64), crop: Sequence[int] = (0, 0, 0, 0)
     ) -> None:
-        _require_uint8_image(
-            self,
-            env,
-            "(H, W), (H, W, 1) or (H, W, 3)",
-            lambda shape: len(shape) == 2 or shape[2:] in ((1,), (3,)),
-        )
+        _require_uint8_image(self, env, *_IMAGES)
         RecordConstructorArgs.__init__(self, shape=shape, crop=crop)
         super().__init__(env)
         height_width = tuple(shape) if isinstance(shape, (list, tuple)) else (shape, shape)
@@ -294,46 +296,50 @@ class FrameStack(gym.Wrapper, RecordConstructorArgs):
     """
     Show the last ``num_frames`` frames at once, channel-first, oldest first: speed can't be seen in one.
 
-    On reset the first frame is repeated. Each returned array is new and never changes later.
+    A frame in colours takes three channels. On reset the first frame is repeated. Each returned array is new
+    and never changes later.
 
     >>> env = FrameStack(GrayscaleObservation(gym.make("CarRacing-v3")), num_frames=4)
     >>> env.observation_space.shape
     (4, 96, 96)
 
     :param num_frames: frames in a stack, at least 1
-    :raises TypeError: if the observations are not uint8 images of shape (H, W) or (H, W, 1)
+    :raises TypeError: if the observations are not uint8 images of shape (H, W), (H, W, 1) or (H, W, 3)
     :raises ValueError: if ``num_frames`` is smaller than 1
     """
 
     def __init__(self, env: gym.Env, num_frames: int = 4) -> None:
         check_whole("FrameStack", "num_frames", num_frames)
-        _require_uint8_image(
-            self,
-            env,
-            "(H, W) or (H, W, 1)",
-            lambda shape: len(shape) == 2 or (len(shape) == 3 and shape[2] == 1),
-        )
+        _require_uint8_image(self, env, *_IMAGES)
         RecordConstructorArgs.__init__(self, num_frames=num_frames)
         super().__init__(env)
         self.num_frames = num_frames
-        height, width = env.observation_space.shape[:2]  # type: ignore[index]
-        self.observation_space = spaces.Box(0, 255, (num_frames, height, width), np.uint8)
-        self._stack = np.zeros((num_frames, height, width), np.uint8)
+        height, width, *channels = env.observation_space.shape  # type: ignore[misc]
+        self._frame_channels = channels[0] if channels else 1
+        self._stack = np.zeros((num_frames * self._frame_channels, height, width), np.uint8)
+        self.observation_space = spaces.Box(0, 255, self._stack.shape, np.uint8)
+
+    def _channels_first(self, obs: np.ndarray) -> np.ndarray:
+        """
+        :param obs: (H, W) or (H, W, C)
+        :return: (C, H, W)
+        """
+        return obs[None] if obs.ndim == 2 else obs.transpose(2, 0, 1)
 
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """
         :param kwargs: ``seed`` and ``options``, handed on
-        :return: (num_frames, H, W) uint8, the first frame in every place; info
+        :return: (num_frames * C, H, W) uint8, the first frame in every place; info
         """
         obs, info = self.env.reset(**kwargs)
-        self._stack = np.repeat(obs.reshape(1, *self._stack.shape[1:]), self.num_frames, axis=0)
+        self._stack = np.tile(self._channels_first(obs), (self.num_frames, 1, 1))
         return self._stack.copy(), info
 
     def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
         """
         :param action: handed on
-        :return: (num_frames, H, W) uint8, newest frame last; reward, terminated, truncated, info
+        :return: (num_frames * C, H, W) uint8, newest frame last; reward, terminated, truncated, info
         """
         obs, reward, terminated, truncated, info = self.env.step(action)
-        self._stack = np.concatenate((self._stack[1:], obs.reshape(1, *self._stack.shape[1:])))
+        self._stack = np.concatenate((self._stack[self._frame_channels :], self._channels_first(obs)))
         return self._stack.copy(), reward, terminated, truncated, info

@@ -151,6 +151,7 @@ WRAPPERS: Table = {
             "screen_size": list_of(PIXELS, 2, 2),
             **_CROP,
             **_STACK,
+            "grayscale": YES_OR_NO,
             "fast_render": YES_OR_NO,
         },
     ),
