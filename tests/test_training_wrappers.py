@@ -77,6 +77,33 @@ def test_a_new_episode_has_no_gaps() -> None:
     assert env.step((12, {5}))[1] == -19
 
 
+def test_a_lost_car_leaves_the_rest_of_the_lap_behind() -> None:
+    """Staying away costs what coming back past a gap costs; a time limit and a finished lap cost nothing."""
+
+    class Ends(Puppet):
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+            tile, terminated, truncated, info = action
+            return *super().step((tile, set()))[:2], terminated, truncated, info
+
+    env = PenalizeMissedTiles(Ends(FastRender(gym.make("CarRacing-v3"))), penalty=20)
+    for end, expected in (
+        ((False, True, {"lost": True}), -19),
+        ((True, False, {"lap_finished": False}), -19),  # off the field
+        ((True, False, {"lap_finished": True}), 1),
+        ((False, True, {}), 1),
+    ):
+        env.reset(seed=0)
+        assert env.step((9, *end))[1] == expected
+
+
+def test_a_car_given_up_pays_the_penalty_once() -> None:
+    lost = EndWhenLost(FrameSkip(FastRender(gym.make("CarRacing-v3")), skip=4), patience=10)
+    env = PenalizeMissedTiles(lost, penalty=20)
+    env.reset(seed=0)
+    rewards = [env.step(COAST)[1] for _ in range(12)]
+    assert rewards[1:] == pytest.approx([-0.4] * 10 + [-20.1])
+
+
 def test_driving_well_costs_nothing_and_the_monitor_keeps_the_score() -> None:
     plain = FastRender(gym.make("CarRacing-v3"))
     monitor = Monitor(FastRender(gym.make("CarRacing-v3")))
@@ -101,6 +128,7 @@ def test_a_car_that_stands_still_is_cut_off_as_truncated_and_logged() -> None:
             break
     # the first step touches the tiles under the car; ten without a new one; the next frame is the last
     assert (steps, terminated, truncated) == (12, False, True)
+    assert info["lost"]
     assert info["episode"]["l"] == 4 * 11 + 1
     assert monitor.get_episode_lengths() == [45]
     env.reset(seed=0)

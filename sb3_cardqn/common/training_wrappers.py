@@ -21,7 +21,8 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
 
     A lap counts only when all tiles were touched. A corner cut too far costs the reward of a few tiles at
     once, but 0.1 a frame until frame 1000 later, which no discounted return sees: the penalty stands for
-    that.
+    that. A car that leaves the field, or that ``EndWhenLost`` inside gives up, leaves the rest of the lap
+    behind and pays once more: staying away must not be cheaper than coming back past a gap.
     Around a Monitor, which keeps the environment's own scores.
 
     >>> env = PenalizeMissedTiles(gym.make("CarRacing-v3"), penalty=20)
@@ -58,7 +59,9 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
         :return: as the environment's, the reward less the penalties
         """
         observation, reward, terminated, truncated, info = self.env.step(action)
-        return observation, float(reward) - self.penalty * self._new_gaps(), terminated, truncated, info
+        lost = info.get("lost", False) or (terminated and not info.get("lap_finished", True))
+        penalties = self.penalty * (self._new_gaps() + lost)
+        return observation, float(reward) - penalties, terminated, truncated, info
 
     def _new_gaps(self) -> int:
         car_racing: Any = self.unwrapped
@@ -113,6 +116,7 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
     Cut an episode as truncated when the car has touched no new tile for a while: it is lost on the grass.
 
     The environment's own time limit is what ends it, one step later, so that a Monitor inside logs it.
+    ``info["lost"]`` is True then.
 
     >>> env = EndWhenLost(gym.make("CarRacing-v3"), patience=25)
 
@@ -155,6 +159,8 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
             self._waited += 1
         if self._waited >= self.patience:
             self._time_limit._elapsed_steps = self._time_limit._max_episode_steps  # type: ignore[assignment]
+            if result[3]:  # truncated
+                result[4]["lost"] = True
         return result
 
 
