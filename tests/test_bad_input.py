@@ -163,6 +163,7 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("CarDQNPolicy", "features_extractor_class", NO_CLASS, "features_extractor_class to be a subclass of BaseFeaturesExtractor"),
     ("CarDQNPolicy", "features_extractor_kwargs", (True, "x", [0]), "features_extractor_kwargs to be a dict"),
     ("CarDQNPolicy", "optimizer_class", (None, *NO_CLASS), "optimizer_class to be a subclass of Optimizer"),
+    ("CarDQNPolicy", "average_updates", NO_COUNT[1:], "average_updates >= 1"),
     ("CarDQNPolicy", "normalize_images", NO_FLAG, "normalize_images to be True or False"),
     ("CarDQNPolicy", "head_class", (None, True, "x", 3), "head_class to be nn.Linear, DuelingHead or QuantileHead"),
 ]  # fmt: skip

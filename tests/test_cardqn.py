@@ -270,6 +270,30 @@ def test_policy_saves_and_loads_alone(tmp_path: Path) -> None:
     assert np.array_equal(loaded.predict(obs)[0], model.policy.predict(obs)[0])
 
 
+def test_the_average_drives_and_the_newest_learns_and_explores(tmp_path: Path) -> None:
+    policy_kwargs = {"net_arch": [], "average_updates": 4}
+    model = CarDQN("MlpPolicy", "CartPole-v1", **SMALL | {"policy_kwargs": policy_kwargs})
+    average, bias = model.policy.q_net_average, model.q_net.q_net[-1].bias
+    for value in (1.0, 3.0, 5.0):  # the first is copied, then a quarter of the way: 1.5, 2.375
+        with th.no_grad():
+            bias.copy_(th.tensor([value, 2.4]))
+        average.update_parameters(model.q_net)
+        model.q_net.q_net[-1].weight.data.zero_()
+    assert average.module.q_net[-1].bias.tolist() == pytest.approx([2.375, 2.4])
+    average.module.q_net[-1].weight.data.zero_()
+    model.exploration_rate = 0.0
+    obs = np.zeros((5, 4), np.float32)
+    assert model.predict(obs, deterministic=True)[0].tolist() == [1] * 5
+    assert model.predict(obs)[0].tolist() == [0] * 5
+
+    model.learn(60)
+    assert int(average.n_averaged) == 3 + model._n_updates
+    model.save(tmp_path / "agent.zip")
+    loaded = CarDQN.load(tmp_path / "agent.zip")
+    for name, weight in average.state_dict().items():
+        assert th.equal(loaded.policy.q_net_average.state_dict()[name], weight), name
+
+
 class Recorder(BaseCallback):
     """Remembers epsilon and whether the target network equals the online one, after each agent step."""
 

@@ -167,6 +167,18 @@ def test_quantiles_are_exported_as_their_mean(tmp_path: Path) -> None:
     assert np.ptp(exported) > 0.01
 
 
+def test_the_network_that_drives_is_exported(tmp_path: Path) -> None:
+    obs = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
+    policy_kwargs = {"head_class": QuantileHead, "average_updates": 10}
+    model = CarDQN("MlpPolicy", Cart(), policy_kwargs=policy_kwargs, buffer_size=50, seed=0)
+    for parameter in model.q_net.parameters():
+        parameter.data.add_(1.0)
+    write_policy(model, "cardqn", tmp_path / "policy.safetensors")
+    exported = q_values(load_policy(tmp_path / "policy.safetensors"), obs)
+    np.testing.assert_allclose(exported, q_values(model.policy.driving_net, obs), atol=1e-6)
+    assert np.abs(exported - q_values(model.q_net, obs)).min() > 0.1
+
+
 def test_a_dueling_head_can_be_exported(tmp_path: Path) -> None:
     obs = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
     model = CarDQN("MlpPolicy", Cart(), policy_kwargs={"head_class": DuelingHead}, buffer_size=50, seed=0)

@@ -49,7 +49,8 @@ class CarDQN(OffPolicyAlgorithm):
     4. ``n_steps`` and ``gamma`` reach a custom ``replay_buffer_class`` that takes them; with one that does
        not, ``n_steps`` above 1 is an error, not a warning.
     5. A batch larger than the buffer and an ``exploration_fraction`` outside (0, 1] are errors.
-    6. ``policy_kwargs`` know ``head_class``; a ``CarRacingCNN`` gets no hidden layers, as ``NatureCNN`` does.
+    6. ``policy_kwargs`` know ``head_class`` and ``average_updates``; a ``CarRacingCNN`` gets no hidden
+       layers, as ``NatureCNN`` does.
 
     Logged: ``rollout/exploration_rate`` epsilon; ``train/loss`` mean Huber loss (quantile Huber loss with a
     ``QuantileHead``); ``train/td_error`` mean of abs(target − Q); ``train/q_value`` mean of Q at the actions
@@ -346,6 +347,8 @@ class CarDQN(OffPolicyAlgorithm):
                 if not math.isfinite(value.item()):
                     raise NotFiniteError(place, self.num_timesteps)
             self.policy.optimizer.step()
+            if self.policy.q_net_average is not None:
+                self.policy.q_net_average.update_parameters(self.q_net)
 
             if weights is not None:
                 buffer: Any = self.replay_buffer
@@ -372,10 +375,10 @@ class CarDQN(OffPolicyAlgorithm):
         :param observation: one observation, or a batch of them
         :param state: handed through, for recurrent policies
         :param episode_start: handed through, for recurrent policies
-        :param deterministic: True never explores
+        :param deterministic: True never explores, and drives with the averaged network if there is one
         :return: int64 action or (batch,) actions; state
         """
-        action, state = self.policy.predict(observation, state, episode_start, deterministic=True)
+        action, state = self.policy.predict(observation, state, episode_start, deterministic)
         if not deterministic:
             # NumPy's global generator is what SB3 seeds
             explores = np.random.random(action.shape) < self.exploration_rate  # noqa: NPY002

@@ -16,6 +16,7 @@ from stable_baselines3.common.torch_layers import (
 )
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sb3_cardqn.cardqn.arguments import check_layers
 from sb3_cardqn.common.checks import check_whole
@@ -178,7 +179,7 @@ class QNetwork(BasePolicy):
 
 class CarDQNPolicy(BasePolicy):
     """
-    Online Q-network, target Q-network and the optimizer of the first.
+    Online Q-network, target Q-network, the optimizer of the first and, if wanted, its average.
 
     :param observation_space: what the agent sees
     :param action_space: ``Discrete(n)``
@@ -193,6 +194,9 @@ class CarDQNPolicy(BasePolicy):
     :param optimizer_class: ``th.optim.Adam`` by default
     :param optimizer_kwargs: its keyword arguments, the learning rate apart
     :param head_class: last layer, called with (units, n); ``nn.Linear``, ``DuelingHead`` or ``QuantileHead``
+    :param average_updates: gradient updates over which an exponential average of the online network's
+        weights goes, which then drives where nothing is explored (Polyak & Juditsky 1992); None for the
+        online network as it is
     :raises TypeError: if an argument is something else
     :raises ValueError: if one is out of range, or the observations do not fit
     """
@@ -214,7 +218,10 @@ class CarDQNPolicy(BasePolicy):
         optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
         head_class: Head = nn.Linear,
+        average_updates: int | None = None,
     ) -> None:
+        if average_updates is not None:
+            check_whole(type(self).__name__, "average_updates", average_updates)
         if features_extractor_class is None:
             features_extractor_class = self.default_features_extractor_class
         if net_arch is None:
@@ -242,6 +249,7 @@ class CarDQNPolicy(BasePolicy):
         self.net_arch = net_arch
         self.activation_fn = activation_fn
         self.head_class = head_class
+        self.average_updates = average_updates
         self._build(lr_schedule)
 
     def _build(self, lr_schedule: Schedule) -> None:
@@ -249,6 +257,11 @@ class CarDQNPolicy(BasePolicy):
         self.q_net_target = self.make_q_net()
         self.q_net_target.load_state_dict(self.q_net.state_dict())
         self.q_net_target.set_training_mode(False)
+        self.q_net_average: AveragedModel | None = None
+        if self.average_updates is not None:
+            average = get_ema_multi_avg_fn(1 - 1 / self.average_updates)
+            self.q_net_average = AveragedModel(self.q_net, multi_avg_fn=average, use_buffers=True)
+            self.q_net_average.eval()
         self.optimizer = self.optimizer_class(
             self.q_net.parameters(),
             lr=lr_schedule(1),  # type: ignore[call-arg]
@@ -276,13 +289,23 @@ class CarDQNPolicy(BasePolicy):
     def forward(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
         """
         :param obs: (batch, ...) observations
-        :param deterministic: ignored, this policy is greedy: ``CarDQN.predict`` is what explores
+        :param deterministic: True for the network that drives, False for the one that learns; this policy
+            is greedy in both: ``CarDQN.predict`` is what explores
         :return: (batch,) greedy actions
         """
         return self._predict(obs, deterministic=deterministic)
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = True) -> th.Tensor:
-        return self.q_net._predict(observation, deterministic=deterministic)
+        network = self.driving_net if deterministic else self.q_net
+        return network._predict(observation, deterministic=deterministic)
+
+    @property
+    def driving_net(self) -> QNetwork:
+        """The network that drives where nothing is explored: the averaged one if there is one."""
+        if self.q_net_average is None:
+            return self.q_net
+        average: Any = self.q_net_average.module
+        return average
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | {
@@ -294,11 +317,12 @@ class CarDQNPolicy(BasePolicy):
             "optimizer_class": self.optimizer_class,
             "optimizer_kwargs": self.optimizer_kwargs,
             "head_class": self.head_class,
+            "average_updates": self.average_updates,
         }
 
     def set_training_mode(self, mode: bool) -> None:
         """
-        Switch batch normalisation and dropout; the target network always stays in evaluation mode.
+        Switch batch normalisation and dropout; the other networks always stay in evaluation mode.
 
         :param mode: True to train, False to evaluate
         """

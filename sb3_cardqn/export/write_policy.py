@@ -71,7 +71,9 @@ def _observation_space(space: spaces.Space) -> dict[str, Any]:
 
 
 def _weights(policy: Any) -> dict[str, th.Tensor]:
-    if isinstance(policy, CarDQNPolicy) or not hasattr(policy, "quantile_net"):
+    if isinstance(policy, CarDQNPolicy):
+        network, layers = policy.driving_net, policy.driving_net.q_net
+    elif not hasattr(policy, "quantile_net"):
         network, layers = policy.q_net, policy.q_net.q_net
     else:
         network, layers = policy.quantile_net, policy.quantile_net.quantile_net

@@ -73,7 +73,7 @@ class Mind:
         if isinstance(policy, QNetwork):  # of an exported agent
             return "Q-value", policy(obs)[0].numpy()
         if hasattr(policy, "q_net"):
-            return "Q-value", policy.q_net(obs)[0].numpy()
+            return "Q-value", getattr(policy, "driving_net", policy.q_net)(obs)[0].numpy()
         if hasattr(policy, "quantile_net"):
             return "Q-value", policy.quantile_net(obs).mean(dim=1)[0].numpy()  # (batch, quantiles, actions)
         chooses = isinstance(policy, ActorCriticPolicy) and isinstance(policy.action_space, spaces.Discrete)
