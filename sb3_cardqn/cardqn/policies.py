@@ -179,7 +179,7 @@ class QNetwork(BasePolicy):
 
 class CarDQNPolicy(BasePolicy):
     """
-    Online Q-network, target Q-network, the optimizer of the first and, if wanted, its average.
+    Online Q-network, its optimizer, target Q-network and, if wanted, an average of the first.
 
     :param observation_space: what the agent sees
     :param action_space: ``Discrete(n)``

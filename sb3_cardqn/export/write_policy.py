@@ -1,4 +1,4 @@
-"""From a trained agent to an exported policy: the online Q-network alone, and what it saw."""
+"""From a trained agent to an exported policy: the Q-network that drives alone, and what it saw."""
 
 import platform
 import pydoc
