@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from sb3_cardqn.cardqn import CarDQN, DuelingHead, QuantileHead
-from sb3_cardqn.common.buffers import FrameReplayBuffer, PrioritizedFrameReplayBuffer
+from sb3_cardqn.common.buffers import FrameReplayBuffer
 from sb3_cardqn.common.car_racing import CarRacingWrapper
 from sb3_cardqn.common.checkpoint import ExactCheckpoint
 from sb3_cardqn.common.episode import ResumableEpisode
 from sb3_cardqn.common.fast_render import FastRender
+from sb3_cardqn.common.prioritized import PrioritizedFrameReplayBuffer
 from sb3_cardqn.common.torch_layers import CarRacingCNN
-from sb3_cardqn.common.training_wrappers import EndWhenLost, PenalizeMissedTiles, ScaleReward
+from sb3_cardqn.common.training_wrappers import EndAtLine, EndWhenLost, PenalizeMissedTiles, ScaleReward
 from sb3_cardqn.common.wrappers import (
     DiscretizeActions,
     FrameSkip,
@@ -27,6 +28,7 @@ __all__ = [
     "CarRacingWrapper",
     "DiscretizeActions",
     "DuelingHead",
+    "EndAtLine",
     "EndWhenLost",
     "ExactCheckpoint",
     "FastRender",

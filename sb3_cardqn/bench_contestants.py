@@ -15,9 +15,10 @@ from stable_baselines3.common.logger import configure
 
 import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
 from sb3_cardqn.cardqn import CarDQN
-from sb3_cardqn.common.buffers import FrameReplayBuffer, PrioritizedFrameReplayBuffer
+from sb3_cardqn.common.buffers import FrameReplayBuffer
 from sb3_cardqn.common.car_racing import CarRacingWrapper
 from sb3_cardqn.common.hardware import keep_freed_memory
+from sb3_cardqn.common.prioritized import PrioritizedFrameReplayBuffer
 from sb3_cardqn.experiment import CarExperimentManager
 
 ENV_ID = "CarRacing-v3"

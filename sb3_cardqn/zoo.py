@@ -80,6 +80,7 @@ def sample_cardqn_params(
                 "exploration_decay", ["linear", "exponential", "cosine"]
             ),
             "double_q": trial.suggest_categorical("double_q", [False, True]),
+            "advantage_learning": trial.suggest_categorical("advantage_learning", [0.0, 0.5, 0.7, 0.9]),
         }
     )
 

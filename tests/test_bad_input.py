@@ -60,7 +60,8 @@ for _name in ("FrameReplayBuffer", "PrioritizedFrameReplayBuffer"):
         _name, buffer_size=10, observation_space=STACK, action_space=ACTIONS, device="cpu"
     )
 _WRAPPED = {
-    "CarRacingWrapper": CAR_RACING, "DiscretizeActions": Pictures(), "EndWhenLost": CAR_RACING,
+    "CarRacingWrapper": CAR_RACING, "DiscretizeActions": Pictures(),
+    "EndAtLine": CAR_RACING, "EndWhenLost": CAR_RACING,
     "FastRender": CAR_RACING, "FrameSkip": Pictures(), "FrameStack": Pictures(GRAY),
     "GrayscaleObservation": Pictures(), "PenalizeMissedTiles": CAR_RACING, "ResizeObservation": Pictures(),
     "ResumableEpisode": CAR_RACING, "ScaleReward": Pictures(),
@@ -148,7 +149,8 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("CarDQN", "exploration_steps", NO_COUNT[1:], "exploration_steps >= 1"),
     ("CarDQN", "learning_starts", (*NO_NUMBER, 2.5), "learning_starts >= 0"),
     ("CarDQN", "gradient_steps", (None, True, "4", -2, 0.5, NAN), "gradient_steps >= -1"),
-    *(("CarDQN", name, NO_SHARE, f"{name} between 0 and 1") for name in ("tau", "gamma", "exploration_initial_eps", "exploration_final_eps")),
+    *(("CarDQN", name, NO_SHARE, f"{name} between 0 and 1") for name in ("tau", "gamma", "exploration_initial_eps", "exploration_final_eps", "advantage_learning")),
+    ("CarDQN", "advantage_learning", (1, 1.0), "advantage_learning below 1"),
     ("CarDQN", "exploration_fraction", (*NO_SHARE, 0), "exploration_fraction (a part of the learning period"),
     ("CarDQN", "max_grad_norm", (*NO_NUMBER, 0), "max_grad_norm > 0"),
     ("CarDQN", "exploration_decay", (None, True, "lineal", [], 3), "exploration_decay from ['constant', 'cosine'"),
@@ -163,7 +165,7 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("CarDQNPolicy", "features_extractor_class", NO_CLASS, "features_extractor_class to be a subclass of BaseFeaturesExtractor"),
     ("CarDQNPolicy", "features_extractor_kwargs", (True, "x", [0]), "features_extractor_kwargs to be a dict"),
     ("CarDQNPolicy", "optimizer_class", (None, *NO_CLASS), "optimizer_class to be a subclass of Optimizer"),
-    ("CarDQNPolicy", "average_updates", NO_COUNT[1:], "average_updates >= 1"),
+    ("CarDQNPolicy", "average_fraction", (*NO_SHARE[1:], 0), "average_fraction above 0 and at most 1"),
     ("CarDQNPolicy", "normalize_images", NO_FLAG, "normalize_images to be True or False"),
     ("CarDQNPolicy", "head_class", (None, True, "x", 3), "head_class to be nn.Linear, DuelingHead or QuantileHead"),
 ]  # fmt: skip

@@ -22,7 +22,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNorm
 
 from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.common import storage
-from sb3_cardqn.common.buffers import FrameReplayBuffer, PrioritizedFrameReplayBuffer
+from sb3_cardqn.common.buffers import FrameReplayBuffer
+from sb3_cardqn.common.prioritized import PrioritizedFrameReplayBuffer
 from sb3_cardqn.common.storage import SumTree
 
 ACTIONS = spaces.Discrete(5)

@@ -271,15 +271,15 @@ def test_policy_saves_and_loads_alone(tmp_path: Path) -> None:
 
 
 def test_the_average_drives_and_the_newest_learns_and_explores(tmp_path: Path) -> None:
-    policy_kwargs = {"net_arch": [], "average_updates": 4}
+    policy_kwargs = {"net_arch": [], "average_fraction": 0.5}
     model = CarDQN("MlpPolicy", "CartPole-v1", **SMALL | {"policy_kwargs": policy_kwargs})
     average, bias = model.policy.q_net_average, model.q_net.q_net[-1].bias
-    for value in (1.0, 3.0, 5.0):  # the first is copied, then a quarter of the way: 1.5, 2.375
+    for value in (1.0, 4.0, 6.0):  # the first is copied, then 1 / 1.5 and 1 / 2 of the way: 3, 4.5
         with th.no_grad():
-            bias.copy_(th.tensor([value, 2.4]))
+            bias.copy_(th.tensor([value, 5.0]))
         average.update_parameters(model.q_net)
         model.q_net.q_net[-1].weight.data.zero_()
-    assert average.module.q_net[-1].bias.tolist() == pytest.approx([2.375, 2.4])
+    assert average.module.q_net[-1].bias.tolist() == pytest.approx([4.5, 5.0])
     average.module.q_net[-1].weight.data.zero_()
     model.exploration_rate = 0.0
     obs = np.zeros((5, 4), np.float32)
@@ -631,10 +631,12 @@ def test_double_q_of_quantiles_uses_the_online_choice() -> None:
         batch = SimpleNamespace(
             observations=obs, next_observations=obs, actions=th.zeros(1, 1), rewards=th.ones(1, 1)
         )
-        td = quantile_td(model.q_net, model.q_net_target, batch, th.tensor([0.5]), double_q)
-        targets.append((td.error + td.q_value).item())
-    # 1 + 0.5 * mean(6, 8) with the target's own choice; 1 + 0.5 * mean(3, 5) with the online network's
-    assert targets == [4.5, 3.0]
+        for alpha in (0.0, 0.5):
+            td = quantile_td(model.q_net, model.q_net_target, batch, th.tensor([0.5]), double_q, alpha)
+            targets.append((td.error + td.q_value).item())
+    # 1 + 0.5 * mean(6, 8) with the target's own choice; 1 + 0.5 * mean(3, 5) with the online network's;
+    # advantage learning takes 0.5 * (9 - 0) off, what the online network thinks the action lacks
+    assert targets == [4.5, 0.0, 3.0, -1.5]
 
 
 def test_double_q_uses_the_online_choice() -> None:
@@ -651,6 +653,21 @@ def test_double_q_uses_the_online_choice() -> None:
     model.train(gradient_steps=1, batch_size=4)
     # online prefers action 0, the target net values it at 4: 1 + 0.5 · 4 = 3, error 3 - 2 = 1
     assert model.logger.name_to_value["train/td_error"] == 1.0
+
+
+def test_advantage_learning_moves_the_target_of_the_action_taken() -> None:
+    model = CarDQN("MlpPolicy", "CartPole-v1", gamma=0.5, advantage_learning=0.75, **SMALL)
+    model.set_logger(configure(None, []))
+    with th.no_grad():
+        for p in [*model.q_net.parameters(), *model.q_net_target.parameters()]:
+            p.zero_()
+        model.q_net.q_net[-1].bias.copy_(th.tensor([6.0, 2.0]))
+    zeros = np.zeros((1, 4))
+    assert model.replay_buffer is not None
+    model.replay_buffer.add(zeros, zeros, np.array([1]), np.array([1.0]), np.array([False]), [{}])
+    model.train(gradient_steps=1, batch_size=4)
+    # the action taken lacks 6 - 2 = 4: target 1 + 0.5 · 0 - 0.75 · 4 = -2, error -2 - 2 = -4
+    assert model.logger.name_to_value["train/td_error"] == 4.0
 
 
 # ---- wrong use ----

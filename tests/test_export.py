@@ -169,7 +169,7 @@ def test_quantiles_are_exported_as_their_mean(tmp_path: Path) -> None:
 
 def test_the_network_that_drives_is_exported(tmp_path: Path) -> None:
     obs = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
-    policy_kwargs = {"head_class": QuantileHead, "average_updates": 10}
+    policy_kwargs = {"head_class": QuantileHead, "average_fraction": 0.5}
     model = CarDQN("MlpPolicy", Cart(), policy_kwargs=policy_kwargs, buffer_size=50, seed=0)
     for parameter in model.q_net.parameters():
         parameter.data.add_(1.0)

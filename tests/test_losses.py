@@ -3,6 +3,7 @@ import torch as th
 from sb3_contrib.common.utils import quantile_huber_loss
 
 from sb3_cardqn.cardqn.losses import (
+    advantage_learning_target,
     double_q_target,
     huber,
     q_learning_target,
@@ -31,6 +32,14 @@ def test_double_q_target_selects_online_evaluates_target() -> None:
         q_t_target=th.tensor([[7.0, 4.0]]),
     )
     assert target.tolist() == [3.0]
+
+
+def test_advantage_learning_takes_off_a_part_of_what_the_action_lacks() -> None:
+    q_tm1, a_tm1 = th.tensor([[3.0, 7.0], [3.0, 7.0]]), th.tensor([0, 1])
+    # 10 - 0.5 * (7 - 3) = 8; the best action lacks nothing
+    assert advantage_learning_target(th.tensor([10.0, 10.0]), q_tm1, a_tm1, 0.5).tolist() == [8, 10]
+    quantiles = th.tensor([[9.0, 11.0], [9.0, 11.0]])
+    assert advantage_learning_target(quantiles, q_tm1, a_tm1, 0.5).tolist() == [[7, 9], [9, 11]]
 
 
 def test_td_error_looks_at_the_action_taken_and_moves_only_the_prediction() -> None:

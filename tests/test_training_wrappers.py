@@ -7,7 +7,7 @@ import pytest
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_cardqn.common.fast_render import FastRender
-from sb3_cardqn.common.training_wrappers import EndWhenLost, PenalizeMissedTiles, ScaleReward
+from sb3_cardqn.common.training_wrappers import EndAtLine, EndWhenLost, PenalizeMissedTiles, ScaleReward
 from sb3_cardqn.common.wrappers import FrameSkip
 
 COAST = np.zeros(3)
@@ -96,6 +96,39 @@ def test_a_lost_car_leaves_the_rest_of_the_lap_behind() -> None:
         assert env.step((9, *end))[1] == expected
 
 
+def drive_puppet(env: gym.Env, *tiles: int) -> list[tuple[bool, bool]]:
+    """Drive past these tiles with tile 60 missed; the ends of the episode, one a step."""
+    env.reset(seed=0)
+    return [env.step((tile, {60}))[2:4] for tile in tiles]
+
+
+def test_a_lap_with_missed_tiles_is_cut_after_the_line() -> None:
+    stock: Any = gym.make("CarRacing-v3")
+    env = EndAtLine(Puppet(FastRender(stock)))
+    time_limit: Any = env._time_limit
+    n_tiles = len(drive_puppet(env) or stock.unwrapped.road)
+    lap = [*range(0, n_tiles, 60), n_tiles - 1]
+    drive_puppet(env, *lap)
+    assert time_limit._elapsed_steps == 0
+    drive_puppet(env, *lap, 2)
+    assert time_limit._elapsed_steps == time_limit._max_episode_steps  # the next frame is the last
+    # backwards over the start line and back is no lap
+    drive_puppet(env, 3, n_tiles - 1, 3, 8)
+    assert time_limit._elapsed_steps == 0
+
+
+def test_the_end_of_a_finished_lap_truncates_and_leaving_the_field_terminates() -> None:
+    class Ends(Puppet):
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+            tile, info = action
+            return *super().step((tile, set()))[:2], True, False, info
+
+    env = EndAtLine(Ends(FastRender(gym.make("CarRacing-v3"))))
+    for info, ends in (({"lap_finished": True}, (False, True)), ({"lap_finished": False}, (True, False))):
+        env.reset(seed=0)
+        assert env.step((5, info))[2:4] == ends
+
+
 def test_a_car_given_up_pays_the_penalty_once() -> None:
     lost = EndWhenLost(FrameSkip(FastRender(gym.make("CarRacing-v3")), skip=4), patience=10)
     env = PenalizeMissedTiles(lost, penalty=20)
@@ -162,6 +195,8 @@ def test_scaled_rewards_are_for_the_agent_and_the_monitor_keeps_the_score() -> N
         (lambda env: ScaleReward(env, float("nan")), "ScaleReward needs scale > 0, got nan"),
         (lambda env: EndWhenLost(env, patience=0), "EndWhenLost needs patience >= 1, got 0"),
         (lambda env: EndWhenLost(env.unwrapped), "EndWhenLost needs an environment with a time limit"),
+        (lambda env: EndAtLine(env.unwrapped), "EndAtLine needs an environment with a time limit"),
+        (lambda _: EndAtLine(gym.make("CartPole-v1")), "EndAtLine needs a CarRacing environment, got <"),
         (lambda _: EndWhenLost(gym.make("CartPole-v1")), "EndWhenLost needs a CarRacing environment, got <"),
         (
             lambda _: PenalizeMissedTiles(gym.make("CartPole-v1")),

@@ -1,15 +1,8 @@
 """The DQN: losses, policies and the algorithm."""
 
 from sb3_cardqn.cardqn.cardqn import CarDQN
-from sb3_cardqn.cardqn.policies import (
-    CarDQNPolicy,
-    CnnPolicy,
-    DuelingHead,
-    MlpPolicy,
-    MultiInputPolicy,
-    QNetwork,
-    QuantileHead,
-)
+from sb3_cardqn.cardqn.heads import DuelingHead, QuantileHead
+from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
 
 __all__ = [
     "CarDQN",

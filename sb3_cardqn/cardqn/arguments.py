@@ -76,6 +76,10 @@ def check_arguments(agent: "CarDQN") -> None:
         check_whole("CarDQN", "exploration_steps", agent.exploration_steps)
     for name in ("tau", "gamma", "exploration_initial_eps", "exploration_final_eps"):
         check_number("CarDQN", name, getattr(agent, name), 0, 1)
+    alpha = agent.advantage_learning
+    check_number("CarDQN", "advantage_learning", alpha, 0, 1)
+    if alpha == 1:
+        raise ValueError(f"CarDQN needs advantage_learning below 1 (gaps grow without end), got {alpha!r}")
     if not callable(agent.learning_rate):
         check_number("CarDQN", "learning_rate", agent.learning_rate, 0)
     fraction = "exploration_fraction (a part of the learning period; exploration_steps takes agent steps)"

@@ -3,38 +3,28 @@
 import inspect
 import math
 import warnings
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.utils import polyak_update
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_cardqn.cardqn.arguments import check_arguments, check_policy_and_env
-from sb3_cardqn.cardqn.policies import (
-    CarDQNPolicy,
-    CnnPolicy,
-    MlpPolicy,
-    MultiInputPolicy,
-    QNetwork,
-    QuantileHead,
-)
+from sb3_cardqn.cardqn.heads import QuantileHead
+from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
+from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
 from sb3_cardqn.cardqn.td import expected_td, quantile_td
 from sb3_cardqn.common.finite import check_transitions
 from sb3_cardqn.common.hardware import has_bfloat16, keep_freed_memory
 from sb3_cardqn.common.schedules import DECAYS
-from sb3_cardqn.common.vec_env import Meanwhile
 from sb3_cardqn.errors import NotFiniteError
 
-SelfCarDQN = TypeVar("SelfCarDQN", bound="CarDQN")
 
-
-class CarDQN(OffPolicyAlgorithm):
+class CarDQN(OverlapAlgorithm):
     """
     Deep Q-Network (Mnih et al. 2015), with the constructor, attributes and files of SB3's DQN.
 
@@ -49,7 +39,7 @@ class CarDQN(OffPolicyAlgorithm):
     4. ``n_steps`` and ``gamma`` reach a custom ``replay_buffer_class`` that takes them; with one that does
        not, ``n_steps`` above 1 is an error, not a warning.
     5. A batch larger than the buffer and an ``exploration_fraction`` outside (0, 1] are errors.
-    6. ``policy_kwargs`` know ``head_class`` and ``average_updates``; a ``CarRacingCNN`` gets no hidden
+    6. ``policy_kwargs`` know ``head_class`` and ``average_fraction``; a ``CarRacingCNN`` gets no hidden
        layers, as ``NatureCNN`` does.
 
     Logged: ``rollout/exploration_rate`` epsilon; ``train/loss`` mean Huber loss (quantile Huber loss with a
@@ -87,6 +77,8 @@ class CarDQN(OffPolicyAlgorithm):
     :param device: ``"auto"``, ``"cpu"``, ``"cuda"``, ...
     :param double_q: choose the next action with the online network, value it with the target network
         (van Hasselt et al. 2016)
+    :param advantage_learning: alpha in [0, 1): makes the gap between the best action's value and the others'
+        1 / (1 - alpha) as wide (Bellemare et al. 2016), so that errors of the network matter less
     :param exploration_decay: ``"linear"``, ``"exponential"``, ``"cosine"``, ``"constant"`` (at the final
         value), or any function of the progress remaining in the learning period (1 to 0)
     :param exploration_steps: agent steps after ``learning_starts`` that epsilon takes to decay, instead of
@@ -137,6 +129,7 @@ class CarDQN(OffPolicyAlgorithm):
         seed: int | None = None,
         device: th.device | str = "auto",
         double_q: bool = False,
+        advantage_learning: float = 0.0,
         exploration_decay: str | Schedule = "linear",
         exploration_steps: int | None = None,
         mixed_precision: bool = False,
@@ -177,10 +170,9 @@ class CarDQN(OffPolicyAlgorithm):
         self.exploration_steps = exploration_steps
         self.max_grad_norm = max_grad_norm
         self.double_q = double_q
+        self.advantage_learning = advantage_learning
         self.mixed_precision = mixed_precision
         self.overlap = overlap
-        self._meanwhile: Meanwhile | None = None  # while an overlapped learn() runs
-        self._due: tuple[int, int] | None = None  # what train() put off: gradient steps, batch size
         self.exploration_rate = 0.0
         check_arguments(self)
         if _init_setup_model:
@@ -295,36 +287,6 @@ class CarDQN(OffPolicyAlgorithm):
         check_transitions(new_obs, reward, dones, infos, self.num_timesteps)
         super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
 
-    def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> RolloutReturn:
-        """
-        Drive, and meanwhile make the updates that are due.
-
-        :param env: the environments
-        :param args: as SB3's
-        :param kwargs: as SB3's
-        :return: agent steps, episodes, and whether to go on
-        """
-        return super().collect_rollouts(self._meanwhile or env, *args, **kwargs)
-
-    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
-        """
-        Sample the replay buffer and move the Q-network towards the Bellman target.
-
-        With overlap, ``learn()`` only notes what is due here: it is done while the environments step.
-
-        :param gradient_steps: gradient updates
-        :param batch_size: transitions each
-        """
-        if self._meanwhile is None:
-            self._update(gradient_steps, batch_size)
-        else:
-            self._due = gradient_steps, batch_size
-
-    def _catch_up(self) -> None:
-        if self._due is not None:
-            self._update(*self._due)
-            self._due = None
-
     def _update(self, gradient_steps: int, batch_size: int) -> None:
         assert self.replay_buffer is not None
         self.policy.set_training_mode(True)
@@ -335,7 +297,9 @@ class CarDQN(OffPolicyAlgorithm):
             gamma_n = self.gamma if batch.discounts is None else batch.discounts
             discount_t = ((1 - batch.dones) * gamma_n).flatten()  # (batch,)
             with th.autocast(self.device.type, th.bfloat16, enabled=self._in_bfloat16):
-                td = self._td(self.q_net, self.q_net_target, batch, discount_t, self.double_q)
+                td = self._td(
+                    self.q_net, self.q_net_target, batch, discount_t, self.double_q, self.advantage_learning
+                )
             weights = getattr(batch, "weights", None)  # prioritized replay's, (batch, 1)
             loss = (td.loss if weights is None else weights.flatten() * td.loss).mean()
 
@@ -385,39 +349,6 @@ class CarDQN(OffPolicyAlgorithm):
             random_action = np.array([self.action_space.sample() for _ in range(action.size)])
             action = np.where(explores, random_action.reshape(action.shape), action)
         return action, state
-
-    def learn(
-        self: SelfCarDQN,
-        total_timesteps: int,
-        callback: MaybeCallback = None,
-        log_interval: int = 4,
-        tb_log_name: str = "CarDQN",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
-    ) -> SelfCarDQN:
-        """
-        Drive and learn.
-
-        :param total_timesteps: agent steps, all environments together
-        :param callback: called at every step
-        :param log_interval: episodes between logs
-        :param tb_log_name: name of the TensorBoard run
-        :param reset_num_timesteps: False goes on counting, for a second ``learn``
-        :param progress_bar: show one
-        :return: self
-        """
-        assert self.env is not None
-        own_processes = isinstance(self.env.unwrapped, SubprocVecEnv)
-        if own_processes if self.overlap is None else self.overlap:
-            self._meanwhile = Meanwhile(self.env, self._catch_up)
-        try:
-            super().learn(
-                total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar
-            )
-            self._catch_up()
-        finally:
-            self._meanwhile, self._due = None, None
-        return self
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "q_net", "q_net_target", "_meanwhile", "_due", "_td"]

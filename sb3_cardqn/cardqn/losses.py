@@ -32,6 +32,23 @@ def double_q_target(
     return r_t + discount_t * q_t_target.gather(1, a_t).squeeze(1)
 
 
+def advantage_learning_target(
+    target_tm1: th.Tensor, q_tm1: th.Tensor, a_tm1: th.Tensor, alpha: float
+) -> th.Tensor:
+    """
+    Advantage learning, Bellemare et al. 2016, eq. 7: the gap between the best action and others grows to
+    1 / (1 − alpha) of what it was, and the best one stays what it is.
+
+    :param target_tm1: (batch,) bootstrap target, or (batch, quantiles)
+    :param q_tm1: (batch, actions) network at the observation
+    :param a_tm1: (batch,) int64 action taken there
+    :param alpha: in [0, 1)
+    :return: as ``target_tm1``: target − alpha · (max_a q_tm1(a) − q_tm1(a_tm1))
+    """
+    gap = q_tm1.max(dim=1).values - q_tm1.gather(1, a_tm1.unsqueeze(1)).squeeze(1)  # (batch,)
+    return target_tm1 - alpha * gap.view(-1, *[1] * (target_tm1.dim() - 1))
+
+
 def td_error(q_tm1: th.Tensor, a_tm1: th.Tensor, target_tm1: th.Tensor) -> th.Tensor:
     """
     How far the network is from its target at the action that was taken. No gradient flows into the target.

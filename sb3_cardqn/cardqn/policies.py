@@ -1,6 +1,6 @@
 """The Q-network and its target copy, as SB3 policies."""
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import torch as th
@@ -16,72 +16,14 @@ from stable_baselines3.common.torch_layers import (
 )
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from sb3_cardqn.cardqn.arguments import check_layers
-from sb3_cardqn.common.checks import check_whole
+
+# agents that were saved when the heads were in this file name them here
+from sb3_cardqn.cardqn.heads import DuelingHead, Head, QuantileHead  # noqa: F401
+from sb3_cardqn.common.checks import check_number
 from sb3_cardqn.common.torch_layers import CarRacingCNN
-
-Head = Callable[[int, int], nn.Module]  # (features, actions) -> module from (batch, features) to Q-values
-
-
-class DuelingHead(nn.Module):
-    """
-    Dueling head, Wang et al. 2016, eq. 9: q(a) = v + adv(a) − mean over a' of adv(a').
-
-    >>> CarDQN("CnnPolicy", env, policy_kwargs=dict(head_class=DuelingHead))  # doctest: +SKIP
-
-    :param in_features: width of its input
-    :param out_features: number of actions
-    """
-
-    def __init__(self, in_features: int, out_features: int) -> None:
-        check_whole("DuelingHead", "in_features", in_features)
-        check_whole("DuelingHead", "out_features", out_features)
-        super().__init__()
-        self.value = nn.Linear(in_features, 1)
-        self.advantage = nn.Linear(in_features, out_features)
-
-    def forward(self, features: th.Tensor) -> th.Tensor:
-        """
-        :param features: (batch, in_features)
-        :return: (batch, out_features) Q-values
-        """
-        advantage = self.advantage(features)
-        return self.value(features) + advantage - advantage.mean(dim=1, keepdim=True)
-
-
-class QuantileHead(nn.Linear):
-    """
-    Quantiles of the return of each action, Dabney et al. 2018; the Q-value is their mean.
-
-    >>> CarDQN("CnnPolicy", env, policy_kwargs=dict(head_class=QuantileHead))  # doctest: +SKIP
-
-    :param in_features: width of its input
-    :param out_features: number of actions
-    :param n_quantiles: for each action; another number than the default by ``functools.partial``
-    """
-
-    def __init__(self, in_features: int, out_features: int, n_quantiles: int = 32) -> None:
-        check_whole("QuantileHead", "in_features", in_features)
-        check_whole("QuantileHead", "out_features", out_features)
-        check_whole("QuantileHead", "n_quantiles", n_quantiles)
-        super().__init__(in_features, out_features * n_quantiles)
-        self.n_quantiles = n_quantiles
-
-    def quantiles(self, features: th.Tensor) -> th.Tensor:
-        """
-        :param features: (batch, in_features)
-        :return: (batch, n_quantiles, actions)
-        """
-        return super().forward(features).view(len(features), self.n_quantiles, -1)
-
-    def forward(self, features: th.Tensor) -> th.Tensor:
-        """
-        :param features: (batch, in_features)
-        :return: (batch, actions) Q-values
-        """
-        return self.quantiles(features).mean(dim=1)
 
 
 class QNetwork(BasePolicy):
@@ -177,6 +119,21 @@ class QNetwork(BasePolicy):
         }
 
 
+def _polynomial_decay_average(
+    average: th.Tensor, newest: th.Tensor, n_averaged: th.Tensor, fraction: float
+) -> th.Tensor:
+    """
+    Polynomial-decay averaging, Shamir & Zhang 2013, eq. 4, with eta = 1 / fraction - 1.
+
+    :param average: of a weight so far
+    :param newest: the weight now, of the same shape
+    :param n_averaged: scalar, how many the average was of
+    :param fraction: the latest part of them all that the average goes over, roughly
+    :return: average, the newest included
+    """
+    return average + (newest - average) / (1 + fraction * n_averaged)
+
+
 class CarDQNPolicy(BasePolicy):
     """
     Online Q-network, its optimizer, target Q-network and, if wanted, an average of the first.
@@ -194,9 +151,9 @@ class CarDQNPolicy(BasePolicy):
     :param optimizer_class: ``th.optim.Adam`` by default
     :param optimizer_kwargs: its keyword arguments, the learning rate apart
     :param head_class: last layer, called with (units, n); ``nn.Linear``, ``DuelingHead`` or ``QuantileHead``
-    :param average_updates: gradient updates over which an exponential average of the online network's
-        weights goes, which then drives where nothing is explored (Polyak & Juditsky 1992); None for the
-        online network as it is
+    :param average_fraction: part of the gradient updates so far, in (0, 1], the latest, that an average of
+        the online network's weights goes over, which then drives where nothing is explored (Shamir & Zhang
+        2013); 1 for a plain mean of all, None for the online network as it is
     :raises TypeError: if an argument is something else
     :raises ValueError: if one is out of range, or the observations do not fit
     """
@@ -218,10 +175,10 @@ class CarDQNPolicy(BasePolicy):
         optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
         head_class: Head = nn.Linear,
-        average_updates: int | None = None,
+        average_fraction: float | None = None,
     ) -> None:
-        if average_updates is not None:
-            check_whole(type(self).__name__, "average_updates", average_updates)
+        if average_fraction is not None:
+            check_number(type(self).__name__, "average_fraction", average_fraction, 0, 1, above=True)
         if features_extractor_class is None:
             features_extractor_class = self.default_features_extractor_class
         if net_arch is None:
@@ -249,7 +206,7 @@ class CarDQNPolicy(BasePolicy):
         self.net_arch = net_arch
         self.activation_fn = activation_fn
         self.head_class = head_class
-        self.average_updates = average_updates
+        self.average_fraction = average_fraction
         self._build(lr_schedule)
 
     def _build(self, lr_schedule: Schedule) -> None:
@@ -258,9 +215,9 @@ class CarDQNPolicy(BasePolicy):
         self.q_net_target.load_state_dict(self.q_net.state_dict())
         self.q_net_target.set_training_mode(False)
         self.q_net_average: AveragedModel | None = None
-        if self.average_updates is not None:
-            average = get_ema_multi_avg_fn(1 - 1 / self.average_updates)
-            self.q_net_average = AveragedModel(self.q_net, multi_avg_fn=average, use_buffers=True)
+        if self.average_fraction is not None:
+            average = partial(_polynomial_decay_average, fraction=self.average_fraction)
+            self.q_net_average = AveragedModel(self.q_net, avg_fn=average, use_buffers=True)
             self.q_net_average.eval()
         self.optimizer = self.optimizer_class(
             self.q_net.parameters(),
@@ -317,7 +274,7 @@ class CarDQNPolicy(BasePolicy):
             "optimizer_class": self.optimizer_class,
             "optimizer_kwargs": self.optimizer_kwargs,
             "head_class": self.head_class,
-            "average_updates": self.average_updates,
+            "average_fraction": self.average_fraction,
         }
 
     def set_training_mode(self, mode: bool) -> None:

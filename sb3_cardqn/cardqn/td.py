@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import torch as th
 
 from sb3_cardqn.cardqn.losses import (
+    advantage_learning_target,
     double_q_target,
     huber,
     q_learning_target,
@@ -28,7 +29,7 @@ class TemporalDifference(NamedTuple):
 
 
 def expected_td(
-    q_net: QNetwork, q_net_target: QNetwork, batch: Any, discount_t: th.Tensor, double_q: bool
+    q_net: QNetwork, q_net_target: QNetwork, batch: Any, discount_t: th.Tensor, double_q: bool, alpha: float
 ) -> TemporalDifference:
     """
     DQN (Mnih et al. 2015): Q-values are moved towards the target's.
@@ -38,6 +39,7 @@ def expected_td(
     :param batch: what the replay buffer gave
     :param discount_t: (batch,) gamma**n, or 0 where the episode terminated
     :param double_q: let the online network choose the next action
+    :param alpha: of advantage learning, in [0, 1)
     :return: loss and errors
     """
     with th.no_grad():
@@ -47,12 +49,15 @@ def expected_td(
             target = double_q_target(batch.rewards.flatten(), discount_t, q_t_online, q_t)
         else:
             target = q_learning_target(batch.rewards.flatten(), discount_t, q_t)
-    error = td_error(q_net(batch.observations), batch.actions.long().flatten(), target)
+    q_tm1 = q_net(batch.observations)  # (batch, actions)
+    actions = batch.actions.long().flatten()  # (batch,)
+    target = advantage_learning_target(target, q_tm1.detach(), actions, alpha)
+    error = td_error(q_tm1, actions, target)
     return TemporalDifference(huber(error), error.detach(), target - error.detach())
 
 
 def quantile_td(
-    q_net: QNetwork, q_net_target: QNetwork, batch: Any, discount_t: th.Tensor, double_q: bool
+    q_net: QNetwork, q_net_target: QNetwork, batch: Any, discount_t: th.Tensor, double_q: bool, alpha: float
 ) -> TemporalDifference:
     """
     QR-DQN (Dabney et al. 2018): quantiles of the return are moved towards the target's.
@@ -62,6 +67,7 @@ def quantile_td(
     :param batch: what the replay buffer gave
     :param discount_t: (batch,) gamma**n, or 0 where the episode terminated
     :param double_q: let the online network choose the next action
+    :param alpha: of advantage learning, in [0, 1)
     :return: loss and errors
     """
     with th.no_grad():
@@ -69,6 +75,8 @@ def quantile_td(
         q_t = q_net(batch.next_observations) if double_q else z_t.mean(dim=1)  # (batch, actions)
         target = quantile_target(batch.rewards.flatten(), discount_t, z_t, q_t.argmax(dim=1))
     actions = batch.actions.long().flatten()  # (batch,)
-    z_tm1 = q_net.quantiles(batch.observations)[th.arange(len(actions)), :, actions]  # (batch, quantiles)
+    z_tm1 = q_net.quantiles(batch.observations)  # (batch, quantiles, actions)
+    target = advantage_learning_target(target, z_tm1.detach().mean(dim=1), actions, alpha)
+    z_tm1 = z_tm1[th.arange(len(actions)), :, actions]  # (batch, quantiles)
     q_value = z_tm1.detach().mean(dim=1)
     return TemporalDifference(quantile_huber(z_tm1, target), target.mean(dim=1) - q_value, q_value)

@@ -7,7 +7,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from sb3_cardqn.common.checks import check_env, check_flag
 from sb3_cardqn.common.fast_render import FastRender
-from sb3_cardqn.common.training_wrappers import EndWhenLost, PenalizeMissedTiles, ScaleReward
+from sb3_cardqn.common.training_wrappers import EndAtLine, EndWhenLost, PenalizeMissedTiles, ScaleReward
 from sb3_cardqn.common.wrappers import (
     DiscretizeActions,
     FrameSkip,
@@ -34,9 +34,9 @@ class CarRacingWrapper(gym.Wrapper):
     :param num_frames: frames in a stack
     :param grayscale: gray frames; False for colours, where ``domain_randomize`` changes them
     :param fast_render: draw with ``FastRender``; False for the stock picture
-    :param training: add the lessons: ``EndWhenLost``, ``PenalizeMissedTiles`` and ``ScaleReward``; not for
-        judging an agent, whose rewards they change (so that the zoo can leave them out there, name them
-        one by one in its configurations)
+    :param training: add the lessons: ``EndWhenLost``, ``EndAtLine``, ``PenalizeMissedTiles`` and
+        ``ScaleReward``; not for judging an agent, whose rewards they change (so that the zoo can leave them
+        out there, name them one by one in its configurations)
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class CarRacingWrapper(gym.Wrapper):
         env = DiscretizeActions(env, actions)
         env = FrameSkip(env, frame_skip)
         if training:
-            env = ScaleReward(PenalizeMissedTiles(EndWhenLost(env)))
+            env = ScaleReward(PenalizeMissedTiles(EndAtLine(EndWhenLost(env))))
         if grayscale:
             env = GrayscaleObservation(env)
         env = ResizeObservation(env, screen_size, crop)

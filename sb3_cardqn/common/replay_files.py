@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 
-from sb3_cardqn.common.buffers import FrameReplayBuffer, PrioritizedFrameReplayBuffer
+from sb3_cardqn.common.buffers import FrameReplayBuffer
 from sb3_cardqn.common.durable import FileRecord, write_file
+from sb3_cardqn.common.prioritized import PrioritizedFrameReplayBuffer
 
 _FILE_BYTES = 64 * 2**20  # a file holds about as much: that is the memory that saving takes
 # a subclass may hold more

@@ -15,6 +15,21 @@ def _require_car_racing(wrapper: gym.Wrapper) -> None:
         raise TypeError(f"{type(wrapper).__name__} needs a CarRacing environment, got {wrapper.unwrapped}")
 
 
+def _furthest_tile(car_racing: Any, before: int) -> int:
+    """
+    :param car_racing: where the car is
+    :param before: what this gave one step ago; 0 when the race begins
+    :return: number of the furthest tile reached; the number of tiles when the car is over the line again
+    """
+    n_tiles = len(car_racing.road)
+    ahead = max((tile.idx for wheel in car_racing.car.wheels for tile in wheel.tiles), default=0)
+    if before > 3 * n_tiles // 4 and 0 < ahead < n_tiles // 4:
+        return n_tiles
+    if ahead - before > n_tiles // 4:  # backwards over the start line, or across the field
+        return before
+    return max(before, ahead)
+
+
 class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
     """
     Take a penalty off the reward each time the car leaves tiles behind that it did not touch.
@@ -42,7 +57,7 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
         super().__init__(env)
         _require_car_racing(self)
         self.penalty = penalty
-        self._judged = 0  # tiles, from the start line on
+        self._furthest = self._judged = 0  # tiles, from the start line on
         self._in_gap = False
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
@@ -50,7 +65,7 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
         :param kwargs: handed on
         :return: observation and info
         """
-        self._judged, self._in_gap = 0, False
+        self._furthest, self._judged, self._in_gap = 0, 0, False
         return self.env.reset(**kwargs)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -66,12 +81,9 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
     def _new_gaps(self) -> int:
         car_racing: Any = self.unwrapped
         tiles = car_racing.road
-        touched = [tile.idx for wheel in car_racing.car.wheels for tile in wheel.tiles]
-        behind = max(touched, default=0) - self.MARGIN
-        if touched and max(touched) < len(tiles) // 4 and self._judged > 3 * len(tiles) // 4:
-            behind = len(tiles)  # over the line: the last tiles count too
-        if behind - self._judged > len(tiles) // 4:  # backwards over the start line, or across the field
-            return 0
+        self._furthest = _furthest_tile(car_racing, self._furthest)
+        # over the line the last tiles count too
+        behind = self._furthest - (self.MARGIN if self._furthest < len(tiles) else 0)
         gaps = 0
         for i in range(self._judged, behind):
             missed = not tiles[i].road_visited
@@ -133,7 +145,7 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
         RecordConstructorArgs.__init__(self, patience=patience)
         super().__init__(env)
         _require_car_racing(self)
-        self._time_limit = _find_time_limit(env)
+        self._time_limit = _find_time_limit(self)
         self.patience = patience
         self._touched = 0  # tiles
         self._waited = 0  # steps since
@@ -158,15 +170,67 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
         else:
             self._waited += 1
         if self._waited >= self.patience:
-            self._time_limit._elapsed_steps = self._time_limit._max_episode_steps  # type: ignore[assignment]
+            _cut_next_step(self._time_limit)
             if result[3]:  # truncated
                 result[4]["lost"] = True
         return result
 
 
-def _find_time_limit(env: gym.Env) -> TimeLimit:
+class EndAtLine(gym.Wrapper, RecordConstructorArgs):
+    """
+    Cut an episode as truncated at the end of the lap, finished or not: for who learns, the race goes on.
+
+    The line looks like any other place of the track. If the lap's end terminated, all values would fall to 0
+    before it, and with them the differences between actions that steer the car. A truncated episode's last
+    value is bootstrapped instead (Pardo et al. 2018). A lap with missed tiles, which CarRacing does not end,
+    is cut by the environment's own time limit, one step after the line.
+
+    >>> env = EndAtLine(gym.make("CarRacing-v3"))
+
+    :raises TypeError: if the environment is not CarRacing, or has no time limit
+    """
+
+    training_only = True
+
+    def __init__(self, env: gym.Env) -> None:
+        check_env("EndAtLine", env)
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
+        _require_car_racing(self)
+        self._time_limit = _find_time_limit(self)
+        self._furthest = 0  # tiles
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """
+        :param kwargs: handed on
+        :return: observation and info
+        """
+        self._furthest = 0
+        return self.env.reset(**kwargs)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """
+        :param action: handed on
+        :return: as the environment's, but truncated where the lap ends
+        """
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        car_racing: Any = self.unwrapped
+        self._furthest = _furthest_tile(car_racing, self._furthest)
+        if self._furthest == len(car_racing.road):
+            _cut_next_step(self._time_limit)
+        if terminated and info.get("lap_finished", True):
+            terminated, truncated = False, True
+        return observation, reward, terminated, truncated, info
+
+
+def _find_time_limit(wrapper: gym.Wrapper) -> TimeLimit:
+    env: Any = wrapper
     while isinstance(env, gym.Wrapper):
         if isinstance(env, TimeLimit):
             return env
         env = env.env
-    raise TypeError("EndWhenLost needs an environment with a time limit, as gym.make gives it")
+    raise TypeError(f"{type(wrapper).__name__} needs an environment with a time limit, as gym.make gives it")
+
+
+def _cut_next_step(time_limit: TimeLimit) -> None:
+    time_limit._elapsed_steps = time_limit._max_episode_steps  # type: ignore[assignment]

@@ -11,7 +11,7 @@ from typing import Any
 from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
 from torch import nn
 
-from sb3_cardqn.cardqn.policies import DuelingHead
+from sb3_cardqn.cardqn.heads import DuelingHead
 from sb3_cardqn.common import wrappers
 from sb3_cardqn.common.car_racing import CarRacingWrapper
 from sb3_cardqn.common.fast_render import FastRender

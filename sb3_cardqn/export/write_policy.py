@@ -14,7 +14,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
 import sb3_cardqn
-from sb3_cardqn.cardqn.policies import CarDQNPolicy, QuantileHead
+from sb3_cardqn.cardqn.heads import QuantileHead
+from sb3_cardqn.cardqn.policies import CarDQNPolicy
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run
 from sb3_cardqn.export import allowed, policy_file

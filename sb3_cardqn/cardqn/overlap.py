@@ -1,0 +1,90 @@
+"""Updates while the environments step: between SB3's off-policy algorithm and the agent."""
+
+from typing import Any, TypeVar
+
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.type_aliases import MaybeCallback, RolloutReturn
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
+
+from sb3_cardqn.common.vec_env import Meanwhile
+
+Self = TypeVar("Self", bound="OverlapAlgorithm")
+
+
+class OverlapAlgorithm(OffPolicyAlgorithm):
+    """
+    SB3's loop of driving and learning, that can put off what is to be learned until the environments step.
+
+    A subclass sets ``overlap`` (None: where the environments run in processes of their own) and makes the
+    updates in ``_update``.
+    """
+
+    overlap: bool | None
+    _meanwhile: Meanwhile | None = None  # while an overlapped learn() runs
+    _due: tuple[int, int] | None = None  # what train() put off: gradient updates, batch size
+
+    def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> RolloutReturn:
+        """
+        Drive, and meanwhile make the updates that are due.
+
+        :param env: the environments
+        :param args: as SB3's
+        :param kwargs: as SB3's
+        :return: agent steps, episodes, and whether to go on
+        """
+        return super().collect_rollouts(self._meanwhile or env, *args, **kwargs)
+
+    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
+        """
+        Sample the replay buffer and move the Q-network towards the Bellman target.
+
+        With overlap, ``learn()`` only notes what is due here: it is done while the environments step.
+
+        :param gradient_steps: gradient updates
+        :param batch_size: transitions each
+        """
+        if self._meanwhile is None:
+            self._update(gradient_steps, batch_size)
+        else:
+            self._due = gradient_steps, batch_size
+
+    def _update(self, gradient_steps: int, batch_size: int) -> None:
+        raise NotImplementedError
+
+    def _catch_up(self) -> None:
+        if self._due is not None:
+            self._update(*self._due)
+            self._due = None
+
+    def learn(
+        self: Self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 4,
+        tb_log_name: str = "CarDQN",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """
+        Drive and learn.
+
+        :param total_timesteps: agent steps, all environments together
+        :param callback: called at every step
+        :param log_interval: episodes between logs
+        :param tb_log_name: name of the TensorBoard run
+        :param reset_num_timesteps: False goes on counting, for a second ``learn``
+        :param progress_bar: show one
+        :return: self
+        """
+        assert self.env is not None
+        own_processes = isinstance(self.env.unwrapped, SubprocVecEnv)
+        if own_processes if self.overlap is None else self.overlap:
+            self._meanwhile = Meanwhile(self.env, self._catch_up)
+        try:
+            super().learn(
+                total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar
+            )
+            self._catch_up()
+        finally:
+            self._meanwhile, self._due = None, None
+        return self
