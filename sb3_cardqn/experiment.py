@@ -4,7 +4,9 @@ import argparse
 import inspect
 import os
 import pydoc
+import shlex
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -198,6 +200,8 @@ class CarExperimentManager(ExperimentManager):
 
     def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
         super()._save_config(saved_hyperparams)
+        # quoted, as the zoo's is not: it can be typed again
+        (Path(self.params_path) / "command.txt").write_text(shlex.join(sys.orig_argv))
         trust.remember(*(Path(self.params_path) / name for name in ("config.yml", "args.yml")))
 
     def create_callbacks(self) -> None:

@@ -1,6 +1,7 @@
 import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -50,7 +51,10 @@ SHORT = (
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which cardqn has been trained for a moment, through the zoo."""
     folder = tmp_path_factory.mktemp("trained")
-    output = run_well(folder, f"train --algo cardqn --env CarRacing-v3 -P -tb tb --save-freq 600 {SHORT}")
+    quoted = "exploration_decay:'linear'"
+    output = run_well(
+        folder, f"train --algo cardqn --env CarRacing-v3 -P -tb tb --save-freq 600 {SHORT} {quoted}"
+    )
     assert "Using cpu device" in output
     return folder
 
@@ -71,6 +75,8 @@ def test_train_leaves_what_the_zoo_leaves(trained: Path) -> None:
     assert model.observation_space.shape == (4, 64, 64)
     assert (load_results(str(run))["l"] <= 1000).all()  # the Monitor counts frames
     assert list((trained / "tb").rglob("events.out.tfevents*"))
+    command = shlex.split((run / "CarRacing-v3/command.txt").read_text())
+    assert command[-2:] == ["n_envs:2", "exploration_decay:'linear'"]
 
 
 def test_enjoy_finds_the_newest_agent(folder: Path) -> None:
