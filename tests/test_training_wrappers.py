@@ -87,8 +87,7 @@ def test_a_lost_car_leaves_the_rest_of_the_lap_behind() -> None:
 
     env = PenalizeMissedTiles(Ends(FastRender(gym.make("CarRacing-v3"))), penalty=20)
     for end, expected in (
-        ((False, True, {"lost": True}), -19),
-        ((True, False, {"lap_finished": False}), -19),  # off the field
+        ((True, False, {"lap_finished": False}), -19),  # off the field, or given up
         ((True, False, {"lap_finished": True}), 1),
         ((False, True, {}), 1),
     ):
@@ -129,12 +128,13 @@ def test_the_end_of_a_finished_lap_truncates_and_leaving_the_field_terminates() 
         assert env.step((5, info))[2:4] == ends
 
 
-def test_a_car_given_up_pays_the_penalty_once() -> None:
+def test_a_car_given_up_pays_the_penalty_once_and_has_no_future() -> None:
     lost = EndWhenLost(FrameSkip(FastRender(gym.make("CarRacing-v3")), skip=4), patience=10)
-    env = PenalizeMissedTiles(lost, penalty=20)
+    env = PenalizeMissedTiles(EndAtLine(lost), penalty=20)
     env.reset(seed=0)
-    rewards = [env.step(COAST)[1] for _ in range(12)]
-    assert rewards[1:] == pytest.approx([-0.4] * 10 + [-20.1])
+    steps = [env.step(COAST)[1:4] for _ in range(12)]
+    assert [reward for reward, *_ in steps[1:]] == pytest.approx([-0.4] * 10 + [-20.1])
+    assert [ends for _, *ends in steps] == [[False, False]] * 11 + [[True, False]]
 
 
 def test_driving_well_costs_nothing_and_the_monitor_keeps_the_score() -> None:
@@ -149,7 +149,7 @@ def test_driving_well_costs_nothing_and_the_monitor_keeps_the_score() -> None:
     assert sum(monitor.rewards) > 0
 
 
-def test_a_car_that_stands_still_is_cut_off_as_truncated_and_logged() -> None:
+def test_a_car_that_stands_still_is_lost_and_logged() -> None:
     monitor = Monitor(FastRender(gym.make("CarRacing-v3")))
     env = EndWhenLost(FrameSkip(monitor, skip=4), patience=10)
     env.reset(seed=0)
@@ -160,8 +160,8 @@ def test_a_car_that_stands_still_is_cut_off_as_truncated_and_logged() -> None:
         if terminated or truncated:
             break
     # the first step touches the tiles under the car; ten without a new one; the next frame is the last
-    assert (steps, terminated, truncated) == (12, False, True)
-    assert info["lost"]
+    assert (steps, terminated, truncated) == (12, True, False)
+    assert info["lap_finished"] is False
     assert info["episode"]["l"] == 4 * 11 + 1
     assert monitor.get_episode_lengths() == [45]
     env.reset(seed=0)

@@ -74,7 +74,7 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
         :return: as the environment's, the reward less the penalties
         """
         observation, reward, terminated, truncated, info = self.env.step(action)
-        lost = info.get("lost", False) or (terminated and not info.get("lap_finished", True))
+        lost = terminated and not info.get("lap_finished", True)
         penalties = self.penalty * (self._new_gaps() + lost)
         return observation, float(reward) - penalties, terminated, truncated, info
 
@@ -125,10 +125,11 @@ class ScaleReward(gym.RewardWrapper, RecordConstructorArgs):
 
 class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
     """
-    Cut an episode as truncated when the car has touched no new tile for a while: it is lost on the grass.
+    Terminate an episode when the car has touched no new tile for a while: it is lost on the grass.
 
+    Nothing comes after it: were it truncated, the car would learn that it is worth what it thinks of the grass.
     The environment's own time limit is what ends it, one step later, so that a Monitor inside logs it.
-    ``info["lost"]`` is True then.
+    ``info["lap_finished"]`` is False then, as it is for a car off the field.
 
     >>> env = EndWhenLost(gym.make("CarRacing-v3"), patience=25)
 
@@ -161,9 +162,9 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """
         :param action: handed on
-        :return: as the environment's
+        :return: as the environment's, but terminated where the car is lost
         """
-        result = self.env.step(action)
+        observation, reward, terminated, truncated, info = self.env.step(action)
         car_racing: Any = self.unwrapped
         if car_racing.tile_visited_count > self._touched:
             self._touched, self._waited = car_racing.tile_visited_count, 0
@@ -171,9 +172,9 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
             self._waited += 1
         if self._waited >= self.patience:
             _cut_next_step(self._time_limit)
-            if result[3]:  # truncated
-                result[4]["lost"] = True
-        return result
+            if truncated:
+                terminated, truncated, info["lap_finished"] = True, False, False
+        return observation, reward, terminated, truncated, info
 
 
 class EndAtLine(gym.Wrapper, RecordConstructorArgs):
