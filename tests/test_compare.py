@@ -46,6 +46,17 @@ def test_a_contestant_as_it_is_written() -> None:
     assert Contestant.parse(contestant.text, contestant.name) == contestant
 
 
+def test_a_contestant_as_in_the_zoos_files() -> None:
+    settings = {
+        "n_steps": 1,
+        "env_wrapper": [{"a.B": {"actions": "default5"}}],
+        "policy_kwargs": "dict(net_arch=[64])",
+    }
+    contestant = Contestant.parse({"algo": "cardqn"} | settings, "one step")
+    assert (contestant.name, contestant.algo, contestant.hyperparams) == ("one step", "cardqn", settings)
+    assert Contestant.parse(contestant.text, contestant.name) == contestant
+
+
 def test_a_plan_survives_its_file(tmp_path: Path) -> None:
     plan = Plan.of({"one": "cardqn", "no double": "cardqn double_q:False"}, seeds=[3, 50], minutes=1.5)
     plan.save(tmp_path / "plan.yml")
@@ -97,6 +108,7 @@ def test_a_mistake_is_named_before_anything_trains(
         ("contestants: [dqn]\nn_timestep: 5", "unknown key 'n_timestep' in the plan, did you mean 'n_timesteps'?"),
         ("contestants: dqn\nn_timesteps: 5", "contestants: needs a list, or a mapping of names, got 'dqn'"),
         ("contestants: [3]\nn_timesteps: 5", "a contestant is an algorithm, such as"),
+        ("contestants: {one step: {n_steps: 1}}\nn_timesteps: 5", "a contestant is an algorithm, such as"),
         ("contestants: [dqn]\nn_timesteps: 1e5", "n_timesteps: needs a whole number of at least 1, got '1e5'"),
         ("contestants: [dqn]\nn_timesteps: true", "n_timesteps: needs a whole number of at least 1, got True"),
         ("contestants: [dqn]\nn_timesteps: 5\nseeds: many", "seeds: needs a number or a list of them, got 'many'"),

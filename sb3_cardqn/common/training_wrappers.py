@@ -127,8 +127,8 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
     """
     Terminate an episode when the car has touched no new tile for a while: it is lost on the grass.
 
-    Nothing comes after it: were it truncated, the car would learn that it is worth what it thinks of the grass.
-    The environment's own time limit is what ends it, one step later, so that a Monitor inside logs it.
+    Nothing comes after it: were it truncated, being lost would be worth whatever the network thinks of the
+    grass. The environment's own time limit is what ends it, one step later, so that a Monitor inside logs it.
     ``info["lap_finished"]`` is False then, as it is for a car off the field.
 
     >>> env = EndWhenLost(gym.make("CarRacing-v3"), patience=25)

@@ -22,7 +22,8 @@ examples:
   sb3-cardqn compare --plan plan.yml --dry-run
 
 plan.yml:
-  contestants: [cardqn, "cardqn double_q:False"]    # or with names: {single: "cardqn double_q:False"}
+  contestants: [cardqn, "cardqn double_q:False"]    # or with names: {single: "cardqn double_q:False"};
+                            # or as in hyperparams/*.yml: {one step: {algo: cardqn, n_steps: 1}}
   seeds: 5                  # or a list of them
   n_timesteps: 250000       # agent steps; or minutes: 15
   env: CarRacing-v3

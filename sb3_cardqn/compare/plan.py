@@ -45,16 +45,22 @@ class Contestant:
     overrides: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, text: str, name: str | None = None) -> "Contestant":
+    def parse(cls, text: str | Mapping[str, Any], name: str | None = None) -> "Contestant":
         """
         >>> Contestant.parse("cardqn double_q:False")
         Contestant(name='cardqn double_q:False', algo='cardqn', overrides=('double_q:False',))
+        >>> Contestant.parse({"algo": "cardqn", "n_steps": 1}, "one step")
+        Contestant(name='one step', algo='cardqn', overrides=('n_steps:1',))
 
-        :param text: the algorithm, then overrides, with spaces between; quotes as in a shell
+        :param text: the algorithm, then overrides, with spaces between; quotes as in a shell. Or a dictionary
+            of hyperparameters as in the zoo's files, with the algorithm as ``algo``
         :param name: what to call it; by default the text itself
         :return: the contestant
         :raises UserError: if there is no such algorithm or hyperparameter, or a value is not Python
         """
+        if isinstance(text, Mapping) and isinstance(text.get("algo"), str):
+            settings = [f"{key}:{value!r}" for key, value in text.items() if key != "algo"]
+            text = shlex.join([text["algo"], *settings])
         if not isinstance(text, str) or not text.strip():
             raise UserError(f"a contestant is an algorithm, such as 'cardqn double_q:False', got {text!r}")
         try:
@@ -142,7 +148,10 @@ class Plan:
 
     @classmethod
     def of(
-        cls, contestants: Sequence[str] | Mapping[str, str], seeds: int | Sequence[int] = 5, **rest: Any
+        cls,
+        contestants: Sequence[str | Mapping[str, Any]] | Mapping[str, str | Mapping[str, Any]],
+        seeds: int | Sequence[int] = 5,
+        **rest: Any,
     ) -> "Plan":
         """
         >>> plan = Plan.of(["cardqn", "dqn", "cardqn double_q:False"], seeds=3, n_timesteps=100_000)
