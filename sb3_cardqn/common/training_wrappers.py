@@ -40,7 +40,7 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
     behind and pays once more: staying away must not be cheaper than coming back past a gap.
     Around a Monitor, which keeps the environment's own scores.
 
-    >>> env = PenalizeMissedTiles(gym.make("CarRacing-v3"), penalty=100)
+    >>> env = PenalizeMissedTiles(gym.make("CarRacing-v3"), penalty=200)
 
     :param penalty: taken off once for each gap, however long, at least 0
     :raises TypeError: if the environment is not CarRacing
@@ -50,7 +50,7 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
     training_only = True
     MARGIN = 2  # tiles; a wheel may touch a tile before the one behind it
 
-    def __init__(self, env: gym.Env, penalty: float = 100.0) -> None:
+    def __init__(self, env: gym.Env, penalty: float = 200.0) -> None:
         check_env("PenalizeMissedTiles", env)
         check_number("PenalizeMissedTiles", "penalty", penalty, 0)
         RecordConstructorArgs.__init__(self, penalty=penalty)
