@@ -36,7 +36,7 @@ def advantage_learning_target(
     target_tm1: th.Tensor, q_tm1: th.Tensor, a_tm1: th.Tensor, alpha: float
 ) -> th.Tensor:
     """
-    Advantage learning, Bellemare et al. 2016, eq. 7: the gap between the best action and others grows to
+    Advantage learning, Bellemare et al. 2016: the gap between the best action and others grows to
     1 / (1 − alpha) of what it was, and the best one stays what it is.
 
     :param target_tm1: (batch,) bootstrap target, or (batch, quantiles)

@@ -123,7 +123,7 @@ def _polynomial_decay_average(
     average: th.Tensor, newest: th.Tensor, n_averaged: th.Tensor, fraction: float
 ) -> th.Tensor:
     """
-    Polynomial-decay averaging, Shamir & Zhang 2013, eq. 4, with eta = 1 / fraction - 1.
+    Polynomial-decay averaging, Shamir & Zhang 2013, with eta = 1 / fraction - 1.
 
     :param average: of a weight so far
     :param newest: the weight now, of the same shape
