@@ -33,6 +33,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
     - one draw from each of ``batch_size`` equal shares of the summed priorities (their appendix B.2.1)
     - importance weight: ``(N * P(i)) ** -beta``, divided by the largest of the batch
 
+    >>> from gymnasium import spaces
     >>> space = spaces.Box(0, 255, (2, 8, 8), np.uint8)
     >>> buffer = PrioritizedFrameReplayBuffer(100, space, spaces.Discrete(5), device="cpu")
     >>> stack = np.zeros((1, 2, 8, 8), np.uint8)
