@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 import numpy as np
+import psutil
 import torch as th
 
 from sb3_cardqn.bench_contestants import (
@@ -24,6 +25,7 @@ from sb3_cardqn.bench_contestants import (
     make_update,
 )
 from sb3_cardqn.common.buffers import FrameReplayBuffer
+from sb3_cardqn.common.hardware import n_cores
 
 
 class Row(TypedDict):
@@ -34,6 +36,7 @@ class Row(TypedDict):
     threads: int  # of torch
     ms: float  # median over the rounds; CPU time with one thread except for whole training, else wall clock
     times_first: float  # median over the rounds of its ratio to the table's first line
+    idle: float | None  # median part of the cores' time it leaves unused; None where CPU time is measured
     bytes: float  # of a transition; 0 where that is not what the table is about
 
 
@@ -63,19 +66,18 @@ class _Worker:
         theirs.close()
         self.bytes: float = self._connection.recv()
 
-    def ms(self, calls: int, threads: int, wall: bool) -> float:
+    def ms(self, calls: int, threads: int) -> tuple[float, float, float]:
         """
         :param calls: how many are timed
         :param threads: of torch
-        :param wall: by the clock on the wall, not by this process's CPU time
-        :return: milliseconds a call
+        :return: milliseconds a call: wall clock, CPU time, CPU time with child processes
         """
-        self._connection.send((calls, threads, wall))
+        self._connection.send((calls, threads))
         return self._connection.recv()
 
     def close(self) -> None:
         """End the process."""
-        self._connection.send((0, 0, False))
+        self._connection.send((0, 0))
         self._process.join()
 
 
@@ -86,14 +88,22 @@ def _serve(connection: Connection, make: Callable[[], tuple[Run, float]]) -> Non
         run, bytes_ = make()
         connection.send(bytes_)
         while (job := connection.recv())[0]:
-            calls, threads, wall = job
+            calls, threads = job
             th.set_num_threads(threads)
-            clock = time.perf_counter if wall else time.process_time
             run(max(calls // 5, 1))  # the caches belong to the one before
-            start = clock()
+            start = _clocks()
             run(calls)
-            connection.send((clock() - start) / calls * 1e3)
+            connection.send(tuple((_clocks() - start) / calls * 1e3))
         os.chdir("/")
+
+
+def _clocks() -> np.ndarray:
+    """
+    :return: seconds: wall clock, CPU time, CPU time with child processes
+    """
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    cpu = sum(sum(process.cpu_times()[:2]) for process in family)
+    return np.array([time.perf_counter(), time.process_time(), cpu])
 
 
 def _tables(threads: list[int], size: float) -> list[Table]:
@@ -176,15 +186,18 @@ def _measure(table: Table, rounds: int) -> list[Row]:
         # CPU time is disturbed less by other work, but does not see what waits, or other processes
         wall = threads > 1 or table.unit == "agent steps"
         # one call of each in turn: a machine that slows down does so for all of them
-        ms = np.array(
-            [[worker.ms(table.calls, threads, wall) for worker in workers.values()] for _ in range(rounds)]
-        )  # (rounds, workers)
+        clocks = np.array(
+            [[worker.ms(table.calls, threads) for worker in workers.values()] for _ in range(rounds)]
+        )  # (rounds, workers, clocks)
+        ms = clocks[..., 0 if wall else 1]  # (rounds, workers)
         times_first = np.median(ms / ms[:, :1], axis=0)
+        idle = np.median(1 - clocks[..., 2] / clocks[..., 0] / n_cores(), axis=0)
         for i, (name, worker) in enumerate(workers.items()):
             median = float(np.median(ms[:, i]))
             rows.append(
                 {"table": table.title, "name": name, "threads": threads, "ms": median,
-                 "times_first": float(times_first[i]), "bytes": worker.bytes}
+                 "times_first": float(times_first[i]), "idle": float(idle[i]) if wall else None,
+                 "bytes": worker.bytes}
             )  # fmt: skip
     for worker in workers.values():
         worker.close()
@@ -199,12 +212,13 @@ def _print(table: Table, rows: list[Row]) -> None:
     counted = "samples/s" if table.per_call > 1 else "agent steps/s"
     print(
         f"\n{table.title}\n{'':36}{'threads':>8}{'ms':>9}{table.unit + '/s':>14}{counted:>15}"
-        f"{'x first':>9}{'bytes':>8}"
+        f"{'x first':>9}{'idle':>7}{'bytes':>8}"
     )
     for row in rows:
+        idle = "" if row["idle"] is None else f"{row['idle']:.0%}"
         print(
             f"{row['name']:36}{row['threads']:8}{row['ms']:9.3f}{1e3 / row['ms']:14.1f}"
-            f"{table.per_call * 1e3 / row['ms']:15.0f}{row['times_first']:9.2f}{row['bytes']:8.0f}",
+            f"{table.per_call * 1e3 / row['ms']:15.0f}{row['times_first']:9.2f}{idle:>7}{row['bytes']:8.0f}",
             flush=True,
         )
 

@@ -19,6 +19,7 @@ from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_cardqn import trust
+from sb3_cardqn.common.hardware import n_cores
 from sb3_cardqn.common.training_clock import TrainingClock
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError, did_you_mean
@@ -156,7 +157,7 @@ class CarExperimentManager(ExperimentManager):
         if self.vec_env_class is SubprocVecEnv:
             # one core is the learner's
             self.vec_env_class = GroupedSubprocVecEnv
-            self.vec_env_kwargs = {"n_processes": max((os.cpu_count() or 1) - 1, 1)}
+            self.vec_env_kwargs = {"n_processes": max(n_cores() - 1, 1)}
 
     def setup_experiment(self) -> tuple[BaseAlgorithm, dict[str, Any]] | None:
         """

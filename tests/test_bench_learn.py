@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -6,7 +9,13 @@ import numpy as np
 import pytest
 
 from sb3_cardqn import bench_learn
-from sb3_cardqn.bench_contestants import make_configured_update, make_sampling, make_training, make_update
+from sb3_cardqn.bench_contestants import (
+    Run,
+    make_configured_update,
+    make_sampling,
+    make_training,
+    make_update,
+)
 from sb3_cardqn.bench_learn import Table
 
 
@@ -14,6 +23,10 @@ from sb3_cardqn.bench_learn import Table
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("sb3_cardqn.bench_contestants.TRANSITIONS", 70)
     monkeypatch.chdir(tmp_path)
+
+
+def _rest() -> tuple[Run, float]:
+    return lambda n: time.sleep(0.1 * n), 0
 
 
 def test_each_contestant_runs() -> None:
@@ -38,15 +51,29 @@ def test_bytes_of_a_transition() -> None:
     assert frames < sb3 / 7
 
 
+def test_cpu_time_of_children_counts() -> None:
+    spinning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    start = bench_learn._clocks()
+    time.sleep(1)
+    wall, own, family = bench_learn._clocks() - start
+    spinning.kill()
+    spinning.wait()
+    assert own < 0.1 * wall
+    assert family > 0.2 * wall  # a whole core, on a machine with one to spare
+
+
 def test_tables_are_printed_and_written(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     buffers = ("stable_baselines3.common.buffers.ReplayBuffer", "sb3_cardqn.FrameReplayBuffer")
     table = Table("Buffers", "batches", 2, 64, [1], {name: partial(make_sampling, name) for name in buffers})
-    monkeypatch.setattr(bench_learn, "_tables", lambda threads, size: [table])
+    training = Table("Training", "agent steps", 2, 1, [1], {"rest": _rest})
+    monkeypatch.setattr(bench_learn, "_tables", lambda threads, size: [table, training])
     bench_learn.main(["--rounds", "2", "--json", str(tmp_path / "learn.json")])
     written = json.loads((tmp_path / "learn.json").read_text())
-    assert [row["name"] for row in written["rows"]] == list(buffers)
+    assert [row["name"] for row in written["rows"]] == [*buffers, "rest"]
+    assert [row["idle"] is None for row in written["rows"]] == [True, True, False]
+    assert written["rows"][2]["idle"] > 0.9
     assert written["rounds"] == 2
     assert written["rows"][0]["times_first"] == 1.0
     assert all(np.isfinite(row["ms"]) and row["ms"] > 0 for row in written["rows"])

@@ -1,12 +1,20 @@
-"""What the machine can do for an update: memory that is kept, numbers of half the size."""
+"""What the machine can do: cores, memory that is kept, numbers of half the size."""
 
 import ctypes
+import os
 import platform
 from collections.abc import Mapping
 
 import torch as th
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
+
+
+def n_cores() -> int:
+    """
+    :return: cores that this process may use
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def keep_freed_memory() -> bool:

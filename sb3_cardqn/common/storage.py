@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import DTypeLike
 
 
@@ -144,17 +144,9 @@ class SumTree:
         return blocks * self.width + (ends > points[:, None]).argmax(axis=1)
 
 
-def available_memory() -> int | None:
-    """:return: bytes that can be allocated without swapping, None if that cannot be found out"""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024  # the file counts in KiB
-    try:
-        import psutil  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    except ImportError:
-        return None
-    return int(psutil.virtual_memory().available)
+def available_memory() -> int:
+    """:return: bytes that can be allocated without swapping"""
+    return psutil.virtual_memory().available
 
 
 def check_memory(name: str, buffer_size: int, needed: int) -> None:
@@ -165,7 +157,7 @@ def check_memory(name: str, buffer_size: int, needed: int) -> None:
     :raises ValueError: if that is more than is available
     """
     available = available_memory()
-    if available is not None and needed > available:
+    if needed > available:
         largest = buffer_size * available // needed
         raise ValueError(
             f"{name} with buffer_size={buffer_size} needs {needed / 1e9:.2f} GB, but "

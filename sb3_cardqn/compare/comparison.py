@@ -10,8 +10,9 @@ from pathlib import Path
 import filelock
 import pandas as pd
 
+from sb3_cardqn.common.hardware import n_cores
 from sb3_cardqn.compare.gather import best_validation_score, drives_path, gather
-from sb3_cardqn.compare.launchers import Launcher, LocalLauncher, n_cores
+from sb3_cardqn.compare.launchers import Launcher, LocalLauncher
 from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.compare.run import PlannedRun, runs_of

@@ -1,8 +1,8 @@
 """Where runs are trained: on this machine, or as tasks of a Ray cluster."""
 
-import os
 from typing import Protocol
 
+from sb3_cardqn.common.hardware import n_cores
 from sb3_cardqn.common.storage import available_memory
 from sb3_cardqn.compare.run import Attempt, PlannedRun, State
 from sb3_cardqn.errors import UserError
@@ -53,8 +53,7 @@ class LocalLauncher:
     def __init__(self, jobs: int | None = None, num_threads: int | None = None) -> None:
         cores = n_cores()
         if jobs is None:
-            memory = available_memory()
-            jobs = cores if memory is None else max(min(cores, memory // _RUN_BYTES), 1)
+            jobs = max(min(cores, available_memory() // _RUN_BYTES), 1)
         for name, number in (("--jobs", jobs), ("--num-threads", num_threads)):
             if number is not None and number < 1:
                 raise UserError(f"{name} needs a whole number of 1 or more, got {number}")
@@ -70,10 +69,3 @@ class LocalLauncher:
 
     def close(self) -> None:
         """Nothing to let go of."""
-
-
-def n_cores() -> int:
-    """
-    :return: cores that this process may use
-    """
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

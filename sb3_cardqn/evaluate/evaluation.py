@@ -1,7 +1,6 @@
 """Many drives of many agents in parallel processes, and what they say about each agent."""
 
 import multiprocessing as mp
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +16,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import check_for_correct_spaces
 from tqdm import tqdm
 
+from sb3_cardqn.common.hardware import n_cores
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.agents import Agent, AgentLike, Checkpoint, find_agents
 from sb3_cardqn.evaluate.driving import Drive, Driver, check_tracks, drive, make_env
@@ -207,7 +207,7 @@ def evaluate(
     for agent in found:
         check_fits(agent, stock, **env_kwargs)
     jobs = [(agent, track) for agent in found for track in tracks]
-    with _workers(min(n_processes or os.cpu_count() or 1, len(jobs))) as map_:
+    with _workers(min(n_processes or n_cores(), len(jobs))) as map_:
         driven = map_(partial(_drive, stock=stock, env_kwargs=env_kwargs), jobs)
         results = list(tqdm(driven, "driving", len(jobs), unit="track", disable=not progress))
     evaluations = []
