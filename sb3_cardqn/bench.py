@@ -10,14 +10,14 @@ from typing import Any, TypedDict
 import cv2
 import gymnasium as gym
 import numpy as np
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_cardqn.bench_agent import bench_agent
 from sb3_cardqn.common.car_racing import CarRacingWrapper
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.fast_render.parity import EPISODE, SKIP, parity, picture, recorded_lap
 from sb3_cardqn.common.wrappers import DiscretizeActions, FrameSkip
-from sb3_cardqn.evaluate import Drive, Run, car_racing_run, drive, make_env
+from sb3_cardqn.evaluate import find_agents
+from sb3_cardqn.evaluate.agents import default_agent
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
 ENV_ID = "CarRacing-v3"
@@ -213,75 +213,6 @@ def _print(rows: list[Row]) -> None:
         )
 
 
-class _Shadowed:
-    """
-    An agent that drives by the picture it gets; a second car takes the same actions under another picture.
-
-    The race is bit-identical, so at each agent step both pictures show the same moment.
-
-    :param model: the agent
-    :param env: with the other picture
-    :param seed: of the track
-    """
-
-    def __init__(self, model: BaseAlgorithm, env: VecEnv, seed: int) -> None:
-        self._model, self._env = model, env
-        env.seed(seed)
-        self._obs: Any = env.reset()
-        self.same: list[bool] = []  # of each agent step, whether both pictures lead to the same action
-
-    def predict(self, obs: np.ndarray, **kwargs: Any) -> tuple[np.ndarray, Any]:
-        """
-        :param obs: the picture to drive by
-        :param kwargs: as the agent's
-        :return: as the agent's
-        """
-        action, state = self._model.predict(obs, **kwargs)
-        self.same.append(bool(action == self._model.predict(self._obs, **kwargs)[0]))
-        self._obs = self._env.step(action)[0]
-        return action, state
-
-
-def bench_agent(run: Run, tracks: int = 50) -> list[tuple[Drive, Drive]]:
-    """
-    Let an agent drive the same tracks with the stock picture and with FastRender's, and print the difference.
-
-    :param run: the agent's
-    :param tracks: how many of the validation tracks
-    :return: of each track the drive with the stock picture and with the fast one
-    """
-    from scipy.stats import bootstrap  # a second to import
-
-    model = run.load_model()
-    stock_env, fast_env = make_env(run, stock=True), make_env(run, stock=False)
-    pairs, same = [], []
-    for seed in VALIDATION_SEEDS[:tracks]:
-        shadowed = _Shadowed(model, fast_env, seed)
-        *_, stock = drive(shadowed, stock_env, seed)
-        *_, fast = drive(model, fast_env, seed)
-        assert stock is not None
-        assert fast is not None
-        pairs.append((stock, fast))
-        same += shadowed.same
-    stock_env.close()
-    fast_env.close()
-    print(f"{'':10}{'mean score':>12}{'std':>8}{'laps finished':>15}")
-    for name, drives in zip(("stock", "FastRender"), zip(*pairs, strict=True), strict=True):
-        scores = [one.score for one in drives]
-        laps = sum(one.lap_finished for one in drives)
-        print(f"{name:10}{np.mean(scores):12.1f}{np.std(scores):8.1f}{laps:12d}/{len(pairs)}")
-    differences = [fast.score - stock.score for stock, fast in pairs]
-    low, high = bootstrap((differences,), np.mean, rng=0).confidence_interval
-    print(
-        f"FastRender - stock, paired over {len(pairs)} tracks: {np.mean(differences):+.1f}, "
-        f"95 % bootstrap interval {low:+.1f} to {high:+.1f}"
-    )
-    print(
-        f"Same action from both pictures of the same moment: {np.mean(same):.1%} of {len(same)} agent steps"
-    )
-    return pairs
-
-
 def _positive(text: str) -> int:
     """
     :param text: from the command line
@@ -313,7 +244,9 @@ def main(argv: list[str] | None = None) -> None:
     draw = commands.add_parser("picture", help="draw stock, FastRender and their difference")
     draw.add_argument("path", help="of the PNG")
     agent = commands.add_parser("agent", help="the same agent on both pictures, on validation tracks")
-    agent.add_argument("run", nargs="?", type=Path, help="run folder (default: the newest in logs)")
+    agent.add_argument(
+        "agent", nargs="?", help="as for evaluate (default: the newest run in logs, else the shipped agent)"
+    )
     agent.add_argument("--tracks", type=_positive, default=50, help="2 to 1000 (50)")
     commands.add_parser(
         "learn", help="updates, replay buffers and whole training, beside SB3's", add_help=False
@@ -342,6 +275,7 @@ def main(argv: list[str] | None = None) -> None:
     elif args.what == "agent":
         if not 2 <= args.tracks <= len(VALIDATION_SEEDS):
             parser.error(f"--tracks needs 2 to {len(VALIDATION_SEEDS)}, got {args.tracks}")
-        bench_agent(car_racing_run(args.run), args.tracks)
+        (driver,) = find_agents(args.agent or default_agent())
+        bench_agent(driver, args.tracks)
     else:
         picture(args.path)
