@@ -29,6 +29,8 @@ HULL_RED = 204  # int(0.8 * 255)
 
 _CAR_DOWN = box_filter(CAR_ROWS, PIXEL_H, PATCH_TOP, PATCH_BOTTOM)
 _CAR_ACROSS = box_filter(CAR_COLS, PIXEL_W, PATCH_LEFT, PATCH_RIGHT).T.copy()
+# what nothing, black and white add to the light (the world lost some already) and to what is seen of it
+_COVER = np.array(((0, -SMOOTHSCALE_LOSS, WHEEL_WHITE[0] - SMOOTHSCALE_LOSS), (0, -1, -1)), np.float32)
 
 
 def _shapes(
@@ -50,16 +52,6 @@ def _shapes(
     return pygame.surfarray.array2d(surface).T[::-1]
 
 
-def _observed(mask: np.ndarray, rows: slice, cols: slice) -> np.ndarray:
-    """
-    :param mask: (rows, columns) of screen pixels
-    :param rows: of the patch, where they are
-    :param cols: of the patch
-    :return: (rows, columns) part of each observed pixel
-    """
-    return _CAR_DOWN[:, rows] @ mask.astype(np.float32) @ _CAR_ACROSS[cols]
-
-
 @cache
 def _hull(zoom: float) -> tuple[np.ndarray, np.ndarray]:
     """
@@ -74,31 +66,27 @@ def _hull(zoom: float) -> tuple[np.ndarray, np.ndarray]:
         corners = polygonShape(vertices=[(x * SIZE, y * SIZE) for x, y in hull_poly]).vertices
         polygons.append((1, [(x * zoom + CAR_X, y * zoom + CAR_Y) for x, y in corners]))
     everywhere = slice(0, PATCH_BOTTOM - PATCH_TOP), slice(0, PATCH_RIGHT - PATCH_LEFT)
-    mask = _shapes(polygons, *everywhere) > 0
-    part = _observed(mask, *everywhere)
-    layer = _layer(part, part * HULL_RED, 0 * part)
+    shapes = _shapes(polygons, *everywhere)
+    layer = _layer(shapes, *everywhere)
+    layer[..., 0] -= HULL_RED * layer[..., 3]
     # Once for the whole car: see the world where nothing covers it, and truncate to the same numbers there.
     layer[..., :3] += 0.8
     layer[..., 3] += 1
-    return layer, mask
+    return layer, shapes > 0
 
 
-def _layer(part: np.ndarray, red: np.ndarray, gray: np.ndarray) -> np.ndarray:
+def _layer(shapes: np.ndarray, rows: slice, cols: slice) -> np.ndarray:
     """
-    :param part: (rows, columns) part of each pixel that is covered
-    :param red: (rows, columns) red light from the cover
-    :param gray: (rows, columns) gray light from the cover
+    :param shapes: (rows, columns) of screen pixels: 1 where black, 2 where white covers the world
+    :param rows: of the patch, where they are
+    :param cols: of the patch
     :return: (rows, columns, 4) what is added to red, green, blue, and to the part of the world that is seen
     """
-    layer = np.empty((*part.shape, 4), np.float32)
-    layer[..., 3] = -part
-    # the world has lost it already
-    layer[..., 1] = layer[..., 2] = gray - SMOOTHSCALE_LOSS * part
-    layer[..., 0] = layer[..., 1] + red
-    return layer
+    light, seen = _CAR_DOWN[:, rows] @ _COVER[:, shapes] @ _CAR_ACROSS[cols]
+    return np.stack((light, light, light, seen), axis=2)
 
 
-@lru_cache(maxsize=4096)  # 2 kB each
+@lru_cache(maxsize=8192)  # 2 kB each
 def _wheel(zoom: float, tyre: tuple[int, ...], mark: tuple[int, ...] | None) -> np.ndarray:
     """
     :param zoom: screen pixels a world unit
@@ -112,9 +100,9 @@ def _wheel(zoom: float, tyre: tuple[int, ...], mark: tuple[int, ...] | None) -> 
     cols = _within(min(tyre[0::2]) - PATCH_LEFT, max(tyre[0::2]) - PATCH_LEFT, PATCH_RIGHT - PATCH_LEFT)
     top = stock.WINDOW_H - 1 - PATCH_TOP
     rows = _within(top - max(tyre[1::2]), top - min(tyre[1::2]), PATCH_BOTTOM - PATCH_TOP)
-    shapes = np.where(_hull(zoom)[1][rows, cols], 0, _shapes(polygons, rows, cols))
-    gray = _observed(shapes == 2, rows, cols) * WHEEL_WHITE[0]
-    return _layer(_observed(shapes > 0, rows, cols), np.zeros_like(gray), gray)
+    shapes = _shapes(polygons, rows, cols)
+    shapes[_hull(zoom)[1][rows, cols]] = 0
+    return _layer(shapes, rows, cols)
 
 
 def _within(first: int, last: int, end: int) -> slice:
