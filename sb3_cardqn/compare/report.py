@@ -48,7 +48,7 @@ def _facts(results: Results) -> dict[str, str]:
     :return: what was compared, on what, with how much effort
     """
     runs = results.runs
-    validated = results.curves["track"].nunique()
+    validated = results.curves["track"].nunique() or "none"
     steps = sorted(number(steps) for steps in {runs["agent_steps"].min(), runs["agent_steps"].max()})
     return {
         "runs": f"{len(runs)}, of {runs['contestant'].nunique()} contestants",

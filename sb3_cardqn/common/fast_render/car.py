@@ -86,7 +86,7 @@ def _layer(shapes: np.ndarray, rows: slice, cols: slice) -> np.ndarray:
     return np.stack((light, light, light, seen), axis=2)
 
 
-@lru_cache(maxsize=8192)  # 2 kB each
+@lru_cache(maxsize=4096)  # 2 kB each
 def _wheel(zoom: float, tyre: tuple[int, ...], mark: tuple[int, ...] | None) -> np.ndarray:
     """
     :param zoom: screen pixels a world unit
