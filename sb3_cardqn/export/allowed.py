@@ -119,7 +119,12 @@ Table = dict[str, tuple[type, dict[str, Need]]]
 FEATURES_EXTRACTORS: Table = {
     "CarRacingCNN": (
         CarRacingCNN,
-        {"features_dim": whole(1, 4096), "width": whole(1, 256), "normalized_image": YES_OR_NO},
+        {
+            "features_dim": whole(1, 4096),
+            "width": whole(1, 256),
+            "normalized_image": YES_OR_NO,
+            "n_members": whole(1, 16),
+        },
     ),
     "NatureCNN": (NatureCNN, {"features_dim": whole(1, 4096), "normalized_image": YES_OR_NO}),
     "FlattenExtractor": (FlattenExtractor, {}),
