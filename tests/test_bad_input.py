@@ -108,7 +108,6 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("ResizeObservation", "crop", (None, 3, "0000", [12], [0, -1, 0, 0], [True, 0, 0, 0], [0, 0, NAN, 0]), "crop [top, bottom, left, right] >= 0"),
     ("CarRacingCNN", "features_dim", NO_COUNT, "features_dim >= 1"),
     ("CarRacingCNN", "width", NO_COUNT, "width >= 1"),
-    ("CarRacingCNN", "n_members", NO_COUNT, "n_members >= 1"),
     ("CarRacingCNN", "normalized_image", NO_FLAG, "normalized_image to be True or False"),
     ("CarRacingCNN", "observation_space", (None, "x", ACTIONS), "channel-first images"),
     ("DuelingHead", "in_features", NO_COUNT, "in_features >= 1"),
@@ -116,9 +115,6 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("QuantileHead", "in_features", NO_COUNT, "in_features >= 1"),
     ("QuantileHead", "out_features", NO_COUNT, "out_features >= 1"),
     ("QuantileHead", "n_quantiles", NO_COUNT, "n_quantiles >= 1"),
-    ("QuantileHead", "n_members", NO_COUNT, "n_members >= 1"),
-    ("QuantileHead", "n_members", (2,), "in_features to be a multiple of n_members=2, got 3"),
-    ("QuantileHead", "n_members", (3,), "n_quantiles to be a multiple of n_members=3, got 32"),
     ("CosineSchedule", "start", (None, True, "4", NAN, INF), "start >="),
     ("CosineSchedule", "end_fraction", (*NO_SHARE, 0), "end_fraction above 0 and at most 1"),
     ("ExponentialSchedule", "start", (*NO_NUMBER, 0), "start >"),
@@ -171,7 +167,6 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("CarDQNPolicy", "optimizer_class", (None, *NO_CLASS), "optimizer_class to be a subclass of Optimizer"),
     ("CarDQNPolicy", "average_fraction", (*NO_SHARE[1:], 0), "average_fraction above 0 and at most 1"),
     ("CarDQNPolicy", "normalize_images", NO_FLAG, "normalize_images to be True or False"),
-    ("CarDQNPolicy", "head_kwargs", (True, "x", [0]), "head_kwargs to be a dict"),
     ("CarDQNPolicy", "head_class", (None, True, "x", 3), "head_class to be nn.Linear, DuelingHead or QuantileHead"),
 ]  # fmt: skip
 

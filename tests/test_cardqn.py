@@ -1,5 +1,6 @@
 import inspect
 import re
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -186,7 +187,7 @@ def test_updates_as_sb3_contribs_qrdqn_does_with_a_quantile_head() -> None:
     small = {name: value for name, value in SMALL.items() if name != "policy_kwargs"}
     small |= {"learning_rate": 1e-3}
     kwargs = {"net_arch": [16], "optimizer_kwargs": {"eps": 0.01 / 32}}  # QRDQN's own
-    ours_too = kwargs | {"head_class": QuantileHead, "head_kwargs": {"n_quantiles": 5}}
+    ours_too = kwargs | {"head_class": partial(QuantileHead, n_quantiles=5)}
     ours = CarDQN("MlpPolicy", "CartPole-v1", policy_kwargs=ours_too, max_grad_norm=1e9, **small)
     theirs = QRDQN("MlpPolicy", "CartPole-v1", policy_kwargs=kwargs | {"n_quantiles": 5}, **small)
     for mine, other in (
@@ -613,14 +614,14 @@ def test_logged_means_by_hand() -> None:
 
 
 def test_double_q_of_quantiles_uses_the_online_choice() -> None:
-    head = {"head_class": QuantileHead, "head_kwargs": {"n_quantiles": 2}}
+    head = partial(QuantileHead, n_quantiles=2)
     targets = []
     for double_q in (False, True):
         model = CarDQN(
             "MlpPolicy",
             "CartPole-v1",
             double_q=double_q,
-            **SMALL | {"policy_kwargs": {"net_arch": [], **head}},
+            **SMALL | {"policy_kwargs": {"net_arch": [], "head_class": head}},
         )
         for net, bias in ((model.q_net, [0.0, 9.0, 0.0, 9.0]), (model.q_net_target, [6.0, 3.0, 8.0, 5.0])):
             for parameter in net.parameters():
@@ -776,29 +777,3 @@ def test_n_steps_needs_a_buffer_that_takes_it() -> None:
     )
     assert isinstance(model.replay_buffer, NStepReplayBuffer)
     assert (model.replay_buffer.n_steps, model.replay_buffer.gamma) == (3, 0.9)
-
-
-def test_members_of_an_ensemble_are_networks_of_their_own() -> None:
-    space, actions, members, each = spaces.Box(0, 255, (4, 36, 36), np.uint8), 3, 2, 5
-    kwargs = {"features_dim": 8, "width": 4}
-    cnn = CarRacingCNN(space, n_members=members, **kwargs)
-    head = QuantileHead(cnn.features_dim, actions, n_quantiles=members * each, n_members=members)
-    alone = [(CarRacingCNN(space, **kwargs), QuantileHead(8, actions, each)) for _ in range(members)]
-    for together, apart in zip((cnn, head), zip(*alone, strict=True), strict=True):
-        for parameter, parts in zip(
-            together.parameters(), zip(*(part.parameters() for part in apart), strict=True), strict=True
-        ):
-            parameter.data.copy_(th.cat(parts))  # member after member
-    obs = th.rand(7, 4, 36, 36)
-    z = head.quantiles(cnn(obs))  # (batch, quantiles, actions), members in turn
-    q = [own_head(own_cnn(obs)) for own_cnn, own_head in alone]
-    for member, (own_cnn, own_head) in enumerate(alone):
-        th.testing.assert_close(z[:, member::members], own_head.quantiles(own_cnn(obs)))
-    th.testing.assert_close(head(cnn(obs)), (q[0] + q[1]) / 2)
-    # what one member gets wrong moves no weight of the other
-    z[:, 0::members].sum().backward()
-    for parameter in (*cnn.parameters(), *head.parameters()):
-        assert parameter.grad is not None
-        first, second = parameter.grad.chunk(members)
-        assert first.abs().sum() > 0
-        assert second.abs().sum() == 0

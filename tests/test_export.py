@@ -167,21 +167,6 @@ def test_quantiles_are_exported_as_their_mean(tmp_path: Path) -> None:
     assert np.ptp(exported) > 0.01
 
 
-def test_an_ensemble_is_exported_as_one_network(tmp_path: Path) -> None:
-    kwargs = {
-        "features_extractor_class": CarRacingCNN,
-        "features_extractor_kwargs": {"features_dim": 8, "width": 4, "n_members": 3},
-        "head_class": QuantileHead,
-        "head_kwargs": {"n_quantiles": 6, "n_members": 3},
-    }
-    model = CarDQN("CnnPolicy", Pixels(), policy_kwargs=kwargs, buffer_size=50, seed=0)
-    write_policy(model, "cardqn", tmp_path / "policy.safetensors")
-    obs = np.random.default_rng(0).integers(0, 256, (50, 1, 36, 36), dtype=np.uint8)
-    exported = q_values(load_policy(tmp_path / "policy.safetensors"), obs)
-    np.testing.assert_allclose(exported, q_values(model.q_net, obs), atol=1e-6)
-    assert np.ptp(exported) > 0.01
-
-
 def test_the_network_that_drives_is_exported(tmp_path: Path) -> None:
     obs = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
     policy_kwargs = {"head_class": QuantileHead, "average_fraction": 0.5}

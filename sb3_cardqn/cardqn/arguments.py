@@ -114,7 +114,6 @@ def check_layers(
     optimizer_class: Any,
     optimizer_kwargs: Any,
     head_class: Any,
-    head_kwargs: Any,
 ) -> None:
     """
     Check what a policy builds its networks from; the arguments are those of ``CarDQNPolicy``.
@@ -139,5 +138,3 @@ def check_layers(
         raise TypeError(
             f"{owner} needs head_class to be nn.Linear, DuelingHead or QuantileHead, got {head_class!r}"
         )
-    if head_kwargs is not None:
-        check_keywords(owner, "head_kwargs", head_kwargs, head_class)

@@ -6,9 +6,8 @@ import torch as th
 from torch import nn
 
 from sb3_cardqn.common.checks import check_whole
-from sb3_cardqn.common.torch_layers import GroupedLinear
 
-Head = Callable[..., nn.Module]  # (features, actions, ...) -> module from (batch, features) to Q-values
+Head = Callable[[int, int], nn.Module]  # (features, actions) -> module from (batch, features) to Q-values
 
 
 class DuelingHead(nn.Module):
@@ -37,37 +36,22 @@ class DuelingHead(nn.Module):
         return self.value(features) + advantage - advantage.mean(dim=1, keepdim=True)
 
 
-class QuantileHead(GroupedLinear):
+class QuantileHead(nn.Linear):
     """
     Quantiles of the return of each action, Dabney et al. 2018; the Q-value is their mean.
 
     >>> CarDQN("CnnPolicy", env, policy_kwargs=dict(head_class=QuantileHead))  # doctest: +SKIP
 
-    With ``n_members`` it is the head of an ensemble: each member sees its own part of the features and gives
-    every ``n_members``-th quantile. The Q-value, and with it the target, is then the mean over the members
-    (MeanQ, Liang et al. 2022).
-
     :param in_features: width of its input
     :param out_features: number of actions
-    :param n_quantiles: for each action, of all members together
-    :param n_members: networks side by side, as in ``CarRacingCNN``
-    :raises ValueError: if a size is below 1, or ``in_features`` or ``n_quantiles`` is no multiple of
-        ``n_members``
+    :param n_quantiles: for each action; another number than the default by ``functools.partial``
     """
 
-    def __init__(
-        self, in_features: int, out_features: int, n_quantiles: int = 32, n_members: int = 1
-    ) -> None:
+    def __init__(self, in_features: int, out_features: int, n_quantiles: int = 32) -> None:
         check_whole("QuantileHead", "in_features", in_features)
         check_whole("QuantileHead", "out_features", out_features)
         check_whole("QuantileHead", "n_quantiles", n_quantiles)
-        check_whole("QuantileHead", "n_members", n_members)
-        for name, value in (("in_features", in_features), ("n_quantiles", n_quantiles)):
-            if value % n_members:
-                raise ValueError(
-                    f"QuantileHead needs {name} to be a multiple of n_members={n_members}, got {value}"
-                )
-        super().__init__(in_features, out_features * n_quantiles, n_members)
+        super().__init__(in_features, out_features * n_quantiles)
         self.n_quantiles = n_quantiles
 
     def quantiles(self, features: th.Tensor) -> th.Tensor:
@@ -75,9 +59,7 @@ class QuantileHead(GroupedLinear):
         :param features: (batch, in_features)
         :return: (batch, n_quantiles, actions)
         """
-        z = super().forward(features)  # (batch, members · quantiles of each · actions)
-        z = z.view(len(features), self.groups, self.n_quantiles // self.groups, -1)
-        return z.transpose(1, 2).flatten(1, 2)
+        return super().forward(features).view(len(features), self.n_quantiles, -1)
 
     def forward(self, features: th.Tensor) -> th.Tensor:
         """

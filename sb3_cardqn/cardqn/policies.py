@@ -38,7 +38,6 @@ class QNetwork(BasePolicy):
     :param activation_fn: after each hidden layer
     :param normalize_images: divide uint8 images by 255
     :param head_class: called with (units, n); ``nn.Linear``, ``DuelingHead`` or ``QuantileHead``
-    :param head_kwargs: its keyword arguments
     """
 
     action_space: spaces.Discrete
@@ -53,7 +52,6 @@ class QNetwork(BasePolicy):
         activation_fn: type[nn.Module] = nn.ReLU,
         normalize_images: bool = True,
         head_class: Head = nn.Linear,
-        head_kwargs: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
             observation_space,
@@ -65,10 +63,9 @@ class QNetwork(BasePolicy):
         self.net_arch = [64, 64] if net_arch is None else net_arch
         self.activation_fn = activation_fn
         self.head_class = head_class
-        self.head_kwargs = head_kwargs or {}
         self._scales_pixels = normalize_images and is_image_space(observation_space)
         hidden_layers = create_mlp(features_dim, -1, self.net_arch, activation_fn)
-        head = head_class([features_dim, *self.net_arch][-1], int(action_space.n), **self.head_kwargs)
+        head = head_class([features_dim, *self.net_arch][-1], int(action_space.n))
         # With nn.Linear as its head, the parameters have the names they have in SB3's DQN.
         self.q_net = nn.Sequential(*hidden_layers, head)
 
@@ -119,7 +116,6 @@ class QNetwork(BasePolicy):
             "net_arch": self.net_arch,
             "activation_fn": self.activation_fn,
             "head_class": self.head_class,
-            "head_kwargs": self.head_kwargs,
         }
 
 
@@ -155,7 +151,6 @@ class CarDQNPolicy(BasePolicy):
     :param optimizer_class: ``th.optim.Adam`` by default
     :param optimizer_kwargs: its keyword arguments, the learning rate apart
     :param head_class: last layer, called with (units, n); ``nn.Linear``, ``DuelingHead`` or ``QuantileHead``
-    :param head_kwargs: its keyword arguments
     :param average_fraction: part of the gradient updates so far, in (0, 1], the latest, that an average of
         the online network's weights goes over, which then drives where nothing is explored (Shamir & Zhang
         2013); 1 for a plain mean of all, None for the online network as it is
@@ -180,7 +175,6 @@ class CarDQNPolicy(BasePolicy):
         optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
         head_class: Head = nn.Linear,
-        head_kwargs: dict[str, Any] | None = None,
         average_fraction: float | None = None,
     ) -> None:
         if average_fraction is not None:
@@ -199,7 +193,6 @@ class CarDQNPolicy(BasePolicy):
             optimizer_class,
             optimizer_kwargs,
             head_class,
-            head_kwargs,
         )
         super().__init__(
             observation_space,
@@ -213,7 +206,6 @@ class CarDQNPolicy(BasePolicy):
         self.net_arch = net_arch
         self.activation_fn = activation_fn
         self.head_class = head_class
-        self.head_kwargs = head_kwargs or {}
         self.average_fraction = average_fraction
         self._build(lr_schedule)
 
@@ -249,7 +241,6 @@ class CarDQNPolicy(BasePolicy):
             activation_fn=self.activation_fn,
             normalize_images=self.normalize_images,
             head_class=self.head_class,
-            head_kwargs=self.head_kwargs,
         ).to(self.device)
 
     def forward(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
@@ -283,7 +274,6 @@ class CarDQNPolicy(BasePolicy):
             "optimizer_class": self.optimizer_class,
             "optimizer_kwargs": self.optimizer_kwargs,
             "head_class": self.head_class,
-            "head_kwargs": self.head_kwargs,
             "average_fraction": self.average_fraction,
         }
 

@@ -83,13 +83,9 @@ def _weights(policy: Any) -> dict[str, th.Tensor]:
     }
     n_quantiles = getattr(layers[-1], "n_quantiles", getattr(network, "n_quantiles", None))
     if n_quantiles is not None:
-        # The mean over quantiles and members is linear: it goes into the last layer, whose outputs are
-        # (member, quantile, action), and each member's inputs are its own.
-        weight, bias = f"q_net.{len(layers) - 1}.weight", f"q_net.{len(layers) - 1}.bias"
-        n_members = getattr(layers[-1], "groups", 1)  # QRDQN's last layer has one
-        means = weights[weight].unflatten(0, (n_members, n_quantiles // n_members, -1)).mean(dim=1)
-        weights[weight] = means.transpose(0, 1).flatten(1) / n_members  # (actions, in_features)
-        weights[bias] = weights[bias].unflatten(0, (n_quantiles, -1)).mean(dim=0)
+        # The mean over quantiles is linear: it goes into the last layer, with outputs (quantile, action).
+        for name in (f"q_net.{len(layers) - 1}.weight", f"q_net.{len(layers) - 1}.bias"):
+            weights[name] = weights[name].unflatten(0, (n_quantiles, -1)).mean(dim=0)
     return weights
 
 
