@@ -50,13 +50,14 @@ class CarRacingCNN(BaseFeaturesExtractor):
     >>> CarRacingCNN(space)(th.zeros(2, 4, 64, 64)).shape
     torch.Size([2, 256])
 
-    With ``n_members`` it is an ensemble: so many such networks side by side, each with its own weights.
+    With ``n_members`` it is so many such networks side by side, each with its own weights, as
+    ``sb3-cardqn export`` makes of several agents.
 
     :param observation_space: Box (C, H, W), channel-first, uint8 or, with ``normalized_image``, any float
     :param features_dim: units of the last layer, of each member; the features of all come one after the other
     :param width: channels of the first convolution, of each member; the other two have twice as many
     :param normalized_image: the images come as floats in [0, 1] (SB3 sets it with ``normalize_images=False``)
-    :param n_members: networks side by side; ``QuantileHead`` takes the same number
+    :param n_members: networks side by side
     :raises ValueError: if the space is no image, or too small for the convolutions, or a size is below 1
     """
 

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from rl_zoo3 import ALGOS
@@ -9,19 +10,20 @@ from rl_zoo3 import ALGOS
 from sb3_cardqn import trust
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run, evaluate
+from sb3_cardqn.export import policy_file
+from sb3_cardqn.export.ensemble import ensemble
 from sb3_cardqn.export.onnx_file import write_onnx
 from sb3_cardqn.export.policy_file import load_policy
 from sb3_cardqn.export.write_policy import EXPORTABLE, write_policy
 
 
-def export(source: Path, output: Path | None = None, algo: str = "cardqn", onnx: bool = False) -> Path:
+def export(source: Path, output: Path | None = None, algo: str = "cardqn") -> Path:
     """
     Export a trained agent.
 
     :param source: run folder, or a zip that SB3 saved; in a run folder a zip has the folder's environment
     :param output: file to write, ending in ``.safetensors``, or its folder; by default the source's
     :param algo: the zoo's name of the algorithm, of a zip that is in no run folder
-    :param onnx: write the policy as ONNX as well, beside it
     :return: the ``.safetensors`` file
     :raises UserError: if the source is no agent, is not trusted, or has a part that cannot be exported
     """
@@ -39,9 +41,24 @@ def export(source: Path, output: Path | None = None, algo: str = "cardqn", onnx:
         facts |= training_command(run)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_policy(model, algo, path, run, facts)
-    if onnx:
-        write_onnx(load_policy(path), path.with_suffix(".onnx"))
     return path
+
+
+def export_together(sources: Sequence[Path], output: Path, algo: str = "cardqn") -> Path:
+    """
+    Export several agents as one, that drives by the mean of their Q-values.
+
+    :param sources: as of ``export``, or files that it wrote; runs are also exported each for itself
+    :param output: file to write, ending in ``.safetensors``
+    :param algo: the zoo's name of the algorithm, of a zip that is in no run folder
+    :return: that file
+    :raises UserError: if one is no agent or not trusted, or they do not fit each other
+    """
+    paths = [source if source.suffix == ".safetensors" else export(source, algo=algo) for source in sources]
+    together = ensemble([policy_file.read(path) for path in paths])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    policy_file.write(output, together.about, together.tensors)
+    return output
 
 
 def _find(source: Path) -> tuple[Run | None, Path]:
@@ -78,7 +95,14 @@ def main(argv: list[str]) -> None:
         description="Write a trained agent's policy to a file that runs no code on loading: safetensors with "
         "its description as JSON inside, and beside it to read. load_policy, race and enjoy take it.",
     )
-    parser.add_argument("source", type=Path, help="run folder, or a zip of an agent")
+    parser.add_argument(
+        "sources",
+        metavar="source",
+        nargs="+",
+        type=Path,
+        help="run folder, or a zip of an agent; several, or files of exported ones, with -o become one agent "
+        "that drives by the mean of their Q-values",
+    )
     parser.add_argument(
         "-o", "--output", type=Path, help="file.safetensors, or a folder (default: the source's folder)"
     )
@@ -95,7 +119,15 @@ def main(argv: list[str]) -> None:
         help="write README.md as well, a model card: drives the 100 held-out tracks",
     )
     options = parser.parse_args(argv)
-    path = export(options.source, options.output, options.algo, options.onnx)
+    sources, output = options.sources, options.output
+    if len(sources) == 1:
+        path = export(sources[0], output, options.algo)
+    elif output is None or output.suffix != ".safetensors":
+        raise UserError(f"several agents as one need -o file.safetensors, got -o {output}")
+    else:
+        path = export_together(sources, output, options.algo)
+    if options.onnx:
+        write_onnx(load_policy(path), path.with_suffix(".onnx"))
     files = [path, path.with_suffix(".json"), *([path.with_suffix(".onnx")] if options.onnx else [])]
     if options.card:
         from sb3_cardqn.model_card import model_card  # the hub's package takes a while
