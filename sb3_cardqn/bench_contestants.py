@@ -9,9 +9,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch as th
 from gymnasium import spaces
 from rl_zoo3.utils import get_class_by_name
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.torch_layers import NatureCNN
+from torch import nn
 
 import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
 from sb3_cardqn.cardqn import CarDQN
@@ -82,6 +85,27 @@ def make_update(algorithm: str, **kwargs: Any) -> tuple[Run, float]:
     if isinstance(model, CarDQN):
         keep_freed_memory()  # as learn() does
     return lambda n: [model.train(gradient_steps=1, batch_size=32) for _ in range(n)], 0
+
+
+def make_passes() -> tuple[Run, float]:
+    """
+    Make what no update of a DQN can be without: the network forward at the next observations, forward and
+    backward at the observations; ``make_update``'s network and batch, in float32, the pixels ready.
+
+    :return: such passes, 0
+    """
+    network = nn.Sequential(NatureCNN(Pictures(84).observation_space), nn.Linear(512, 12))
+    observations = th.rand(32, 4, 84, 84)
+    keep_freed_memory()
+
+    def run(n: int) -> None:
+        for _ in range(n):
+            with th.no_grad():
+                network(observations)
+            network.zero_grad()
+            network(observations).sum().backward()
+
+    return run, 0
 
 
 def _configured(algo: str, hyperparams: dict[str, Any], **kwargs: Any) -> Any:

@@ -20,6 +20,7 @@ import torch as th
 from sb3_cardqn.bench_contestants import (
     Run,
     make_configured_update,
+    make_passes,
     make_sampling,
     make_training,
     make_update,
@@ -119,6 +120,7 @@ def _tables(threads: list[int], size: float) -> list[Table]:
         "sb3-contrib QRDQN": update("sb3_contrib.QRDQN"),
         "CarDQN": update("sb3_cardqn.CarDQN", **ours),
         "CarDQN, mixed precision": update("sb3_cardqn.CarDQN", mixed_precision=True, **ours),
+        "its network's passes alone": make_passes,
     }
     if importlib.util.find_spec("sbx"):
         updates["SBX DQN"] = update("sbx.DQN")
