@@ -115,7 +115,7 @@ def _tables(threads: list[int], size: float) -> list[Table]:
     """
     update = partial(partial, make_update)
     ours = {"replay_buffer_class": FrameReplayBuffer, "policy_kwargs": {"optimizer_kwargs": {"fused": True}}}
-    updates = {
+    updates: dict[str, Callable[[], tuple[Run, float]]] = {
         "SB3 DQN": update("stable_baselines3.DQN"),
         "sb3-contrib QRDQN": update("sb3_contrib.QRDQN"),
         "CarDQN": update("sb3_cardqn.CarDQN", **ours),
