@@ -246,10 +246,20 @@ def test_one_agent_of_a_run_and_a_file(
     np.testing.assert_allclose(
         q_values(load_policy(output), obs), q_values(load_policy(safe), obs), atol=1e-5
     )
-    with pytest.raises(SystemExit, match="2"):
-        cli.main(["export", str(run.folder), str(safe), "-o", str(tmp_path)])
-    needed = "several agents as one need -o file.safetensors"
-    assert capsys.readouterr().err == f"sb3-cardqn: {needed}, got -o {tmp_path}\n"
+    cli.main(["export", str(safe), "-o", str(tmp_path / "copy.safetensors")])
+    assert np.array_equal(
+        q_values(load_policy(tmp_path / "copy.safetensors"), obs), q_values(load_policy(safe), obs)
+    )
+    capsys.readouterr()
+    for sources, where, message in (
+        ((run.folder, safe), tmp_path, f"or exported ones, need -o file.safetensors, got -o {tmp_path}"),
+        ((safe, safe), output, f"need each once, got {safe} {safe}"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            cli.main(["export", *map(str, sources), "-o", str(where)])
+        error = capsys.readouterr().err
+        assert error.startswith("sb3-cardqn: several agents as one")
+        assert error.endswith(f"{message}\n")
 
 
 class OwnExtractor(CarRacingCNN):

@@ -120,10 +120,12 @@ def main(argv: list[str]) -> None:
     )
     options = parser.parse_args(argv)
     sources, output = options.sources, options.output
-    if len(sources) == 1:
+    if len(sources) == 1 and sources[0].suffix != ".safetensors":
         path = export(sources[0], output, options.algo)
     elif output is None or output.suffix != ".safetensors":
-        raise UserError(f"several agents as one need -o file.safetensors, got -o {output}")
+        raise UserError(f"several agents as one, or exported ones, need -o file.safetensors, got -o {output}")
+    elif len(set(sources)) < len(sources):
+        raise UserError(f"several agents as one need each once, got {' '.join(map(str, sources))}")
     else:
         path = export_together(sources, output, options.algo)
     if options.onnx:
