@@ -44,7 +44,7 @@ def export(source: Path, output: Path | None = None, algo: str = "cardqn") -> Pa
     return path
 
 
-def export_together(sources: Sequence[Path], output: Path, algo: str = "cardqn") -> Path:
+def export_together(sources: Sequence[Path], output: Path | None, algo: str = "cardqn") -> Path:
     """
     Export several agents as one, that drives by the mean of their Q-values.
 
@@ -52,8 +52,13 @@ def export_together(sources: Sequence[Path], output: Path, algo: str = "cardqn")
     :param output: file to write, ending in ``.safetensors``
     :param algo: the zoo's name of the algorithm, of a zip that is in no run folder
     :return: that file
-    :raises UserError: if one is no agent or not trusted, or they do not fit each other
+    :raises UserError: if one is no agent or not trusted, or comes twice, or they do not fit each other, or
+        the output is no such file
     """
+    if output is None or output.suffix != ".safetensors":
+        raise UserError(f"several agents as one, or exported ones, need -o file.safetensors, got -o {output}")
+    if len(set(sources)) < len(sources):
+        raise UserError(f"several agents as one need each once, got {' '.join(map(str, sources))}")
     paths = [source if source.suffix == ".safetensors" else export(source, algo=algo) for source in sources]
     together = ensemble([policy_file.read(path) for path in paths])
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -119,15 +124,11 @@ def main(argv: list[str]) -> None:
         help="write README.md as well, a model card: drives the 100 held-out tracks",
     )
     options = parser.parse_args(argv)
-    sources, output = options.sources, options.output
-    if len(sources) == 1 and sources[0].suffix != ".safetensors":
-        path = export(sources[0], output, options.algo)
-    elif output is None or output.suffix != ".safetensors":
-        raise UserError(f"several agents as one, or exported ones, need -o file.safetensors, got -o {output}")
-    elif len(set(sources)) < len(sources):
-        raise UserError(f"several agents as one need each once, got {' '.join(map(str, sources))}")
+    first, *others = options.sources
+    if others or first.suffix == ".safetensors":
+        path = export_together(options.sources, options.output, options.algo)
     else:
-        path = export_together(sources, output, options.algo)
+        path = export(first, options.output, options.algo)
     if options.onnx:
         write_onnx(load_policy(path), path.with_suffix(".onnx"))
     files = [path, path.with_suffix(".json"), *([path.with_suffix(".onnx")] if options.onnx else [])]

@@ -17,8 +17,8 @@ def ensemble(policies: Sequence[PolicyFile]) -> PolicyFile:
     """
     Make one policy of several, whose Q-values are the mean of theirs.
 
-    Networks that were trained alone are wrong at different places, so the mean loses fewer cars
-    (``docs/recipe.md``). The result is one network: convolutions side by side, and one last layer.
+    Networks that were trained alone are mostly wrong at different places (``docs/recipe.md``).
+    The result is one network: convolutions side by side, and one last layer.
 
     :param policies: of the same network and environment
     :return: what a file of all of them holds
@@ -68,7 +68,7 @@ def _joined(training: Sequence[dict[str, str | float]]) -> dict[str, str | float
     """
     facts: dict[str, str | float] = {}
     for name in training[0]:
-        values = [agents.get(name, "?") for agents in training]
+        values = [agent.get(name, "?") for agent in training]
         facts[name] = values[0] if len(set(values)) == 1 else " & ".join(map(str, values))
     return facts
 
