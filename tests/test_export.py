@@ -210,7 +210,8 @@ def test_several_agents_as_one_drive_by_the_mean_of_their_q_values(tmp_path: Pat
     np.testing.assert_allclose(q_values(load_policy(four), obs), each.mean(axis=0), atol=1e-6)
     training = policy_file.read(three).about["training"]
     assert training["seed"] == "0 & 1 & 2"
-    assert training["agent_steps"] == 0
+    assert training["agent_steps"] == "0 & 0 & 0"
+    assert training["torch"] == str(th.__version__)
 
 
 @pytest.mark.parametrize(

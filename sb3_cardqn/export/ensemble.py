@@ -64,12 +64,13 @@ def _spelled_out(policy: PolicyFile) -> PolicyFile:
 def _joined(training: Sequence[dict[str, str | float]]) -> dict[str, str | float]:
     """
     :param training: facts about each agent's
-    :return: a fact once if all agree, else all of them; " & " between commands runs them at the same time
+    :return: a version once if all agree, else each agent's; " & " between commands runs them at the same time
     """
     facts: dict[str, str | float] = {}
     for name in training[0]:
         values = [agent.get(name, "?") for agent in training]
-        facts[name] = values[0] if len(set(values)) == 1 else " & ".join(map(str, values))
+        once = len(set(values)) == 1 and name not in ("agent_steps", "command")
+        facts[name] = values[0] if once else " & ".join(map(str, values))
     return facts
 
 
