@@ -64,7 +64,8 @@ WRAPPERS: list[tuple[Callable[..., gym.Env], dict[str, Any]]] = [
     (lambda env, **kwargs: FrameStack(GrayscaleObservation(env), **kwargs), {"num_frames": 3}),
     (CarRacingWrapper, {}),
     (CarRacingWrapper, {"fast_render": False, "screen_size": 84}),
-    (CarRacingWrapper, {"grayscale": False, "num_frames": 2}),
+    (CarRacingWrapper, {"colors": "rgb", "num_frames": 2}),
+    (CarRacingWrapper, {"colors": "road_contrast"}),
 ]
 
 

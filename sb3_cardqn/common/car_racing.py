@@ -1,12 +1,13 @@
 """All wrappers in their order: what ``hyperparams/*.yml`` lists one by one, for Python."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from sb3_cardqn.common.checks import check_env, check_flag
 from sb3_cardqn.common.fast_render import FastRender
+from sb3_cardqn.common.road_contrast import RoadContrastObservation
 from sb3_cardqn.common.training_wrappers import EndAtLine, EndWhenLost, PenalizeMissedTiles, ScaleReward
 from sb3_cardqn.common.wrappers import (
     DiscretizeActions,
@@ -16,12 +17,19 @@ from sb3_cardqn.common.wrappers import (
     ResizeObservation,
 )
 
+COLORS: dict[str, Callable[[gym.Env], gym.Env]] = {
+    "gray": GrayscaleObservation,
+    "road_contrast": RoadContrastObservation,
+    "rgb": lambda env: env,
+}
+
 
 class CarRacingWrapper(gym.Wrapper):
     """
     All of CarRacing's preprocessing, as SB3's ``AtariWrapper`` is for Atari.
 
-    In order: fast drawing, discrete actions, frame skip, lessons, gray, crop and resize, frame stack.
+    In order: fast drawing, discrete actions, frame skip, lessons, gray (or what ``colors`` says), crop and
+    resize, frame stack.
 
     >>> env = CarRacingWrapper(gym.make("CarRacing-v3"))
     >>> env.observation_space.shape, env.action_space
@@ -32,7 +40,8 @@ class CarRacingWrapper(gym.Wrapper):
     :param screen_size: height and width of what the agent sees, in pixels
     :param crop: pixels cut off before resizing: top, bottom, left, right; the default keeps the dashboard
     :param num_frames: frames in a stack
-    :param grayscale: gray frames; False for colours, where ``domain_randomize`` changes them
+    :param colors: ``"gray"``; ``"road_contrast"``, which looks the same in the colours of
+        ``domain_randomize``; ``"rgb"``, three channels a frame
     :param fast_render: draw with ``FastRender``; False for the stock picture
     :param training: add the lessons: ``EndWhenLost``, ``EndAtLine``, ``PenalizeMissedTiles`` and
         ``ScaleReward``; not for judging an agent, whose rewards they change (so that the zoo can leave them
@@ -47,12 +56,13 @@ class CarRacingWrapper(gym.Wrapper):
         screen_size: int | Sequence[int] = (64, 64),
         crop: Sequence[int] = (0, 0, 0, 0),
         num_frames: int = 4,
-        grayscale: bool = True,
+        colors: str = "gray",
         fast_render: bool = True,
         training: bool = False,
     ) -> None:
         check_env("CarRacingWrapper", env)
-        check_flag("CarRacingWrapper", "grayscale", grayscale)
+        if colors not in list(COLORS):
+            raise ValueError(f"CarRacingWrapper needs colors from {list(COLORS)}, got {colors!r}")
         check_flag("CarRacingWrapper", "fast_render", fast_render)
         check_flag("CarRacingWrapper", "training", training)
         if fast_render:
@@ -61,8 +71,7 @@ class CarRacingWrapper(gym.Wrapper):
         env = FrameSkip(env, frame_skip)
         if training:
             env = ScaleReward(PenalizeMissedTiles(EndAtLine(EndWhenLost(env))))
-        if grayscale:
-            env = GrayscaleObservation(env)
+        env = COLORS[colors](env)
         env = ResizeObservation(env, screen_size, crop)
         super().__init__(FrameStack(env, num_frames))
 
