@@ -17,8 +17,9 @@ def ensemble(policies: Sequence[PolicyFile]) -> PolicyFile:
     """
     Make one policy of several, whose Q-values are the mean of theirs.
 
-    Networks that were trained alone are mostly wrong at different places (``docs/recipe.md``).
-    The result is one network: convolutions side by side, and one last layer.
+    Networks that were trained alone are mostly wrong at different places, so that they may drive better
+    together, or worse: to be tried (``docs/recipe.md``). The result is one network: convolutions side by
+    side, and one last layer.
 
     :param policies: of the same network and environment
     :return: what a file of all of them holds
