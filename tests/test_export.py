@@ -557,3 +557,12 @@ def test_the_shipped_agent_is_in_the_safe_form(observations: np.ndarray) -> None
     assert {path.suffix for path in shipped} <= {".safetensors", ".json", ".md"}
     actions, _ = load_pretrained().predict(observations[:10])
     assert actions.shape == (10,)
+
+
+@pytest.mark.parametrize(("name", "domain_randomize"), [("cardqn", False), ("cardqn_any_colors", True)])
+def test_the_shipped_agents_drive(name: str, domain_randomize: bool) -> None:
+    """Two validation tracks: what an agent sees must stay what it learned to see."""
+    (evaluation,) = evaluate(
+        name, [100_000, 100_001], stock=False, env_kwargs={"domain_randomize": domain_randomize}
+    )
+    assert evaluation.drives["score"].min() > 900
