@@ -14,9 +14,9 @@ def drive(env: gym.Env, steps: int) -> list[np.ndarray]:
     return seen
 
 
-def painted(road: list[int], background: list[int], **kwargs: Any) -> gym.Env:
+def painted(road: list[int], background: list[int]) -> gym.Env:
     """A CarRacing in colours that the next reset keeps."""
-    env: Any = gym.make("CarRacing-v3", **kwargs)
+    env: Any = gym.make("CarRacing-v3")
     env.unwrapped.road_color = np.array(road, dtype=float)
     env.unwrapped.bg_color = np.array(background, dtype=float)
     env.unwrapped.grass_color = np.add(background, [0, 20, 0])
