@@ -267,6 +267,7 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("train --seed 99999", "", "--seed needs 0 to 99984 with 16 environments"),
         ("plot_train -a cardqn -e CarRacing-v3 -f absent", "", "absent"),
         ("race . ", "", "'.' is no run folder"),
+        ("evaluate cardqn_any_color", "", "did you mean 'cardqn_any_colors'?"),
         ("all_plots", "", "all_plots needs -a or --algos"),
         ("plot_from_file -i absent.pkl", "", "No such file or directory: 'absent.pkl'"),
         ("plot_train", "", "the following arguments are required: -a/--algo"),

@@ -122,7 +122,8 @@ class Run:
         if not self.config_path.is_file():
             root = self.folder.parent.parent
             runs = [str(path.parent.parent) for path in sorted(root.glob("*/*/*/config.yml"))]
-            offer = did_you_mean(str(self.folder), runs) if runs and not self.folder.is_dir() else ""
+            known = [*runs, *shipped_agents()]
+            offer = did_you_mean(str(self.folder), known) if known and not self.folder.is_dir() else ""
             raise UserError(
                 f"'{self.folder}' is no run folder: it has no {self.env_id}/{self.config_path.name}{offer}"
             )
