@@ -67,6 +67,7 @@ def test_a_lost_car_keeps_the_colour_of_the_road_it_left() -> None:
     [
         (lambda: gym.make("CartPole-v1"), r"got Box\(.* from <"),
         (lambda: ResizeObservation(gym.make("CarRacing-v3"), 64), r"got Box\(0, 255, \(64, 64, 3\), uint8\) from <"),
+        (lambda: gym.wrappers.DtypeObservation(gym.make("CarRacing-v3"), np.float32), r"got Box\(0.0, 255.0, \(96, 96, 3\), float32\) from <"),
     ],
 )  # fmt: skip
 def test_other_pictures_are_refused(env: Any, got: str) -> None:

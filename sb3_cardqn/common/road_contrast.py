@@ -12,7 +12,8 @@ from sb3_cardqn.common.checks import check_env
 from sb3_cardqn.common.fast_render import is_car_racing
 
 _ZOOMS_UNTIL = 1.0  # seconds from the start
-_DASHBOARD = 84  # its first row
+_DASHBOARD = 84  # its first row; WORLD_ROWS of fast_render.picture, which would load Box2D for all
+_PICTURE = spaces.Box(0, 255, (96, 96, 3), np.uint8)
 _AHEAD_OF_THE_CAR = (slice(56, 64), slice(44, 52))  # rows and columns
 _SAME_COLOR = 8  # grey levels: tiles of one road differ by 6
 _CONTRAST = np.clip((np.arange(256) - _SAME_COLOR) * 16, 0, 255).astype(np.uint8)
@@ -36,7 +37,7 @@ class RoadContrastObservation(gym.ObservationWrapper, RecordConstructorArgs):
     def __init__(self, env: gym.Env) -> None:
         check_env("RoadContrastObservation", env)
         space = env.observation_space
-        if not (is_car_racing(env) and isinstance(space, spaces.Box) and space.shape == (96, 96, 3)):
+        if not (is_car_racing(env) and space == _PICTURE):
             raise TypeError(
                 "RoadContrastObservation needs a CarRacing with its pictures of shape (96, 96, 3), "
                 f"got {space} from {env}"
