@@ -1,5 +1,6 @@
 """What CarDQN's arguments may be: checked at construction, and again before learning."""
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,33 @@ def check_arguments(agent: "CarDQN") -> None:
             f"CarDQN needs exploration_decay from {sorted(DECAYS)} or a function of the progress "
             f"remaining, got {decay!r}"
         )
+
+
+def n_step_arguments(agent: "CarDQN", replay_buffer_class: type[ReplayBuffer]) -> dict[str, Any]:
+    """
+    Find out what a replay buffer is told of the agent's own arguments.
+
+    :param agent: with all of its arguments as attributes
+    :param replay_buffer_class: of its buffer
+    :return: n_steps and gamma, for a class that takes them; else nothing
+    :raises ValueError: if n_steps cannot be told, or replay_buffer_kwargs say otherwise
+    """
+    parameters = inspect.signature(replay_buffer_class).parameters.values()
+    if not any(p.name == "n_steps" or p.kind is p.VAR_KEYWORD for p in parameters):
+        if agent.n_steps > 1:
+            raise ValueError(
+                f"CarDQN needs a replay_buffer_class that takes n_steps (such as FrameReplayBuffer) for "
+                f"n_steps={agent.n_steps}, got {replay_buffer_class.__name__}"
+            )
+        return {}
+    ours = {"n_steps": agent.n_steps, "gamma": agent.gamma}
+    theirs = ours | agent.replay_buffer_kwargs
+    if theirs["gamma"] != agent.gamma or (agent.n_steps > 1 and theirs["n_steps"] != agent.n_steps):
+        raise ValueError(
+            f"CarDQN needs the same n_steps and gamma in replay_buffer_kwargs as its own {ours}, "
+            f"got {agent.replay_buffer_kwargs}"
+        )
+    return {name: theirs[name] for name in ours}
 
 
 def check_layers(

@@ -1,6 +1,5 @@
 """The agent: acts epsilon-greedily, remembers, and learns by the Bellman equation."""
 
-import inspect
 import math
 import warnings
 from typing import Any, ClassVar
@@ -13,7 +12,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.utils import polyak_update
 
-from sb3_cardqn.cardqn.arguments import check_arguments, check_policy_and_env
+from sb3_cardqn.cardqn.arguments import check_arguments, check_policy_and_env, n_step_arguments
 from sb3_cardqn.cardqn.heads import QuantileHead
 from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
 from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
@@ -187,8 +186,18 @@ class CarDQN(OverlapAlgorithm):
             # SB3 would choose it too, but write n_steps and gamma into replay_buffer_kwargs, where they would
             # outlive a load() with others
             self.replay_buffer_class = NStepReplayBuffer
-        if self.replay_buffer_class is not None:
-            self._make_replay_buffer(self.replay_buffer_class)
+        if self.replay_buffer_class is not None and self.replay_buffer is None:
+            kwargs = n_step_arguments(self, self.replay_buffer_class)
+            if kwargs:
+                self.replay_buffer = self.replay_buffer_class(
+                    self.buffer_size,
+                    self.observation_space,
+                    self.action_space,
+                    device=self.device,
+                    n_envs=self.n_envs,
+                    optimize_memory_usage=self.optimize_memory_usage,
+                    **self.replay_buffer_kwargs | kwargs,
+                )
         with warnings.catch_warnings():
             # SB3 would warn that n_steps does not reach a custom replay buffer: it has, just above
             warnings.filterwarnings("ignore", message="`n_steps=", category=UserWarning)
@@ -204,34 +213,6 @@ class CarDQN(OverlapAlgorithm):
                 self.exploration_final_eps,
                 # with exploration_steps the schedule's whole progress is those agent steps
                 self.exploration_fraction if self.exploration_steps is None else 1.0,
-            )
-
-    def _make_replay_buffer(self, replay_buffer_class: type[ReplayBuffer]) -> None:
-        parameters = inspect.signature(replay_buffer_class).parameters.values()
-        takes_n_steps = any(p.name == "n_steps" or p.kind is p.VAR_KEYWORD for p in parameters)
-        if not takes_n_steps:
-            if self.n_steps > 1:
-                raise ValueError(
-                    f"CarDQN needs a replay_buffer_class that takes n_steps (such as FrameReplayBuffer) for "
-                    f"n_steps={self.n_steps}, got {replay_buffer_class.__name__}"
-                )
-            return
-        ours = {"n_steps": self.n_steps, "gamma": self.gamma}
-        kwargs = ours | self.replay_buffer_kwargs
-        if kwargs["gamma"] != self.gamma or (self.n_steps > 1 and kwargs["n_steps"] != self.n_steps):
-            raise ValueError(
-                f"CarDQN needs the same n_steps and gamma in replay_buffer_kwargs as its own {ours}, "
-                f"got {self.replay_buffer_kwargs}"
-            )
-        if self.replay_buffer is None:
-            self.replay_buffer = replay_buffer_class(
-                self.buffer_size,
-                self.observation_space,
-                self.action_space,
-                device=self.device,
-                n_envs=self.n_envs,
-                optimize_memory_usage=self.optimize_memory_usage,
-                **kwargs,
             )
 
     def _create_aliases(self) -> None:
