@@ -11,13 +11,7 @@ from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.prioritized import PrioritizedFrameReplayBuffer
 from sb3_cardqn.common.road_contrast import RoadContrastObservation
 from sb3_cardqn.common.torch_layers import CarRacingCNN
-from sb3_cardqn.common.training_wrappers import (
-    EndAtLine,
-    EndWhenLost,
-    PenalizeMissedTiles,
-    RewardComingBack,
-    ScaleReward,
-)
+from sb3_cardqn.common.training_wrappers import EndAtLine, EndWhenLost, PenalizeMissedTiles, ScaleReward
 from sb3_cardqn.common.wrappers import (
     DiscretizeActions,
     FrameSkip,
@@ -48,7 +42,6 @@ __all__ = [
     "QuantileHead",
     "ResizeObservation",
     "ResumableEpisode",
-    "RewardComingBack",
     "RoadContrastObservation",
     "ScaleReward",
     "load_policy",

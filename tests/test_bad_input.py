@@ -64,7 +64,7 @@ _WRAPPED = {
     "EndAtLine": CAR_RACING, "EndWhenLost": CAR_RACING,
     "FastRender": CAR_RACING, "FrameSkip": Pictures(), "FrameStack": Pictures(GRAY),
     "GrayscaleObservation": Pictures(), "PenalizeMissedTiles": CAR_RACING, "ResizeObservation": Pictures(),
-    "ResumableEpisode": CAR_RACING, "RewardComingBack": CAR_RACING, "RoadContrastObservation": CAR_RACING, "ScaleReward": Pictures(),
+    "ResumableEpisode": CAR_RACING, "RoadContrastObservation": CAR_RACING, "ScaleReward": Pictures(),
 }  # fmt: skip
 CALLS |= {name: with_right(name, env=env) for name, env in _WRAPPED.items()}
 
@@ -103,9 +103,6 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("FrameStack", "num_frames", NO_COUNT, "num_frames >= 1"),
     ("GrayscaleObservation", "keep_dim", NO_FLAG, "keep_dim to be True or False"),
     ("PenalizeMissedTiles", "penalty", NO_NUMBER, "penalty >= 0"),
-    ("PenalizeMissedTiles", "patience", NO_COUNT, "patience >= 1"),
-    ("RewardComingBack", "points", NO_NUMBER, "points >= 0"),
-    ("RewardComingBack", "gamma", NO_SHARE, "gamma between 0 and 1"),
     ("ScaleReward", "scale", (*NO_NUMBER, 0), "scale > 0"),
     ("ResizeObservation", "shape", (None, True, "64", [64], [64, 6.5], [True, 9], [1, 2, 3], 0, NAN, {}), "shape [height, width] of at least 1 pixel"),
     ("ResizeObservation", "crop", (None, 3, "0000", [12], [0, -1, 0, 0], [True, 0, 0, 0], [0, 0, NAN, 0]), "crop [top, bottom, left, right] >= 0"),
@@ -150,7 +147,6 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("PrioritizedFrameReplayBuffer", "beta_steps", NO_COUNT[1:], "beta_steps >= 1"),
     ("PrioritizedFrameReplayBuffer", "eps", (*NO_NUMBER, 0), "eps > 0"),
     *(("CarDQN", name, NO_COUNT, f"{name} >= 1") for name in ("buffer_size", "batch_size", "n_steps", "target_update_interval", "train_freq")),
-    ("CarDQN", "exploration_repeat", NO_COUNT, "exploration_repeat >= 1"),
     ("CarDQN", "exploration_steps", NO_COUNT[1:], "exploration_steps >= 1"),
     ("CarDQN", "learning_starts", (*NO_NUMBER, 2.5), "learning_starts >= 0"),
     ("CarDQN", "gradient_steps", (None, True, "4", -2, 0.5, NAN), "gradient_steps >= -1"),

@@ -1,4 +1,3 @@
-import itertools
 from typing import Any
 
 import gymnasium as gym
@@ -41,22 +40,15 @@ def test_the_same_race_looks_the_same_in_any_colours(fast: bool) -> None:
         assert differs.mean() < 0.02
 
 
-@pytest.mark.parametrize("fast", [True, False])
-def test_road_is_black_behind_the_car_striped_ahead_of_it_and_all_else_white(fast: bool) -> None:
+def test_road_is_black_and_all_else_white() -> None:
     env: Any = gym.make("CarRacing-v3", domain_randomize=True)
-    racing = RoadContrastObservation(FastRender(env) if fast else env)
-    seen = drive(racing, 60)[-1][:84].astype(int)
+    seen = drive(RoadContrastObservation(env), 60)[-1][:84].astype(int)
     picture = env.unwrapped.state[:84].astype(float)
     off_road = np.abs(picture - env.unwrapped.road_color).max(axis=2)
+    assert (off_road <= 4).sum() > 500
+    assert (seen[off_road <= 4] == 0).all()
     assert (off_road >= 40).sum() > 3000
-    assert (seen[off_road >= 40] > 240).all()
-    assert (seen[79:84, 47:49] == 0).all()
-    # along the middle of the road, from the car on: dark, medium, light, and again; each for some rows
-    middle = [seen[row, int(np.flatnonzero(seen[row] < 150).mean())] for row in range(62, 5, -1)]
-    stripes = itertools.groupby(np.digitize(middle, [12, 70]))
-    shades = [shade for shade, rows in stripes if len(list(rows)) > 1]
-    assert len(shades) > 8
-    assert all(after == (shade + 1) % 3 for shade, after in itertools.pairwise(shades))
+    assert (seen[off_road >= 40] == 255).all()
 
 
 def test_a_lost_car_keeps_the_colour_of_the_road_it_left() -> None:

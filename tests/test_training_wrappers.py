@@ -7,13 +7,7 @@ import pytest
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_cardqn.common.fast_render import FastRender
-from sb3_cardqn.common.training_wrappers import (
-    EndAtLine,
-    EndWhenLost,
-    PenalizeMissedTiles,
-    RewardComingBack,
-    ScaleReward,
-)
+from sb3_cardqn.common.training_wrappers import EndAtLine, EndWhenLost, PenalizeMissedTiles, ScaleReward
 from sb3_cardqn.common.wrappers import FrameSkip
 
 COAST = np.zeros(3)
@@ -115,41 +109,6 @@ def test_a_lost_car_pays_once_and_comes_back_past_its_gap_for_nothing() -> None:
     assert [env.step((12, {5, 6}))[1] for _ in range(3)] == [-19, 1, 1]
 
 
-def test_coming_back_is_rewarded_as_much_as_driving_away_costs() -> None:
-    class Placed(Puppet):
-        """Puts the car so many units beside the tile after the furthest one, which is 50."""
-
-        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
-            beside, terminated = action
-            _, beta, x, y = self.unwrapped.track[51]
-            self.unwrapped.car.hull.position = (x + beside * np.cos(beta), y + beside * np.sin(beta))
-            return *super().step((50, set()))[:2], terminated, False, {}
-
-    env = RewardComingBack(Placed(FastRender(gym.make("CarRacing-v3"))), points=2, gamma=0.9)
-    env.reset(seed=0)
-    for _ in range(2):
-        rewards = [env.step((beside, False))[1] for beside in (3, 10, 30, 30, 15, 0, 0)]
-        # potentials 0, 0, -40, -40, -10, 0, 0 and 1 for each step: 1 + 0.9 * -40, 1 - 0.9 * 40 + 40, 1 - 0.9 * 10 + 40
-        assert rewards == pytest.approx([1, 1, -35, 5, 32, 11, 1], abs=1e-4)
-    assert env.step((110, False))[1] == pytest.approx(1 - 0.9 * 200, abs=1e-4)
-    assert env.step((110, True))[1] == pytest.approx(1 + 200, abs=1e-4)  # nothing comes after the end
-    env.reset(seed=0)
-    assert env.step((3, False))[1] == 1
-
-
-def test_a_car_on_the_road_gets_nothing_for_coming_back() -> None:
-    shaped, plain = (FrameSkip(FastRender(gym.make("CarRacing-v3")), skip=4) for _ in range(2))
-    shaped = RewardComingBack(shaped)
-    for env in (shaped, plain):
-        env.reset(seed=0)
-    for _ in range(25):
-        assert shaped.step(np.array([0, 0.3, 0]))[1] == plain.step(np.array([0, 0.3, 0]))[1]
-    with_grass = [
-        shaped.step(np.array([1, 0.5, 0]))[1] - plain.step(np.array([1, 0.5, 0]))[1] for _ in range(25)
-    ]
-    assert min(with_grass) < -1
-
-
 def drive_puppet(env: gym.Env, *tiles: int) -> list[tuple[bool, bool]]:
     """Drive past these tiles with tile 60 missed; the ends of the episode, one a step."""
     env.reset(seed=0)
@@ -249,8 +208,6 @@ def test_scaled_rewards_are_for_the_agent_and_the_monitor_keeps_the_score() -> N
         (lambda env: ScaleReward(env, scale=0), "ScaleReward needs scale > 0, got 0"),
         (lambda env: ScaleReward(env, float("nan")), "ScaleReward needs scale > 0, got nan"),
         (lambda env: PenalizeMissedTiles(env, patience=0), "PenalizeMissedTiles needs patience >= 1, got 0"),
-        (lambda env: RewardComingBack(env, points=-1), "RewardComingBack needs points >= 0, got -1"),
-        (lambda env: RewardComingBack(env, gamma=2), "RewardComingBack needs gamma between 0 and 1, got 2"),
         (lambda env: EndWhenLost(env, patience=0), "EndWhenLost needs patience >= 1, got 0"),
         (lambda env: EndWhenLost(env.unwrapped), "EndWhenLost needs an environment with a time limit"),
         (lambda env: EndAtLine(env.unwrapped), "EndAtLine needs an environment with a time limit"),

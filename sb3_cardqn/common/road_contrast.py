@@ -14,22 +14,18 @@ from sb3_cardqn.common.fast_render import is_car_racing
 _ZOOMS_UNTIL = 1.0  # seconds from the start
 _DASHBOARD = 84  # its first row; WORLD_ROWS of fast_render.picture, which would load Box2D for all
 _PICTURE = spaces.Box(0, 255, (96, 96, 3), np.uint8)
-_AHEAD_OF_THE_CAR = (slice(44, 64), slice(46, 50))  # rows and columns; a tile is 5.4 rows long
+_AHEAD_OF_THE_CAR = (slice(56, 64), slice(44, 52))  # rows and columns
 _SAME_COLOR = 8  # grey levels: tiles of one road differ by 6
-# 0 for the road that was driven on, 24 to 100 for its other shades, above 240 from 30 grey levels on
-_CONTRAST = np.rint(255 * (1 - np.exp(-np.maximum(np.arange(256) - 1, 0) / 10))).astype(np.uint8)
+_CONTRAST = np.clip((np.arange(256) - _SAME_COLOR) * 16, 0, 255).astype(np.uint8)
 
 
 class RoadContrastObservation(gym.ObservationWrapper, RecordConstructorArgs):
     """
-    Show how far each pixel's colour is from the road's: road black where it was driven on, striped where it
-    was not yet, all else white. In place of gray.
+    Show how far each pixel's colour is from the road's: road black, all else white. In place of gray.
 
-    CarRacing paints tiles in three shades in turn, 2.5 of 256 levels apart, and in the first when they
-    are touched. In gray that is hardly to be seen, but it tells a car that comes back on the road which way
-    to go, and what it missed. The car starts on the road: the first shade is the darkest of 20×4 pixels ahead
-    of it, the last time in the first second, while the camera zooms in, that they were all alike. The
-    dashboard, whose colours ``domain_randomize`` leaves alone, is gray.
+    The car starts on the road: its colour is that of 8×8 pixels ahead of the car, the last time in the first
+    second, while the camera zooms in, that they were all alike. The dashboard, whose colours
+    ``domain_randomize`` leaves alone, is gray.
 
     >>> env = RoadContrastObservation(gym.make("CarRacing-v3", domain_randomize=True))
     >>> env.observation_space.shape
@@ -62,13 +58,13 @@ class RoadContrastObservation(gym.ObservationWrapper, RecordConstructorArgs):
     def observation(self, observation: np.ndarray) -> np.ndarray:
         """
         :param observation: (96, 96, 3) uint8
-        :return: (96, 96) uint8, 0 on the road that was driven on
+        :return: (96, 96) uint8, 0 on the road
         """
         car_racing: Any = self.env.unwrapped
         if car_racing.t <= _ZOOMS_UNTIL:
             ahead = observation[_AHEAD_OF_THE_CAR].reshape(-1, 3)
             if np.ptp(ahead, axis=0).max() <= _SAME_COLOR:
-                self._road[:3] = ahead.min(axis=0)
+                self._road[:3] = np.median(ahead, axis=0)
         seen = cv2.cvtColor(observation, cv2.COLOR_RGB2GRAY)
         red, green, blue = cv2.split(cv2.absdiff(observation[:_DASHBOARD], self._road))
         seen[:_DASHBOARD] = cv2.LUT(cv2.max(cv2.max(red, green), blue), _CONTRAST)

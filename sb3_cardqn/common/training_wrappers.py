@@ -1,6 +1,5 @@
 """Lessons: wrappers that change the race while an agent learns, and are left out when it is judged."""
 
-import math
 from typing import Any
 
 import gymnasium as gym
@@ -209,64 +208,6 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
             if truncated:
                 terminated, truncated, info["lap_finished"] = True, False, False
         return observation, reward, terminated, truncated, info
-
-
-class RewardComingBack(gym.Wrapper, RecordConstructorArgs):
-    """
-    Add to the reward what brings a lost car nearer to the tile it has to touch next, less what does not.
-
-    Potential-based shaping, F = γ Φ(s') − Φ(s) with Φ = −points · distance (Ng et al. 1999): the best policy
-    stays the best. A car on the road is near that tile all the time and gets nothing. One that is off it has
-    nothing else to learn from for seconds, and learned to stand still, or to drive the lap backwards.
-
-    >>> env = RewardComingBack(gym.make("CarRacing-v3"), points=2, gamma=0.97)
-
-    :param points: a unit of CarRacing's field; the road is 13 units wide, and a tile 3.5 long
-    :param gamma: the agent's discount factor, a step
-    :raises TypeError: if the environment is not CarRacing
-    :raises ValueError: if ``points`` is negative, or not finite, or ``gamma`` not between 0 and 1
-    """
-
-    training_only = True
-    NEAR = 10.0  # units; a car that has just touched a tile, anywhere across it, is as near to the next one
-
-    def __init__(self, env: gym.Env, points: float = 2.0, gamma: float = 0.97) -> None:
-        check_env("RewardComingBack", env)
-        check_number("RewardComingBack", "points", points, 0)
-        check_number("RewardComingBack", "gamma", gamma, 0, 1)
-        RecordConstructorArgs.__init__(self, points=points, gamma=gamma)
-        super().__init__(env)
-        _require_car_racing(self)
-        self.points = points
-        self.gamma = gamma
-        self._furthest = 0  # tiles
-        self._potential = 0.0
-
-    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-        """
-        :param kwargs: handed on
-        :return: observation and info
-        """
-        self._furthest, self._potential = 0, 0.0
-        return self.env.reset(**kwargs)
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """
-        :param action: handed on
-        :return: as the environment's, with the difference of the potentials in the reward
-        """
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        before = self._potential
-        self._potential = 0.0 if terminated else -self.points * self._too_far()
-        # TODO experiment: 5 points a step while the car stands: braking at rest was the best action to the network
-        return observation, float(reward) + self.gamma * self._potential - before, terminated, truncated, info
-
-    def _too_far(self) -> float:
-        car_racing: Any = self.unwrapped
-        self._furthest = _furthest_tile(car_racing, self._furthest)
-        _, _, x, y = car_racing.track[(self._furthest + 1) % len(car_racing.track)]
-        position = car_racing.car.hull.position
-        return max(math.hypot(position[0] - x, position[1] - y) - self.NEAR, 0.0)
 
 
 class EndAtLine(gym.Wrapper, RecordConstructorArgs):
