@@ -30,69 +30,34 @@ def _furthest_tile(car_racing: Any, before: int) -> int:
     return max(before, ahead)
 
 
-class _NewTiles:
-    """
-    Counts steps without a new tile.
-
-    :param car_racing: whose tiles
-    """
-
-    def __init__(self, car_racing: Any) -> None:
-        self._car_racing = car_racing
-        self.reset()
-
-    def reset(self) -> None:
-        """The race begins."""
-        self._touched = self._waited = 0
-
-    def waited(self) -> int:
-        """
-        :return: steps since the last one that touched a new tile; called once a step
-        """
-        touched = self._car_racing.tile_visited_count
-        self._waited = 0 if touched > self._touched else self._waited + 1
-        self._touched = touched
-        return self._waited
-
-
 class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
     """
     Take a penalty off the reward each time the car leaves tiles behind that it did not touch.
 
     A lap counts only when all tiles were touched. A corner cut too far costs the reward of a few tiles at
     once, but 0.1 a frame until frame 1000 later, which no discounted return sees: the penalty stands for
-    that. A car that touches no new tile for a while is lost, and one off the field too: it pays once, and not
-    again for the gap when it finds back. So staying away is never cheaper than coming back.
+    that. A car that leaves the field, or that ``EndWhenLost`` inside gives up, leaves the rest of the lap
+    behind and pays once more: staying away must not be cheaper than coming back past a gap.
     Around a Monitor, which keeps the environment's own scores.
 
     >>> env = PenalizeMissedTiles(gym.make("CarRacing-v3"), penalty=200)
 
     :param penalty: taken off once for each gap, however long, at least 0
-    :param patience: steps without a new tile that a car is lost after, at least 1; agent steps around a
-        ``FrameSkip``, else frames
     :raises TypeError: if the environment is not CarRacing
-    :raises ValueError: if ``penalty`` is negative, or not finite, or ``patience`` smaller than 1
+    :raises ValueError: if ``penalty`` is negative, or not finite
     """
 
     training_only = True
     MARGIN = 2  # tiles; a wheel may touch a tile before the one behind it
 
-    def __init__(self, env: gym.Env, penalty: float = 200.0, patience: int = 25) -> None:
+    def __init__(self, env: gym.Env, penalty: float = 200.0) -> None:
         check_env("PenalizeMissedTiles", env)
         check_number("PenalizeMissedTiles", "penalty", penalty, 0)
-        check_whole("PenalizeMissedTiles", "patience", patience)
-        RecordConstructorArgs.__init__(self, penalty=penalty, patience=patience)
+        RecordConstructorArgs.__init__(self, penalty=penalty)
         super().__init__(env)
         _require_car_racing(self)
         self.penalty = penalty
-        self.patience = patience
-        self._tiles = _NewTiles(self.unwrapped)
-        self._start()
-
-    def _start(self) -> None:
-        self._tiles.reset()
         self._furthest = self._judged = 0  # tiles, from the start line on
-        self._paid_until = -1  # a gap that begins up to this tile is one that a lost car paid for
         self._in_gap = False
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
@@ -100,7 +65,7 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
         :param kwargs: handed on
         :return: observation and info
         """
-        self._start()
+        self._furthest, self._judged, self._in_gap = 0, 0, False
         return self.env.reset(**kwargs)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -109,13 +74,9 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
         :return: as the environment's, the reward less the penalties
         """
         observation, reward, terminated, truncated, info = self.env.step(action)
-        gaps = self._new_gaps()
-        waited = self._tiles.waited()
-        gone = terminated and not info.get("lap_finished", True)
-        lost = waited == self.patience or (gone and waited < self.patience)
-        if lost:
-            self._paid_until = self._furthest + self.MARGIN
-        return observation, float(reward) - self.penalty * (gaps + lost), terminated, truncated, info
+        lost = terminated and not info.get("lap_finished", True)
+        penalties = self.penalty * (self._new_gaps() + lost)
+        return observation, float(reward) - penalties, terminated, truncated, info
 
     def _new_gaps(self) -> int:
         car_racing: Any = self.unwrapped
@@ -126,7 +87,7 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
         gaps = 0
         for i in range(self._judged, behind):
             missed = not tiles[i].road_visited
-            gaps += missed and not self._in_gap and i > self._paid_until
+            gaps += missed and not self._in_gap
             self._in_gap = missed
         self._judged = max(self._judged, behind)
         return gaps
@@ -187,14 +148,15 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
         _require_car_racing(self)
         self._time_limit = _find_time_limit(self)
         self.patience = patience
-        self._tiles = _NewTiles(self.unwrapped)
+        self._touched = 0  # tiles
+        self._waited = 0  # steps since
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """
         :param kwargs: handed on
         :return: observation and info
         """
-        self._tiles.reset()
+        self._touched = self._waited = 0
         return self.env.reset(**kwargs)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -203,7 +165,12 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
         :return: as the environment's, but terminated where the car is lost
         """
         observation, reward, terminated, truncated, info = self.env.step(action)
-        if self._tiles.waited() >= self.patience:
+        car_racing: Any = self.unwrapped
+        if car_racing.tile_visited_count > self._touched:
+            self._touched, self._waited = car_racing.tile_visited_count, 0
+        else:
+            self._waited += 1
+        if self._waited >= self.patience:
             _cut_next_step(self._time_limit)
             if truncated:
                 terminated, truncated, info["lap_finished"] = True, False, False
