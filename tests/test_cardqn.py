@@ -28,7 +28,6 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNorm
 from torch import nn
 
 from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead, QuantileHead
-from sb3_cardqn.cardqn.exploration import hold
 from sb3_cardqn.cardqn.td import quantile_td
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
 
@@ -355,43 +354,6 @@ def test_predict_draws_once_for_each_observation_and_never_when_deterministic() 
     assert single.shape == ()
     model.exploration_rate = 0.0
     assert np.array_equal(model.predict(obs)[0], greedy)
-
-
-def test_held_actions_by_hand() -> None:
-    # environment 0 starts action 7 for two steps, 1 holds action 5 for one more, 2 is greedy
-    held = np.array([[0, 5, 0], [0, 1, 0]])
-    action, held = hold(
-        np.array([1, 2, 3]), np.array([7, 8, 9]), held, np.array([True, True, False]), np.array([2, 6, 6])
-    )
-    assert action.tolist() == [7, 5, 3]
-    assert held[1].tolist() == [1, 0, 0]
-    # now 0 holds its action, and what 1 held is over
-    action, held = hold(
-        np.array([1, 2, 3]), np.array([0, 0, 4]), held, np.array([False, False, True]), np.array([9, 9, 1])
-    )
-    assert action.tolist() == [7, 2, 4]
-    assert held[1].tolist() == [0, 0, 0]
-
-
-def test_random_actions_last_and_end_with_the_episode() -> None:
-    class Actions(BaseCallback):
-        def _on_step(self) -> bool:
-            self.seen.append((self.locals["actions"].copy(), self.locals["dones"].copy()))
-            return True
-
-        seen: ClassVar[list] = []
-
-    # never greedily, for 1000 agent steps each at most
-    env = make_vec_env("LunarLander-v3", 4, seed=0)
-    CarDQN(
-        "MlpPolicy", env, exploration_decay="constant", exploration_final_eps=1.0, exploration_repeat=1000,
-        **SMALL | {"learning_starts": 0},
-    ).learn(4000, callback := Actions())  # fmt: skip
-    actions, dones = (np.stack(column) for column in zip(*callback.seen, strict=True))
-    same = actions[1:] == actions[:-1]
-    # durations have a mean of H(1000) / zeta(2) = 4.6: 83 % the same; a quarter would be by chance
-    assert same[~dones[:-1]].mean() > 0.7
-    assert same[dones[:-1]].mean() < 0.5  # a new one begins with the episode
 
 
 # ---- the target network ----

@@ -58,7 +58,6 @@ AGENTS: dict[str, Make] = {
     "CarDQN": agent,
     "n-step": lambda: agent(n_steps=3),
     "averaged": lambda: agent(policy_kwargs={"average_fraction": 0.2}),
-    "random actions that last": lambda: agent(exploration_repeat=50, exploration_final_eps=0.9),
     "episodes": lambda: agent(cart_pole(n_envs=1), train_freq=(2, "episode")),
     "frames": dots,
     "prioritized frames": lambda: dots(replay_buffer_class=PrioritizedFrameReplayBuffer, n_steps=2),

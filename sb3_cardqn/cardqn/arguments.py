@@ -34,7 +34,6 @@ _WHOLE = {
     "gradient_steps": -1,
     "n_steps": 1,
     "target_update_interval": 1,
-    "exploration_repeat": 1,
 }
 
 

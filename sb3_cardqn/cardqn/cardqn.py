@@ -13,7 +13,6 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import polyak_update
 
 from sb3_cardqn.cardqn.arguments import check_arguments, check_policy_and_env, n_step_arguments
-from sb3_cardqn.cardqn.exploration import ZETA, hold
 from sb3_cardqn.cardqn.heads import QuantileHead
 from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
 from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
@@ -83,8 +82,6 @@ class CarDQN(OverlapAlgorithm):
         value), or any function of the progress remaining in the learning period (1 to 0)
     :param exploration_steps: agent steps after ``learning_starts`` that epsilon takes to decay, instead of
         ``exploration_fraction``
-    :param exploration_repeat: agent steps that a random action lasts at most; how many is drawn from the zeta
-        distribution with exponent 2 (epsilon-z-greedy, Dabney et al. 2021). 1 is plain epsilon-greedy
     :param mixed_precision: compute the features in bfloat16 while learning, on a device that has it (a CPU
         with AVX-512 BF16 or AMX, a recent GPU); head, loss and weights stay in float32, and so does acting
     :param overlap: update while the environments step: actions then come from weights one ``train()`` older.
@@ -134,7 +131,6 @@ class CarDQN(OverlapAlgorithm):
         advantage_learning: float = 0.0,
         exploration_decay: str | Schedule = "linear",
         exploration_steps: int | None = None,
-        exploration_repeat: int = 1,
         mixed_precision: bool = False,
         overlap: bool | None = None,
         _init_setup_model: bool = True,
@@ -171,8 +167,6 @@ class CarDQN(OverlapAlgorithm):
         self.exploration_final_eps = exploration_final_eps
         self.exploration_decay = exploration_decay
         self.exploration_steps = exploration_steps
-        self.exploration_repeat = exploration_repeat
-        self._held = np.zeros((2, 0), np.int64)  # random actions, and agent steps they still last
         self.max_grad_norm = max_grad_norm
         self.double_q = double_q
         self.advantage_learning = advantage_learning
@@ -235,8 +229,6 @@ class CarDQN(OverlapAlgorithm):
     ) -> Any:
         check_arguments(self)  # again: load() can change them
         keep_freed_memory()
-        if self._held.shape[1] != self.n_envs:  # set_env() can change it
-            self._held = np.zeros((2, self.n_envs), np.int64)
         result = super()._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
@@ -274,7 +266,6 @@ class CarDQN(OverlapAlgorithm):
         infos: list[dict[str, Any]],
     ) -> None:
         check_transitions(new_obs, reward, dones, infos, self.num_timesteps)
-        self._held[1, dones] = 0
         super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
 
     def _update(self, gradient_steps: int, batch_size: int) -> None:
@@ -326,8 +317,6 @@ class CarDQN(OverlapAlgorithm):
         """
         Choose epsilon-greedily, with one draw for each observation.
 
-        With ``exploration_repeat``, random actions last from call to call, in batches of all environments.
-
         :param observation: one observation, or a batch of them
         :param state: handed through, for recurrent policies
         :param episode_start: handed through, for recurrent policies
@@ -336,18 +325,11 @@ class CarDQN(OverlapAlgorithm):
         """
         action, state = self.policy.predict(observation, state, episode_start, deterministic)
         if not deterministic:
-            action = self._explore(action.reshape(-1)).reshape(action.shape)
+            # NumPy's global generator is what SB3 seeds
+            explores = np.random.random(action.shape) < self.exploration_rate  # noqa: NPY002
+            random_action = np.array([self.action_space.sample() for _ in range(action.size)])
+            action = np.where(explores, random_action.reshape(action.shape), action)
         return action, state
-
-    def _explore(self, greedy: np.ndarray) -> np.ndarray:
-        # NumPy's global generator is what SB3 seeds
-        starts = np.random.random(greedy.shape) < self.exploration_rate  # noqa: NPY002
-        random = np.array([self.action_space.sample() for _ in range(greedy.size)])
-        if self.exploration_repeat == 1 or len(greedy) != self._held.shape[1]:
-            return np.where(starts, random, greedy)
-        lasts = np.minimum(np.random.zipf(ZETA, greedy.shape), self.exploration_repeat)  # noqa: NPY002
-        action, self._held = hold(greedy, random, self._held, starts, lasts)
-        return action
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "q_net", "q_net_target", "_meanwhile", "_due", "_td"]

@@ -21,7 +21,6 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecFrameStac
 _CLOCKS = (
     "num_timesteps", "_total_timesteps", "_num_timesteps_at_start", "_episode_num", "_n_updates", "_n_calls",
     "_current_progress_remaining", "exploration_rate", "_due",
-    "_held",
 )  # fmt: skip
 _OBSERVATIONS = ("_last_obs", "_last_original_obs", "_last_episode_starts")
 _WINDOWS = ("ep_info_buffer", "ep_success_buffer")
