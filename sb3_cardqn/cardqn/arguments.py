@@ -106,13 +106,13 @@ def check_arguments(agent: "CarDQN") -> None:
         )
 
 
-def n_step_arguments(agent: "CarDQN", replay_buffer_class: type[ReplayBuffer]) -> dict[str, Any]:
+def n_step_arguments(agent: "CarDQN", replay_buffer_class: type[ReplayBuffer]) -> dict[str, Any] | None:
     """
-    Find out what a replay buffer is told of the agent's own arguments.
+    Add to replay_buffer_kwargs what a replay buffer is told of the agent's own arguments.
 
     :param agent: with all of its arguments as attributes
     :param replay_buffer_class: of its buffer
-    :return: n_steps and gamma, for a class that takes them; else nothing
+    :return: replay_buffer_kwargs with n_steps and gamma; None for a class that does not take them
     :raises ValueError: if n_steps cannot be told, or replay_buffer_kwargs say otherwise
     """
     parameters = inspect.signature(replay_buffer_class).parameters.values()
@@ -122,15 +122,15 @@ def n_step_arguments(agent: "CarDQN", replay_buffer_class: type[ReplayBuffer]) -
                 f"CarDQN needs a replay_buffer_class that takes n_steps (such as FrameReplayBuffer) for "
                 f"n_steps={agent.n_steps}, got {replay_buffer_class.__name__}"
             )
-        return {}
+        return None
     ours = {"n_steps": agent.n_steps, "gamma": agent.gamma}
-    theirs = ours | agent.replay_buffer_kwargs
-    if theirs["gamma"] != agent.gamma or (agent.n_steps > 1 and theirs["n_steps"] != agent.n_steps):
+    kwargs = ours | agent.replay_buffer_kwargs
+    if kwargs["gamma"] != agent.gamma or (agent.n_steps > 1 and kwargs["n_steps"] != agent.n_steps):
         raise ValueError(
             f"CarDQN needs the same n_steps and gamma in replay_buffer_kwargs as its own {ours}, "
             f"got {agent.replay_buffer_kwargs}"
         )
-    return {name: theirs[name] for name in ours}
+    return kwargs
 
 
 def check_layers(

@@ -186,9 +186,9 @@ class CarDQN(OverlapAlgorithm):
             # SB3 would choose it too, but write n_steps and gamma into replay_buffer_kwargs, where they would
             # outlive a load() with others
             self.replay_buffer_class = NStepReplayBuffer
-        if self.replay_buffer_class is not None and self.replay_buffer is None:
+        if self.replay_buffer_class is not None:
             kwargs = n_step_arguments(self, self.replay_buffer_class)
-            if kwargs:
+            if kwargs is not None and self.replay_buffer is None:
                 self.replay_buffer = self.replay_buffer_class(
                     self.buffer_size,
                     self.observation_space,
@@ -196,7 +196,7 @@ class CarDQN(OverlapAlgorithm):
                     device=self.device,
                     n_envs=self.n_envs,
                     optimize_memory_usage=self.optimize_memory_usage,
-                    **self.replay_buffer_kwargs | kwargs,
+                    **kwargs,
                 )
         with warnings.catch_warnings():
             # SB3 would warn that n_steps does not reach a custom replay buffer: it has, just above
