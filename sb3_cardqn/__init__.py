@@ -11,7 +11,13 @@ from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.prioritized import PrioritizedFrameReplayBuffer
 from sb3_cardqn.common.road_contrast import RoadContrastObservation
 from sb3_cardqn.common.torch_layers import CarRacingCNN
-from sb3_cardqn.common.training_wrappers import EndAtLine, EndWhenLost, PenalizeMissedTiles, ScaleReward
+from sb3_cardqn.common.training_wrappers import (
+    EndAtLine,
+    EndWhenLost,
+    PenalizeMissedTiles,
+    PenalizeStanding,
+    ScaleReward,
+)
 from sb3_cardqn.common.wrappers import (
     DiscretizeActions,
     FrameSkip,
@@ -38,6 +44,7 @@ __all__ = [
     "FrameStack",
     "GrayscaleObservation",
     "PenalizeMissedTiles",
+    "PenalizeStanding",
     "PrioritizedFrameReplayBuffer",
     "QuantileHead",
     "ResizeObservation",
