@@ -9,7 +9,7 @@ from sb3_cardqn.common.checkpoint import ExactCheckpoint
 from sb3_cardqn.common.episode import ResumableEpisode
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.prioritized import PrioritizedFrameReplayBuffer
-from sb3_cardqn.common.road_contrast import RoadContrastObservation
+from sb3_cardqn.common.road_shades import RoadShadesObservation
 from sb3_cardqn.common.torch_layers import CarRacingCNN
 from sb3_cardqn.common.training_wrappers import (
     EndAtLine,
@@ -49,7 +49,7 @@ __all__ = [
     "QuantileHead",
     "ResizeObservation",
     "ResumableEpisode",
-    "RoadContrastObservation",
+    "RoadShadesObservation",
     "ScaleReward",
     "load_policy",
     "load_pretrained",

@@ -64,7 +64,7 @@ _WRAPPED = {
     "EndAtLine": CAR_RACING, "EndWhenLost": CAR_RACING,
     "FastRender": CAR_RACING, "FrameSkip": Pictures(), "FrameStack": Pictures(GRAY),
     "GrayscaleObservation": Pictures(), "PenalizeMissedTiles": CAR_RACING, "PenalizeStanding": CAR_RACING,
-    "ResizeObservation": Pictures(), "ResumableEpisode": CAR_RACING, "RoadContrastObservation": CAR_RACING, "ScaleReward": Pictures(),
+    "ResizeObservation": Pictures(), "ResumableEpisode": CAR_RACING, "RoadShadesObservation": CAR_RACING, "ScaleReward": Pictures(),
 }  # fmt: skip
 CALLS |= {name: with_right(name, env=env) for name, env in _WRAPPED.items()}
 
@@ -92,7 +92,7 @@ NO_CLASS = (True, "x", 3, [0], int)
 # who takes it, the argument, what it cannot be, and the part of the error that is behind "needs"
 TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     *((name, "env", NO_ENV, "an environment, as gym.make returns it") for name in _WRAPPED),
-    ("CarRacingWrapper", "colors", (None, True, "grey", [], {}), "colors from ['gray', 'road_contrast', 'rgb']"),
+    ("CarRacingWrapper", "colors", (None, True, "grey", [], {}), "colors from ['road_shades', 'gray', 'rgb']"),
     ("CarRacingWrapper", "fast_render", NO_FLAG, "fast_render to be True or False"),
     ("CarRacingWrapper", "training", NO_FLAG, "training to be True or False"),
     ("DiscretizeActions", "actions", (None, True, 4, NAN, [], {}), "a list of at least one [steer, gas, brake]"),

@@ -7,7 +7,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from sb3_cardqn.common.checks import check_env, check_flag
 from sb3_cardqn.common.fast_render import FastRender
-from sb3_cardqn.common.road_contrast import RoadContrastObservation
+from sb3_cardqn.common.road_shades import RoadShadesObservation
 from sb3_cardqn.common.training_wrappers import (
     EndAtLine,
     EndWhenLost,
@@ -24,8 +24,8 @@ from sb3_cardqn.common.wrappers import (
 )
 
 COLORS: dict[str, Callable[[gym.Env], gym.Env]] = {
+    "road_shades": RoadShadesObservation,
     "gray": GrayscaleObservation,
-    "road_contrast": RoadContrastObservation,
     "rgb": lambda env: env,
 }
 
@@ -34,8 +34,8 @@ class CarRacingWrapper(gym.Wrapper):
     """
     All of CarRacing's preprocessing, as SB3's ``AtariWrapper`` is for Atari.
 
-    In order: fast drawing, discrete actions, frame skip, lessons, gray (or what ``colors`` says), crop and
-    resize, frame stack.
+    In order: fast drawing, discrete actions, frame skip, lessons, road shades (or what ``colors`` says),
+    crop and resize, frame stack.
 
     >>> env = CarRacingWrapper(gym.make("CarRacing-v3"))
     >>> env.observation_space.shape, env.action_space
@@ -46,12 +46,12 @@ class CarRacingWrapper(gym.Wrapper):
     :param screen_size: height and width of what the agent sees, in pixels
     :param crop: pixels cut off before resizing: top, bottom, left, right; the default keeps the dashboard
     :param num_frames: frames in a stack
-    :param colors: ``"gray"``; ``"road_contrast"``, which looks the same in the colours of
-        ``domain_randomize``; ``"rgb"``, three channels a frame
+    :param colors: ``"road_shades"``, which shows the road alike in all colours of ``domain_randomize``;
+        ``"gray"``; ``"rgb"``, three channels a frame
     :param fast_render: draw with ``FastRender``; False for the stock picture
     :param training: add the lessons: ``EndWhenLost``, ``EndAtLine``, ``PenalizeMissedTiles``,
-        ``PenalizeStanding`` and ``ScaleReward``; not for judging an agent, whose rewards they change (so that the zoo can leave them
-        out there, name them one by one in its configurations)
+        ``PenalizeStanding`` and ``ScaleReward``; not for judging an agent, whose rewards they change (so that
+        the zoo can leave them out there, name them one by one in its configurations)
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class CarRacingWrapper(gym.Wrapper):
         screen_size: int | Sequence[int] = (64, 64),
         crop: Sequence[int] = (0, 0, 0, 0),
         num_frames: int = 4,
-        colors: str = "gray",
+        colors: str = "road_shades",
         fast_render: bool = True,
         training: bool = False,
     ) -> None:

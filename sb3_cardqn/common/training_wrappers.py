@@ -98,9 +98,9 @@ class PenalizeStanding(gym.Wrapper, RecordConstructorArgs):
     """
     Take a penalty off the reward of each step after which the car stands.
 
-    A car that brakes to a stop on the grass sees a picture that does not change, and so goes on braking. A
-    lost car's future is worth the same whatever it does, and its brake as good as its gas: the penalty tells
-    them apart, so it learns to drive on and finds out where that leads. No car stands in a lap that is driven.
+    A car that brakes to a stop on the grass sees a picture that does not change, and so goes on braking: to
+    a car that will be given up, its brake is as good as its gas. The penalty tells them apart, so it learns
+    to drive on, and finds out where that leads. In a lap that is driven no car stands.
 
     >>> env = PenalizeStanding(gym.make("CarRacing-v3"), penalty=5)
 

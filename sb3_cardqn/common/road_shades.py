@@ -1,4 +1,4 @@
-"""What is road and what is not, in whatever colours ``domain_randomize`` paints them."""
+"""What is road, and which way it goes, in whatever colours ``domain_randomize`` paints them."""
 
 from typing import Any
 
@@ -14,20 +14,28 @@ from sb3_cardqn.common.fast_render import is_car_racing
 _ZOOMS_UNTIL = 1.0  # seconds from the start
 _DASHBOARD = 84  # its first row; WORLD_ROWS of fast_render.picture, which would load Box2D for all
 _PICTURE = spaces.Box(0, 255, (96, 96, 3), np.uint8)
-_AHEAD_OF_THE_CAR = (slice(56, 64), slice(44, 52))  # rows and columns
+_AHEAD_OF_THE_CAR = (slice(44, 64), slice(46, 50))  # rows and columns; a tile is 5.4 rows long
 _SAME_COLOR = 8  # grey levels: tiles of one road differ by 6
-_CONTRAST = np.clip((np.arange(256) - _SAME_COLOR) * 16, 0, 255).astype(np.uint8)
+_AWAY = np.arange(256)  # from the road's first shade, in the channel where it is furthest
+# Steep for the other two shades, which are 2 to 6 away and get 17 to 60; the field, from 20 away, gets 108
+# to 255, and keeps its two colours apart.
+_SEEN = np.rint(100 * (1 - np.exp(-np.maximum(_AWAY - 1, 0) / 6)) + 155 * _AWAY / 255).astype(np.uint8)
 
 
-class RoadContrastObservation(gym.ObservationWrapper, RecordConstructorArgs):
+class RoadShadesObservation(gym.ObservationWrapper, RecordConstructorArgs):
     """
-    Show how far each pixel's colour is from the road's: road black, all else white. In place of gray.
+    Show how far each pixel's colour is from that of the road where it was driven on. In place of gray.
 
-    The car starts on the road: its colour is that of 8×8 pixels ahead of the car, the last time in the first
-    second, while the camera zooms in, that they were all alike. The dashboard, whose colours
-    ``domain_randomize`` leaves alone, is gray.
+    CarRacing paints its tiles in three shades in turn, 2.5 of 256 grey levels apart, and in the first when
+    they are touched. In gray that is hardly seen, but nothing else tells a car that comes back on the road
+    which way to go, and what it missed. Here the road is black where it was driven on and striped where it
+    was not, and the field is bright in two levels, so that a car on it sees that it moves; in all colours of
+    ``domain_randomize``. The dashboard, which has colours of its own, is gray.
 
-    >>> env = RoadContrastObservation(gym.make("CarRacing-v3", domain_randomize=True))
+    The car starts on the road: its first shade is the darkest of 20×4 pixels ahead of the car, the last time
+    in the first second, while the camera zooms in, that they were all alike.
+
+    >>> env = RoadShadesObservation(gym.make("CarRacing-v3", domain_randomize=True))
     >>> env.observation_space.shape
     (96, 96)
 
@@ -35,11 +43,11 @@ class RoadContrastObservation(gym.ObservationWrapper, RecordConstructorArgs):
     """
 
     def __init__(self, env: gym.Env) -> None:
-        check_env("RoadContrastObservation", env)
+        check_env("RoadShadesObservation", env)
         space = env.observation_space
         if not (is_car_racing(env) and space == _PICTURE):
             raise TypeError(
-                "RoadContrastObservation needs a CarRacing with its pictures of shape (96, 96, 3), "
+                "RoadShadesObservation needs a CarRacing with its pictures of shape (96, 96, 3), "
                 f"got {space} from {env}"
             )
         RecordConstructorArgs.__init__(self)
@@ -58,14 +66,14 @@ class RoadContrastObservation(gym.ObservationWrapper, RecordConstructorArgs):
     def observation(self, observation: np.ndarray) -> np.ndarray:
         """
         :param observation: (96, 96, 3) uint8
-        :return: (96, 96) uint8, 0 on the road
+        :return: (96, 96) uint8, 0 on the road that was driven on
         """
         car_racing: Any = self.env.unwrapped
         if car_racing.t <= _ZOOMS_UNTIL:
             ahead = observation[_AHEAD_OF_THE_CAR].reshape(-1, 3)
             if np.ptp(ahead, axis=0).max() <= _SAME_COLOR:
-                self._road[:3] = np.median(ahead, axis=0)
+                self._road[:3] = ahead.min(axis=0)
         seen = cv2.cvtColor(observation, cv2.COLOR_RGB2GRAY)
         red, green, blue = cv2.split(cv2.absdiff(observation[:_DASHBOARD], self._road))
-        seen[:_DASHBOARD] = cv2.LUT(cv2.max(cv2.max(red, green), blue), _CONTRAST)
+        seen[:_DASHBOARD] = cv2.LUT(cv2.max(cv2.max(red, green), blue), _SEEN)
         return seen
