@@ -150,7 +150,9 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
                 f"update_priorities needs an error an index, got {len(errors)} for {len(indices)}"
             )
         # numpy finds argmin and argmax in a quarter of the time of min and max; NaN comes first in all.
-        lowest, largest, newest = errors[errors.argmin()], errors[errors.argmax()], indices[indices.argmax()]
+        top = errors.argmax()
+        lowest, largest = errors[errors.argmin()], errors[top]
+        oldest, newest = indices[indices.argmin()], indices[indices.argmax()]
         added = self._rows_added * self.n_envs
         if not (lowest >= 0 and largest < np.inf and newest < added):  # false for NaN too
             raise ValueError(
@@ -158,7 +160,12 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
                 f"got errors {lowest} to {largest} and indices to {newest}"
             )
         priorities = np.ceil((errors + self.eps) ** self.alpha * self.UNIT)
-        priorities = np.minimum(priorities, 2**62 // self._capacity)  # their sum has to fit into 63 bits
-        self._max_priority = max(self._max_priority, int(priorities[priorities.argmax()]))
-        alive = indices >= added - self.size() * self.n_envs
-        self.tree.set(indices[alive] % self._capacity, priorities[alive])
+        highest = 2**62 // self._capacity  # their sum has to fit into 63 bits
+        if priorities[top] > highest:
+            priorities = np.minimum(priorities, highest)
+        self._max_priority = max(self._max_priority, int(priorities[top]))
+        first = added - self.size() * self.n_envs
+        if oldest < first:
+            alive = indices >= first
+            indices, priorities = indices[alive], priorities[alive]
+        self.tree.set(indices % self._capacity, priorities)
