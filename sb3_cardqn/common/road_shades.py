@@ -16,10 +16,14 @@ _DASHBOARD = 84  # its first row; WORLD_ROWS of fast_render.picture, which would
 _PICTURE = spaces.Box(0, 255, (96, 96, 3), np.uint8)
 _AHEAD_OF_THE_CAR = (slice(44, 64), slice(46, 50))  # rows and columns; a tile is 5.4 rows long
 _SAME_COLOR = 8  # grey levels: tiles of one road differ by 6
+_THREE_TILES = (17, 17)  # rows and columns around a pixel
 _AWAY = np.arange(256)  # from the road's first shade, in the channel where it is furthest
-# Steep for the other two shades, which are 2 to 6 away and get 17 to 60; the field, from 20 away, gets 108
-# to 255, and keeps its two colours apart.
-_SEEN = np.rint(100 * (1 - np.exp(-np.maximum(_AWAY - 1, 0) / 6)) + 155 * _AWAY / 255).astype(np.uint8)
+_IS_ROAD = np.where(_AWAY <= _SAME_COLOR, 255, 0).astype(np.uint8)
+_SHADE = np.where(_AWAY <= _SAME_COLOR, 24 * _AWAY, 0).astype(np.uint8)
+_MEAN_SHADE = np.rint(24 / 255 * _AWAY).astype(np.uint8)  # of so much road, where it is 1 of 24: half that of fresh road
+_FRESH = 60  # what road that was not driven on is shown as; 0 is the other
+# The field, and its two colours apart.
+_FIELD = np.clip((_AWAY - _SAME_COLOR) * 16, 0, 155 + _AWAY * 100 // 255).astype(np.uint8)
 
 
 class RoadShadesObservation(gym.ObservationWrapper, RecordConstructorArgs):
@@ -75,5 +79,9 @@ class RoadShadesObservation(gym.ObservationWrapper, RecordConstructorArgs):
                 self._road[:3] = ahead.min(axis=0)
         seen = cv2.cvtColor(observation, cv2.COLOR_RGB2GRAY)
         red, green, blue = cv2.split(cv2.absdiff(observation[:_DASHBOARD], self._road))
-        seen[:_DASHBOARD] = cv2.LUT(cv2.max(cv2.max(red, green), blue), _SEEN)
+        away = cv2.max(cv2.max(red, green), blue)
+        is_road = cv2.LUT(away, _IS_ROAD)
+        shade, road = cv2.blur(cv2.LUT(away, _SHADE), _THREE_TILES), cv2.blur(is_road, _THREE_TILES)
+        fresh = cv2.compare(shade, cv2.LUT(road, _MEAN_SHADE), cv2.CMP_GT)
+        seen[:_DASHBOARD] = cv2.LUT(away, _FIELD) + (fresh & is_road & _FRESH)
         return seen
