@@ -9,15 +9,9 @@ from sb3_cardqn.common.checkpoint import ExactCheckpoint
 from sb3_cardqn.common.episode import ResumableEpisode
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.prioritized import PrioritizedFrameReplayBuffer
-from sb3_cardqn.common.road_shades import RoadShadesObservation
+from sb3_cardqn.common.road_contrast import RoadContrastObservation
 from sb3_cardqn.common.torch_layers import CarRacingCNN
-from sb3_cardqn.common.training_wrappers import (
-    EndAtLine,
-    EndWhenLost,
-    PenalizeMissedTiles,
-    PenalizeStanding,
-    ScaleReward,
-)
+from sb3_cardqn.common.training_wrappers import EndAtLine, EndWhenLost, PenalizeMissedTiles, ScaleReward
 from sb3_cardqn.common.wrappers import (
     DiscretizeActions,
     FrameSkip,
@@ -44,12 +38,11 @@ __all__ = [
     "FrameStack",
     "GrayscaleObservation",
     "PenalizeMissedTiles",
-    "PenalizeStanding",
     "PrioritizedFrameReplayBuffer",
     "QuantileHead",
     "ResizeObservation",
     "ResumableEpisode",
-    "RoadShadesObservation",
+    "RoadContrastObservation",
     "ScaleReward",
     "load_policy",
     "load_pretrained",

@@ -63,8 +63,8 @@ _WRAPPED = {
     "CarRacingWrapper": CAR_RACING, "DiscretizeActions": Pictures(),
     "EndAtLine": CAR_RACING, "EndWhenLost": CAR_RACING,
     "FastRender": CAR_RACING, "FrameSkip": Pictures(), "FrameStack": Pictures(GRAY),
-    "GrayscaleObservation": Pictures(), "PenalizeMissedTiles": CAR_RACING, "PenalizeStanding": CAR_RACING,
-    "ResizeObservation": Pictures(), "ResumableEpisode": CAR_RACING, "RoadShadesObservation": CAR_RACING, "ScaleReward": Pictures(),
+    "GrayscaleObservation": Pictures(), "PenalizeMissedTiles": CAR_RACING, "ResizeObservation": Pictures(),
+    "ResumableEpisode": CAR_RACING, "RoadContrastObservation": CAR_RACING, "ScaleReward": Pictures(),
 }  # fmt: skip
 CALLS |= {name: with_right(name, env=env) for name, env in _WRAPPED.items()}
 
@@ -92,7 +92,7 @@ NO_CLASS = (True, "x", 3, [0], int)
 # who takes it, the argument, what it cannot be, and the part of the error that is behind "needs"
 TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     *((name, "env", NO_ENV, "an environment, as gym.make returns it") for name in _WRAPPED),
-    ("CarRacingWrapper", "colors", (None, True, "grey", [], {}), "colors from ['road_shades', 'gray', 'rgb']"),
+    ("CarRacingWrapper", "colors", (None, True, "grey", [], {}), "colors from ['gray', 'road_contrast', 'rgb']"),
     ("CarRacingWrapper", "fast_render", NO_FLAG, "fast_render to be True or False"),
     ("CarRacingWrapper", "training", NO_FLAG, "training to be True or False"),
     ("DiscretizeActions", "actions", (None, True, 4, NAN, [], {}), "a list of at least one [steer, gas, brake]"),
@@ -103,7 +103,6 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("FrameStack", "num_frames", NO_COUNT, "num_frames >= 1"),
     ("GrayscaleObservation", "keep_dim", NO_FLAG, "keep_dim to be True or False"),
     ("PenalizeMissedTiles", "penalty", NO_NUMBER, "penalty >= 0"),
-    ("PenalizeStanding", "penalty", NO_NUMBER, "penalty >= 0"),
     ("ScaleReward", "scale", (*NO_NUMBER, 0), "scale > 0"),
     ("ResizeObservation", "shape", (None, True, "64", [64], [64, 6.5], [True, 9], [1, 2, 3], 0, NAN, {}), "shape [height, width] of at least 1 pixel"),
     ("ResizeObservation", "crop", (None, 3, "0000", [12], [0, -1, 0, 0], [True, 0, 0, 0], [0, 0, NAN, 0]), "crop [top, bottom, left, right] >= 0"),

@@ -7,13 +7,7 @@ import pytest
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_cardqn.common.fast_render import FastRender
-from sb3_cardqn.common.training_wrappers import (
-    EndAtLine,
-    EndWhenLost,
-    PenalizeMissedTiles,
-    PenalizeStanding,
-    ScaleReward,
-)
+from sb3_cardqn.common.training_wrappers import EndAtLine, EndWhenLost, PenalizeMissedTiles, ScaleReward
 from sb3_cardqn.common.wrappers import FrameSkip
 
 COAST = np.zeros(3)
@@ -189,18 +183,6 @@ def test_scaled_rewards_are_for_the_agent_and_the_monitor_keeps_the_score() -> N
     assert rewards == pytest.approx([0.1 * reward for reward in monitor.rewards])
 
 
-def test_each_step_standing_costs_the_penalty_once_the_race_has_begun() -> None:
-    env = PenalizeStanding(FrameSkip(FastRender(gym.make("CarRacing-v3")), skip=4), penalty=5)
-    env.reset(seed=0)
-    # the camera starts at 0.02 s: 18 agent steps end at 1.46 s, and 19 at 1.54
-    standing = [env.step(COAST)[1] for _ in range(22)][1:]  # the first touches tiles
-    assert standing == pytest.approx([-0.4] * 17 + [-5.4] * 4)
-    assert min(env.step(FULL_GAS)[1] for _ in range(15)) == pytest.approx(-0.4)
-    full_brake = np.array([0, 0, 1])
-    assert max(env.step(full_brake)[1] for _ in range(60)) > 0  # it rolls on for a while, over new tiles
-    assert env.step(full_brake)[1] == pytest.approx(-5.4)
-
-
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -208,11 +190,6 @@ def test_each_step_standing_costs_the_penalty_once_the_race_has_begun() -> None:
         (
             lambda env: PenalizeMissedTiles(env, penalty=float("nan")),
             "PenalizeMissedTiles needs penalty >= 0, got nan",
-        ),
-        (lambda env: PenalizeStanding(env, penalty=-1), "PenalizeStanding needs penalty >= 0, got -1"),
-        (
-            lambda _: PenalizeStanding(gym.make("CartPole-v1")),
-            "PenalizeStanding needs a CarRacing environment, got <",
         ),
         (lambda env: ScaleReward(env, scale=0), "ScaleReward needs scale > 0, got 0"),
         (lambda env: ScaleReward(env, float("nan")), "ScaleReward needs scale > 0, got nan"),

@@ -65,7 +65,7 @@ WRAPPERS: list[tuple[Callable[..., gym.Env], dict[str, Any]]] = [
     (CarRacingWrapper, {}),
     (CarRacingWrapper, {"fast_render": False, "screen_size": 84}),
     (CarRacingWrapper, {"colors": "rgb", "num_frames": 2}),
-    (CarRacingWrapper, {"colors": "road_shades"}),
+    (CarRacingWrapper, {"colors": "road_contrast"}),
 ]
 
 

@@ -298,6 +298,17 @@ def test_the_three_algorithms_share_the_environment_block() -> None:
     assert blocks[0] == blocks[1] == blocks[2]
 
 
+def test_any_colors_is_cardqn_with_road_contrast() -> None:
+    """The file for other colours follows the recipe."""
+    gray, contrast = (
+        yaml.safe_load((ROOT / f"hyperparams/{name}.yml").read_text())["CarRacing-v3"]
+        for name in ("cardqn", "any_colors")
+    )
+    place = gray["env_wrapper"].index("sb3_cardqn.common.wrappers.GrayscaleObservation")
+    gray["env_wrapper"][place] = "sb3_cardqn.common.road_contrast.RoadContrastObservation"
+    assert contrast == gray
+
+
 def test_every_hyperparameter_says_its_unit_or_reason() -> None:
     for path in HYPERPARAMS.glob("*.yml"):
         for line in path.read_text().splitlines():

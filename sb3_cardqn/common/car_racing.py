@@ -7,14 +7,8 @@ from gymnasium.envs.registration import EnvSpec
 
 from sb3_cardqn.common.checks import check_env, check_flag
 from sb3_cardqn.common.fast_render import FastRender
-from sb3_cardqn.common.road_shades import RoadShadesObservation
-from sb3_cardqn.common.training_wrappers import (
-    EndAtLine,
-    EndWhenLost,
-    PenalizeMissedTiles,
-    PenalizeStanding,
-    ScaleReward,
-)
+from sb3_cardqn.common.road_contrast import RoadContrastObservation
+from sb3_cardqn.common.training_wrappers import EndAtLine, EndWhenLost, PenalizeMissedTiles, ScaleReward
 from sb3_cardqn.common.wrappers import (
     DiscretizeActions,
     FrameSkip,
@@ -24,8 +18,8 @@ from sb3_cardqn.common.wrappers import (
 )
 
 COLORS: dict[str, Callable[[gym.Env], gym.Env]] = {
-    "road_shades": RoadShadesObservation,
     "gray": GrayscaleObservation,
+    "road_contrast": RoadContrastObservation,
     "rgb": lambda env: env,
 }
 
@@ -34,8 +28,8 @@ class CarRacingWrapper(gym.Wrapper):
     """
     All of CarRacing's preprocessing, as SB3's ``AtariWrapper`` is for Atari.
 
-    In order: fast drawing, discrete actions, frame skip, lessons, road shades (or what ``colors`` says),
-    crop and resize, frame stack.
+    In order: fast drawing, discrete actions, frame skip, lessons, gray (or what ``colors`` says), crop and
+    resize, frame stack.
 
     >>> env = CarRacingWrapper(gym.make("CarRacing-v3"))
     >>> env.observation_space.shape, env.action_space
@@ -46,12 +40,12 @@ class CarRacingWrapper(gym.Wrapper):
     :param screen_size: height and width of what the agent sees, in pixels
     :param crop: pixels cut off before resizing: top, bottom, left, right; the default keeps the dashboard
     :param num_frames: frames in a stack
-    :param colors: ``"road_shades"``, which shows the road alike in all colours of ``domain_randomize``;
-        ``"gray"``; ``"rgb"``, three channels a frame
+    :param colors: ``"gray"``; ``"road_contrast"``, which looks the same in the colours of
+        ``domain_randomize``; ``"rgb"``, three channels a frame
     :param fast_render: draw with ``FastRender``; False for the stock picture
-    :param training: add the lessons: ``EndWhenLost``, ``EndAtLine``, ``PenalizeMissedTiles``,
-        ``PenalizeStanding`` and ``ScaleReward``; not for judging an agent, whose rewards they change (so that
-        the zoo can leave them out there, name them one by one in its configurations)
+    :param training: add the lessons: ``EndWhenLost``, ``EndAtLine``, ``PenalizeMissedTiles`` and
+        ``ScaleReward``; not for judging an agent, whose rewards they change (so that the zoo can leave them
+        out there, name them one by one in its configurations)
     """
 
     def __init__(
@@ -62,7 +56,7 @@ class CarRacingWrapper(gym.Wrapper):
         screen_size: int | Sequence[int] = (64, 64),
         crop: Sequence[int] = (0, 0, 0, 0),
         num_frames: int = 4,
-        colors: str = "road_shades",
+        colors: str = "gray",
         fast_render: bool = True,
         training: bool = False,
     ) -> None:
@@ -76,7 +70,7 @@ class CarRacingWrapper(gym.Wrapper):
         env = DiscretizeActions(env, actions)
         env = FrameSkip(env, frame_skip)
         if training:
-            env = ScaleReward(PenalizeStanding(PenalizeMissedTiles(EndAtLine(EndWhenLost(env)))))
+            env = ScaleReward(PenalizeMissedTiles(EndAtLine(EndWhenLost(env))))
         env = COLORS[colors](env)
         env = ResizeObservation(env, screen_size, crop)
         super().__init__(FrameStack(env, num_frames))

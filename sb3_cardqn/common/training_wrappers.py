@@ -1,6 +1,5 @@
 """Lessons: wrappers that change the race while an agent learns, and are left out when it is judged."""
 
-import math
 from typing import Any
 
 import gymnasium as gym
@@ -92,45 +91,6 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
             self._in_gap = missed
         self._judged = max(self._judged, behind)
         return gaps
-
-
-class PenalizeStanding(gym.Wrapper, RecordConstructorArgs):
-    """
-    Take a penalty off the reward of each step after which the car stands.
-
-    A car that brakes to a stop on the grass sees a picture that does not change, and so goes on braking: to
-    a car that will be given up, its brake is as good as its gas. The penalty tells them apart, so it learns
-    to drive on, and finds out where that leads. In a lap that is driven no car stands.
-
-    >>> env = PenalizeStanding(gym.make("CarRacing-v3"), penalty=5)
-
-    :param penalty: points a step, at least 0; an agent step around a ``FrameSkip``, else a frame
-    :raises TypeError: if the environment is not CarRacing
-    :raises ValueError: if ``penalty`` is negative, or not finite
-    """
-
-    training_only = True
-    SPEED = 1.0  # CarRacing's units a second; a lap is driven at 60 to 70
-    STARTS_UNTIL = 1.5  # seconds of the race
-
-    def __init__(self, env: gym.Env, penalty: float = 5.0) -> None:
-        check_env("PenalizeStanding", env)
-        check_number("PenalizeStanding", "penalty", penalty, 0)
-        RecordConstructorArgs.__init__(self, penalty=penalty)
-        super().__init__(env)
-        _require_car_racing(self)
-        self.penalty = penalty
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """
-        :param action: handed on
-        :return: as the environment's, the reward less the penalty
-        """
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        car_racing: Any = self.unwrapped
-        speed = math.hypot(*car_racing.car.hull.linearVelocity)
-        stands = speed < self.SPEED and car_racing.t > self.STARTS_UNTIL
-        return observation, float(reward) - self.penalty * stands, terminated, truncated, info
 
 
 class ScaleReward(gym.RewardWrapper, RecordConstructorArgs):

@@ -15,7 +15,7 @@ from sb3_cardqn.cardqn.heads import DuelingHead
 from sb3_cardqn.common import wrappers
 from sb3_cardqn.common.car_racing import COLORS, CarRacingWrapper
 from sb3_cardqn.common.fast_render import FastRender
-from sb3_cardqn.common.road_shades import RoadShadesObservation
+from sb3_cardqn.common.road_contrast import RoadContrastObservation
 from sb3_cardqn.common.torch_layers import CarRacingCNN
 from sb3_cardqn.errors import UserError, did_you_mean
 
@@ -144,7 +144,7 @@ WRAPPERS: Table = {
         wrappers.GrayscaleObservation,
         {"keep_dim": YES_OR_NO},
     ),
-    "sb3_cardqn.common.road_shades.RoadShadesObservation": (RoadShadesObservation, {}),
+    "sb3_cardqn.common.road_contrast.RoadContrastObservation": (RoadContrastObservation, {}),
     "sb3_cardqn.common.wrappers.ResizeObservation": (
         wrappers.ResizeObservation,
         {"shape": list_of(PIXELS, 2, 2), **_CROP},
