@@ -8,7 +8,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retries 1 --constraint constraints.txt
 
-.PHONY: venv race tutorial docs test lint type soak bench clean
+.PHONY: venv race tutorial docs test lint type gymnasium soak bench clean
 venv: .venv/installed
 
 .venv/installed: setup.cfg constraints.txt
@@ -45,6 +45,13 @@ lint: .venv/tests-installed
 
 type: .venv/tests-installed
 	$(BIN)/mypy
+
+# FastRender copies private parts of Gymnasium: its tests with the other releases that it knows.
+gymnasium: .venv/tests-installed
+	for release in 1.1.0 1.1.1 1.2.0 1.2.3 1.3.0; do \
+		$(BIN)/python -m pip --quiet install --no-deps --upgrade --target build/gymnasium-$$release gymnasium==$$release && \
+		PYTHONPATH=build/gymnasium-$$release $(BIN)/pytest tests/test_fast_render.py || exit 1; \
+	done
 
 # SOAK_MINUTES: how long the memory of a training is watched.
 soak: .venv/tests-installed
