@@ -21,9 +21,6 @@ FULL_ZOOM = stock.ZOOM * stock.SCALE  # after the first second
 # smoothscale's box of 10.4×8.3 in the mean of all directions (docs/fast_render.md).
 TEXEL = 3.3
 WINDOW = 512  # texels along a side
-# Texels from row to row in memory: with 512, 2 kB, a column would share two of the 64 sets of the processor's
-# cache, and sampling sideways take 1.4 times as long.
-STRIDE = WINDOW + 16
 ZOOM_AHEAD = 1.3  # in the first second, paint this much finer than is seen, to paint less often
 # How far, in texels, cv2 fills beyond the corners it is given; gfxdraw does by 0.6 screen pixels.
 SPREAD_SMOOTH, SPREAD_PLAIN = 0.66, 0.48
@@ -143,8 +140,8 @@ class WorldPicture:
 
     def __init__(self) -> None:
         # one texel is four bytes; memory is kept, as the kernel takes longer to give it than cv2 to paint it
-        self._memory = np.zeros(WINDOW * STRIDE, np.uint32)
-        self._window = _channels(self._memory.reshape(WINDOW, STRIDE)[:, :WINDOW])
+        self._memory = np.zeros(WINDOW**2, np.uint32)
+        self._window = _channels(self._memory.reshape(WINDOW, WINDOW))
         self._canvas = np.zeros((WINDOW + 2) ** 2, np.uint32)
         self._sampled = np.empty((WORLD_ROWS, stock.STATE_W, 4), np.uint8)
         self._road_poly: list[Any] | None = None
@@ -251,7 +248,7 @@ class WorldPicture:
         right, up, everywhere = left - self._left, bottom - self._bottom, slice(0, WINDOW)
         self._left, self._bottom = left, bottom
         if new_zoom == self._zoom and max(abs(right), abs(up)) < WINDOW:
-            moved = up * STRIDE + right
+            moved = up * WINDOW + right
             if moved > 0:
                 self._memory[:-moved] = self._memory[moved:]
             elif moved < 0:
