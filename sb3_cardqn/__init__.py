@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sb3_cardqn.cardqn import CarDQN, DuelingHead, QuantileHead
+from sb3_cardqn.cardqn import CarDQN, DuelingHead, HistogramHead, QuantileHead
 from sb3_cardqn.common.buffers import FrameReplayBuffer
 from sb3_cardqn.common.car_racing import CarRacingWrapper
 from sb3_cardqn.common.checkpoint import ExactCheckpoint
@@ -11,7 +11,13 @@ from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.prioritized import PrioritizedFrameReplayBuffer
 from sb3_cardqn.common.road_contrast import RoadContrastObservation
 from sb3_cardqn.common.torch_layers import CarRacingCNN
-from sb3_cardqn.common.training_wrappers import EndAtLine, EndWhenLost, PenalizeMissedTiles, ScaleReward
+from sb3_cardqn.common.training_wrappers import (
+    EndAtLine,
+    EndWhenLost,
+    PenalizeMissedTiles,
+    PenalizeSpeed,
+    ScaleReward,
+)
 from sb3_cardqn.common.wrappers import (
     DiscretizeActions,
     FrameSkip,
@@ -37,7 +43,9 @@ __all__ = [
     "FrameSkip",
     "FrameStack",
     "GrayscaleObservation",
+    "HistogramHead",
     "PenalizeMissedTiles",
+    "PenalizeSpeed",
     "PrioritizedFrameReplayBuffer",
     "QuantileHead",
     "ResizeObservation",

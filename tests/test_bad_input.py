@@ -43,6 +43,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "GroupedSubprocVecEnv": lambda wrong: GroupedSubprocVecEnv(**{"env_fns": [Pictures]} | wrong),
     "CarRacingCNN": lambda wrong: sb3_cardqn.CarRacingCNN(**{"observation_space": IMAGE} | wrong),
     "DuelingHead": lambda wrong: sb3_cardqn.DuelingHead(**{"in_features": 3, "out_features": 2} | wrong),
+    "HistogramHead": lambda wrong: sb3_cardqn.HistogramHead(**{"in_features": 3, "out_features": 2} | wrong),
     "QuantileHead": lambda wrong: sb3_cardqn.QuantileHead(**{"in_features": 3, "out_features": 2} | wrong),
     "ExactCheckpoint": lambda wrong: sb3_cardqn.ExactCheckpoint(**{"folder": "x", "freq": 5} | wrong),
     "load_policy": lambda wrong: sb3_cardqn.load_policy(**wrong),
@@ -63,8 +64,8 @@ _WRAPPED = {
     "CarRacingWrapper": CAR_RACING, "DiscretizeActions": Pictures(),
     "EndAtLine": CAR_RACING, "EndWhenLost": CAR_RACING,
     "FastRender": CAR_RACING, "FrameSkip": Pictures(), "FrameStack": Pictures(GRAY),
-    "GrayscaleObservation": Pictures(), "PenalizeMissedTiles": CAR_RACING, "ResizeObservation": Pictures(),
-    "ResumableEpisode": CAR_RACING, "RoadContrastObservation": CAR_RACING, "ScaleReward": Pictures(),
+    "GrayscaleObservation": Pictures(), "PenalizeMissedTiles": CAR_RACING, "PenalizeSpeed": CAR_RACING,
+    "ResizeObservation": Pictures(), "ResumableEpisode": CAR_RACING, "RoadContrastObservation": CAR_RACING, "ScaleReward": Pictures(),
 }  # fmt: skip
 CALLS |= {name: with_right(name, env=env) for name, env in _WRAPPED.items()}
 
@@ -103,6 +104,8 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("FrameStack", "num_frames", NO_COUNT, "num_frames >= 1"),
     ("GrayscaleObservation", "keep_dim", NO_FLAG, "keep_dim to be True or False"),
     ("PenalizeMissedTiles", "penalty", NO_NUMBER, "penalty >= 0"),
+    ("PenalizeSpeed", "limit", (*NO_NUMBER, 0), "limit > 0"),
+    ("PenalizeSpeed", "penalty", NO_NUMBER, "penalty >= 0"),
     ("ScaleReward", "scale", (*NO_NUMBER, 0), "scale > 0"),
     ("ResizeObservation", "shape", (None, True, "64", [64], [64, 6.5], [True, 9], [1, 2, 3], 0, NAN, {}), "shape [height, width] of at least 1 pixel"),
     ("ResizeObservation", "crop", (None, 3, "0000", [12], [0, -1, 0, 0], [True, 0, 0, 0], [0, 0, NAN, 0]), "crop [top, bottom, left, right] >= 0"),
@@ -113,6 +116,11 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("CarRacingCNN", "observation_space", (None, "x", ACTIONS), "channel-first images"),
     ("DuelingHead", "in_features", NO_COUNT, "in_features >= 1"),
     ("DuelingHead", "out_features", NO_COUNT, "out_features >= 1"),
+    ("HistogramHead", "in_features", NO_COUNT, "in_features >= 1"),
+    ("HistogramHead", "out_features", NO_COUNT, "out_features >= 1"),
+    ("HistogramHead", "n_bins", NO_COUNT, "n_bins >= 1"),
+    ("HistogramHead", "low", (None, True, "4", [], NAN, -INF, 0, 0.5), "low < 0"),
+    ("HistogramHead", "high", (*NO_NUMBER, 0), "high > 0"),
     ("QuantileHead", "in_features", NO_COUNT, "in_features >= 1"),
     ("QuantileHead", "out_features", NO_COUNT, "out_features >= 1"),
     ("QuantileHead", "n_quantiles", NO_COUNT, "n_quantiles >= 1"),
@@ -168,7 +176,7 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("CarDQNPolicy", "optimizer_class", (None, *NO_CLASS), "optimizer_class to be a subclass of Optimizer"),
     ("CarDQNPolicy", "average_fraction", (*NO_SHARE[1:], 0), "average_fraction above 0 and at most 1"),
     ("CarDQNPolicy", "normalize_images", NO_FLAG, "normalize_images to be True or False"),
-    ("CarDQNPolicy", "head_class", (None, True, "x", 3), "head_class to be nn.Linear, DuelingHead or QuantileHead"),
+    ("CarDQNPolicy", "head_class", (None, True, "x", 3), "head_class to be nn.Linear, DuelingHead, QuantileHead or HistogramHead"),
 ]  # fmt: skip
 
 

@@ -27,8 +27,9 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 from torch import nn
 
-from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead, QuantileHead
-from sb3_cardqn.cardqn.td import quantile_td
+from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead, HistogramHead, QuantileHead
+from sb3_cardqn.cardqn.heads import Head
+from sb3_cardqn.cardqn.td import quantile_td, td_of
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
 
 SMALL: dict[str, Any] = {
@@ -104,8 +105,11 @@ def test_learns_cartpole() -> None:
     assert evaluation.best_mean_reward >= 475
 
 
-@pytest.mark.parametrize("head_class", [nn.Linear, DuelingHead, QuantileHead])
-def test_learns_to_catch_from_pictures(head_class: type[nn.Module]) -> None:
+SmallHistogram = partial(HistogramHead, low=-2, high=2, n_bins=8)
+
+
+@pytest.mark.parametrize("head_class", [nn.Linear, DuelingHead, QuantileHead, SmallHistogram])
+def test_learns_to_catch_from_pictures(head_class: Head) -> None:
     kwargs = {
         "features_extractor_class": CarRacingCNN,
         "features_extractor_kwargs": {"features_dim": 64, "width": 8},
@@ -637,6 +641,38 @@ def test_double_q_of_quantiles_uses_the_online_choice() -> None:
     # 1 + 0.5 * mean(6, 8) with the target's own choice; 1 + 0.5 * mean(3, 5) with the online network's;
     # advantage learning takes 0.5 * (9 - 0) off, what the online network thinks the action lacks
     assert targets == [4.5, 0.0, 3.0, -1.5]
+
+
+@pytest.mark.parametrize(("double_q", "alpha"), [(False, 0.0), (True, 0.0), (False, 0.5)])
+def test_histograms_are_moved_to_the_target_of_their_means(double_q: bool, alpha: float) -> None:
+    head = partial(HistogramHead, low=-10, high=10, n_bins=40)
+    kwargs = {"policy_kwargs": {"net_arch": [], "head_class": head}}
+    model = CarDQN("MlpPolicy", "CartPole-v1", **SMALL | kwargs)
+    for seed, net in enumerate((model.q_net, model.q_net_target)):
+        net.q_net[-1].weight.data.normal_(generator=th.Generator().manual_seed(seed))
+    generator = th.Generator().manual_seed(2)
+    batch = SimpleNamespace(
+        observations=th.randn(64, 4, generator=generator),
+        next_observations=th.randn(64, 4, generator=generator),
+        actions=th.randint(2, (64, 1), generator=generator),
+        rewards=th.randn(64, 1, generator=generator),
+    )
+    td = td_of(model.q_net)(model.q_net, model.q_net_target, batch, th.full((64,), 0.5), double_q, alpha)
+    with th.no_grad():
+        q_t_online, q_t = model.q_net(batch.next_observations), model.q_net_target(batch.next_observations)
+        q_tm1 = model.q_net(batch.observations)
+    assert (q_t_online.argmax(dim=1) != q_t.argmax(dim=1)).any()
+    for i, action in enumerate(batch.actions.flatten().tolist()):
+        best = (q_t_online if double_q else q_t)[i].argmax()
+        target = batch.rewards[i, 0] + 0.5 * q_t[i, best] - alpha * (q_tm1[i].max() - q_tm1[i, action])
+        assert float(td.q_value[i]) == pytest.approx(float(q_tm1[i, action]), abs=1e-5)
+        assert float(td.error[i]) == pytest.approx(float(target - q_tm1[i, action]), abs=1e-5)
+
+
+def test_a_histogram_head_begins_near_zero() -> None:
+    q_values = HistogramHead(256, 12)(th.rand(50, 256, generator=th.Generator().manual_seed(0)))
+    assert q_values.shape == (50, 12)
+    assert q_values.abs().max() < 3
 
 
 def test_double_q_uses_the_online_choice() -> None:

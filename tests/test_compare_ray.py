@@ -23,7 +23,7 @@ def test_a_lost_nodes_run_goes_on_elsewhere_from_its_checkpoint(
     monkeypatch.setattr(comparison, "n_cores", lambda: 1)  # drives in this process
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     nodes = [cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)]
-    slow = "dqn learning_starts:0 train_freq:8 gradient_steps:8"
+    slow = "dqn learning_starts:0 train_freq:8 gradient_steps:16"
     plan = Plan.of(
         {"slow": slow},
         seeds=2,

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from sb3_cardqn import (
     CarRacingCNN,
     CarRacingWrapper,
     DuelingHead,
+    HistogramHead,
     QuantileHead,
     cli,
     load_policy,
@@ -189,6 +191,16 @@ def test_a_dueling_head_can_be_exported(tmp_path: Path) -> None:
     )
 
 
+def test_a_histogram_head_can_be_exported(tmp_path: Path) -> None:
+    obs = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
+    head = partial(HistogramHead, low=-5, high=2.5, n_bins=20)
+    model = CarDQN("MlpPolicy", Cart(), policy_kwargs={"head_class": head}, buffer_size=50, seed=0)
+    path = tmp_path / "policy.safetensors"
+    write_policy(model, "cardqn", path)
+    assert policy_file.read(path).about["head"] == {"HistogramHead": {"low": -5, "high": 2.5, "n_bins": 20}}
+    assert np.array_equal(q_values(load_policy(path), obs), q_values(model.q_net, obs))
+
+
 def exported(path: Path, seed: int, **policy_kwargs: Any) -> Path:
     """An agent for small pictures that has learned nothing."""
     small = {"features_extractor_class": CarRacingCNN, "features_extractor_kwargs": {"features_dim": 8}}
@@ -334,7 +346,9 @@ def test_an_agent_outside_a_run_folder_has_no_environment(run: Run, tmp_path: Pa
     [
         ({"format_version": 2}, "format_version needs one of 1, got 2"),
         ({"algorithm": "ppo"}, "algorithm needs one of 'cardqn', 'dqn', 'qrdqn', got 'ppo'"),
-        ({"head": "os.system"}, "head needs one of Linear, DuelingHead, got 'os.system'"),
+        ({"head": "os.system"}, "head needs one of Linear, DuelingHead, HistogramHead, got 'os.system'"),
+        ({"head": {"HistogramHead": {"low": 1}}}, "head's low needs a number below 0, got 1"),
+        ({"head": {"HistogramHead": {"n_bins": 9**9}}}, "head's n_bins needs a whole number from 1 to 1024"),
         ({"head": {"Linear": {"bias": False}}}, "head has no argument 'bias'"),
         (
             {"features_extractor": {"CarRacingCNN": {"width": 10**9}}},

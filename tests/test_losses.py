@@ -1,10 +1,13 @@
 import pytest
 import torch as th
 from sb3_contrib.common.utils import quantile_huber_loss
+from torch.nn import functional as F  # noqa: N812
 
 from sb3_cardqn.cardqn.losses import (
     advantage_learning_target,
+    cross_entropy,
     double_q_target,
+    gaussian_histogram,
     huber,
     q_learning_target,
     quantile_huber,
@@ -87,3 +90,42 @@ def test_quantile_huber_is_that_of_sb3_contrib() -> None:
     generator = th.Generator().manual_seed(0)
     z, target = (3 * th.randn(16, 7, generator=generator) for _ in range(2))
     assert th.allclose(quantile_huber(z, target).mean(), quantile_huber_loss(z, target))
+
+
+def test_gaussian_histogram_is_what_the_bell_has_in_each_bin() -> None:
+    # of the bell around 0 34.13 % lie in (-1, 0) and 49.87 % in (0, 3); 99 is taken for 3
+    histogram = gaussian_histogram(th.tensor([0.0, 3.0, 99.0]), th.tensor([-1.0, 0.0, 3.0]), sigma=1.0)
+    assert histogram[0].tolist() == pytest.approx([0.3413 / 0.84, 0.4987 / 0.84], abs=1e-4)
+    assert histogram[1].tolist() == histogram[2].tolist() == pytest.approx([0.0026, 0.9974], abs=1e-4)
+
+
+def test_the_mean_of_a_gaussian_histogram_is_the_value() -> None:
+    x = th.linspace(-17, 7, 50)
+    histogram = gaussian_histogram(x, th.linspace(-20, 10, 31), sigma=0.75)
+    assert th.allclose(histogram.sum(dim=1), th.ones(50))
+    assert th.allclose(histogram @ th.arange(-19.5, 10), x, atol=1e-3)
+
+
+def test_cross_entropy_is_torchs_and_moves_only_the_prediction() -> None:
+    generator = th.Generator().manual_seed(0)
+    logits = th.randn(16, 7, generator=generator, requires_grad=True)
+    target = th.randn(16, 7, generator=generator).softmax(dim=1).requires_grad_()
+    loss = cross_entropy(logits, target)
+    assert th.allclose(loss, F.cross_entropy(logits, target, reduction="none"))
+    loss.sum().backward()
+    assert target.grad is None
+    assert logits.grad is not None
+    assert th.allclose(logits.grad, (logits.softmax(dim=1) - target).detach(), atol=1e-6)
+
+
+def test_the_best_histogram_counts_a_rare_loss_in_full() -> None:
+    # 99 times 0, once -28: the mean is -0.28, of which quantile Huber loss shows 0.05 (docs/recipe.md)
+    edges = th.linspace(-60, 30, 91)
+    targets = gaussian_histogram(th.tensor([0.0] * 99 + [-28.0]), edges, sigma=0.75)
+    logits = targets.mean(dim=0).log().expand(100, -1).clone().requires_grad_()
+    cross_entropy(logits, targets).mean().backward()
+    assert logits.grad is not None
+    assert logits.grad.sum(dim=0).abs().max() < 1e-6  # no other histogram fits them better
+    assert float(logits[0].detach().softmax(dim=0) @ ((edges[1:] + edges[:-1]) / 2)) == pytest.approx(
+        -0.28, abs=1e-3
+    )

@@ -7,7 +7,13 @@ import pytest
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_cardqn.common.fast_render import FastRender
-from sb3_cardqn.common.training_wrappers import EndAtLine, EndWhenLost, PenalizeMissedTiles, ScaleReward
+from sb3_cardqn.common.training_wrappers import (
+    EndAtLine,
+    EndWhenLost,
+    PenalizeMissedTiles,
+    PenalizeSpeed,
+    ScaleReward,
+)
 from sb3_cardqn.common.wrappers import FrameSkip
 
 COAST = np.zeros(3)
@@ -183,6 +189,20 @@ def test_scaled_rewards_are_for_the_agent_and_the_monitor_keeps_the_score() -> N
     assert rewards == pytest.approx([0.1 * reward for reward in monitor.rewards])
 
 
+def test_speed_above_the_limit_costs_by_its_excess() -> None:
+    monitor = Monitor(FrameSkip(FastRender(gym.make("CarRacing-v3")), skip=4))
+    env = PenalizeSpeed(monitor, limit=30, penalty=0.5)
+    env.reset(seed=0)
+    car: Any = monitor.unwrapped
+    costs, speeds = [], []
+    for _ in range(25):
+        reward = float(env.step(FULL_GAS)[1])
+        costs.append(monitor.rewards[-1] - reward)
+        speeds.append(car.car.hull.linearVelocity.length)
+    assert speeds[0] < 30 < speeds[-1]
+    assert costs == pytest.approx([0.5 * (speed - 30) if speed > 30 else 0 for speed in speeds])
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -190,6 +210,12 @@ def test_scaled_rewards_are_for_the_agent_and_the_monitor_keeps_the_score() -> N
         (
             lambda env: PenalizeMissedTiles(env, penalty=float("nan")),
             "PenalizeMissedTiles needs penalty >= 0, got nan",
+        ),
+        (lambda env: PenalizeSpeed(env, limit=0), "PenalizeSpeed needs limit > 0, got 0"),
+        (lambda env: PenalizeSpeed(env, penalty=-1), "PenalizeSpeed needs penalty >= 0, got -1"),
+        (
+            lambda _: PenalizeSpeed(gym.make("CartPole-v1")),
+            "PenalizeSpeed needs a CarRacing environment, got <",
         ),
         (lambda env: ScaleReward(env, scale=0), "ScaleReward needs scale > 0, got 0"),
         (lambda env: ScaleReward(env, float("nan")), "ScaleReward needs scale > 0, got nan"),

@@ -1,7 +1,7 @@
 """The DQN: losses, policies and the algorithm."""
 
 from sb3_cardqn.cardqn.cardqn import CarDQN
-from sb3_cardqn.cardqn.heads import DuelingHead, QuantileHead
+from sb3_cardqn.cardqn.heads import DuelingHead, HistogramHead, QuantileHead
 from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "CarDQNPolicy",
     "CnnPolicy",
     "DuelingHead",
+    "HistogramHead",
     "MlpPolicy",
     "MultiInputPolicy",
     "QNetwork",

@@ -164,5 +164,6 @@ def check_layers(
         check_keywords(owner, "optimizer_kwargs", optimizer_kwargs, optimizer_class)
     if not callable(head_class):
         raise TypeError(
-            f"{owner} needs head_class to be nn.Linear, DuelingHead or QuantileHead, got {head_class!r}"
+            f"{owner} needs head_class to be nn.Linear, DuelingHead, QuantileHead or HistogramHead, "
+            f"got {head_class!r}"
         )

@@ -13,10 +13,9 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import polyak_update
 
 from sb3_cardqn.cardqn.arguments import check_arguments, check_policy_and_env, n_step_arguments
-from sb3_cardqn.cardqn.heads import QuantileHead
 from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
 from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
-from sb3_cardqn.cardqn.td import expected_td, quantile_td
+from sb3_cardqn.cardqn.td import td_of
 from sb3_cardqn.common.finite import check_transitions
 from sb3_cardqn.common.hardware import has_bfloat16, keep_freed_memory
 from sb3_cardqn.common.schedules import DECAYS
@@ -42,9 +41,9 @@ class CarDQN(OverlapAlgorithm):
        layers, as ``NatureCNN`` does.
 
     Logged: ``rollout/exploration_rate`` epsilon; ``train/loss`` mean Huber loss (quantile Huber loss with a
-    ``QuantileHead``); ``train/td_error`` mean of abs(target − Q); ``train/q_value`` mean of Q at the actions
-    taken; ``train/learning_rate``; ``train/n_updates`` gradient updates. The means go over the batches since
-    the last ``train()``.
+    ``QuantileHead``, cross-entropy with a ``HistogramHead``); ``train/td_error`` mean of abs(target − Q);
+    ``train/q_value`` mean of Q at the actions taken; ``train/learning_rate``; ``train/n_updates`` gradient
+    updates. The means go over the batches since the last ``train()``.
 
     ``learn()`` raises ``NotFiniteError`` at the first NaN or infinity in a reward, an observation, the loss
     or its gradient, before it reaches the buffer or the weights.
@@ -203,7 +202,7 @@ class CarDQN(OverlapAlgorithm):
             warnings.filterwarnings("ignore", message="`n_steps=", category=UserWarning)
             super()._setup_model()
         self._create_aliases()
-        self._td = quantile_td if isinstance(self.q_net.q_net[-1], QuantileHead) else expected_td
+        self._td = td_of(self.q_net)
         self._in_bfloat16 = self.mixed_precision and has_bfloat16(self.device)
         if callable(self.exploration_decay):
             self.exploration_schedule = self.exploration_decay

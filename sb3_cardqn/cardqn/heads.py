@@ -1,11 +1,12 @@
 """Last layers of the Q-network: features in, Q-values out."""
 
+import math
 from collections.abc import Callable
 
 import torch as th
 from torch import nn
 
-from sb3_cardqn.common.checks import check_whole
+from sb3_cardqn.common.checks import check_number, check_whole, is_number
 
 Head = Callable[[int, int], nn.Module]  # (features, actions) -> module from (batch, features) to Q-values
 
@@ -67,3 +68,73 @@ class QuantileHead(nn.Linear):
         :return: (batch, actions) Q-values
         """
         return self.quantiles(features).mean(dim=1)
+
+
+class HistogramHead(nn.Linear):
+    """
+    The value of each action as a histogram, Farebrother et al. 2024 (HL-Gauss); the Q-value is its mean.
+
+    It is learned by cross-entropy, as a class is. Of a loss that comes once in a hundred times the histogram
+    puts 1 % there, and the mean counts it in full, however far away it is.
+
+    >>> CarDQN("CnnPolicy", env, policy_kwargs=dict(head_class=HistogramHead))  # doctest: +SKIP
+
+    The defaults are for returns of ``hyperparams/cardqn.yml``; other ones by ``functools.partial``. Values
+    outside are taken for the nearest one inside.
+
+    :param in_features: width of its input
+    :param out_features: number of actions
+    :param low: least value of a return that it can tell, below 0
+    :param high: greatest, above 0
+    :param n_bins: of equal width, for each action
+    :raises ValueError: if a size is below 1, ``low`` is not below 0, or ``high`` not above it
+    """
+
+    SIGMA = 0.75  # of the Gaussian around a target, in widths of a bin (Farebrother et al. 2024)
+
+    def __init__(
+        self, in_features: int, out_features: int, low: float = -60.0, high: float = 30.0, n_bins: int = 90
+    ) -> None:
+        check_whole("HistogramHead", "in_features", in_features)
+        check_whole("HistogramHead", "out_features", out_features)
+        check_whole("HistogramHead", "n_bins", n_bins)
+        if not is_number(low) or not -math.inf < low < 0:
+            raise ValueError(f"HistogramHead needs low < 0, and finite, got {low!r}")
+        check_number("HistogramHead", "high", high, 0, above=True)
+        super().__init__(in_features, out_features * n_bins)
+        self.low, self.high, self.n_bins = low, high, n_bins
+        with th.no_grad():  # Q-values begin near 0, where nothing is known of them
+            self.bias.copy_((-self.centers.square() / 32).repeat(out_features))
+            self.weight.mul_(0.5)
+
+    @property
+    def edges(self) -> th.Tensor:
+        """(n_bins + 1,) float32, ascending"""
+        return th.linspace(self.low, self.high, self.n_bins + 1, device=self.weight.device)
+
+    @property
+    def centers(self) -> th.Tensor:
+        """(n_bins,) float32, ascending"""
+        edges = self.edges
+        return (edges[1:] + edges[:-1]) / 2
+
+    def logits(self, features: th.Tensor) -> th.Tensor:
+        """
+        :param features: (batch, in_features)
+        :return: (batch, actions, n_bins) logarithms of the histograms, up to a constant each
+        """
+        return super().forward(features).view(len(features), -1, self.n_bins)
+
+    def mean(self, logits: th.Tensor) -> th.Tensor:
+        """
+        :param logits: (batch, actions, n_bins)
+        :return: (batch, actions) Q-values
+        """
+        return logits.softmax(dim=2) @ self.centers
+
+    def forward(self, features: th.Tensor) -> th.Tensor:
+        """
+        :param features: (batch, in_features)
+        :return: (batch, actions) Q-values
+        """
+        return self.mean(self.logits(features))

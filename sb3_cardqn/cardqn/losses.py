@@ -95,3 +95,28 @@ def quantile_huber(z_tm1: th.Tensor, target_tm1: th.Tensor) -> th.Tensor:
     u = target_tm1.detach()[:, :, None] - z_tm1[:, None, :]  # (batch, j, i)
     tau = (th.arange(z_tm1.shape[1], device=u.device) + 0.5) / z_tm1.shape[1]  # (i,)
     return ((tau - (u.detach() < 0).float()).abs() * huber(u)).mean(dim=1).sum(dim=1)
+
+
+def gaussian_histogram(x: th.Tensor, edges: th.Tensor, sigma: float) -> th.Tensor:
+    """
+    Histogram of a Gaussian around a value, Farebrother et al. 2024, section 3.1 (HL-Gauss).
+
+    :param x: (batch,) values; one outside the edges is taken for the nearest edge
+    :param edges: (bins + 1,) ascending
+    :param sigma: standard deviation, in the unit of ``x``
+    :return: (batch, bins) Φ((edge_i+1 − x) / σ) − Φ((edge_i − x) / σ), divided by their sum
+    """
+    x = x.clamp(edges[0], edges[-1])
+    cdf = th.special.ndtr((edges - x[:, None]) / sigma)  # (batch, bins + 1)
+    return cdf.diff(dim=1) / (cdf[:, -1:] - cdf[:, :1])
+
+
+def cross_entropy(logits_tm1: th.Tensor, p_target: th.Tensor) -> th.Tensor:
+    """
+    Cross-entropy of two histograms. No gradient flows into the target.
+
+    :param logits_tm1: (batch, bins) of the action that was taken
+    :param p_target: (batch, bins) probabilities
+    :return: (batch,) −Σ_i p_target_i · log softmax(logits_tm1)_i
+    """
+    return -(p_target.detach() * logits_tm1.log_softmax(dim=1)).sum(dim=1)

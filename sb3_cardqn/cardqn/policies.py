@@ -1,5 +1,6 @@
 """The Q-network and its target copy, as SB3 policies."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -21,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel
 from sb3_cardqn.cardqn.arguments import check_layers
 
 # agents that were saved when the heads were in this file name them here
-from sb3_cardqn.cardqn.heads import DuelingHead, Head, QuantileHead  # noqa: F401
+from sb3_cardqn.cardqn.heads import DuelingHead, Head, HistogramHead, QuantileHead  # noqa: F401
 from sb3_cardqn.common.checks import check_number
 from sb3_cardqn.common.torch_layers import CarRacingCNN
 
@@ -37,7 +38,8 @@ class QNetwork(BasePolicy):
     :param net_arch: units of each hidden layer
     :param activation_fn: after each hidden layer
     :param normalize_images: divide uint8 images by 255
-    :param head_class: called with (units, n); ``nn.Linear``, ``DuelingHead`` or ``QuantileHead``
+    :param head_class: called with (units, n); ``nn.Linear``, ``DuelingHead``, ``QuantileHead`` or
+        ``HistogramHead``
     """
 
     action_space: spaces.Discrete
@@ -76,20 +78,27 @@ class QNetwork(BasePolicy):
         :param obs: (batch, ...) observations, as they come from the environment
         :return: (batch, actions) Q-values
         """
-        features = self._features(obs)
-        # bfloat16 has steps of 0.5 at a Q-value of 100
-        with th.autocast(self.device.type, enabled=False):
-            return self.q_net(features)
+        return self._through_head(obs, self.q_net[-1])
 
     def quantiles(self, obs: PyTorchObs) -> th.Tensor:
         """
         :param obs: (batch, ...) observations, as they come from the environment
         :return: (batch, quantiles, actions) of a ``QuantileHead``, in float32
         """
+        return self._through_head(obs, self.q_net[-1].quantiles)  # type: ignore[arg-type]
+
+    def logits(self, obs: PyTorchObs) -> th.Tensor:
+        """
+        :param obs: (batch, ...) observations, as they come from the environment
+        :return: (batch, actions, bins) of a ``HistogramHead``, in float32
+        """
+        return self._through_head(obs, self.q_net[-1].logits)  # type: ignore[arg-type]
+
+    def _through_head(self, obs: PyTorchObs, head: Callable[[th.Tensor], th.Tensor]) -> th.Tensor:
         features = self._features(obs)
-        head: Any = self.q_net[-1]
+        # bfloat16 has steps of 0.5 at a Q-value of 100
         with th.autocast(self.device.type, enabled=False):
-            return head.quantiles(self.q_net[:-1](features))
+            return head(self.q_net[:-1](features))
 
     def _features(self, obs: PyTorchObs) -> th.Tensor:
         """
@@ -150,7 +159,8 @@ class CarDQNPolicy(BasePolicy):
     :param normalize_images: divide uint8 images by 255
     :param optimizer_class: ``th.optim.Adam`` by default
     :param optimizer_kwargs: its keyword arguments, the learning rate apart
-    :param head_class: last layer, called with (units, n); ``nn.Linear``, ``DuelingHead`` or ``QuantileHead``
+    :param head_class: last layer, called with (units, n); ``nn.Linear``, ``DuelingHead``, ``QuantileHead`` or
+        ``HistogramHead``
     :param average_fraction: part of the gradient updates so far, in (0, 1], the latest, that an average of
         the online network's weights goes over, which then drives where nothing is explored (Shamir & Zhang
         2013); 1 for a plain mean of all, None for the online network as it is

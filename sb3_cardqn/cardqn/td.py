@@ -1,12 +1,16 @@
 """Between networks and losses: what a batch says about the values of its actions, for each kind of head."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch as th
 
+from sb3_cardqn.cardqn.heads import HistogramHead, QuantileHead
 from sb3_cardqn.cardqn.losses import (
     advantage_learning_target,
+    cross_entropy,
     double_q_target,
+    gaussian_histogram,
     huber,
     q_learning_target,
     quantile_huber,
@@ -42,13 +46,7 @@ def expected_td(
     :param alpha: of advantage learning, in [0, 1)
     :return: loss and errors
     """
-    with th.no_grad():
-        q_t = q_net_target(batch.next_observations)  # (batch, actions)
-        if double_q:
-            q_t_online = q_net(batch.next_observations)  # (batch, actions)
-            target = double_q_target(batch.rewards.flatten(), discount_t, q_t_online, q_t)
-        else:
-            target = q_learning_target(batch.rewards.flatten(), discount_t, q_t)
+    target = _expected_target(q_net, q_net_target, batch, discount_t, double_q)
     q_tm1 = q_net(batch.observations)  # (batch, actions)
     actions = batch.actions.long().flatten()  # (batch,)
     target = advantage_learning_target(target, q_tm1.detach(), actions, alpha)
@@ -80,3 +78,55 @@ def quantile_td(
     z_tm1 = z_tm1[th.arange(len(actions)), :, actions]  # (batch, quantiles)
     q_value = z_tm1.detach().mean(dim=1)
     return TemporalDifference(quantile_huber(z_tm1, target), target.mean(dim=1) - q_value, q_value)
+
+
+def histogram_td(
+    q_net: QNetwork, q_net_target: QNetwork, batch: Any, discount_t: th.Tensor, double_q: bool, alpha: float
+) -> TemporalDifference:
+    """
+    HL-Gauss (Farebrother et al. 2024): histograms are moved towards a Gaussian around DQN's target.
+
+    :param q_net: online network, with a ``HistogramHead``
+    :param q_net_target: target network
+    :param batch: what the replay buffer gave
+    :param discount_t: (batch,) gamma**n, or 0 where the episode terminated
+    :param double_q: let the online network choose the next action
+    :param alpha: of advantage learning, in [0, 1)
+    :return: loss and errors
+    """
+    head: Any = q_net.q_net[-1]
+    target = _expected_target(q_net, q_net_target, batch, discount_t, double_q)
+    logits = q_net.logits(batch.observations)  # (batch, actions, bins)
+    q_tm1 = head.mean(logits.detach())  # (batch, actions)
+    actions = batch.actions.long().flatten()  # (batch,)
+    target = advantage_learning_target(target, q_tm1, actions, alpha)
+    error = td_error(q_tm1, actions, target)
+    edges = head.edges
+    histogram = gaussian_histogram(target, edges, head.SIGMA * (edges[1] - edges[0]))  # (batch, bins)
+    loss = cross_entropy(logits[th.arange(len(actions)), actions], histogram)
+    return TemporalDifference(loss, error, target - error)
+
+
+def _expected_target(
+    q_net: QNetwork, q_net_target: QNetwork, batch: Any, discount_t: th.Tensor, double_q: bool
+) -> th.Tensor:
+    """
+    :return: (batch,) bootstrap target of the mean, without gradient; arguments as ``expected_td``'s
+    """
+    with th.no_grad():
+        q_t = q_net_target(batch.next_observations)  # (batch, actions)
+        if double_q:
+            q_t_online = q_net(batch.next_observations)  # (batch, actions)
+            return double_q_target(batch.rewards.flatten(), discount_t, q_t_online, q_t)
+        return q_learning_target(batch.rewards.flatten(), discount_t, q_t)
+
+
+_OF_HEAD = {QuantileHead: quantile_td, HistogramHead: histogram_td}
+
+
+def td_of(q_net: QNetwork) -> Callable[..., TemporalDifference]:
+    """
+    :param q_net: network with any head
+    :return: how it learns: ``expected_td``, ``quantile_td`` or ``histogram_td``
+    """
+    return next((td for head, td in _OF_HEAD.items() if isinstance(q_net.q_net[-1], head)), expected_td)

@@ -11,7 +11,7 @@ from typing import Any
 from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
 from torch import nn
 
-from sb3_cardqn.cardqn.heads import DuelingHead
+from sb3_cardqn.cardqn.heads import DuelingHead, HistogramHead
 from sb3_cardqn.common import wrappers
 from sb3_cardqn.common.car_racing import COLORS, CarRacingWrapper
 from sb3_cardqn.common.fast_render import FastRender
@@ -88,6 +88,8 @@ def list_of(item: Need, low: int, high: int) -> Need:
 YES_OR_NO = one_of(True, False)
 PIXELS = whole(0, 512)
 NUMBER = Need("a number", lambda value: type(value) in (int, float) and abs(value) < 1e9)  # no NaN
+NEGATIVE = Need("a number below 0", lambda value: NUMBER.fits(value) and value < 0)
+POSITIVE = Need("a number above 0", lambda value: NUMBER.fits(value) and value > 0)
 # shown to people, so nothing that moves a terminal's cursor
 TEXT = Need(
     "printable text", lambda value: isinstance(value, str) and len(value) <= 10_000 and value.isprintable()
@@ -130,7 +132,11 @@ FEATURES_EXTRACTORS: Table = {
     "NatureCNN": (NatureCNN, {"features_dim": whole(1, 4096), "normalized_image": YES_OR_NO}),
     "FlattenExtractor": (FlattenExtractor, {}),
 }
-HEADS: Table = {"Linear": (nn.Linear, {}), "DuelingHead": (DuelingHead, {})}
+HEADS: Table = {
+    "Linear": (nn.Linear, {}),
+    "DuelingHead": (DuelingHead, {}),
+    "HistogramHead": (HistogramHead, {"low": NEGATIVE, "high": POSITIVE, "n_bins": whole(1, 1024)}),
+}
 ACTIVATIONS: Table = {"ReLU": (nn.ReLU, {}), "Tanh": (nn.Tanh, {}), "ELU": (nn.ELU, {})}
 
 _PEDALS = {"actions": list_of(list_of(NUMBER, 3, 3), 1, 1000)}

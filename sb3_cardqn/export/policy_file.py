@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,7 @@ def build(about: dict[str, Any]) -> QNetwork:
     extractor_class, extractor_kwargs = allowed.look_up(
         allowed.FEATURES_EXTRACTORS, "features_extractor", about["features_extractor"]
     )
+    head_class, head_kwargs = allowed.look_up(allowed.HEADS, "head", about["head"])
     try:
         with th.device("meta"):
             features_extractor = extractor_class(observation_space, **extractor_kwargs)
@@ -111,7 +113,7 @@ def build(about: dict[str, Any]) -> QNetwork:
                 net_arch=about["net_arch"],
                 activation_fn=allowed.look_up(allowed.ACTIVATIONS, "activation", about["activation"])[0],
                 normalize_images=about["normalize_images"],
-                head_class=allowed.look_up(allowed.HEADS, "head", about["head"])[0],
+                head_class=partial(head_class, **head_kwargs),
             )
     except (AssertionError, RuntimeError) as error:  # SB3's and torch's ways to say that images are too small
         raise UserError(f"its parts do not fit each other: {str(error).splitlines()[0]}") from error

@@ -39,9 +39,6 @@ def write_policy(
     if algo not in EXPORTABLE:
         raise UserError(f"cannot export '{algo}', only cardqn, dqn and qrdqn")
     policy: Any = model.policy
-    head = getattr(policy, "head_class", nn.Linear)  # SB3's have no choice of one
-    if isinstance(policy, CarDQNPolicy) and isinstance(policy.q_net.q_net[-1], QuantileHead):
-        head = nn.Linear  # what ``_weights`` makes of it
     about = {
         "format_version": policy_file.VERSION,
         "algorithm": algo,
@@ -55,12 +52,26 @@ def write_policy(
         ),
         "net_arch": list(policy.net_arch),
         "activation": allowed.write_down(allowed.ACTIVATIONS, "activation", policy.activation_fn, {}),
-        "head": allowed.write_down(allowed.HEADS, "head", head, {}),
+        "head": allowed.write_down(allowed.HEADS, "head", *_head(policy)),
         "normalize_images": policy.normalize_images,
         "env": None if run is None else _env(run),
         "training": _training(model) | (facts or {}),
     }
     policy_file.write(path, about, _weights(policy))
+
+
+def _head(policy: Any) -> tuple[Any, dict[str, Any]]:
+    """
+    :param policy: of the agent
+    :return: class of its last layer, and the arguments that say what it was built with
+    """
+    if not isinstance(policy, CarDQNPolicy):
+        return nn.Linear, {}  # SB3's have no choice of one
+    head: Any = policy.q_net.q_net[-1]
+    if isinstance(head, QuantileHead):
+        return nn.Linear, {}  # what ``_weights`` makes of it
+    arguments = allowed.HEADS.get(type(head).__name__, (None, {}))[1]
+    return type(head), {name: getattr(head, name) for name in arguments}
 
 
 def _observation_space(space: spaces.Space) -> dict[str, Any]:
