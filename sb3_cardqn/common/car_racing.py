@@ -8,7 +8,13 @@ from gymnasium.envs.registration import EnvSpec
 from sb3_cardqn.common.checks import check_env, check_flag
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.road_contrast import RoadContrastObservation
-from sb3_cardqn.common.training_wrappers import EndAtLine, EndWhenLost, PenalizeMissedTiles, ScaleReward
+from sb3_cardqn.common.training_wrappers import (
+    EndAtLine,
+    EndWhenLost,
+    PenalizeMissedTiles,
+    PenalizeSpeed,
+    ScaleReward,
+)
 from sb3_cardqn.common.wrappers import (
     DiscretizeActions,
     FrameSkip,
@@ -43,9 +49,9 @@ class CarRacingWrapper(gym.Wrapper):
     :param colors: ``"gray"``; ``"road_contrast"``, which looks the same in the colours of
         ``domain_randomize``; ``"rgb"``, three channels a frame
     :param fast_render: draw with ``FastRender``; False for the stock picture
-    :param training: add the lessons: ``EndWhenLost``, ``EndAtLine``, ``PenalizeMissedTiles`` and
-        ``ScaleReward``; not for judging an agent, whose rewards they change (so that the zoo can leave them
-        out there, name them one by one in its configurations)
+    :param training: add the lessons: ``EndWhenLost``, ``EndAtLine``, ``PenalizeMissedTiles``,
+        ``PenalizeSpeed`` and ``ScaleReward``; not for judging an agent, whose rewards they change (so that
+        the zoo can leave them out there, name them one by one in its configurations)
     """
 
     def __init__(
@@ -70,7 +76,7 @@ class CarRacingWrapper(gym.Wrapper):
         env = DiscretizeActions(env, actions)
         env = FrameSkip(env, frame_skip)
         if training:
-            env = ScaleReward(PenalizeMissedTiles(EndAtLine(EndWhenLost(env))))
+            env = ScaleReward(PenalizeSpeed(PenalizeMissedTiles(EndAtLine(EndWhenLost(env)))))
         env = COLORS[colors](env)
         env = ResizeObservation(env, screen_size, crop)
         super().__init__(FrameStack(env, num_frames))
