@@ -78,27 +78,29 @@ class QNetwork(BasePolicy):
         :param obs: (batch, ...) observations, as they come from the environment
         :return: (batch, actions) Q-values
         """
-        return self._through_head(obs, self.q_net[-1])
+        return self._in_float32(obs, self.q_net)
 
     def quantiles(self, obs: PyTorchObs) -> th.Tensor:
         """
         :param obs: (batch, ...) observations, as they come from the environment
         :return: (batch, quantiles, actions) of a ``QuantileHead``, in float32
         """
-        return self._through_head(obs, self.q_net[-1].quantiles)  # type: ignore[arg-type]
+        head: Any = self.q_net[-1]
+        return self._in_float32(obs, lambda features: head.quantiles(self.q_net[:-1](features)))
 
     def logits(self, obs: PyTorchObs) -> th.Tensor:
         """
         :param obs: (batch, ...) observations, as they come from the environment
         :return: (batch, actions, bins) of a ``HistogramHead``, in float32
         """
-        return self._through_head(obs, self.q_net[-1].logits)  # type: ignore[arg-type]
+        head: Any = self.q_net[-1]
+        return self._in_float32(obs, lambda features: head.logits(self.q_net[:-1](features)))
 
-    def _through_head(self, obs: PyTorchObs, head: Callable[[th.Tensor], th.Tensor]) -> th.Tensor:
+    def _in_float32(self, obs: PyTorchObs, layers: Callable[[th.Tensor], th.Tensor]) -> th.Tensor:
         features = self._features(obs)
         # bfloat16 has steps of 0.5 at a Q-value of 100
         with th.autocast(self.device.type, enabled=False):
-            return head(self.q_net[:-1](features))
+            return layers(features)
 
     def _features(self, obs: PyTorchObs) -> th.Tensor:
         """
