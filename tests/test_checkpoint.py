@@ -295,9 +295,8 @@ def test_signals_leave_a_checkpoint_and_the_way_to_go_on(
 
 
 def test_after_an_error_signals_do_what_they_did(tmp_path: Path) -> None:
-    before = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # what runs in the background ignores it
+    # a process that a shell runs in the background ignores SIGINT
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(Crash):
         agent().learn(TOTAL, callback=[ExactCheckpoint(tmp_path, 1000), At(100, crash)])
     with pytest.raises(KeyboardInterrupt):

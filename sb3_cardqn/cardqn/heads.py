@@ -87,7 +87,7 @@ class HistogramHead(nn.Linear):
     :param low: least value of a return that it can tell, below 0
     :param high: greatest, above 0
     :param n_bins: of equal width, for each action
-    :raises ValueError: if a size is below 1, ``low`` is not below 0, or ``high`` not above it
+    :raises ValueError: if a size is below 1, ``low`` is not below 0, or ``high`` not above 0
     """
 
     SIGMA = 0.75  # of the Gaussian around a target, in widths of a bin (Farebrother et al. 2024)
@@ -104,7 +104,7 @@ class HistogramHead(nn.Linear):
         super().__init__(in_features, out_features * n_bins)
         self.low, self.high, self.n_bins = low, high, n_bins
         with th.no_grad():  # Q-values begin near 0, where nothing is known of them
-            self.bias.copy_((-self.centers.square() / 32).repeat(out_features))
+            self.bias.copy_((-self.centers.square() / (2 * 4**2)).repeat(out_features))  # deviation 4
             self.weight.mul_(0.5)
 
     @property

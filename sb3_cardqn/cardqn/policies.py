@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel
 from sb3_cardqn.cardqn.arguments import check_layers
 
 # agents that were saved when the heads were in this file name them here
-from sb3_cardqn.cardqn.heads import DuelingHead, Head, HistogramHead, QuantileHead  # noqa: F401
+from sb3_cardqn.cardqn.heads import DuelingHead, Head, QuantileHead  # noqa: F401
 from sb3_cardqn.common.checks import check_number
 from sb3_cardqn.common.torch_layers import CarRacingCNN
 

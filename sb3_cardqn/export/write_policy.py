@@ -14,7 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
 import sb3_cardqn
-from sb3_cardqn.cardqn.heads import QuantileHead
+from sb3_cardqn.cardqn.heads import HistogramHead, QuantileHead
 from sb3_cardqn.cardqn.policies import CarDQNPolicy
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run
@@ -70,8 +70,9 @@ def _head(policy: Any) -> tuple[Any, dict[str, Any]]:
     head: Any = policy.q_net.q_net[-1]
     if isinstance(head, QuantileHead):
         return nn.Linear, {}  # what ``_weights`` makes of it
-    arguments = allowed.HEADS.get(type(head).__name__, (None, {}))[1]
-    return type(head), {name: getattr(head, name) for name in arguments}
+    if isinstance(head, HistogramHead):
+        return type(head), {"low": head.low, "high": head.high, "n_bins": head.n_bins}
+    return type(head), {}
 
 
 def _observation_space(space: spaces.Space) -> dict[str, Any]:
