@@ -111,7 +111,6 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("ResizeObservation", "crop", (None, 3, "0000", [12], [0, -1, 0, 0], [True, 0, 0, 0], [0, 0, NAN, 0]), "crop [top, bottom, left, right] >= 0"),
     ("CarRacingCNN", "features_dim", NO_COUNT, "features_dim >= 1"),
     ("CarRacingCNN", "width", NO_COUNT, "width >= 1"),
-    ("CarRacingCNN", "n_members", NO_COUNT, "n_members >= 1"),
     ("CarRacingCNN", "normalized_image", NO_FLAG, "normalized_image to be True or False"),
     ("CarRacingCNN", "observation_space", (None, "x", ACTIONS), "channel-first images"),
     ("DuelingHead", "in_features", NO_COUNT, "in_features >= 1"),

@@ -37,8 +37,7 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Evaluation, Run, evaluate, find_agents, make_env
 from sb3_cardqn.evaluate.agents import default_agent
 from sb3_cardqn.export import SafeAgent, agent, policy_file
-from sb3_cardqn.export.command import export, export_together
-from sb3_cardqn.export.ensemble import ensemble
+from sb3_cardqn.export.command import export
 from sb3_cardqn.export.write_policy import write_policy
 from sb3_cardqn.model_card import model_card
 from tests.fuzz_export import CAR_RACING, VECTORS, weights
@@ -112,7 +111,7 @@ def test_only_the_online_network_and_its_description_are_written(run: Run, safe:
     assert 4 * floats < safe.stat().st_size < 4 * floats + 5000
     assert json.loads(safe.with_suffix(".json").read_text()) == file.about
     assert file.about["features_extractor"] == {
-        "CarRacingCNN": {"features_dim": 32, "width": 16, "normalized_image": False, "n_members": 1}
+        "CarRacingCNN": {"features_dim": 32, "width": 16, "normalized_image": False}
     }  # also what was a default on the day
     assert file.about["training"]["command"] == "sb3-cardqn train --seed 3 -params gamma:0.9"
     assert file.about["training"]["gymnasium"] == gym.__version__
@@ -199,80 +198,6 @@ def test_a_histogram_head_can_be_exported(tmp_path: Path) -> None:
     write_policy(model, "cardqn", path)
     assert policy_file.read(path).about["head"] == {"HistogramHead": {"low": -5, "high": 2.5, "n_bins": 20}}
     assert np.array_equal(q_values(load_policy(path), obs), q_values(model.q_net, obs))
-
-
-def exported(path: Path, seed: int, **policy_kwargs: Any) -> Path:
-    """An agent for small pictures that has learned nothing."""
-    small = {"features_extractor_class": CarRacingCNN, "features_extractor_kwargs": {"features_dim": 8}}
-    model = CarDQN("CnnPolicy", Pixels(), policy_kwargs=small | policy_kwargs, buffer_size=50, seed=seed)
-    write_policy(model, "cardqn", path, facts={"seed": seed})
-    return path
-
-
-def test_several_agents_as_one_drive_by_the_mean_of_their_q_values(tmp_path: Path) -> None:
-    kwargs = [{"head_class": QuantileHead}, {}, {"head_class": QuantileHead}, {}]
-    paths = [exported(tmp_path / f"{i}.safetensors", i, **kwargs[i]) for i in range(4)]
-    obs = np.random.default_rng(0).integers(0, 256, (50, 1, 36, 36), dtype=np.uint8)
-    each = np.stack([q_values(load_policy(path), obs) for path in paths])  # (agent, batch, action)
-    assert np.ptp(each, axis=0).min() > 1e-4
-    three = export_together(paths[:3], tmp_path / "three.safetensors")
-    np.testing.assert_allclose(q_values(load_policy(three), obs), each[:3].mean(axis=0), atol=1e-6)
-    pairs = [export_together(paths[i : i + 2], tmp_path / f"pair{i}.safetensors") for i in (0, 2)]
-    four = export_together(pairs, tmp_path / "new" / "four.safetensors")
-    np.testing.assert_allclose(q_values(load_policy(four), obs), each.mean(axis=0), atol=1e-6)
-    training = policy_file.read(three).about["training"]
-    assert training["seed"] == "0 & 1 & 2"
-    assert training["agent_steps"] == "0 & 0 & 0"
-    assert training["torch"] == str(th.__version__)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"actions": 3}, "the same actions, got 12 and 3"),
-        (
-            {"features_extractor": {"CarRacingCNN": {"features_dim": 32, "width": 5}}},
-            r"the same features_extractor, got .*'width': 4.* and .*'width': 5",
-        ),
-        ({"env": None}, r"the same env, got \{.* and None"),
-    ],
-)
-def test_agents_that_differ_do_not_become_one(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError, match=f"several agents as one need {message}"):
-        ensemble([policy_file.PolicyFile(about, {}) for about in (CAR_RACING, CAR_RACING | change)])
-
-
-def test_networks_that_are_not_side_by_side_do_not_become_one() -> None:
-    needed = "several agents as one need CarRacingCNN and behind it a linear or quantile head, got FlattenExtractor, net_arch"
-    with pytest.raises(UserError, match=rf"{needed} \[8, 8\] and DuelingHead"):
-        ensemble([policy_file.PolicyFile(VECTORS, {})] * 2)
-
-
-def test_one_agent_of_a_run_and_a_file(
-    run: Run, safe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = tmp_path / "both.safetensors"
-    cli.main(["export", str(run.folder), str(safe), "-o", str(output)])
-    (agent,) = find_agents([str(output)])
-    assert agent.env_id == "CarRacing-v3"
-    obs = np.random.default_rng(0).integers(0, 256, (9, 4, 64, 64), dtype=np.uint8)
-    np.testing.assert_allclose(
-        q_values(load_policy(output), obs), q_values(load_policy(safe), obs), atol=1e-5
-    )
-    cli.main(["export", str(safe), "-o", str(tmp_path / "copy.safetensors")])
-    assert np.array_equal(
-        q_values(load_policy(tmp_path / "copy.safetensors"), obs), q_values(load_policy(safe), obs)
-    )
-    capsys.readouterr()
-    for sources, where, message in (
-        ((run.folder, safe), tmp_path, f"or exported ones, need -o file.safetensors, got -o {tmp_path}"),
-        ((safe, safe), output, f"need each once, got {safe} {safe}"),
-    ):
-        with pytest.raises(SystemExit, match="2"):
-            cli.main(["export", *map(str, sources), "-o", str(where)])
-        error = capsys.readouterr().err
-        assert error.startswith("sb3-cardqn: several agents as one")
-        assert error.endswith(f"{message}\n")
 
 
 class OwnExtractor(CarRacingCNN):

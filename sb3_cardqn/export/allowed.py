@@ -126,7 +126,6 @@ FEATURES_EXTRACTORS: Table = {
             "features_dim": whole(1, 4096),
             "width": whole(1, 256),
             "normalized_image": YES_OR_NO,
-            "n_members": whole(1, 16),
         },
     ),
     "NatureCNN": (NatureCNN, {"features_dim": whole(1, 4096), "normalized_image": YES_OR_NO}),

@@ -2,7 +2,6 @@
 
 import argparse
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from rl_zoo3 import ALGOS
@@ -10,8 +9,6 @@ from rl_zoo3 import ALGOS
 from sb3_cardqn import trust
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run, evaluate
-from sb3_cardqn.export import policy_file
-from sb3_cardqn.export.ensemble import ensemble
 from sb3_cardqn.export.onnx_file import write_onnx
 from sb3_cardqn.export.policy_file import load_policy
 from sb3_cardqn.export.write_policy import EXPORTABLE, write_policy
@@ -42,28 +39,6 @@ def export(source: Path, output: Path | None = None, algo: str = "cardqn") -> Pa
     path.parent.mkdir(parents=True, exist_ok=True)
     write_policy(model, algo, path, run, facts)
     return path
-
-
-def export_together(sources: Sequence[Path], output: Path | None, algo: str = "cardqn") -> Path:
-    """
-    Export several agents as one, that drives by the mean of their Q-values.
-
-    :param sources: as of ``export``, or files that it wrote; runs are also exported each for itself
-    :param output: file to write, ending in ``.safetensors``
-    :param algo: the zoo's name of the algorithm, of a zip that is in no run folder
-    :return: that file
-    :raises UserError: if one is no agent or not trusted, or comes twice, or they do not fit each other, or
-        the output is no such file
-    """
-    if output is None or output.suffix != ".safetensors":
-        raise UserError(f"several agents as one, or exported ones, need -o file.safetensors, got -o {output}")
-    if len(set(sources)) < len(sources):
-        raise UserError(f"several agents as one need each once, got {' '.join(map(str, sources))}")
-    paths = [source if source.suffix == ".safetensors" else export(source, algo=algo) for source in sources]
-    together = ensemble([policy_file.read(path) for path in paths])
-    output.parent.mkdir(parents=True, exist_ok=True)
-    policy_file.write(output, together.about, together.tensors)
-    return output
 
 
 def _find(source: Path) -> tuple[Run | None, Path]:
@@ -100,14 +75,7 @@ def main(argv: list[str]) -> None:
         description="Write a trained agent's policy to a file that runs no code on loading: safetensors with "
         "its description as JSON inside, and beside it to read. load_policy, race and enjoy take it.",
     )
-    parser.add_argument(
-        "sources",
-        metavar="source",
-        nargs="+",
-        type=Path,
-        help="run folder, or a zip of an agent; several, or files of exported ones, with -o become one agent "
-        "that drives by the mean of their Q-values",
-    )
+    parser.add_argument("source", type=Path, help="run folder, or a zip of an agent")
     parser.add_argument(
         "-o", "--output", type=Path, help="file.safetensors, or a folder (default: the source's folder)"
     )
@@ -124,11 +92,7 @@ def main(argv: list[str]) -> None:
         help="write README.md as well, a model card: drives the 100 held-out tracks",
     )
     options = parser.parse_args(argv)
-    first, *others = options.sources
-    if others or first.suffix == ".safetensors":
-        path = export_together(options.sources, options.output, options.algo)
-    else:
-        path = export(first, options.output, options.algo)
+    path = export(options.source, options.output, options.algo)
     if options.onnx:
         write_onnx(load_policy(path), path.with_suffix(".onnx"))
     files = [path, path.with_suffix(".json"), *([path.with_suffix(".onnx")] if options.onnx else [])]
