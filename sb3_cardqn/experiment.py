@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
+import cv2
 import gymnasium as gym
 import yaml
 from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id
@@ -167,6 +168,7 @@ class CarExperimentManager(ExperimentManager):
         :raises UserError: if training is to go on from an agent that nobody vouches for, see ``trust``
         """
         trust.remember_what_is_saved()
+        cv2.setNumThreads(1)  # pictures too small to share out: docs/learner.md
         if self.continue_training:
             agent = Path(self.trained_agent)
             trust.require_run(agent.parent / self.env_name, agent, agent.parent / "replay_buffer.pkl")
