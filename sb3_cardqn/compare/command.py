@@ -16,13 +16,13 @@ from sb3_cardqn.errors import UserError
 _EXAMPLES = """\
 examples:
   sb3-cardqn compare cardqn dqn qrdqn -n 250000                        5 seeds each
-  sb3-cardqn compare cardqn "cardqn double_q:False" --seeds 10 --minutes 15 --output double_q
+  sb3-cardqn compare cardqn "cardqn double_q:True" --seeds 10 --minutes 15 --output double_q
   sb3-cardqn compare --output double_q                                 go on after an interruption
   sb3-cardqn compare ppo --output double_q                             one contestant more
   sb3-cardqn compare --plan plan.yml --dry-run
 
 plan.yml:
-  contestants: [cardqn, "cardqn double_q:False"]    # or with names: {single: "cardqn double_q:False"};
+  contestants: [cardqn, "cardqn double_q:True"]    # or with names: {double: "cardqn double_q:True"};
                             # or as in hyperparams/*.yml: {one step: {algo: cardqn, n_steps: 1}}
   seeds: 5                  # or a list of them
   n_timesteps: 250000       # agent steps; or minutes: 15

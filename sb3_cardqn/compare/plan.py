@@ -47,8 +47,8 @@ class Contestant:
     @classmethod
     def parse(cls, text: str | Mapping[str, Any], name: str | None = None) -> "Contestant":
         """
-        >>> Contestant.parse("cardqn double_q:False")
-        Contestant(name='cardqn double_q:False', algo='cardqn', overrides=('double_q:False',))
+        >>> Contestant.parse("cardqn double_q:True")
+        Contestant(name='cardqn double_q:True', algo='cardqn', overrides=('double_q:True',))
         >>> Contestant.parse({"algo": "cardqn", "n_steps": 1}, "one step")
         Contestant(name='one step', algo='cardqn', overrides=('n_steps:1',))
 
@@ -62,7 +62,7 @@ class Contestant:
             settings = [f"{key}:{value!r}" for key, value in text.items() if key != "algo"]
             text = shlex.join([text["algo"], *settings])
         if not isinstance(text, str) or not text.strip():
-            raise UserError(f"a contestant is an algorithm, such as 'cardqn double_q:False', got {text!r}")
+            raise UserError(f"a contestant is an algorithm, such as 'cardqn double_q:True', got {text!r}")
         try:
             algo, *overrides = shlex.split(text)
         except ValueError as error:
@@ -124,7 +124,7 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.contestants:
             raise UserError(
-                "nothing to compare, name contestants such as: cardqn dqn 'cardqn double_q:False'"
+                "nothing to compare, name contestants such as: cardqn dqn 'cardqn double_q:True'"
             )
         _check_distinct("contestant", [contestant.folder_name for contestant in self.contestants])
         if not self.seeds:
@@ -154,7 +154,7 @@ class Plan:
         **rest: Any,
     ) -> "Plan":
         """
-        >>> plan = Plan.of(["cardqn", "dqn", "cardqn double_q:False"], seeds=3, n_timesteps=100_000)
+        >>> plan = Plan.of(["cardqn", "dqn", "cardqn double_q:True"], seeds=3, n_timesteps=100_000)
         >>> plan.seeds
         (0, 1000, 2000)
 
