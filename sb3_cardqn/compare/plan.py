@@ -123,9 +123,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not self.contestants:
-            raise UserError(
-                "nothing to compare, name contestants such as: cardqn dqn 'cardqn double_q:True'"
-            )
+            raise UserError("nothing to compare, name contestants such as: cardqn dqn 'cardqn double_q:True'")
         _check_distinct("contestant", [contestant.folder_name for contestant in self.contestants])
         if not self.seeds:
             raise UserError("seeds: needs at least 1, got none")

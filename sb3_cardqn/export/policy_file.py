@@ -24,7 +24,7 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.export import allowed
 
 VERSION = 1  # of the format
-MAX_BYTES = 64 * 2**20  # of a file; a CarRacingCNN on 4×64×64 has 0.6 to 1.7 MB, a NatureCNN on 4×84×84 6.7 MB
+MAX_BYTES = 64 * 2**20  # of a file; CarRacingCNN on 4×64×64 has 0.6 to 1.7 MB, NatureCNN on 4×84×84 6.7 MB
 _MAX_HEADER = 2**20  # bytes
 
 _ABOUT: dict[str, allowed.Need] = {
