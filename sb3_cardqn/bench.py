@@ -252,11 +252,17 @@ def main(argv: list[str] | None = None) -> None:
         "learn", help="updates, replay buffers and whole training, beside SB3's", add_help=False
     )
     commands.add_parser("checkpoint", help="what a checkpoint of a large buffer costs", add_help=False)
+    commands.add_parser("decision", help="what a decision costs, in torch and ONNX Runtime", add_help=False)
     args, rest = parser.parse_known_args(argv)
     if args.what == "checkpoint":
         from sb3_cardqn.bench_checkpoint import main as checkpoint
 
         checkpoint(rest)
+        return
+    if args.what == "decision":
+        from sb3_cardqn.bench_decision import main as decision
+
+        decision(rest)
         return
     if args.what == "learn":
         from sb3_cardqn.bench_learn import main as learn  # starts from rl-zoo3 and all contestants

@@ -283,7 +283,7 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("race cardqn -o absent/race.mp4", "", "can't write 'absent/race.mp4': No such file or directory"),
         ("resume", "", "the following arguments are required: run"),
         ("resume absent", "", "'absent' is no run to go on with: it has no checkpoints"),
-        ("export absent", "", "'absent' is no run folder and no zip"),
+        ("export absent", "", "'absent' is no run folder, no zip and no exported agent"),
         ("export c.yml", "no: zip", "c.yml"),
         ("export x --algo ppo", "", "argument --algo: invalid choice: 'ppo'"),
         ("bench", "", "the following arguments are required: what"),

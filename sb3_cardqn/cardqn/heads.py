@@ -60,7 +60,7 @@ class QuantileHead(nn.Linear):
         :param features: (batch, in_features)
         :return: (batch, n_quantiles, actions)
         """
-        return super().forward(features).view(len(features), self.n_quantiles, -1)
+        return super().forward(features).unflatten(1, (self.n_quantiles, -1))
 
     def forward(self, features: th.Tensor) -> th.Tensor:
         """
@@ -123,7 +123,7 @@ class HistogramHead(nn.Linear):
         :param features: (batch, in_features)
         :return: (batch, actions, n_bins) logarithms of the histograms, up to a constant each
         """
-        return super().forward(features).view(len(features), -1, self.n_bins)
+        return super().forward(features).unflatten(1, (-1, self.n_bins))
 
     def mean(self, logits: th.Tensor) -> th.Tensor:
         """

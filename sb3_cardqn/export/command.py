@@ -9,6 +9,7 @@ from rl_zoo3 import ALGOS
 from sb3_cardqn import trust
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run, evaluate
+from sb3_cardqn.export import policy_file, shipped_agents
 from sb3_cardqn.export.onnx_file import write_onnx
 from sb3_cardqn.export.policy_file import load_policy
 from sb3_cardqn.export.write_policy import EXPORTABLE, write_policy
@@ -18,17 +19,18 @@ def export(source: Path, output: Path | None = None, algo: str = "cardqn") -> Pa
     """
     Export a trained agent.
 
-    :param source: run folder, or a zip that SB3 saved; in a run folder a zip has the folder's environment
+    :param source: run folder, or a zip that SB3 saved; in a run folder a zip has the folder's environment;
+        or a file that was exported, which is copied
     :param output: file to write, ending in ``.safetensors``, or its folder; by default the source's
     :param algo: the zoo's name of the algorithm, of a zip that is in no run folder
     :return: the ``.safetensors`` file
     :raises UserError: if the source is no agent, is not trusted, or has a part that cannot be exported
     """
+    if source.suffix == ".safetensors":
+        return _copy(source, output)
     run, zipped = _find(source)
     name = "policy.safetensors" if source.is_dir() else f"{source.stem}.safetensors"
-    path = (output or zipped.parent) / name
-    if output is not None and output.suffix == ".safetensors":
-        path = output
+    path = _target(output or zipped.parent, name)
     facts = {"file": zipped.name}
     if run is None:
         trust.require(zipped)
@@ -36,8 +38,19 @@ def export(source: Path, output: Path | None = None, algo: str = "cardqn") -> Pa
     else:
         model, algo = run.agent(model_path=zipped).load_model(), run.algo
         facts |= training_command(run)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_policy(model, algo, path, run, facts)
+    return path
+
+
+def _target(output: Path, name: str) -> Path:
+    path = output if output.suffix == ".safetensors" else output / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _copy(source: Path, output: Path | None) -> Path:
+    file, path = policy_file.read(source), _target(output or source.parent, source.name)
+    policy_file.write(path, file.about, file.tensors)
     return path
 
 
@@ -46,7 +59,7 @@ def _find(source: Path) -> tuple[Run | None, Path]:
         run = Run(source)
         return run, run.model_path
     if not source.is_file():
-        raise UserError(f"'{source}' is no run folder and no zip")
+        raise UserError(f"'{source}' is no run folder, no zip and no exported agent")
     try:
         return Run(source.parent), source
     except UserError:
@@ -75,9 +88,15 @@ def main(argv: list[str]) -> None:
         description="Write a trained agent's policy to a file that runs no code on loading: safetensors with "
         "its description as JSON inside, and beside it to read. load_policy, race and enjoy take it.",
     )
-    parser.add_argument("source", type=Path, help="run folder, or a zip of an agent")
     parser.add_argument(
-        "-o", "--output", type=Path, help="file.safetensors, or a folder (default: the source's folder)"
+        "source",
+        help="run folder, zip of an agent, exported file, or name of an agent that comes with the package",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="file.safetensors, or a folder (default: the source's folder; of a name: this one)",
     )
     parser.add_argument("--onnx", action="store_true", help="write ONNX as well")
     parser.add_argument(
@@ -92,7 +111,10 @@ def main(argv: list[str]) -> None:
         help="write README.md as well, a model card: drives the 100 held-out tracks",
     )
     options = parser.parse_args(argv)
-    path = export(options.source, options.output, options.algo)
+    source, output = Path(options.source), options.output
+    if options.source in shipped_agents():
+        source, output = shipped_agents()[options.source], output or Path()
+    path = export(source, output, options.algo)
     if options.onnx:
         write_onnx(load_policy(path), path.with_suffix(".onnx"))
     files = [path, path.with_suffix(".json"), *([path.with_suffix(".onnx")] if options.onnx else [])]
