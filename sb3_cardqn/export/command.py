@@ -30,7 +30,6 @@ def export(source: Path, output: Path | None = None, algo: str = "cardqn") -> Pa
         return _copy(source, output)
     run, zipped = _find(source)
     name = "policy.safetensors" if source.is_dir() else f"{source.stem}.safetensors"
-    path = _target(output or zipped.parent, name)
     facts = {"file": zipped.name}
     if run is None:
         trust.require(zipped)
@@ -38,6 +37,7 @@ def export(source: Path, output: Path | None = None, algo: str = "cardqn") -> Pa
     else:
         model, algo = run.agent(model_path=zipped).load_model(), run.algo
         facts |= training_command(run)
+    path = _target(output or zipped.parent, name)
     write_policy(model, algo, path, run, facts)
     return path
 
