@@ -1,6 +1,7 @@
 """Measures the fast race beside the stock one: for ``sb3-cardqn bench`` and docs/fast_render.md."""
 
 import argparse
+import importlib
 import importlib.util
 import json
 import time
@@ -254,20 +255,8 @@ def main(argv: list[str] | None = None) -> None:
     commands.add_parser("checkpoint", help="what a checkpoint of a large buffer costs", add_help=False)
     commands.add_parser("decision", help="what a decision costs, in torch and ONNX Runtime", add_help=False)
     args, rest = parser.parse_known_args(argv)
-    if args.what == "checkpoint":
-        from sb3_cardqn.bench_checkpoint import main as checkpoint
-
-        checkpoint(rest)
-        return
-    if args.what == "decision":
-        from sb3_cardqn.bench_decision import main as decision
-
-        decision(rest)
-        return
-    if args.what == "learn":
-        from sb3_cardqn.bench_learn import main as learn  # starts from rl-zoo3 and all contestants
-
-        learn(rest)
+    if args.what in ("checkpoint", "decision", "learn"):  # modules of their own, slow to import
+        importlib.import_module(f"sb3_cardqn.bench_{args.what}").main(rest)
         return
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

@@ -49,7 +49,7 @@ def bench_decision(agent: SafeAgent, decisions: int) -> dict[str, tuple[float, f
     Drive validation tracks, the contestants in turn: a decision after a step of the environment, which
     empties the processor's caches, as a driver makes it; then the same one ten times in a row.
 
-    :param agent: with one thread of torch
+    :param agent: drives, with as many threads of torch as are set
     :param decisions: of each contestant
     :return: name -> CPU milliseconds of a decision, median: after a step, in a row
     """
@@ -60,7 +60,6 @@ def bench_decision(agent: SafeAgent, decisions: int) -> dict[str, tuple[float, f
         contestants["ONNX Runtime"] = onnx_runtime
     after_a_step: dict[str, list[float]] = {name: [] for name in contestants}
     in_a_row: dict[str, list[float]] = {name: [] for name in contestants}
-    th.set_num_threads(1)
     with closing(make_env(agent, stock=False)) as env:
         env.seed(VALIDATION_SEEDS.start)
         obs = np.asarray(env.reset())
@@ -98,6 +97,7 @@ def main(argv: list[str]) -> None:
     (agent,) = find_agents(args.agent)
     if not isinstance(agent, SafeAgent):
         parser.error(f"needs an exported agent (sb3-cardqn export), got '{args.agent}'")
+    th.set_num_threads(1)
     print(f"{'':16}{'after a step':>14}{'in a row':>12}  ms")
     for name, (cold, warm) in bench_decision(agent, args.decisions).items():
         print(f"{name:16}{cold:14.2f}{warm:12.2f}")

@@ -406,9 +406,10 @@ def test_onnx_gives_the_same_q_values(
     )
     (of_onnx,) = session.run([output.name], {"observation": observations})
     of_torch = q_values(policy, observations)
-    np.testing.assert_allclose(of_onnx, of_torch, rtol=1e-5, atol=1e-5 if name == "policy" else 2e-4)
+    rounding = 1e-5 if name == "policy" else 2e-4  # a histogram's mean adds up 90 parts of up to 60
+    np.testing.assert_allclose(of_onnx, of_torch, rtol=1e-5, atol=rounding)
     second, best = np.sort(of_torch, axis=1)[:, -2:].T
-    clear = best - second > 1e-3  # where two are as good as equal, rounding may decide
+    clear = best - second > 10 * rounding  # where two are as good as equal, rounding may decide
     assert clear.mean() > 0.95
     assert np.array_equal(of_onnx.argmax(axis=1)[clear], of_torch.argmax(axis=1)[clear])
     assert session.run(None, {"observation": observations[:1]})[0].shape == (1, of_torch.shape[1])
@@ -428,7 +429,10 @@ def test_an_exported_agent_is_exported_to_another_place(
     safe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert export(safe, tmp_path / "new") == tmp_path / "new/policy.safetensors"
-    assert (tmp_path / "new/policy.safetensors").read_bytes() == safe.read_bytes()
+    copy, original = (policy_file.read(path) for path in (tmp_path / "new/policy.safetensors", safe))
+    assert copy.about == original.about  # safetensors writes its metadata in any order
+    assert copy.tensors.keys() == original.tensors.keys()
+    assert all(th.equal(copy.tensors[name], tensor) for name, tensor in original.tensors.items())
     monkeypatch.chdir(tmp_path)
     cli.main(["export", "cardqn"])
     assert policy_file.read(Path("cardqn.safetensors")).about == SafeAgent(shipped_agents()["cardqn"]).about
