@@ -136,11 +136,12 @@ def make_configured_update(algo: str) -> tuple[Run, float]:
     return lambda n: [model.train(gradient_steps=1, batch_size=model.batch_size) for _ in range(n)], 0
 
 
-def make_sampling(buffer_class: str, **kwargs: Any) -> tuple[Run, float]:
+def make_sampling(buffer_class: str, update: bool = True, **kwargs: Any) -> tuple[Run, float]:
     """
     Fill a buffer with random driving, 4×64×64, and sample batches of 64.
 
     :param buffer_class: module and class
+    :param update: False: priorities stay as they are
     :param kwargs: for its constructor
     :return: samplings, with an update of the priorities where there are some; bytes of a transition
     """
@@ -163,7 +164,7 @@ def make_sampling(buffer_class: str, **kwargs: Any) -> tuple[Run, float]:
     def run(n: int) -> None:
         for _ in range(n):
             batch = buffer.sample(64)
-            if isinstance(buffer, PrioritizedFrameReplayBuffer):
+            if update and isinstance(buffer, PrioritizedFrameReplayBuffer):
                 buffer.update_priorities(batch.indices, errors)
 
     return run, _bytes(buffer) / TRANSITIONS

@@ -129,6 +129,7 @@ def _tables(threads: list[int], size: float) -> list[Table]:
         "SB3 ReplayBuffer": sampling("stable_baselines3.common.buffers.ReplayBuffer"),
         "FrameReplayBuffer": sampling("sb3_cardqn.FrameReplayBuffer"),
         "PrioritizedFrameReplayBuffer": sampling("sb3_cardqn.PrioritizedFrameReplayBuffer"),
+        "the same, priorities kept": sampling("sb3_cardqn.PrioritizedFrameReplayBuffer", update=False),
         "SB3 NStepReplayBuffer(3)": sampling("stable_baselines3.common.buffers.NStepReplayBuffer", n_steps=3),
         "FrameReplayBuffer(3)": sampling("sb3_cardqn.FrameReplayBuffer", n_steps=3),
         "PrioritizedFrameReplayBuffer(3)": sampling("sb3_cardqn.PrioritizedFrameReplayBuffer", n_steps=3),
