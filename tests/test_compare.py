@@ -6,8 +6,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sb3_cardqn.common.training_clock import read_clock
@@ -88,6 +90,7 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
         ("dqn -n 1000 --jobs 0", "--jobs needs a whole number of 1 or more, got 0"),
         ("dqn -n 1000 --address auto", "--address and --num-gpus need --launcher ray"),
         ("dqn -n 1000 --output /proc/none", "can't write to output folder '/proc/none'"),
+        ("dqn qrdqn -n 1000 --baseline drdqn", "baseline: needs the name of a contestant, got 'drdqn', did you mean 'qrdqn'?"),
         ("--plan absent.yml", "plan 'absent.yml': [Errno 2] No such file or directory"),
     ],
 )  # fmt: skip
@@ -113,6 +116,7 @@ def test_a_mistake_is_named_before_anything_trains(
         ("contestants: [dqn]\nn_timesteps: true", "n_timesteps: needs a whole number of at least 1, got True"),
         ("contestants: [dqn]\nn_timesteps: 5\nseeds: many", "seeds: needs a number or a list of them, got 'many'"),
         ("contestants: [dqn]\nn_timesteps: 5\nseeds: [0.5]", "seeds: needs a whole number of at least 0, got 0.5"),
+        ("contestants: [dqn]\nn_timesteps: 50\nfast: 1", "fast: needs true or false, got 1"),
         ("contestants: [dqn", "plan 'plan.yml': while parsing a flow sequence"),
         ("- dqn", "plan 'plan.yml': needs keys such as contestants"),
     ],
@@ -146,6 +150,8 @@ def test_a_plan_grows_and_changes_in_nothing_else() -> None:
         UserError, match="begun with n_timesteps 1000, this plan has 2000: take another folder"
     ):
         Plan.of(["dqn"], **SHORT | {"n_timesteps": 2000}).added_to(earlier)
+    with pytest.raises(UserError, match="begun with fast False, this plan has True: take another folder"):
+        Plan.of(["dqn"], **SHORT, fast=True).added_to(earlier)
     with pytest.raises(UserError, match=r"begun with contestant 'dqn' as 'dqn', now it is 'dqn gamma:0\.9'"):
         Plan.of({"dqn": "dqn gamma:0.9"}, **SHORT).added_to(earlier)
 
@@ -274,9 +280,29 @@ def test_results_are_what_the_runs_left(compared: Path) -> None:
     assert "- gamma\n    - 0.9\n" in config.read_text()
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_held_out_tracks_have_the_picture_the_plan_says(
+    fast: bool, compared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {}
+
+    def evaluate(agents: list[Any], tracks: range, **options: Any) -> list[Any]:
+        told.update(options)
+        return [type("", (), {"drives": pd.DataFrame({"track": tracks})}) for _ in agents]
+
+    monkeypatch.setattr(comparison, "evaluate", evaluate)
+    monkeypatch.setattr(comparison, "drives_path", lambda run: tmp_path / "drives.csv")
+    runs = list(runs_of(Plan.of(["dqn"], seeds=1, fast=fast, **SHORT), compared))
+    comparison._drive_held_out(runs, 1)
+    assert told["stock"] is not fast
+    assert len(pd.read_csv(tmp_path / "drives.csv")) == 2
+
+
 def test_seeds_are_added_and_the_zoos_plots_read_all(compared: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in compared.glob("runs/*/*/*_1/*.zip")}
-    results = compare(Plan.of(["dqn", "dqn gamma:0.9"], seeds=2, **SHORT), compared, LocalLauncher(1))
+    plan = Plan.of(["dqn", "dqn gamma:0.9"], seeds=2, baseline="dqn gamma:0.9", **SHORT)
+    results = compare(plan, compared, LocalLauncher(1))
+    assert set(pd.read_csv(compared / "tables" / "comparisons.csv")["contestant"]) == {"dqn gamma:0.9"}
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert results.runs.groupby("contestant")["seed"].apply(list).to_dict() == {
         "dqn": [0, 1000],

@@ -3,6 +3,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +51,14 @@ def page(results: Results, video: Path, tmp_path_factory: pytest.TempPathFactory
     return write_report(results, tmp_path_factory.mktemp("report"), {"all <i>three</i>": video})
 
 
-def sentence(**contestants: list[float]) -> str:
+def sentence(baseline: str | None = None, **contestants: list[float]) -> str:
     rows = [
         {"measure": "final", "contestant": name, "seed": seed, "score": score}
         for name, scores in contestants.items()
         for seed, score in enumerate(scores)
     ]
     scores = pd.DataFrame(rows)
-    return verdict(statistics.aggregates(scores), statistics.comparisons(scores))
+    return verdict(statistics.aggregates(scores), statistics.comparisons(scores, baseline), baseline)
 
 
 def test_verdict_names_a_winner_only_when_clear_of_all() -> None:
@@ -84,6 +85,16 @@ def test_verdict_does_not_list_a_dozen() -> None:
         "a wins: it scores 900 and leads b by 100 (95 % interval: 100 to 100), c by 200 (200 to 200) and 2 others by more; "
         "5 seeds: few."
     )
+
+
+def test_verdict_against_a_baseline() -> None:
+    scores = {"a": [900.0] * 5, "b": [800.0] * 5, "c": [500.0] * 5, "d": [800.0] * 2}
+    assert sentence("b", **scores) == (
+        "b scores 800. It leads (95 % intervals; behind, where below 0) clearly: a by \N{MINUS SIGN}100 "
+        "(\N{MINUS SIGN}100 to \N{MINUS SIGN}100), c by 300 (300 to 300); not clearly: d by 0 (0 to 0); "
+        "2 to 5 seeds: few."
+    )
+    assert sentence("gone", **scores) == "gone, the baseline, has no score here."
 
 
 def test_verdict_on_one_seed_or_one_contestant() -> None:
@@ -154,6 +165,16 @@ def test_one_run_without_validation_is_reported(tmp_path: Path) -> None:
     page = write_report(bare, tmp_path)
     assert "with nothing to compare it with; 1 seed: too few for an interval." in page.read_text()
     assert 'id="learning_curves"' not in page.read_text()
+
+
+def test_a_baseline_and_fast_drives_are_reported(tmp_path: Path) -> None:
+    results = made_up_results(CONTESTANTS, seeds=2)
+    write_report(replace(results, plan=results.plan | {"baseline": "dqn", "fast": True}), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "**dqn scores " in text
+    assert "| dqn | cardqn | \N{MINUS SIGN}" in text
+    assert "| cardqn | qrdqn |" not in text
+    assert "held-out tracks: 20: 200000 to 200019, drawn fast" in text
 
 
 def test_saved_results_give_the_same_page(tmp_path: Path) -> None:

@@ -150,6 +150,18 @@ def test_every_pair_is_compared_better_one_first() -> None:
     ]
 
 
+def test_a_baseline_is_compared_with_each_other_one_and_may_be_behind() -> None:
+    scores = scores_of(a=FIVE, b=[score + 500 for score in FIVE], c=[score - 500 for score in FIVE])
+    table = comparisons(scores, "a")
+    assert table[["contestant", "other", "difference", "clear"]].to_numpy().tolist() == [
+        ["a", "b", -500.0, True],
+        ["a", "c", 500.0, True],
+    ]
+    assert table["probability"].tolist() == [0.0, 1.0]
+    assert comparisons(scores_of(a=FIVE, b=FIVE), "b")["clear"].tolist() == [False]
+    assert comparisons(scores, "gone").empty
+
+
 def test_one_seed_has_no_interval() -> None:
     scores = scores_of(a=[850.0], b=FIVE)
     row = aggregates(scores).iloc[0]

@@ -48,7 +48,7 @@ def analyse(results: Results) -> Analysis:
     return Analysis(
         scores=scores,
         aggregates=statistics.aggregates(scores),
-        comparisons=statistics.comparisons(scores),
+        comparisons=statistics.comparisons(scores, results.plan.get("baseline")),
         performance_profiles=statistics.performance_profiles(scores),
         drive_profiles=statistics.drive_profiles(results),
         run_curves=statistics.run_curves(results),

@@ -30,6 +30,8 @@ plan.yml:
   n_evaluations: 20         # on validation tracks, spread evenly over the training ...
   eval_episodes: 5          # ... of so many episodes
   tracks: 100               # held-out ones, driven in the end
+  fast: false               # true: those are drawn by FastRender
+  baseline: cardqn          # or left out: all pairs are compared
 """
 
 
@@ -88,6 +90,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--n-evaluations", type=int, help="on validation tracks, during a training (default: 20)")
     add("--eval-episodes", type=int, help="of each of those (default: 5)")
     add("--tracks", type=int, help="held-out tracks to drive in the end (default: 100)")
+    add(
+        "--fast",
+        action="store_true",
+        default=None,
+        help="drive those with the picture of the training: same race, faster drawing",
+    )
+    add("--baseline", metavar="NAME", help="compare each other contestant with this one (default: all pairs)")
     add("--no-videos", action="store_true", help="film no race")
     add(
         "--dry-run",
@@ -117,7 +126,16 @@ def _plan(options: argparse.Namespace) -> Plan:
     for path in [begun, *([options.plan] if options.plan else [])]:
         if path != begun or path.is_file():
             settings |= read_plan(path)
-    for name in ("n_timesteps", "minutes", "env", "n_evaluations", "eval_episodes", "tracks"):
+    for name in (
+        "n_timesteps",
+        "minutes",
+        "env",
+        "n_evaluations",
+        "eval_episodes",
+        "tracks",
+        "fast",
+        "baseline",
+    ):
         if getattr(options, name) is not None:
             settings[name] = getattr(options, name)
     if options.contestants:
@@ -146,7 +164,10 @@ def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
         runs = list(runs_of(plan, output))
         budget = f"{plan.n_timesteps} agent steps" if plan.n_timesteps else f"{plan.minutes} minutes"
         print(f"{plan.env}, {budget} a run, seeds {', '.join(map(str, plan.seeds))}")
-        print(f"{plan.n_evaluations} x {plan.eval_episodes} validation tracks, {plan.tracks} held-out tracks")
+        print(
+            f"{plan.n_evaluations} x {plan.eval_episodes} validation tracks, {plan.tracks} held-out tracks"
+            + ", drawn fast" * plan.fast
+        )
         width = max(len(contestant.name) for contestant in plan.contestants)
         print(f"{'contestant':<{width}}  finished   a run takes about")
         left = 0.0

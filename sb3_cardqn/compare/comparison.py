@@ -108,7 +108,8 @@ def _drive_held_out(runs: Sequence[PlannedRun], n_processes: int) -> None:
             continue
         agents = [Run(run.folder).agent(checkpoint) for checkpoint in _CHECKPOINTS]
         print(f"held-out tracks: {run}, final and best ({i} of {len(runs)} runs)", file=sys.stderr)
-        evaluations = evaluate(agents, tracks, n_processes=n_processes, progress=True)
+        stock = not run.plan.fast
+        evaluations = evaluate(agents, tracks, stock=stock, n_processes=n_processes, progress=True)
         tables = [
             evaluation.drives.assign(checkpoint=checkpoint)
             for checkpoint, evaluation in zip(_CHECKPOINTS, evaluations, strict=True)

@@ -110,6 +110,8 @@ class Plan:
     :param n_evaluations: on validation tracks, spread evenly over the training
     :param eval_episodes: validation tracks driven each time
     :param tracks: held-out tracks driven in the end
+    :param fast: drive those with the picture of the training, usually ``FastRender``'s, several times as fast
+    :param baseline: name of the contestant that each other one is compared with; None compares all pairs
     """
 
     contestants: tuple[Contestant, ...]
@@ -120,6 +122,8 @@ class Plan:
     n_evaluations: int = 20
     eval_episodes: int = 5
     tracks: int = len(HELD_OUT_SEEDS)
+    fast: bool = False
+    baseline: str | None = None
 
     def __post_init__(self) -> None:
         if not self.contestants:
@@ -143,6 +147,8 @@ class Plan:
         _check_number("n_evaluations", self.n_evaluations, int, 1, self.n_timesteps)
         _check_number("eval_episodes", self.eval_episodes, int, 1)
         _check_number("tracks", self.tracks, int, 1, len(HELD_OUT_SEEDS))
+        if not isinstance(self.fast, bool):
+            raise UserError(f"fast: needs true or false, got {self.fast!r}")
 
     @classmethod
     def of(
@@ -203,14 +209,14 @@ class Plan:
         """
         Join this plan to the one a folder was begun with.
 
-        Contestants and seeds may be added, and the number of held-out tracks may change; what runs were
-        trained with may not.
+        Contestants and seeds may be added, the number of held-out tracks and the baseline may change; what
+        runs are trained and driven with may not.
 
         :param earlier: the folder's plan
         :return: both
         :raises UserError: naming what differs
         """
-        for name in ("env", "n_timesteps", "minutes", "n_evaluations", "eval_episodes"):
+        for name in ("env", "n_timesteps", "minutes", "n_evaluations", "eval_episodes", "fast"):
             old, new = getattr(earlier, name), getattr(self, name)
             if old != new:
                 raise UserError(
@@ -231,8 +237,15 @@ class Plan:
         """
         Build each contestant's environments and model once, in a folder that is thrown away.
 
-        :raises UserError: if that does not work, or the environments of two seeds would meet
+        :raises UserError: if that does not work, the environments of two seeds would meet, or the baseline is
+            no contestant
         """
+        names = [contestant.name for contestant in self.contestants]
+        if self.baseline is not None and self.baseline not in names:
+            raise UserError(
+                f"baseline: needs the name of a contestant, got {self.baseline!r}"
+                + did_you_mean(str(self.baseline), names)
+            )
         for contestant in self.contestants:
             with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
                 manager = CarExperimentManager(

@@ -55,7 +55,8 @@ def _facts(results: Results) -> dict[str, str]:
         "training seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
         "agent steps a run": " to ".join(steps),
         "training, all runs": f"{number(runs['seconds'].sum() / 3600, 1)} h",
-        "held-out tracks": _tracks(results.drives["track"]),
+        "held-out tracks": _tracks(results.drives["track"])
+        + ", drawn fast" * results.plan.get("fast", False),
         "validation tracks": f"{validated} in a row from seed {VALIDATION_SEEDS.start}",
     }
 
@@ -99,8 +100,8 @@ def _figures(analysis: Analysis, looks: dict[str, Style]) -> dict[str, Any]:
         figures[f"profile_{key}"] = charts.profiles(
             _of(analysis.performance_profiles, measure), looks, "runs"
         )
-        if len(table) > 1:
-            pairs = _of(analysis.comparisons, measure)
+        pairs = _of(analysis.comparisons, measure)
+        if not pairs.empty:
             leads = pairs[pairs["contestant"] == pairs["contestant"].iloc[0]]
             figures[f"improvement_{key}"] = charts.improvement(leads, looks)
     for measure in analysis.drive_profiles["measure"].unique():
@@ -164,7 +165,7 @@ def write_report(results: Results, folder: Path, videos: dict[str, Path] | None 
                 "key": measure.replace(" ", "_"),
                 "title": title,
                 "about": about + (_equal_time(analysis) if measure == EQUAL_TIME else ""),
-                "verdict": verdict(aggregates, comparisons),
+                "verdict": verdict(aggregates, comparisons, results.plan.get("baseline")),
                 "scores": tables.scores_table(aggregates, seeds),
                 "comparisons": None if comparisons.empty else tables.comparisons_table(comparisons),
             }

@@ -12,9 +12,9 @@ A percentile bootstrap of few runs promises too much. Of 4,000 simulated sets of
 interval of the mean held the truth in 51 % with 2 runs, 74 % with 3, 83 % with 5, 89 % with 10, 93 % with 20.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import combinations
+from itertools import combinations, permutations
 from math import comb
 from typing import Any
 
@@ -155,9 +155,10 @@ def aggregates(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["measure", "contestant", "seeds", *estimates])
 
 
-def comparisons(scores: pd.DataFrame) -> pd.DataFrame:
+def comparisons(scores: pd.DataFrame, baseline: str | None = None) -> pd.DataFrame:
     """
-    Compare each pair of contestants, the one with the higher interquartile mean first.
+    Compare each pair of contestants, the one with the higher interquartile mean first; or a baseline, which
+    then is first, with each other one.
 
     A difference is clear if its interval holds no 0, that of the probability of improvement holds no 0.5, and
     there are runs enough: if the two were equal, luck alone would part m and n runs completely in 2 of
@@ -165,6 +166,7 @@ def comparisons(scores: pd.DataFrame) -> pd.DataFrame:
     the number of pairs.
 
     :param scores: measure, contestant, seed, score
+    :param baseline: contestant that the others are compared with
     :return: measure, contestant, other, seeds, other_seeds, difference (of the interquartile means),
         probability (that a run of the first scores higher than one of the other), each with _low and _high
         (NaN where one has a single seed), and clear
@@ -178,11 +180,15 @@ def comparisons(scores: pd.DataFrame) -> pd.DataFrame:
     for measure, of_measure in scores.groupby("measure", sort=False):
         by_contestant = _by_contestant(of_measure)
         ranked = sorted(by_contestant, key=lambda name: -metrics.aggregate_iqm(by_contestant[name]))
-        for contestant, other in combinations(ranked, 2):
+        pairs: Iterable[tuple[str, str]] = combinations(ranked, 2)
+        if baseline is not None:
+            pairs = filter(lambda pair: pair[0] == baseline, permutations(ranked, 2))
+        for contestant, other in pairs:
             runs, others = by_contestant[contestant], by_contestant[other]
             (difference, probability), low, high = _estimate(both, runs, others)
             enough = 2 / comb(len(runs) + len(others), len(runs)) <= 0.05
-            clear = bool(enough and low[0] > 0 and low[1] > 0.5)
+            better, worse = low[0] > 0 and low[1] > 0.5, high[0] < 0 and high[1] < 0.5
+            clear = bool(enough and (better or worse))
             numbers = (difference, low[0], high[0], probability, low[1], high[1])
             rows.append((measure, contestant, other, len(runs), len(others), *numbers, clear))
     estimates = [

@@ -82,14 +82,32 @@ def _joined(leads: list[str]) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def verdict(aggregates: pd.DataFrame, comparisons: pd.DataFrame) -> str:
+def _against(baseline: str, aggregates: pd.DataFrame, comparisons: pd.DataFrame) -> str:
+    own = aggregates[aggregates["contestant"] == baseline]
+    if own.empty:
+        return f"{baseline}, the baseline, has no score here."
+    leads: dict[bool, list[str]] = {True: [], False: []}
+    for row in comparisons.itertuples():
+        bounds = interval(row.difference_low, row.difference_high)
+        leads[row.clear].append(f"{row.other} by {number(row.difference)} ({bounds})")
+    clear, unclear = (", ".join(some) or "none" for some in (leads[True], leads[False]))
+    return (
+        f"{baseline} scores {number(own['iqm'].iloc[0])}. It leads (95 % intervals; behind, where below 0) "
+        f"clearly: {clear}; not clearly: {unclear}; {count_seeds(aggregates['seeds'])}."
+    )
+
+
+def verdict(aggregates: pd.DataFrame, comparisons: pd.DataFrame, baseline: str | None = None) -> str:
     """
     Say who wins, by how much, with what interval, in one sentence.
 
     :param aggregates: of one measure
     :param comparisons: of the same
+    :param baseline: that each other contestant is compared with: says how far it leads them instead
     :return: the sentence; "clear" is what ``comparisons`` calls so
     """
+    if baseline is not None:
+        return _against(baseline, aggregates, comparisons)
     best = aggregates.loc[aggregates["iqm"].idxmax()]
     leader, score, seeds = best["contestant"], number(best["iqm"]), count_seeds(aggregates["seeds"])
     if len(aggregates) == 1:
