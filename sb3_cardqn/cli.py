@@ -6,7 +6,8 @@ import sys
 
 import torch as th
 
-from sb3_cardqn import __version__, bench, enjoy, resume, trust
+from sb3_cardqn import __version__, enjoy, resume, trust
+from sb3_cardqn.bench.command import main as bench
 from sb3_cardqn.compare.command import main as compare
 from sb3_cardqn.errors import NotFiniteError, UserError, WorkerDiedError, did_you_mean
 from sb3_cardqn.evaluate.command import main as evaluate
@@ -47,7 +48,7 @@ _OWN = {
     "compare": compare,
     "enjoy": enjoy.main,
     "export": export,
-    "bench": bench.main,
+    "bench": bench,
 }
 
 

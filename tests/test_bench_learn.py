@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sb3_cardqn import bench_learn
-from sb3_cardqn.bench_contestants import (
+from sb3_cardqn.bench import learn
+from sb3_cardqn.bench.contestants import (
     Run,
     make_configured_update,
     make_sampling,
     make_training,
     make_update,
 )
-from sb3_cardqn.bench_learn import Table
+from sb3_cardqn.bench.learn import Table
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("sb3_cardqn.bench_contestants.TRANSITIONS", 70)
+    monkeypatch.setattr("sb3_cardqn.bench.contestants.TRANSITIONS", 70)
     monkeypatch.chdir(tmp_path)
 
 
@@ -53,9 +53,9 @@ def test_bytes_of_a_transition() -> None:
 
 def test_cpu_time_of_children_counts() -> None:
     spinning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-    start = bench_learn._clocks()
+    start = learn._clocks()
     time.sleep(1)
-    wall, own, family = bench_learn._clocks() - start
+    wall, own, family = learn._clocks() - start
     spinning.kill()
     spinning.wait()
     assert own < 0.1 * wall
@@ -68,8 +68,8 @@ def test_tables_are_printed_and_written(
     buffers = ("stable_baselines3.common.buffers.ReplayBuffer", "sb3_cardqn.FrameReplayBuffer")
     table = Table("Buffers", "batches", 2, 64, [1], {name: partial(make_sampling, name) for name in buffers})
     training = Table("Training", "agent steps", 2, 1, [1], {"rest": _rest})
-    monkeypatch.setattr(bench_learn, "_tables", lambda threads, size: [table, training])
-    bench_learn.main(["--rounds", "2", "--json", str(tmp_path / "learn.json")])
+    monkeypatch.setattr(learn, "_tables", lambda threads, size: [table, training])
+    learn.main(["--rounds", "2", "--json", str(tmp_path / "learn.json")])
     written = json.loads((tmp_path / "learn.json").read_text())
     assert [row["name"] for row in written["rows"]] == [*buffers, "rest"]
     assert [row["idle"] is None for row in written["rows"]] == [True, True, False]
@@ -83,7 +83,7 @@ def test_tables_are_printed_and_written(
 
 
 def test_all_tables_compare_with_sb3() -> None:
-    tables = bench_learn._tables([1, 2], 1)
+    tables = learn._tables([1, 2], 1)
     assert all(next(iter(table.makers)).startswith("SB3") for table in tables)
     assert tables[0].threads == [1, 2]
 
@@ -94,5 +94,5 @@ def test_all_tables_compare_with_sb3() -> None:
 )  # fmt: skip
 def test_wrong_use(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        bench_learn.main(argv)
+        learn.main(argv)
     assert message in capsys.readouterr().err

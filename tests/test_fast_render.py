@@ -11,7 +11,7 @@ from Box2D import b2Vec2
 from gymnasium.envs.box2d.car_racing import CarRacing, FrictionDetector
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
-from sb3_cardqn.bench import main
+from sb3_cardqn.bench.command import main
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.fast_render.parity import drive
 from sb3_cardqn.common.fast_render.physics import _view

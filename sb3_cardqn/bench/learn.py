@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import torch as th
 
-from sb3_cardqn.bench_contestants import (
+from sb3_cardqn.bench.contestants import (
     Run,
     make_configured_update,
     make_passes,

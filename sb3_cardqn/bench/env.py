@@ -1,6 +1,5 @@
-"""Measures the fast race beside the stock one: for ``sb3-cardqn bench`` and docs/fast_render.md."""
+"""Measures the fast race beside the stock one: for ``sb3-cardqn bench env`` and docs/fast_render.md."""
 
-import argparse
 import importlib
 import importlib.util
 import json
@@ -12,14 +11,10 @@ import cv2
 import gymnasium as gym
 import numpy as np
 
-from sb3_cardqn.bench_agent import bench_agent
 from sb3_cardqn.common.car_racing import CarRacingWrapper
 from sb3_cardqn.common.fast_render import FastRender
-from sb3_cardqn.common.fast_render.parity import EPISODE, SKIP, parity, picture, recorded_lap
+from sb3_cardqn.common.fast_render.parity import EPISODE, SKIP, recorded_lap
 from sb3_cardqn.common.wrappers import DiscretizeActions, FrameSkip
-from sb3_cardqn.evaluate import find_agents
-from sb3_cardqn.evaluate.agents import default_agent
-from sb3_cardqn.seeds import VALIDATION_SEEDS
 
 ENV_ID = "CarRacing-v3"
 STRETCH = 200  # frames
@@ -212,65 +207,3 @@ def _print(rows: list[Row]) -> None:
             f"{row['name']:32}{row['frames_per_s']:10.0f}{row['agent_steps_per_s']:15.0f}"
             f"{row['times_stock']:9.1f}{row['reset_ms']:12.1f}"
         )
-
-
-def _positive(text: str) -> int:
-    """
-    :param text: from the command line
-    :return: the number
-    :raises argparse.ArgumentTypeError: if it is not a whole number above 0
-    """
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"needs a whole number of 1 or more, got {text!r}")
-    return int(text)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """
-    :param argv: arguments, ``sys.argv[1:]`` when None
-    """
-    parser = argparse.ArgumentParser(
-        prog="sb3-cardqn bench", description="Measure how fast racing and learning are."
-    )
-    commands = parser.add_subparsers(dest="what", required=True)
-    env = commands.add_parser(
-        "env", help="frames a second: stock, FastRender, FrameSkip, all wrappers, EnvPool"
-    )
-    env.add_argument("--rounds", type=_positive, default=3, help="laps of which the median counts (3)")
-    env.add_argument("--frames", type=_positive, default=EPISODE, help=f"of a lap ({EPISODE}, all of it)")
-    env.add_argument("--json", metavar="FILE", help="write the table there as well")
-    parity_ = commands.add_parser("parity", help="how far FastRender is from stock")
-    parity_.add_argument("--seeds", type=_positive, default=50, help="laps of each kind (50)")
-    parity_.add_argument("--frames", type=_positive, default=EPISODE, help=f"of a lap ({EPISODE})")
-    draw = commands.add_parser("picture", help="draw stock, FastRender and their difference")
-    draw.add_argument("path", help="of the PNG")
-    agent = commands.add_parser("agent", help="the same agent on both pictures, on validation tracks")
-    agent.add_argument(
-        "agent", nargs="?", help="as for evaluate (default: the newest run in logs, else the shipped agent)"
-    )
-    agent.add_argument("--tracks", type=_positive, default=50, help="2 to 1000 (50)")
-    commands.add_parser(
-        "learn", help="updates, replay buffers and whole training, beside SB3's", add_help=False
-    )
-    commands.add_parser("checkpoint", help="what a checkpoint of a large buffer costs", add_help=False)
-    commands.add_parser("decision", help="what a decision costs, in torch and ONNX Runtime", add_help=False)
-    args, rest = parser.parse_known_args(argv)
-    if args.what in ("checkpoint", "decision", "learn"):  # modules of their own, slow to import
-        importlib.import_module(f"sb3_cardqn.bench_{args.what}").main(rest)
-        return
-    if rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    written = {"env": vars(args).get("json"), "picture": vars(args).get("path")}.get(args.what)
-    if written is not None and not Path(written).absolute().parent.is_dir():
-        parser.error(f"needs a file in a directory that exists, got {written!r}")
-    if args.what == "env":
-        bench_env(args.rounds, args.frames, args.json)
-    elif args.what == "parity":
-        parity(args.seeds, args.frames)
-    elif args.what == "agent":
-        if not 2 <= args.tracks <= len(VALIDATION_SEEDS):
-            parser.error(f"--tracks needs 2 to {len(VALIDATION_SEEDS)}, got {args.tracks}")
-        (driver,) = find_agents(args.agent or default_agent())
-        bench_agent(driver, args.tracks)
-    else:
-        picture(args.path)

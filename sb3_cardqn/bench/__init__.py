@@ -1,0 +1,1 @@
+"""What ``sb3-cardqn bench`` measures, a module each."""
