@@ -1,6 +1,5 @@
 """Measures the fast race beside the stock one: for ``sb3-cardqn bench env`` and docs/fast_render.md."""
 
-import importlib
 import importlib.util
 import json
 import time
