@@ -240,6 +240,10 @@ def test_what_a_file_may_not_name_is_not_exported(make: Any, algo: str, message:
     ("config", "message"),
     [
         ({"env_wrapper": "gymnasium.wrappers.ClipReward"}, "cannot export wrapper ClipReward, only"),
+        (
+            {"env_wrapper": "gone.Wrapper"},
+            "cannot export wrapper gone.Wrapper: Python finds no such class here",
+        ),
         ({"normalize": True}, "cannot export an agent trained with normalize: True"),
         ({"frame_stack": 4}, "cannot export an agent trained with frame_stack: 4"),
         ({"env_kwargs": {"verbose": True}}, "env has no argument 'verbose'"),

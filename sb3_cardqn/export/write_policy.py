@@ -133,6 +133,8 @@ def _wrapper(entry: str | dict[str, dict[str, Any]]) -> Any:
     """
     ((path, arguments),) = entry.items() if isinstance(entry, dict) else [(entry, {})]
     cls = pydoc.locate(path)
+    if cls is None:
+        raise UserError(f"cannot export wrapper {path}: Python finds no such class here")
     if getattr(cls, "training_only", False):
         return None
     arguments = {name: value for name, value in (arguments or {}).items() if name != "training"}
