@@ -9,9 +9,9 @@ class UserError(ValueError):
     """A mistake in what the user typed: the command line prints its text and exits with status 2."""
 
 
-class NotFiniteError(ArithmeticError):
+class NotFiniteError(ArithmeticError, ValueError):
     """
-    NaN or infinity turned up in a training.
+    NaN or infinity turned up in a training. ``-optimize`` prunes a trial that ends in a ValueError.
 
     :param place: where
     :param agent_steps: when

@@ -1,6 +1,7 @@
 """One training as the zoo runs it, with this package's hyperparameters, validation tracks and clock."""
 
 import argparse
+import copy
 import inspect
 import os
 import pydoc
@@ -148,6 +149,7 @@ class CarExperimentManager(ExperimentManager):
         config = config or hyperparams_path(algo, env_id)
         super().__init__(args, algo, env_id, *rest, config=config, **kwargs)  # type: ignore[misc]
         vars(args).update(self.own_options)
+        self.made_folder = False
         if self.own_options["run_id"] is not None:
             self.save_path = f"{self.log_path}{self.env_name}_{self.own_options['run_id']}"
             self.params_path = f"{self.save_path}/{self.env_name}"
@@ -173,20 +175,25 @@ class CarExperimentManager(ExperimentManager):
             agent = Path(self.trained_agent)
             trust.require_run(agent.parent / self.env_name, agent, agent.parent / "replay_buffer.pkl")
         try:
-            return super().setup_experiment()
+            model = super().setup_experiment()
         except BaseException:
             self.discard()
             raise
+        if model is None:  # trials leave their results elsewhere
+            self.discard()
+        return model
 
     def discard(self) -> None:
         """Remove the folder of a run that never began: it would be the newest one for enjoy."""
-        shutil.rmtree(self.save_path, ignore_errors=True)
+        if self.made_folder:
+            shutil.rmtree(self.save_path, ignore_errors=True)
 
     def create_log_folder(self) -> None:
         """Make the run's folder, another one if a run that was started at the same time has made it."""
         while True:
             try:
                 os.makedirs(self.save_path)
+                self.made_folder = True
                 break
             except FileExistsError:
                 run_id = get_latest_run_id(self.log_path, self.env_name) + 1
@@ -248,16 +255,13 @@ class CarExperimentManager(ExperimentManager):
         :return: vectorized, wrapped environment
         :raises UserError: if the seed is not a training seed
         """
-        training_seed, training_wrapper = self.seed, self.env_wrapper
         on_tracks = self.env_name.gym_id.startswith("CarRacing")
-        if on_tracks and not eval_env and training_seed + n_envs > TRAINING_SEEDS.stop:
+        if on_tracks and not eval_env and self.seed + n_envs > TRAINING_SEEDS.stop:
             raise UserError(
                 f"--seed needs 0 to {TRAINING_SEEDS.stop - n_envs} with {n_envs} environments (seeds above "
-                f"are kept for validation and held-out tracks), got {training_seed}"
+                f"are kept for validation and held-out tracks), got {self.seed}"
             )
+        manager = copy.copy(self)  # trials of -optimize may run at the same time, in threads
         if eval_env:
-            self.seed, self.env_wrapper = VALIDATION_SEEDS.start, self.eval_env_wrapper
-        try:
-            return super().create_envs(n_envs, eval_env, no_log)
-        finally:
-            self.seed, self.env_wrapper = training_seed, training_wrapper
+            manager.seed, manager.env_wrapper = VALIDATION_SEEDS.start, self.eval_env_wrapper
+        return super(CarExperimentManager, manager).create_envs(n_envs, eval_env, no_log)

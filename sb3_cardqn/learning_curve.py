@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 from stable_baselines3.common.monitor import load_results
 
+from sb3_cardqn.common.training_clock import Reading, read_clock
 from sb3_cardqn.evaluate import Run
 
 
@@ -20,7 +21,13 @@ def plot_learning_curve(run: Run, path: Path) -> None:
     from matplotlib import pyplot as plt
 
     episodes = load_results(str(run.folder))
-    minutes = episodes["t"].to_numpy() / 60
+    clock = [Reading(), *read_clock(run.folder)]
+
+    def minutes_at(agent_steps: np.ndarray) -> np.ndarray:
+        return np.interp(agent_steps, [r.agent_steps for r in clock], [r.seconds / 60 for r in clock])
+
+    # lengths are frames, of all environments, in the order of their ends: near enough for a picture
+    minutes = minutes_at(episodes["l"].cumsum().to_numpy() / episodes["l"].sum() * clock[-1].agent_steps)
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     axes.plot(
         minutes, episodes["r"], ".", markersize=3, alpha=0.35, color="tab:gray", label="training episodes"
@@ -30,9 +37,13 @@ def plot_learning_curve(run: Run, path: Path) -> None:
     evaluations = run.folder / "evaluations.npz"
     if evaluations.is_file():
         data = np.load(evaluations)
-        # agent steps to minutes: both grow together, near enough for a picture
-        at = data["timesteps"] / data["timesteps"].max() * minutes.max()
-        axes.plot(at, data["results"].mean(axis=1), "o-", color="tab:red", label="greedy, validation tracks")
+        axes.plot(
+            minutes_at(data["timesteps"]),
+            data["results"].mean(axis=1),
+            "o-",
+            color="tab:red",
+            label="greedy, validation tracks",
+        )
     axes.set(xlabel="minutes of training", ylabel="score", title=f"{run.algo} on {run.env_id}")
     axes.legend(loc="lower right")
     axes.grid(alpha=0.3)

@@ -8,8 +8,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from rl_zoo3 import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import ProgressBarCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn.common.checkpoint import ExactCheckpoint
@@ -56,6 +58,11 @@ class ResumableExperimentManager(CarExperimentManager):
         if self.optimize_hyperparameters:
             raise UserError(
                 "--checkpoint-freq is for one training, not for -optimize, whose study goes on itself"
+            )
+        if not issubclass(ALGOS[self.algo], OffPolicyAlgorithm):
+            raise UserError(
+                "--checkpoint-freq needs an algorithm with a replay buffer, such as dqn, qrdqn or cardqn, "
+                f"got {self.algo}"
             )
 
     def create_log_folder(self) -> None:

@@ -84,6 +84,8 @@ def _and_remember(save: Callable[..., None], argument: int, suffix: str) -> Call
     @functools.wraps(save)
     def save_and_remember(*args: Any, **kwargs: Any) -> None:
         save(*args, **kwargs)
+        if not isinstance(args[argument], str | os.PathLike):
+            return  # SB3 also saves into open files
         path = Path(args[argument])
         remember(path if path.suffix else path.with_name(path.name + suffix))  # as SB3 does
 

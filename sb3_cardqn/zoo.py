@@ -6,6 +6,7 @@ import math
 import random
 import runpy
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,10 +86,30 @@ def sample_cardqn_params(
     )
 
 
+def _also_to_the_buffer(sample: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """
+    :param sample: the zoo's, for an algorithm whose replay buffer is told the discount factor
+    :return: the same, and the buffer gets the gamma that was drawn
+    """
+
+    def sample_for_both(
+        trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]
+    ) -> dict[str, Any]:
+        sampled = sample(trial, n_actions, n_envs, additional_args)
+        buffer = additional_args["her_kwargs"]  # the configuration's replay_buffer_kwargs, of any buffer
+        if "n_steps" in buffer:
+            sampled["replay_buffer_kwargs"] = buffer | {"gamma": sampled["gamma"]}
+        return sampled
+
+    return sample_for_both
+
+
 def register() -> None:
     """Make cardqn known to rl-zoo3, and this package to the Python in its YAML files and ``-params``."""
     ALGOS["cardqn"] = CarDQN
     HYPERPARAMS_SAMPLER["cardqn"] = sample_cardqn_params
+    for algo in ("dqn", "qrdqn"):
+        HYPERPARAMS_SAMPLER[algo] = _also_to_the_buffer(HYPERPARAMS_SAMPLER[algo])
     HYPERPARAMS_CONVERTER["cardqn"] = convert_cardqn_params  # type: ignore[assignment]
     for reads_python in (exp_manager, utils):
         vars(reads_python)["sb3_cardqn"] = sb3_cardqn
@@ -104,6 +125,9 @@ class _PlayedCarDQN(CarDQN):
     @classmethod
     def load(cls, path: Any, **kwargs: Any) -> CarDQN:  # type: ignore[override]
         return CarDQN.load(path, **{"buffer_size": 1} | kwargs)
+
+
+_PlayedCarDQN.__name__ = "CarDQN"  # the title of its model card
 
 
 def _trusted_model_path(*args: Any) -> tuple[str, str, str]:
@@ -128,15 +152,28 @@ def _check(command: str, options: argparse.Namespace) -> None:
         )
 
 
-def _check_zoo_options(argv: list[str]) -> None:
+def _check_zoo_options(argv: list[str], minutes: float | None) -> None:
     """
     :param argv: of ``train``
+    :param minutes: of training, if those are the budget
     :raises UserError: if the zoo would misunderstand it
     """
     parser = argparse.ArgumentParser(prog="sb3-cardqn train", add_help=False, allow_abbrev=False)
     parser.add_argument("-n", "--n-timesteps", type=int, default=-1)
     parser.add_argument("-params", "--hyperparams", nargs="+", default=[])
+    parser.add_argument("--eval-freq", type=int)
+    parser.add_argument("-optimize", "--optimize-hyperparameters", action="store_true")
     options, _ = parser.parse_known_args(argv)
+    if minutes is not None:
+        if options.optimize_hyperparameters:
+            raise UserError("--minutes is for one training; -optimize needs -n, the agent steps of a trial")
+        if options.n_timesteps != -1:
+            raise UserError(f"needs one budget, --minutes or -n, got {minutes:g} and {options.n_timesteps}")
+        if options.eval_freq is not None and options.eval_freq > 0:
+            raise UserError(
+                "--minutes spreads its evaluations evenly: needs --n-evaluations, got --eval-freq "
+                f"{options.eval_freq}"
+            )
     if options.n_timesteps < 1 and options.n_timesteps != -1:  # the zoo would take the configuration's
         raise UserError(f"-n needs 1 or more agent steps, got {options.n_timesteps}")
     for override in options.hyperparams:
@@ -156,9 +193,9 @@ def _manager(argv: list[str], resumed: Path | None) -> tuple[Any, list[str]]:
     parser.add_argument("--run-id", type=int)
     parser.add_argument("--minutes", type=float)
     options, zoo_argv = parser.parse_known_args(argv)
-    _check_zoo_options(zoo_argv)
     if options.minutes is not None and not 0 < options.minutes < math.inf:  # refuses NaN too
         raise UserError(f"--minutes needs a finite number above 0, got {options.minutes:g}")
+    _check_zoo_options(zoo_argv, options.minutes)
     run_id = options.run_id if resumed is None else None  # one that goes on has its folder
     CarExperimentManager.own_options = {"run_id": run_id, "minutes": options.minutes}
     if options.checkpoint_freq is None:

@@ -66,9 +66,9 @@ def test_tables_are_printed_and_written(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     buffers = ("stable_baselines3.common.buffers.ReplayBuffer", "sb3_cardqn.FrameReplayBuffer")
-    table = Table("Buffers", "batches", 2, 64, [1], {name: partial(make_sampling, name) for name in buffers})
-    training = Table("Training", "agent steps", 2, 1, [1], {"rest": _rest})
-    monkeypatch.setattr(learn, "_tables", lambda threads, size: [table, training])
+    table = Table("Buffers", "batches", 2, 64, {name: partial(make_sampling, name) for name in buffers})
+    training = Table("Training", "agent steps", 2, 1, {"rest": _rest})
+    monkeypatch.setattr(learn, "_tables", lambda size: [table, training])
     learn.main(["--rounds", "2", "--json", str(tmp_path / "learn.json")])
     written = json.loads((tmp_path / "learn.json").read_text())
     assert [row["name"] for row in written["rows"]] == [*buffers, "rest"]
@@ -83,9 +83,8 @@ def test_tables_are_printed_and_written(
 
 
 def test_all_tables_compare_with_sb3() -> None:
-    tables = learn._tables([1, 2], 1)
+    tables = learn._tables(1)
     assert all(next(iter(table.makers)).startswith("SB3") for table in tables)
-    assert tables[0].threads == [1, 2]
 
 
 @pytest.mark.parametrize(

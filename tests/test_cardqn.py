@@ -750,6 +750,33 @@ def test_arguments_that_load_changed_are_checked_before_learning(tmp_path: Path)
         small.learn(10)
 
 
+@pytest.mark.parametrize(
+    ("saved", "got"),
+    [
+        ({"gamma": 0.9}, "its own {'n_envs': 1, 'n_steps': 3, 'gamma': 0.99}, got one with {'n_envs': 1, 'n_steps': 3, 'gamma': 0.9}"),
+        ({"n_steps": 2}, "got one with {'n_envs': 1, 'n_steps': 2, 'gamma': 0.99}"),
+        ({"n_steps": 1}, "got one with {'n_envs': 1, 'n_steps': 1, 'gamma': 1}"),
+        ({"env": make_vec_env("CartPole-v1", 2)}, "got one with {'n_envs': 2, 'n_steps': 3, 'gamma': 0.99}"),
+    ],
+)  # fmt: skip
+def test_a_loaded_buffer_of_another_training_is_refused(
+    saved: dict[str, Any], got: str, tmp_path: Path
+) -> None:
+    ours = {"env": "CartPole-v1", "n_steps": 3} | SMALL
+    CarDQN("MlpPolicy", **ours | saved).save_replay_buffer(tmp_path / "buffer")
+    model = CarDQN("MlpPolicy", **ours)
+    model.load_replay_buffer(tmp_path / "buffer")
+    with pytest.raises(ValueError, match=re.escape(got)):
+        model.learn(10)
+
+
+def test_with_one_step_a_loaded_buffers_gamma_does_not_matter(tmp_path: Path) -> None:
+    CarDQN("MlpPolicy", "CartPole-v1", gamma=0.9, **SMALL).save_replay_buffer(tmp_path / "buffer")
+    model = CarDQN("MlpPolicy", "CartPole-v1", **SMALL)
+    model.load_replay_buffer(tmp_path / "buffer")
+    model.learn(10)
+
+
 def test_environments_that_do_not_fit() -> None:
     with pytest.raises(AssertionError, match=r"only supports .*Discrete.* as action spaces"):
         CarDQN("MlpPolicy", "Pendulum-v1")
@@ -761,6 +788,8 @@ def test_environments_that_do_not_fit() -> None:
         ValueError, match="MultiInputPolicy needs Dict observations; use MlpPolicy or CnnPolicy for Box"
     ):
         CarDQN("MultiInputPolicy", "CartPole-v1")
+    with pytest.raises(ValueError, match=r"CarDQN needs n_steps=1 for Dict observations, .*, got 3"):
+        CarDQN("MultiInputPolicy", SimpleMultiObsEnv(), n_steps=3)
     with pytest.raises(ValueError, match="You must use `MultiInputPolicy`"):
         CarDQN("MlpPolicy", SimpleMultiObsEnv())
     env: gym.Env = OneStep(truncates=False)

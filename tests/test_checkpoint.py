@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import torch as th
 from sb3_contrib import QRDQN
-from stable_baselines3 import DQN
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import EvalCallback, EveryNTimesteps, StopTrainingOnNoModelImprovement
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecFrameStack, VecNormalize
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecFrameStack, VecMonitor, VecNormalize
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sb3_cardqn import FrameReplayBuffer, PrioritizedFrameReplayBuffer
@@ -51,7 +51,7 @@ def dots(**kwargs: Any) -> Any:
 
 
 def normalized() -> Any:
-    return agent(VecNormalize(VecFrameStack(cart_pole(), 2)))
+    return agent(VecNormalize(VecFrameStack(VecMonitor(cart_pole()), 2)))
 
 
 AGENTS: dict[str, Make] = {
@@ -413,6 +413,13 @@ def test_other_callbacks_and_forgotten_checkpoints_are_refused(tmp_path: Path) -
 
 class _Counting(FrameReplayBuffer):
     """Knows more than is written."""
+
+
+def test_algorithms_without_a_buffer_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        TypeError, match=r"ExactCheckpoint needs an algorithm with a replay buffer, .*, got PPO"
+    ):
+        PPO("MlpPolicy", "CartPole-v1", n_steps=64).learn(10, ExactCheckpoint(tmp_path, 100))
 
 
 def test_unknown_buffers_are_refused(tmp_path: Path) -> None:

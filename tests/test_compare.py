@@ -405,6 +405,35 @@ def test_an_attempt_that_ends_early_is_no_success(tmp_path: Path) -> None:
     assert attempt._failure(0).startswith("it ended after 0 agent steps")
 
 
+def test_a_run_that_ended_unseen_is_not_trained_again(tmp_path: Path) -> None:
+    (planned,) = runs_of(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path)
+    planned.folder.mkdir(parents=True)
+    budget = int(planned.agent_steps)
+    (planned.folder / "training_clock.csv").write_text(f"agent_steps,seconds\n{budget},2.5\n")
+    (planned.folder / "CartPole-v1.zip").touch()
+    assert not planned.state.finished  # nothing says that the comparison began it
+    planned.save_state(State(attempts=1, failure="killed by SIGKILL"))
+    checkpoint = planned.folder / "checkpoints" / "checkpoint-1.json"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    assert not planned.state.finished
+    checkpoint.unlink()
+    assert planned.state.finished
+    assert training.train([planned], FakeLauncher(lambda *_: pytest.fail("it is trained again"))) == []
+
+
+def test_what_a_stopped_process_took_is_kept(tmp_path: Path) -> None:
+    (planned,) = runs_of(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path)
+    attempt = run.Attempt(planned, 1)
+    time.sleep(1)
+    attempt.stop()
+    attempt.wait()
+    attempt.wait()  # again: it has ended
+    assert planned.state.wall_seconds >= 1
+    assert planned.state.peak_memory_mb > 1
+    assert not planned.state.finished
+
+
 def test_the_estimate_of_a_budget_in_minutes_is_the_budget(tmp_path: Path) -> None:
     plan = Plan.of(["dqn"], seeds=1, env="CartPole-v1", minutes=2)
     guess = estimate.estimate(plan.contestants[0], list(runs_of(plan, tmp_path)), 1)

@@ -325,6 +325,9 @@ def test_best_and_final_checkpoint_are_told_apart(run: Run, tmp_path: Path) -> N
     with pytest.raises(UserError, match=r"has no final agent yet: no CarRacing-v3\.zip"):
         find_agents(folder, "final")
     shutil.copy(folder / "best_model.zip", folder / "CarRacing-v3.zip")
+    mistyped: Any = "Best"
+    with pytest.raises(UserError, match="checkpoint needs to be 'best' or 'final', got 'Best'"):
+        find_agents(folder, mistyped)
     (best,), (final,) = find_agents(folder, "best"), find_agents(folder, "final")
     assert (best.model_path.name, final.model_path.name) == ("best_model.zip", "CarRacing-v3.zip")
 
@@ -341,6 +344,12 @@ def test_agents_are_found_by_folder_zip_and_name(run: Run, tmp_path: Path) -> No
     assert [agent.name for agent in agents] == [
         "cardqn/CarRacing-v3_1", "cardqn/CarRacing-v3_1/CarRacing-v3", "ours", "bought",
     ]  # fmt: skip
+    compared = tmp_path / "double_q=True" / "cardqn" / "CarRacing-v3_1"  # as compare names its folders
+    shutil.copytree(run.folder, compared)
+    (named,) = find_agents(f"lr=1={compared}")
+    assert (named.name, named.model_path.parent) == ("lr=1", compared)
+    with pytest.raises(UserError, match=r"'absent=1/CarRacing-v3_1' is no run folder"):
+        find_agents("a=absent=1/CarRacing-v3_1")
     assert agents[3].config["env_wrapper"] == agents[0].config["env_wrapper"]
     (evaluation,) = evaluate(agents[3], [200_000], n_processes=1, env_kwargs=SHORT)
     assert len(evaluation.drives) == 1

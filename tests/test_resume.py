@@ -147,6 +147,7 @@ def test_what_cannot_be_resumed_is_said(tmp_path: Path) -> None:
     [
         ("--checkpoint-freq 0", "--checkpoint-freq needs 1 or more agent steps, got 0"),
         ("--checkpoint-freq 100 -optimize", "--checkpoint-freq is for one training"),
+        ("--checkpoint-freq 100 --algo ppo", "needs an algorithm with a replay buffer, .*, got ppo"),
     ],
 )
 def test_wrong_options_are_refused(
@@ -175,6 +176,14 @@ def test_two_runs_that_start_at_once_get_a_folder_each(tmp_path: Path) -> None:
     assert second.save_path == f"{tmp_path}/CarRacing-v3_2"
     assert Path(second.params_path).is_dir()
     assert first.save_path == f"{tmp_path}/CarRacing-v3_1"
+
+
+def test_a_failed_start_leaves_the_folder_of_another_run_alone(tmp_path: Path) -> None:
+    failed = object.__new__(experiment.CarExperimentManager)
+    vars(failed).update(save_path=str(tmp_path / "CarRacing-v3_1"), made_folder=False)
+    (tmp_path / "CarRacing-v3_1").mkdir()  # by a run that was started at the same time
+    failed.discard()
+    assert (tmp_path / "CarRacing-v3_1").is_dir()
 
 
 def test_a_run_that_still_runs_is_refused(tmp_path: Path) -> None:

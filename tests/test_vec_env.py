@@ -1,5 +1,6 @@
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,39 @@ def test_an_error_in_an_environment_is_raised_and_close_works(n_processes: int) 
         env.step(np.zeros(3, int))
     env.close()
     assert not any(process.is_alive() for process in env.processes)
+
+
+class LeavesAMark(gym.ObservationWrapper):
+    """Sees a big picture, and makes a file when it steps."""
+
+    mark = Path()
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.observation_space = gym.spaces.Box(0, 255, (4, 128, 128), np.uint8)
+
+    def observation(self, observation: Any) -> np.ndarray:
+        return np.zeros(self.observation_space.shape or (), np.uint8)
+
+    def step(self, action: Any) -> Any:
+        self.mark.touch()
+        return super().step(action)
+
+
+def test_all_environments_step_while_the_learner_is_busy(tmp_path: Path) -> None:
+    # 16 answers of 64 KiB, which no pipe holds
+    env = make(GroupedSubprocVecEnv, n_envs=16, wrapper_class=LeavesAMark, vec_env_kwargs={"n_processes": 1})
+    env.reset()
+    for i in range(16):
+        env.env_method("set_wrapper_attr", "mark", tmp_path / str(i), indices=i)
+    env.step_async(np.zeros(16, int))
+    deadline = time.monotonic() + 20
+    while len(list(tmp_path.iterdir())) < 16:
+        assert time.monotonic() < deadline, "some environments wait for their answers to be read"
+        time.sleep(0.01)
+    observations, *_ = env.step_wait()
+    assert observations.shape == (16, 4, 128, 128)
+    env.close()
 
 
 def test_close_while_the_environments_step() -> None:

@@ -8,13 +8,17 @@ import sys
 import venv
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import optuna
 import pytest
 import rl_zoo3
 import yaml
+from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import exp_manager, utils
+from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
 from rl_zoo3.utils import StoreDict
 from stable_baselines3.common.monitor import load_results
 from stable_baselines3.common.vec_env import DummyVecEnv
@@ -103,6 +107,7 @@ def test_plots(folder: Path) -> None:
 FAKE_HUB = """
 import shutil, sys
 from pathlib import Path
+from typing import Any
 import huggingface_hub
 from huggingface_hub.errors import EntryNotFoundError
 
@@ -132,7 +137,7 @@ def test_an_agent_goes_to_the_hub_and_back(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("TRUST_REMOTE_CODE")
     run_well(folder, "push_to_hub --algo cardqn --env CarRacing-v3 -f logs -orga driver --no-render")
     card = (folder / "hub_server/driver/cardqn-CarRacing-v3/README.md").read_text()
-    assert "CarDQN" in card
+    assert "# CarDQN on CarRacing-v3" in card.splitlines()
     assert "mean_reward" in card
     assert "sb3-cardqn evaluate policy.safetensors --fast --tracks 10" in card
     assert "sb3-cardqn train --algo cardqn --env CarRacing-v3" in card
@@ -172,6 +177,7 @@ def test_optimize_searches_and_stores(tmp_path: Path) -> None:
         f"train --algo cardqn --env CartPole-v1 -n 300 {optimize} {store} -params buffer_size:500 learning_starts:50",
     )
     assert "Best trial" in output
+    assert not list(tmp_path.rglob("CartPole-v1_*"))  # it would be the newest run, without an agent
     report = next((tmp_path / "logs/cardqn").glob("report_*.csv")).read_text()
     for name in ("learning_rate", "n_steps", "double_q", "exploration_decay"):
         assert f"params_{name}" in report
@@ -179,6 +185,41 @@ def test_optimize_searches_and_stores(tmp_path: Path) -> None:
         tmp_path, f"train --algo cardqn --env CartPole-v1 -n 300 --eval-freq -1 {store} --trial-id 1"
     )
     assert "Loading from Optuna study" in train
+
+
+@pytest.mark.parametrize("algo", ["dqn", "qrdqn"])
+def test_the_gamma_of_a_trial_reaches_its_buffer(algo: str) -> None:
+    trial = optuna.trial.FixedTrial(
+        {"one_minus_gamma": 0.02, "batch_size_pow": 5, "learning_rate": 1e-3, "train_freq": 1, "subsample_steps": 1,
+         "exploration_final_eps": 0.1, "exploration_fraction": 0.1, "target_update_interval": 100, "net_arch": "small",
+         "n_quantiles": 5}
+    )  # fmt: skip
+    buffer = {"n_steps": 3, "gamma": 0.97}
+    sample = HYPERPARAMS_SAMPLER[algo]
+    sampled = sample(trial, 5, 1, {"using_her_replay_buffer": False, "her_kwargs": buffer})
+    assert sampled["gamma"] == 0.98
+    assert sampled["replay_buffer_kwargs"] == {"n_steps": 3, "gamma": 0.98}
+    assert buffer == {"n_steps": 3, "gamma": 0.97}
+    sampled = sample(trial, 5, 1, {"using_her_replay_buffer": False, "her_kwargs": {}})
+    assert "replay_buffer_kwargs" not in sampled
+
+
+def test_trials_at_the_same_time_do_not_see_each_others_environments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = []
+
+    def of_the_zoo(manager: Any, *_: Any) -> None:
+        seen.append((manager.seed, manager.env_wrapper, shared.seed, shared.env_wrapper))
+
+    monkeypatch.setattr(experiment.ExperimentManager, "create_envs", of_the_zoo)
+    shared = object.__new__(experiment.CarExperimentManager)
+    vars(shared).update(
+        seed=3, env_wrapper="lessons", eval_env_wrapper="none", env_name=EnvironmentName("CarRacing-v3")
+    )
+    shared.create_envs(2, eval_env=True)
+    shared.create_envs(2)
+    assert seen == [(100_000, "none", 3, "lessons"), (3, "lessons", 3, "lessons")]
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,7 @@ class Row(TypedDict):
 
     table: str
     name: str
-    threads: int  # of torch
-    ms: float  # median over the rounds; CPU time with one thread except for whole training, else wall clock
+    ms: float  # median over the rounds; CPU time, of whole training wall clock
     times_first: float  # median over the rounds of its ratio to the table's first line
     idle: float | None  # median part of the cores' time it leaves unused; None where CPU time is measured
     bytes: float  # of a transition; 0 where that is not what the table is about
@@ -48,7 +47,6 @@ class Table(NamedTuple):
     unit: str  # what is done once a call
     calls: int  # each round
     per_call: int  # things counted a second, such as samples of a batch
-    threads: list[int]
     makers: Mapping[str, Callable[[], tuple[Run, float]]]  # what to call, and bytes of a transition
 
 
@@ -67,18 +65,17 @@ class _Worker:
         theirs.close()
         self.bytes: float = self._connection.recv()
 
-    def ms(self, calls: int, threads: int) -> tuple[float, float, float]:
+    def ms(self, calls: int) -> tuple[float, float, float]:
         """
         :param calls: how many are timed
-        :param threads: of torch
         :return: milliseconds a call: wall clock, CPU time, CPU time with child processes
         """
-        self._connection.send((calls, threads))
+        self._connection.send(calls)
         return self._connection.recv()
 
     def close(self) -> None:
         """End the process."""
-        self._connection.send((0, 0))
+        self._connection.send(0)
         self._process.join()
 
 
@@ -88,9 +85,7 @@ def _serve(connection: Connection, make: Callable[[], tuple[Run, float]]) -> Non
         os.chdir(folder)  # the zoo writes logs
         run, bytes_ = make()
         connection.send(bytes_)
-        while (job := connection.recv())[0]:
-            calls, threads = job
-            th.set_num_threads(threads)
+        while calls := connection.recv():
             run(max(calls // 5, 1))  # the caches belong to the one before
             start = _clocks()
             run(calls)
@@ -107,9 +102,8 @@ def _clocks() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time(), cpu])
 
 
-def _tables(threads: list[int], size: float) -> list[Table]:
+def _tables(size: float) -> list[Table]:
     """
-    :param threads: of torch, for the updates
     :param size: 1, or less for fewer calls
     :return: what is measured
     """
@@ -152,10 +146,10 @@ def _tables(threads: list[int], size: float) -> list[Table]:
     }
     few, many, steps = (max(int(calls * size), 2) for calls in (20, 200, 400))
     return [
-        Table("Update, NatureCNN, 4x84x84, batch 32", "updates", few, 32, threads, updates),
-        Table("Update as configured, 4x64x64, batch 64", "updates", few, 64, threads, configured),
-        Table("Sampling, 4x64x64, batch 64", "batches", many, 64, [1], buffers),
-        Table("Whole training", "agent steps", steps, 1, threads, training),
+        Table("Update, NatureCNN, 4x84x84, batch 32", "updates", few, 32, updates),
+        Table("Update as configured, 4x64x64, batch 64", "updates", few, 64, configured),
+        Table("Sampling, 4x64x64, batch 64", "batches", many, 64, buffers),
+        Table("Whole training", "agent steps", steps, 1, training),
     ]
 
 
@@ -169,7 +163,7 @@ def bench_learn(rounds: int = 5, json_path: str | None = None, size: float = 1.0
     :return: the rows of all tables
     """
     rows = []
-    for table in _tables(sorted({1, th.get_num_threads()}), size):
+    for table in _tables(size):
         rows += _measure(table, rounds)
         _print(table, [row for row in rows if row["table"] == table.title])
     if json_path is not None:
@@ -184,24 +178,21 @@ def _measure(table: Table, rounds: int) -> list[Row]:
     :return: its lines
     """
     workers = {name: _Worker(make) for name, make in table.makers.items()}
-    rows: list[Row] = []
-    for threads in table.threads:
-        # CPU time is disturbed less by other work, but does not see what waits, or other processes
-        wall = threads > 1 or table.unit == "agent steps"
-        # one call of each in turn: a machine that slows down does so for all of them
-        clocks = np.array(
-            [[worker.ms(table.calls, threads) for worker in workers.values()] for _ in range(rounds)]
-        )  # (rounds, workers, clocks)
-        ms = clocks[..., 0 if wall else 1]  # (rounds, workers)
-        times_first = np.median(ms / ms[:, :1], axis=0)
-        idle = np.median(1 - clocks[..., 2] / clocks[..., 0] / n_cores(), axis=0)
-        for i, (name, worker) in enumerate(workers.items()):
-            median = float(np.median(ms[:, i]))
-            rows.append(
-                {"table": table.title, "name": name, "threads": threads, "ms": median,
-                 "times_first": float(times_first[i]), "idle": float(idle[i]) if wall else None,
-                 "bytes": worker.bytes}
-            )  # fmt: skip
+    # CPU time is disturbed less by other work, but does not see what waits, or other processes
+    wall = table.unit == "agent steps"
+    # one call of each in turn: a machine that slows down does so for all of them
+    clocks = np.array(
+        [[worker.ms(table.calls) for worker in workers.values()] for _ in range(rounds)]
+    )  # (rounds, workers, clocks)
+    ms = clocks[..., 0 if wall else 1]  # (rounds, workers)
+    times_first = np.median(ms / ms[:, :1], axis=0)
+    idle = np.median(1 - clocks[..., 2] / clocks[..., 0] / n_cores(), axis=0)
+    rows: list[Row] = [
+        {"table": table.title, "name": name, "ms": float(np.median(ms[:, i])),
+         "times_first": float(times_first[i]), "idle": float(idle[i]) if wall else None,
+         "bytes": worker.bytes}
+        for i, (name, worker) in enumerate(workers.items())
+    ]  # fmt: skip
     for worker in workers.values():
         worker.close()
     return rows
@@ -214,13 +205,13 @@ def _print(table: Table, rows: list[Row]) -> None:
     """
     counted = "samples/s" if table.per_call > 1 else "agent steps/s"
     print(
-        f"\n{table.title}\n{'':36}{'threads':>8}{'ms':>9}{table.unit + '/s':>14}{counted:>15}"
+        f"\n{table.title}\n{'':36}{'ms':>9}{table.unit + '/s':>14}{counted:>15}"
         f"{'x first':>9}{'idle':>7}{'bytes':>8}"
     )
     for row in rows:
         idle = "" if row["idle"] is None else f"{row['idle']:.0%}"
         print(
-            f"{row['name']:36}{row['threads']:8}{row['ms']:9.3f}{1e3 / row['ms']:14.1f}"
+            f"{row['name']:36}{row['ms']:9.3f}{1e3 / row['ms']:14.1f}"
             f"{table.per_call * 1e3 / row['ms']:15.0f}{row['times_first']:9.2f}{idle:>7}{row['bytes']:8.0f}",
             flush=True,
         )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import torch as th
-from stable_baselines3.common.buffers import ReplayBuffer
+from gymnasium import spaces
+from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
@@ -115,6 +116,11 @@ def n_step_arguments(agent: "CarDQN", replay_buffer_class: type[ReplayBuffer]) -
     :return: replay_buffer_kwargs with n_steps and gamma; None for a class that does not take them
     :raises ValueError: if n_steps cannot be told, or replay_buffer_kwargs say otherwise
     """
+    if replay_buffer_class is NStepReplayBuffer and isinstance(agent.observation_space, spaces.Dict):
+        raise ValueError(
+            f"CarDQN needs n_steps=1 for Dict observations, which NStepReplayBuffer does not take, "
+            f"got {agent.n_steps}"
+        )
     parameters = inspect.signature(replay_buffer_class).parameters.values()
     if not any(p.name == "n_steps" or p.kind is p.VAR_KEYWORD for p in parameters):
         if agent.n_steps > 1:
@@ -131,6 +137,23 @@ def n_step_arguments(agent: "CarDQN", replay_buffer_class: type[ReplayBuffer]) -
             f"got {agent.replay_buffer_kwargs}"
         )
     return kwargs
+
+
+def check_replay_buffer(agent: "CarDQN") -> None:
+    """
+    Check the buffer to learn from against the agent: ``load_replay_buffer`` takes any.
+
+    :param agent: with its buffer
+    :raises ValueError: if the buffer was made for another number of environments, n_steps or gamma
+    """
+    buffer: Any = agent.replay_buffer
+    n_steps = agent.replay_buffer_kwargs.get("n_steps", agent.n_steps)
+    wanted = {"n_envs": agent.n_envs, "n_steps": n_steps}
+    if n_steps > 1:  # with one step the agent's own gamma counts
+        wanted["gamma"] = agent.gamma
+    got = {name: getattr(buffer, name, 1) for name in wanted}  # SB3's ReplayBuffer has no n_steps: 1
+    if got != wanted:
+        raise ValueError(f"CarDQN needs a replay buffer with its own {wanted}, got one with {got}")
 
 
 def check_layers(

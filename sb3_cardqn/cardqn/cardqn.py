@@ -12,7 +12,12 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.utils import polyak_update
 
-from sb3_cardqn.cardqn.arguments import check_arguments, check_policy_and_env, n_step_arguments
+from sb3_cardqn.cardqn.arguments import (
+    check_arguments,
+    check_policy_and_env,
+    check_replay_buffer,
+    n_step_arguments,
+)
 from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
 from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
 from sb3_cardqn.cardqn.td import td_of
@@ -42,8 +47,10 @@ class CarDQN(OverlapAlgorithm):
 
     Logged: ``rollout/exploration_rate`` epsilon; ``train/loss`` mean Huber loss (quantile Huber loss with a
     ``QuantileHead``, cross-entropy with a ``HistogramHead``); ``train/td_error`` mean of abs(target − Q);
-    ``train/q_value`` mean of Q at the actions taken; ``train/learning_rate``; ``train/n_updates`` gradient
-    updates. The means go over the batches since the last ``train()``.
+    ``train/q_value`` mean of Q at the actions taken; ``train/clipped_targets`` share of targets outside a
+    ``HistogramHead``'s range (with more than a few, give it a wider one, or scale rewards);
+    ``train/learning_rate``; ``train/n_updates`` gradient updates. The means go over the batches since the
+    last ``train()``.
 
     ``learn()`` raises ``NotFiniteError`` at the first NaN or infinity in a reward, an observation, the loss
     or its gradient, before it reaches the buffer or the weights.
@@ -227,6 +234,7 @@ class CarDQN(OverlapAlgorithm):
         progress_bar: bool = False,
     ) -> Any:
         check_arguments(self)  # again: load() can change them
+        check_replay_buffer(self)
         keep_freed_memory()
         result = super()._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
@@ -300,6 +308,8 @@ class CarDQN(OverlapAlgorithm):
             logged["loss"].append(loss.item())
             logged["td_error"].append(td.error.abs().mean().item())
             logged["q_value"].append(td.q_value.mean().item())
+            if td.clipped is not None:
+                logged.setdefault("clipped_targets", []).append(td.clipped.float().mean().item())
 
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")

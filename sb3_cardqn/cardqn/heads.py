@@ -80,7 +80,8 @@ class HistogramHead(nn.Linear):
     >>> CarDQN("CnnPolicy", env, policy_kwargs=dict(head_class=HistogramHead))  # doctest: +SKIP
 
     The defaults are for returns of ``hyperparams/cardqn.yml``; other ones by ``functools.partial``. Values
-    outside are taken for the nearest one inside.
+    outside are taken for the nearest one inside; ``train/clipped_targets`` says how many are. With
+    cardqn.yml's rewards values tend to 30 at a gamma of 0.98.
 
     :param in_features: width of its input
     :param out_features: number of actions

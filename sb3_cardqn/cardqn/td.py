@@ -25,11 +25,13 @@ class TemporalDifference(NamedTuple):
     :param loss: (batch,) to be minimized
     :param error: (batch,) target − Q, without gradient
     :param q_value: (batch,) Q of the action taken, without gradient
+    :param clipped: (batch,) bool: the target lies outside a ``HistogramHead``'s range; None for other heads
     """
 
     loss: th.Tensor
     error: th.Tensor
     q_value: th.Tensor
+    clipped: th.Tensor | None = None
 
 
 def expected_td(
@@ -104,7 +106,8 @@ def histogram_td(
     edges = head.edges
     histogram = gaussian_histogram(target, edges, head.SIGMA * (edges[1] - edges[0]))  # (batch, bins)
     loss = cross_entropy(logits[th.arange(len(actions)), actions], histogram)
-    return TemporalDifference(loss, error, target - error)
+    clipped = (target < head.low) | (target > head.high)
+    return TemporalDifference(loss, error, target - error, clipped)
 
 
 def _expected_target(

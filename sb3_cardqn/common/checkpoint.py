@@ -97,7 +97,11 @@ class ExactCheckpoint(BaseCallback):
         self._lock = lock
 
     def _init_callback(self) -> None:
-        assert isinstance(self.model, OffPolicyAlgorithm)
+        if not isinstance(self.model, OffPolicyAlgorithm):
+            raise TypeError(
+                "ExactCheckpoint needs an algorithm with a replay buffer, an OffPolicyAlgorithm, "
+                f"got {type(self.model).__name__}"
+            )
         assert self.model.replay_buffer is not None
         check_buffer(self.model.replay_buffer)
         self.lock()

@@ -15,7 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList, Progr
 from stable_baselines3.common.logger import TensorBoardOutputFormat
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecFrameStack, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecFrameStack, VecMonitor, VecNormalize
 
 # Of the algorithms, where they have them: what changes while they learn, besides networks and buffer.
 _CLOCKS = (
@@ -166,7 +166,7 @@ def _wrapper_state(layer: VecEnvWrapper) -> dict[str, Any]:
     if isinstance(layer, VecFrameStack):
         stacked: Any = layer.stacked_obs.stacked_obs
         return {"stack": stacked}
-    if isinstance(layer, VecNormalize):
+    if isinstance(layer, VecNormalize | VecMonitor):
         return {name: _statistics(value) for name, value in vars(layer).items() if _counts(value)}
     return {}
 
@@ -174,7 +174,7 @@ def _wrapper_state(layer: VecEnvWrapper) -> dict[str, Any]:
 def _set_wrapper_state(layer: VecEnvWrapper, saved: dict[str, Any]) -> None:
     if isinstance(layer, VecFrameStack):
         layer.stacked_obs.stacked_obs = saved["stack"]
-    for name, value in saved.items() if isinstance(layer, VecNormalize) else ():
+    for name, value in saved.items() if isinstance(layer, VecNormalize | VecMonitor) else ():
         current = getattr(layer, name)
         if isinstance(current, RunningMeanStd):
             current.__dict__.update(value)

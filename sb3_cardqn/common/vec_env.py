@@ -203,6 +203,7 @@ def _serve(connection: Connection, env_fns: CloudpickleWrapper, again: bool) -> 
         monitor.ResultsWriter = lambda *args, **kwargs: ResultsWriter(  # type: ignore[misc, assignment]
             *args, **kwargs | {"override_existing": False}
         )
+    answers: list[tuple[Any, Exception | None]] = []
     try:
         envs = [DummyVecEnv([env_fn]) for env_fn in env_fns.var]
         still_open = len(envs)
@@ -212,11 +213,19 @@ def _serve(connection: Connection, env_fns: CloudpickleWrapper, again: bool) -> 
                 envs[index].close()
                 still_open -= 1
             else:
-                connection.send((_answer(envs[index], question, data), None))
+                answers.append((_answer(envs[index], question, data), None))
+            if not connection.poll():
+                # not before: the learner may be busy, and with the pipe full the others would wait for it
+                _send(connection, answers)
     except EOFError:
         pass
     except Exception as error:
-        connection.send((None, error))
+        _send(connection, [*answers, (None, error)])
+
+
+def _send(connection: Connection, answers: list[tuple[Any, Exception | None]]) -> None:
+    while answers:
+        connection.send(answers.pop(0))
 
 
 def _answer(env: DummyVecEnv, question: str, data: Any) -> Any:

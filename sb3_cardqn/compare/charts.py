@@ -185,7 +185,7 @@ def scores(
 
 def improvement(comparisons: pd.DataFrame, styles: dict[str, Style]) -> go.Figure:
     """
-    :param comparisons: of the leader with the others, in one measure
+    :param comparisons: of the leader, or the baseline, with the others, in one measure
     :param styles: of the contestants
     :return: probability of improvement over each of them, with its interval
     """

@@ -168,6 +168,7 @@ def write_report(results: Results, folder: Path, videos: dict[str, Path] | None 
                 "verdict": verdict(aggregates, comparisons, results.plan.get("baseline")),
                 "scores": tables.scores_table(aggregates, seeds),
                 "comparisons": None if comparisons.empty else tables.comparisons_table(comparisons),
+                "compared": None if comparisons.empty else comparisons["contestant"].iloc[0],
             }
         )
     content = {

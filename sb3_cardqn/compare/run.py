@@ -104,9 +104,16 @@ class PlannedRun:
 
     @property
     def state(self) -> State:
-        """As it was saved last."""
+        """As it was saved last, or as its files show where whatever would have saved it was killed."""
         path = self._state_path
-        return State(**json.loads(path.read_text())) if path.is_file() else State()
+        saved = State(**json.loads(path.read_text())) if path.is_file() else State()
+        is_done = saved.attempts > 0 and self.left_its_agent and not can_resume(self.folder)
+        return replace(saved, finished=saved.finished or is_done)
+
+    @property
+    def left_its_agent(self) -> bool:
+        """Whether its budget is used up and the agent there."""
+        return (self.folder / f"{EnvironmentName(self.plan.env)}.zip").is_file() and self.progress == 1
 
     @property
     def _state_path(self) -> Path:
@@ -223,10 +230,7 @@ class Attempt:
             return f"killed by {signal.Signals(-exit_code).name}"
         if exit_code > 0:
             return self.run.last_lines() or f"exit status {exit_code}"
-        if (
-            self.run.progress < 1
-            or not (self.run.folder / f"{EnvironmentName(self.run.plan.env)}.zip").is_file()
-        ):
+        if not self.run.left_its_agent:
             return f"it ended after {self.run.reading.agent_steps} agent steps: {self.run.last_lines()}"
         return ""
 
@@ -250,11 +254,11 @@ class Attempt:
 
     def wait(self) -> None:
         """Wait for its end after ``stop``, but not for ever; the run can be continued."""
-        try:
-            self._process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        deadline = time.monotonic() + GRACE_SECONDS
+        while self._process.returncode is None and self.poll() is None:
+            if time.monotonic() > deadline:
+                self._process.kill()
+            time.sleep(0.1)
 
 
 def can_resume(folder: Path) -> bool:

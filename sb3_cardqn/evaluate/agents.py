@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import yaml
 from rl_zoo3 import ALGOS
@@ -165,6 +165,8 @@ class Run:
         :return: the agent
         :raises UserError: if it is not there
         """
+        if checkpoint not in get_args(Checkpoint):
+            raise UserError(f"checkpoint needs to be 'best' or 'final', got '{checkpoint}'")
         name = f"{self.algo}/{self.folder.resolve().name}"
         if model_path is not None:
             return Agent(model_path, self.algo, self.config_path, f"{name}/{model_path.stem}", self.env_id)
@@ -261,6 +263,17 @@ def find_agents(
     ]
 
 
+def _split(agent: str) -> tuple[str, str]:
+    """
+    :param agent: "NAME=PATH", where both may have more of "=" in them, or a path alone
+    :return: name, "" if it has none, and path: cut where there is such a path, else at the first "="
+    """
+    parts = agent.split("=")
+    cuts = [("=".join(parts[:i]), "=".join(parts[i:])) for i in range(len(parts))]
+    found = (cut for cut in cuts if cut[1] in shipped_agents() or (cut[1] and Path(cut[1]).exists()))
+    return next(found, cuts[min(1, len(cuts) - 1)])
+
+
 def _find(
     agent: AgentLike, checkpoint: Checkpoint, config: Path | None, algo: str | None
 ) -> Agent | SafeAgent:
@@ -268,11 +281,16 @@ def _find(
         return agent
     if isinstance(agent, Run):
         return car_racing_run(agent.folder).agent(checkpoint)
-    name, _, rest = str(agent).rpartition("=")
-    if name and not Path(agent).exists():
-        return replace(_find(rest, checkpoint, config, algo), name=name)
-    shipped = shipped_agents().get(str(agent))
-    path = Path(agent) if shipped is None or Path(agent).exists() else shipped
+    name, where = _split(str(agent))
+    found = _find_unnamed(where, checkpoint, config, algo)
+    return replace(found, name=name) if name else found
+
+
+def _find_unnamed(
+    where: str, checkpoint: Checkpoint, config: Path | None, algo: str | None
+) -> Agent | SafeAgent:
+    shipped = shipped_agents().get(where)
+    path = Path(where) if shipped is None or Path(where).exists() else shipped
     if path.suffix == ".safetensors":
         safe = SafeAgent(path)
         if not safe.env_id.startswith("CarRacing"):
