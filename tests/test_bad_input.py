@@ -261,6 +261,8 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("enjoy --exp-id 9", "", "CarRacing-v3_9 folder was not found"),
         ("evaluate absent", "", "'absent'"),
         ("evaluate --tracks 0", "", "--tracks needs 1 to 100, got 0"),
+        ("evaluate --first 7", "", "needs tracks that no agent was trained on: 200000 to 200099"),
+        ("evaluate --first 1 --validation", "", "argument --validation: not allowed with argument --first"),
         ("evaluate cardqn --processes 0", "", "n_processes >= 1, got 0"),
         ("evaluate cardqn --config absent.yml", "", "no such file: 'absent.yml'"),
         ("evaluate cardqn --algo cardqm", "", "unknown algorithm 'cardqm', did you mean 'cardqn'?"),

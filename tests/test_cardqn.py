@@ -274,6 +274,23 @@ def test_policy_saves_and_loads_alone(tmp_path: Path) -> None:
     assert np.array_equal(loaded.predict(obs)[0], model.policy.predict(obs)[0])
 
 
+def test_the_average_takes_a_counter_as_it_is() -> None:
+    class Counts(nn.Identity):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("batches", th.tensor(0))
+
+    model = CarDQN(
+        "MlpPolicy", "CartPole-v1", **SMALL | {"policy_kwargs": {"activation_fn": Counts, "average_fraction": 0.5}}
+    )  # fmt: skip
+    assert model.policy.q_net_average is not None
+    for batches in (1, 4, 8):
+        for buffer in model.q_net.buffers():
+            buffer.fill_(batches)
+        model.policy.q_net_average.update_parameters(model.q_net)
+        assert [int(buffer) for buffer in model.policy.q_net_average.module.buffers()] == [batches] * 2
+
+
 def test_the_average_drives_and_the_newest_learns_and_explores(tmp_path: Path) -> None:
     policy_kwargs = {"net_arch": [], "average_fraction": 0.5}
     model = CarDQN("MlpPolicy", "CartPole-v1", **SMALL | {"policy_kwargs": policy_kwargs})

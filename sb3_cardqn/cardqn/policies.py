@@ -130,19 +130,20 @@ class QNetwork(BasePolicy):
         }
 
 
-def _polynomial_decay_average(
-    average: th.Tensor, newest: th.Tensor, n_averaged: th.Tensor, fraction: float
-) -> th.Tensor:
+def _polynomial_decay_average(averages: Any, newest: Any, n_averaged: th.Tensor, fraction: float) -> None:
     """
-    Polynomial-decay averaging, Shamir & Zhang 2013, with eta = 1 / fraction - 1.
+    Polynomial-decay averaging, Shamir & Zhang 2013, with eta = 1 / fraction - 1, of all weights in one call.
 
-    :param average: of a weight so far
-    :param newest: the weight now, of the same shape
-    :param n_averaged: scalar, how many the average was of
-    :param fraction: the latest part of them all that the average goes over, roughly
-    :return: average, the newest included
+    :param averages: tensors of one type, the averages so far; the newest goes into them
+    :param newest: the weights now, of the same shapes
+    :param n_averaged: scalar, how many the averages were of
+    :param fraction: the latest part of them all that the averages go over, roughly
     """
-    return average + (newest - average) / (1 + fraction * n_averaged)
+    if averages[0].is_floating_point():
+        # average + (newest - average) / (1 + fraction * n)
+        th._foreach_lerp_(averages, newest, 1 / (1 + fraction * n_averaged.item()))
+    else:  # a counter of batch normalisation
+        th._foreach_copy_(averages, newest)
 
 
 class CarDQNPolicy(BasePolicy):
@@ -229,7 +230,7 @@ class CarDQNPolicy(BasePolicy):
         self.q_net_average: AveragedModel | None = None
         if self.average_fraction is not None:
             average = partial(_polynomial_decay_average, fraction=self.average_fraction)
-            self.q_net_average = AveragedModel(self.q_net, avg_fn=average, use_buffers=True)
+            self.q_net_average = AveragedModel(self.q_net, multi_avg_fn=average, use_buffers=True)
             self.q_net_average.eval()
         self.optimizer = self.optimizer_class(
             self.q_net.parameters(),

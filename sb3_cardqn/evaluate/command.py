@@ -57,11 +57,13 @@ def main(argv: list[str]) -> None:
     )
     add_agent_options(parser)
     parser.add_argument(
-        "--tracks", type=int, metavar="N", help="the first N tracks only (default: all 100 held-out ones)"
+        "--tracks", type=int, metavar="N", help="the first N tracks only (default: 100, all held-out ones)"
     )
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
         "--validation", action="store_true", help="on validation tracks (default 100 of 1000), to choose by"
     )
+    which.add_argument("--first", type=int, metavar="SEED", help="on tracks from here on (default: 200000)")
     parser.add_argument("--processes", type=int, metavar="N", help="drive at a time (default: one a core)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write results, versions, hardware")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the score of each drive")
@@ -69,6 +71,8 @@ def main(argv: list[str]) -> None:
 
     seeds = VALIDATION_SEEDS if options.validation else HELD_OUT_SEEDS
     n_tracks = 100 if options.tracks is None else options.tracks
+    if options.first is not None:
+        seeds = range(options.first, options.first + 1000)
     if not 1 <= n_tracks <= len(seeds):
         raise UserError(f"--tracks needs 1 to {len(seeds)}, got {n_tracks}")
     for path in (options.json, options.csv):
