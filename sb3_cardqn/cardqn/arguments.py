@@ -118,7 +118,7 @@ def n_step_arguments(agent: "CarDQN", replay_buffer_class: type[ReplayBuffer]) -
     """
     if replay_buffer_class is NStepReplayBuffer and isinstance(agent.observation_space, spaces.Dict):
         raise ValueError(
-            f"CarDQN needs n_steps=1 for Dict observations, which NStepReplayBuffer does not take, "
+            "CarDQN needs n_steps=1 for Dict observations, and no NStepReplayBuffer, which does not take them, "
             f"got {agent.n_steps}"
         )
     parameters = inspect.signature(replay_buffer_class).parameters.values()
