@@ -118,8 +118,8 @@ def n_step_arguments(agent: "CarDQN", replay_buffer_class: type[ReplayBuffer]) -
     """
     if replay_buffer_class is NStepReplayBuffer and isinstance(agent.observation_space, spaces.Dict):
         raise ValueError(
-            "CarDQN needs n_steps=1 for Dict observations, and no NStepReplayBuffer, which does not take them, "
-            f"got {agent.n_steps}"
+            "CarDQN needs n_steps=1 for Dict observations, and no NStepReplayBuffer, which does not take "
+            f"them, got {agent.n_steps}"
         )
     parameters = inspect.signature(replay_buffer_class).parameters.values()
     if not any(p.name == "n_steps" or p.kind is p.VAR_KEYWORD for p in parameters):
