@@ -5,9 +5,11 @@ import copy
 import inspect
 import os
 import pydoc
+import re
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +18,7 @@ import gymnasium as gym
 import yaml
 from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id
 from rl_zoo3.exp_manager import ExperimentManager
+from rl_zoo3.utils import StoreDict
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
@@ -51,6 +54,34 @@ def hyperparams_path(algo: str, env_id: str) -> str | None:
         return None
     entries = yaml.safe_load(path.read_text())
     return str(path) if env_id in entries or "default" in entries else None
+
+
+def parse_settings(owner: str, settings: Sequence[str]) -> dict[str, Any]:
+    """
+    Read settings as the zoo reads them.
+
+    >>> parse_settings("-params", ["gamma:0.95", "policy_kwargs:dict(net_arch=[64])"])
+    {'gamma': 0.95, 'policy_kwargs': {'net_arch': [64]}}
+
+    :param owner: the option or contestant that has them, for the error
+    :param settings: each a name, a colon and a value in Python
+    :return: the values by name
+    :raises UserError: if one is something else
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        if not re.match(r"\w+:.", setting):
+            raise UserError(f"{owner} needs name:value, got '{setting}'")
+        options = argparse.Namespace()
+        try:
+            StoreDict(["-params"], "read")(argparse.ArgumentParser(), options, [setting])
+        except Exception as error:  # whatever the Python in it raises
+            raise UserError(
+                f"{owner} needs Python for a value, text in two pairs of quotes, as in "
+                f"learning_rate:\"'lin_5e-4'\", got {setting} ({type(error).__name__}: {error})"
+            ) from error
+        values |= options.read
+    return values
 
 
 def check_algorithm(name: str) -> None:

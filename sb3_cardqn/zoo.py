@@ -24,6 +24,7 @@ from sb3_cardqn.experiment import (
     CarExperimentManager,
     check_algorithm,
     check_environment,
+    parse_settings,
     without_lessons,
 )
 from sb3_cardqn.seeds import TRAINING_SEEDS
@@ -160,7 +161,8 @@ def _check_zoo_options(argv: list[str], minutes: float | None) -> None:
     """
     parser = argparse.ArgumentParser(prog="sb3-cardqn train", add_help=False, allow_abbrev=False)
     parser.add_argument("-n", "--n-timesteps", type=int, default=-1)
-    parser.add_argument("-params", "--hyperparams", nargs="+", default=[])
+    for option in (["-params", "--hyperparams"], ["--env-kwargs"], ["--eval-env-kwargs"]):
+        parser.add_argument(*option, nargs="+", default=[])
     parser.add_argument("--eval-freq", type=int)
     parser.add_argument("-optimize", "--optimize-hyperparameters", action="store_true")
     options, _ = parser.parse_known_args(argv)
@@ -176,9 +178,9 @@ def _check_zoo_options(argv: list[str], minutes: float | None) -> None:
             )
     if options.n_timesteps < 1 and options.n_timesteps != -1:  # the zoo would take the configuration's
         raise UserError(f"-n needs 1 or more agent steps, got {options.n_timesteps}")
-    for override in options.hyperparams:
-        if ":" not in override:
-            raise UserError(f"-params needs name:value, got '{override}'")
+    parse_settings("-params", options.hyperparams)
+    parse_settings("--env-kwargs", options.env_kwargs)
+    parse_settings("--eval-env-kwargs", options.eval_env_kwargs)
 
 
 def _manager(argv: list[str], resumed: Path | None) -> tuple[Any, list[str]]:

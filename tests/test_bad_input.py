@@ -236,6 +236,8 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("train -n many", "", "argument -n/--n-timesteps: invalid int value: 'many'"),
         ("train -n 0", "", "-n needs 1 or more agent steps, got 0"),
         ("train -params gamma", "", "-params needs name:value, got 'gamma'"),
+        ("train -params learning_rate:lin_5e-4", "", "-params needs Python for a value, text in two pairs of quotes, as in learning_rate:\"'lin_5e-4'\", got learning_rate:lin_5e-4"),
+        ("train --env-kwargs domain_randomize:yes", "", "--env-kwargs needs Python for a value"),
         ("train --minutes nan", "", "--minutes needs a finite number above 0, got nan"),
         ("train --minutes 0", "", "--minutes needs a finite number above 0, got 0"),
         ("train --minutes 5 -n 100", "", "needs one budget, --minutes or -n, got 5 and 100"),

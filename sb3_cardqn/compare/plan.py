@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rl_zoo3.utils import StoreDict
 
 import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
 from sb3_cardqn.errors import UserError, did_you_mean
@@ -24,6 +23,7 @@ from sb3_cardqn.experiment import (
     check_algorithm,
     check_environment,
     check_hyperparameters,
+    parse_settings,
 )
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
@@ -80,15 +80,7 @@ class Contestant:
     @property
     def hyperparams(self) -> dict[str, Any]:
         """The overrides' values."""
-        for override in self.overrides:
-            if not re.match(r"\w+:.", override):
-                raise UserError(f"contestant '{self.name}': an override is name:value, got '{override}'")
-        options = argparse.Namespace(hyperparams={})
-        try:
-            StoreDict(["-params"], "hyperparams")(argparse.ArgumentParser(), options, list(self.overrides))
-        except Exception as error:
-            raise UserError(f"contestant '{self.name}': {type(error).__name__}: {error}") from error
-        return options.hyperparams
+        return parse_settings(f"contestant '{self.name}'", self.overrides)
 
     @property
     def folder_name(self) -> str:
