@@ -125,6 +125,20 @@ def test_probability_of_improvement_counts_pairs_of_runs() -> None:
     assert row["probability"] == pytest.approx(4.5 / 6)
 
 
+@pytest.mark.parametrize(("runs", "others"), [(1, 2), (3, 3), (5, 4), (15, 9)])
+def test_metrics_are_rliables(runs: int, others: int) -> None:
+    rng = np.random.default_rng(runs)
+    a, b = (rng.integers(0, 10, (size, 1)).astype(float) for size in (runs, others))  # some are equal
+    scores = scores_of(a=list(a[:, 0]), b=list(b[:, 0]))
+    table = aggregates(scores).set_index("contestant")
+    assert table["iqm"].to_dict() == pytest.approx(
+        {"a": metrics.aggregate_iqm(a), "b": metrics.aggregate_iqm(b)}
+    )
+    row = comparisons(scores, baseline="a").iloc[0]
+    assert row["difference"] == pytest.approx(metrics.aggregate_iqm(a) - metrics.aggregate_iqm(b))
+    assert row["probability"] == pytest.approx(metrics.probability_of_improvement(a, b))
+
+
 def test_equal_contestants_do_not_differ() -> None:
     row = comparisons(scores_of(a=FIVE, b=FIVE)).iloc[0]
     assert (row["difference"], row["probability"], row["clear"]) == (0.0, 0.5, False)

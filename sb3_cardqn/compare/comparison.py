@@ -64,7 +64,9 @@ def compare(plan: Plan, output: Path, launcher: Launcher | None = None, videos: 
         results.save(output / "results")
         from sb3_cardqn.compare.report import write_report  # a second to import, here and in each run
 
-        page = write_report(results, output, _film(finished, output) if videos else {})
+        films = _film(finished, output) if videos else {}
+        print("bootstrapping the intervals", file=sys.stderr)
+        page = write_report(results, output, films)
         print(f"report: {page}", file=sys.stderr)
     return results
 

@@ -6,10 +6,12 @@ from typing import Literal
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from sb3_cardqn.compare.styles import AXES, Style
 
 _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+_CROWD = 6  # contestants; the bands of more hide the lines
 _MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "cross": "P"}
 
 
@@ -20,21 +22,48 @@ def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
+def _legend(figure: Figure) -> None:
+    """
+    :param figure: whose panels have the same lines; they are named below it
+    """
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False
+    )
+
+
+def _what(estimate: str, styles: dict[str, Style], note: str) -> str:
+    """
+    :param estimate: what the lines are
+    :param styles: of the contestants
+    :param note: number of seeds, in words
+    :return: title of a figure with lines
+    """
+    return f"{estimate}{'' if len(styles) > _CROWD else ', 95 % interval'}; {note}"
+
+
 def _draw(
-    axes: Axes, name: str, style: Style, table: pd.DataFrame, x: "pd.Series[float]", y: str, step: bool
+    axes: Axes,
+    name: str,
+    styles: dict[str, Style],
+    table: pd.DataFrame,
+    x: "pd.Series[float]",
+    y: str,
+    step: bool,
 ) -> None:
     """
-    :param axes: to draw one contestant's line on, and the band between the columns low and high
+    :param axes: to draw one contestant's line on, and, if there is no crowd of them, the band between the
+        columns low and high
     :param name: of the contestant
-    :param style: of the contestant
+    :param styles: of the contestants
     :param table: the points
     :param x: of the points
     :param y: column
     :param step: constant from each point to the next
     """
+    style = styles[name]
     drawstyle = "steps-post" if step else "default"
     axes.plot(x, table[y], _DASHES[style.dash], color=style.colour, label=name, drawstyle=drawstyle)
-    if table["low"].notna().any():
+    if len(styles) <= _CROWD and table["low"].notna().any():
         kind: Literal["post"] | None = "post" if step else None
         axes.fill_between(x, table["low"], table["high"], step=kind, color=style.colour, alpha=0.16, lw=0)
 
@@ -45,21 +74,23 @@ def save_learning_curves(
     """
     :param path: of the picture
     :param curves: of the contestants, both axes
-    :param runs: curves of the runs, drawn thin
+    :param runs: curves of the runs, drawn thin if there is no crowd of contestants
     :param styles: of the contestants
     :param note: number of seeds, in words
     """
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    figure = Figure(figsize=(10, 4.5 + 0.2 * (len(styles) // 4)), layout="constrained")
+    thin = runs if len(styles) <= _CROWD else runs.head(0)
     for axes, (column, (title, unit)) in zip(figure.subplots(1, 2, sharey=True), AXES.items(), strict=True):
         for name, style in styles.items():
-            for _, run in runs[runs["contestant"] == name].groupby("seed"):
+            for _, run in thin[thin["contestant"] == name].groupby("seed"):
                 axes.plot(run[column] * unit, run["score"], color=style.colour, alpha=0.25, lw=0.8)
             curve = curves[(curves["axis"] == column) & (curves["contestant"] == name)]
-            _draw(axes, name, style, curve, curve["x"] * unit, "iqm", step=False)
+            _draw(axes, name, styles, curve, curve["x"] * unit, "iqm", step=False)
         axes.set(xlabel=title, xlim=(0, None))
     figure.axes[0].set(ylabel="score, validation tracks")
-    figure.axes[0].legend(loc="lower right", frameon=False)
-    figure.suptitle(f"Interquartile mean of runs, 95 % interval; {note}", fontsize=10)
+    figure.axes[0].xaxis.set_major_formatter(EngFormatter(sep=""))  # agent steps: 50k
+    _legend(figure)
+    figure.suptitle(_what("Interquartile mean of runs", styles, note), fontsize=10)
     _save(figure, path)
 
 
@@ -99,14 +130,14 @@ def save_profiles(path: Path, profiles: pd.DataFrame, styles: dict[str, Style], 
     :param note: number of seeds, in words
     """
     measures = list(profiles["measure"].unique())
-    figure = Figure(figsize=(5 * len(measures), 4), layout="constrained")
+    figure = Figure(figsize=(5 * len(measures), 4 + 0.2 * (len(styles) // 4)), layout="constrained")
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for axes, measure in zip(panels, measures, strict=True):
-        for name, style in styles.items():
+        for name in styles:
             table = profiles[(profiles["measure"] == measure) & (profiles["contestant"] == name)]
-            _draw(axes, name, style, table, table["threshold"], "share", step=True)
+            _draw(axes, name, styles, table, table["threshold"], "share", step=True)
         axes.set(title=f"{measure} checkpoint", xlabel="score threshold")
     panels[0].set(ylabel="share of runs above it")
-    panels[0].legend(loc="lower left", frameon=False)
-    figure.suptitle(f"Performance profile, 95 % interval; {note}", fontsize=10)
+    _legend(figure)
+    figure.suptitle(_what("Performance profile", styles, note), fontsize=10)
     _save(figure, path)

@@ -20,8 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rliable import library, metrics
-from scipy.stats import trim_mean
+from rliable import library
 
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.errors import UserError
@@ -61,6 +60,27 @@ def _estimate(
     with _seeded():
         estimates, intervals = library.get_interval_estimates({"": samples}, function, reps=REPS)
     return estimates[""], *intervals[""]
+
+
+# rliable's metrics without SciPy behind them, which each bootstrap sample would call
+
+
+def _iqm(runs: np.ndarray) -> np.ndarray:
+    """
+    :param runs: (runs, 1, ...)
+    :return: (1, ...) interquartile mean
+    """
+    cut = len(runs) // 4
+    return np.sort(runs, axis=0)[cut : len(runs) - cut].mean(axis=0)
+
+
+def _probability_of_improvement(runs: np.ndarray, others: np.ndarray) -> float:
+    """
+    :param runs: (runs, 1)
+    :param others: (others, 1)
+    :return: share of the pairs in which the first scores higher; a tie counts half
+    """
+    return float(np.heaviside(runs - others.T, 0.5).mean())  # (runs, others)
 
 
 def _by_contestant(scores: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -144,7 +164,7 @@ def aggregates(scores: pd.DataFrame) -> pd.DataFrame:
     """
 
     def both(runs: np.ndarray) -> np.ndarray:
-        return np.array([metrics.aggregate_iqm(runs), metrics.aggregate_mean(runs)])
+        return np.array([_iqm(runs).item(), runs.mean()])
 
     rows = []
     for measure, of_measure in scores.groupby("measure", sort=False):
@@ -173,13 +193,13 @@ def comparisons(scores: pd.DataFrame, baseline: str | None = None) -> pd.DataFra
     """
 
     def both(runs: np.ndarray, others: np.ndarray) -> np.ndarray:
-        difference = metrics.aggregate_iqm(runs) - metrics.aggregate_iqm(others)
-        return np.array([difference, metrics.probability_of_improvement(runs, others)])
+        difference = _iqm(runs) - _iqm(others)
+        return np.array([difference.item(), _probability_of_improvement(runs, others)])
 
     rows = []
     for measure, of_measure in scores.groupby("measure", sort=False):
         by_contestant = _by_contestant(of_measure)
-        ranked = sorted(by_contestant, key=lambda name: -metrics.aggregate_iqm(by_contestant[name]))
+        ranked = sorted(by_contestant, key=lambda name: -_iqm(by_contestant[name]).item())
         pairs: Iterable[tuple[str, str]] = combinations(ranked, 2)
         if baseline is not None:
             pairs = filter(lambda pair: pair[0] == baseline, permutations(ranked, 2))
@@ -277,8 +297,7 @@ def learning_curves(results: Results) -> pd.DataFrame:
             points = np.unique(of_contestant[axis])
             x = points[(points >= start) & (points <= end)]
             scores = np.array([[np.interp(x, run[axis], run["score"])] for run in runs])  # (runs, 1, points)
-            # aggregate_iqm point by point: that is how rliable calls SciPy
-            iqm, low, high = _estimate(lambda runs: trim_mean(runs[:, 0], 0.25, axis=0), scores)
+            iqm, low, high = _estimate(lambda runs: _iqm(runs)[0], scores)
             columns = {"x": x, "iqm": iqm, "low": low, "high": high}
             tables.append(pd.DataFrame({"axis": axis, "contestant": contestant, **columns}))
     names = ["axis", "contestant", "x", "iqm", "low", "high"]
