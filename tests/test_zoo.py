@@ -266,10 +266,10 @@ def test_bench_agent_drives_the_same_tracks_on_both_pictures(folder: Path) -> No
 
 def test_a_mistake_is_one_line_and_status_2(tmp_path: Path) -> None:
     """As it is typed; all others are in test_bad_input.py, in its process."""
-    result = sb3_cardqn(tmp_path, "train --env CartPole-v1 -params gamma:high")
+    result = sb3_cardqn(tmp_path, "train --env CartPole-v1 -params gamma:2")
     assert result.returncode == 2
     last_line = result.stderr.strip().splitlines()[-1]
-    assert "NameError: name 'high' is not defined (sb3-cardqn --traceback" in last_line
+    assert "ValueError: CarDQN needs gamma between 0 and 1, got 2 (sb3-cardqn --traceback" in last_line
     assert "Traceback" not in result.stderr
 
 
