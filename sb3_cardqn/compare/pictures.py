@@ -12,6 +12,7 @@ from sb3_cardqn.compare.styles import AXES, Style
 
 _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 _CROWD = 6  # contestants; the bands of more hide the lines
+_COLUMNS = 4  # of a legend
 _MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "cross": "P"}
 
 
@@ -27,11 +28,11 @@ def _legend(figure: Figure) -> None:
     :param figure: whose panels have the same lines; they are named below it
     """
     figure.legend(
-        *figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False
+        *figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=_COLUMNS, frameon=False
     )
 
 
-def _what(estimate: str, styles: dict[str, Style], note: str) -> str:
+def _title(estimate: str, styles: dict[str, Style], note: str) -> str:
     """
     :param estimate: what the lines are
     :param styles: of the contestants
@@ -78,7 +79,7 @@ def save_learning_curves(
     :param styles: of the contestants
     :param note: number of seeds, in words
     """
-    figure = Figure(figsize=(10, 4.5 + 0.2 * (len(styles) // 4)), layout="constrained")
+    figure = Figure(figsize=(10, 4.5 + 0.2 * (len(styles) // _COLUMNS)), layout="constrained")
     thin = runs if len(styles) <= _CROWD else runs.head(0)
     for axes, (column, (title, unit)) in zip(figure.subplots(1, 2, sharey=True), AXES.items(), strict=True):
         for name, style in styles.items():
@@ -90,7 +91,7 @@ def save_learning_curves(
     figure.axes[0].set(ylabel="score, validation tracks")
     figure.axes[0].xaxis.set_major_formatter(EngFormatter(sep=""))  # agent steps: 50k
     _legend(figure)
-    figure.suptitle(_what("Interquartile mean of runs", styles, note), fontsize=10)
+    figure.suptitle(_title("Interquartile mean of runs", styles, note), fontsize=10)
     _save(figure, path)
 
 
@@ -130,7 +131,7 @@ def save_profiles(path: Path, profiles: pd.DataFrame, styles: dict[str, Style], 
     :param note: number of seeds, in words
     """
     measures = list(profiles["measure"].unique())
-    figure = Figure(figsize=(5 * len(measures), 4 + 0.2 * (len(styles) // 4)), layout="constrained")
+    figure = Figure(figsize=(5 * len(measures), 4 + 0.2 * (len(styles) // _COLUMNS)), layout="constrained")
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for axes, measure in zip(panels, measures, strict=True):
         for name in styles:
@@ -139,5 +140,5 @@ def save_profiles(path: Path, profiles: pd.DataFrame, styles: dict[str, Style], 
         axes.set(title=f"{measure} checkpoint", xlabel="score threshold")
     panels[0].set(ylabel="share of runs above it")
     _legend(figure)
-    figure.suptitle(_what("Performance profile", styles, note), fontsize=10)
+    figure.suptitle(_title("Performance profile", styles, note), fontsize=10)
     _save(figure, path)
