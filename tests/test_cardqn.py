@@ -91,18 +91,23 @@ def flat(model: CarDQN | DQN) -> np.ndarray:
 # ---- it learns ----
 
 
-def test_learns_cartpole() -> None:
-    stop = StopTrainingOnRewardThreshold(475)
+def best_mean_reward(model: CarDQN, steps: int, enough: float, env: gym.Env, episodes: int) -> float:
+    """Of the evaluations every 1,000 agent steps; training ends with the first that is enough."""
+    stop = StopTrainingOnRewardThreshold(enough)
     evaluation = EvalCallback(
-        Monitor(gym.make("CartPole-v1")), stop, n_eval_episodes=10, eval_freq=1000, verbose=0
+        Monitor(env), stop, n_eval_episodes=episodes, eval_freq=1000 // model.n_envs, verbose=0
     )
+    model.learn(steps, evaluation)
+    return evaluation.best_mean_reward
+
+
+def test_learns_cartpole() -> None:
     model = CarDQN(
         "MlpPolicy", "CartPole-v1", learning_rate=2e-3, buffer_size=50_000, learning_starts=1000, batch_size=128,
         gamma=0.98, train_freq=64, gradient_steps=32, target_update_interval=64, exploration_steps=4000, n_steps=3,
         double_q=True, seed=1,
     )  # fmt: skip
-    model.learn(40_000, evaluation)
-    assert evaluation.best_mean_reward >= 475
+    assert best_mean_reward(model, 40_000, 475, gym.make("CartPole-v1"), 10) >= 475
 
 
 SmallHistogram = partial(HistogramHead, low=-2, high=2, n_bins=8)
@@ -120,11 +125,10 @@ def test_learns_to_catch_from_pictures(head_class: Head) -> None:
         "CnnPolicy", env, learning_rate=1e-3, buffer_size=5000, learning_starts=500, train_freq=1, gamma=0.9,
         target_update_interval=200, exploration_steps=2500, policy_kwargs=kwargs, seed=0,
     )  # fmt: skip
-    chance, _ = evaluate_policy(model, env, 100)
-    model.learn(6000)
-    learned, _ = evaluate_policy(model, env, 100)
-    assert float(chance) < 0
-    assert float(learned) >= 0.9
+    untrained, _ = evaluate_policy(model, env, 100)
+    assert float(untrained) < 0
+    # most seeds need 4,000 to 6,000 agent steps; which one is slow depends on the processor's arithmetic
+    assert best_mean_reward(model, 20_000, 0.9, Catch(), 100) >= 0.9
 
 
 @pytest.mark.parametrize("n_steps", [1, 3])
