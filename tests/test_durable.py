@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ from sb3_cardqn.common.durable import (
     FileRecord,
     from_json,
     read_signed_json,
+    replacing,
     to_json,
     what_is_wrong,
     write_file,
     write_signed_json,
+    write_text,
 )
+from sb3_cardqn.errors import UserError
 
 
 def test_a_file_is_whole_or_the_old_one(tmp_path: Path) -> None:
@@ -30,6 +34,31 @@ def test_a_file_is_whole_or_the_old_one(tmp_path: Path) -> None:
         write_file(path, fail)
     assert path.read_bytes() == b"abc"
     assert [other.name for other in tmp_path.iterdir()] == ["file"]
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    victim, link = tmp_path / "victim", tmp_path / "link"
+    victim.write_bytes(b"mine")
+    link.symlink_to(victim)
+    write_text(link, "new")
+    assert victim.read_bytes() == b"mine"
+    assert link.read_bytes() == b"new"
+    assert not link.is_symlink()
+
+
+def test_a_new_file_has_the_permissions_of_any_other(tmp_path: Path) -> None:
+    (tmp_path / "any").touch()
+    write_text(tmp_path / "new", "")
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "any").stat().st_mode
+
+
+def test_a_pipe_or_a_folder_is_not_written_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(UserError, match=name), replacing(tmp_path / name):
+            pytest.fail("not refused")
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", "folder"}
 
 
 def test_what_is_wrong_with_a_file(tmp_path: Path) -> None:

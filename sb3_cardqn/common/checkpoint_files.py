@@ -95,6 +95,6 @@ def remove_all_but(kept: Iterable[Checkpoint], folder: Path) -> None:
     names = {name for one in kept for name in (one.path.name, *(record.name for record in one.files))}
     # lists first: what is on no list is nothing
     for pattern in ("checkpoint-*", "networks-*", "arrays-*", "replay-*"):
-        for path in folder.glob(pattern):
+        for path in (*folder.glob(pattern), *folder.glob(f".{pattern}")):  # hidden: half-written
             if path.name not in names:
                 path.unlink(missing_ok=True)

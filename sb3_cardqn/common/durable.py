@@ -1,13 +1,17 @@
 """Files that are whole or not there, whatever stops the writer: checkpoints are made of them."""
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+
+from sb3_cardqn.errors import UserError
 
 _CHUNK = 2**20  # bytes
 
@@ -26,27 +30,55 @@ class FileRecord(NamedTuple):
     sha256: str
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """
+    Write a new file beside the old one, hand it to the disk, and put it in the old one's place.
+
+    The new file is made exclusively, so no link is followed: a link at ``path`` is replaced, what it points to
+    stays as it is.
+
+    :param path: of the file
+    :return: context with the path of an empty file of the same suffix, to write to; an error removes it
+    :raises UserError: if ``path`` is a folder, a pipe or a device
+    :raises OSError: if the disk is full or broken; the old file is still there then, and nothing else
+    """
+    if path.exists() and not path.is_file():
+        raise UserError(f"can't write '{path}': it is no regular file")
+    beside = path.with_name(f".{path.stem[:100]}.{secrets.token_hex(8)}{path.suffix}")
+    os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    try:
+        yield beside
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
 def write_file(path: Path, write: Callable[[BinaryIO], Any]) -> FileRecord:
     """
-    Write a file beside the old one, hand it to the disk, and put it in the old one's place.
+    Write a file as ``replacing`` does.
 
     :param path: of the file
     :param write: gets it open, in binary mode
     :return: its record
-    :raises OSError: if the disk is full or broken; the old file is still there then, and nothing else
     """
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
+    with replacing(path) as beside:
+        with beside.open("wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        record = FileRecord(path.name, temporary.stat().st_size, sha256(temporary))
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return record
+        return FileRecord(path.name, beside.stat().st_size, sha256(beside))
+
+
+def write_text(path: Path, text: str) -> None:
+    """
+    Write text as ``replacing`` does.
+
+    :param path: of the file
+    :param text: all of it, written in UTF-8
+    """
+    write_file(path, lambda file: file.write(text.encode()))
 
 
 def sync_folder(folder: Path) -> None:
