@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 
 import cv2
 import gymnasium as gym
-import yaml
 from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id
 from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.utils import StoreDict
@@ -29,6 +28,7 @@ from sb3_cardqn.common.training_clock import TrainingClock
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.seeds import TRAINING_SEEDS, VALIDATION_SEEDS
+from sb3_cardqn.yaml_files import read_yaml
 
 _NO_LIMIT = 10**12  # agent steps; with --minutes the clock comes first
 
@@ -52,7 +52,7 @@ def hyperparams_path(algo: str, env_id: str) -> str | None:
     path = folder / f"{algo}.yml"
     if not path.is_file():
         return None
-    entries = yaml.safe_load(path.read_text())
+    entries = read_yaml(path)
     return str(path) if env_id in entries or "default" in entries else None
 
 
@@ -270,8 +270,10 @@ class CarExperimentManager(ExperimentManager):
         Read the configuration and what ``-params`` changes in it.
 
         :return: hyperparameters, and the same as they will be saved
-        :raises UserError: if a name is unknown
+        :raises UserError: if a name is unknown, or stands there twice
         """
+        if self.config.endswith((".yml", ".yaml")):
+            read_yaml(Path(self.config))  # the zoo's own reading lets the last of two equal keys win
         hyperparams, saved_hyperparams = super().read_hyperparameters()
         check_hyperparameters(self.algo, list(hyperparams))
         return hyperparams, saved_hyperparams

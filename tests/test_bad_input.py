@@ -252,7 +252,7 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("train --env CartPole-v1 -params batch_size:True", "", "CarDQN needs batch_size >= 1, got True"),
         ("train -conf absent.yml", "", "absent.yml"),
         ("train -conf c.yml", "CarRacing-v3: {n_timesteps: 10, polic: CnnPolicy}", "unknown hyperparameter 'polic' for cardqn, did you mean 'policy'?"),
-        ("train -conf c.yml", "CarRacing-v3: [1", "while parsing a flow sequence"),
+        ("train -conf c.yml", "CarRacing-v3: [1", "'c.yml', line 1: "),
         ("train -conf c.yml", WRAPPED % "sb3_cardqn.FrameStak", "FrameStak"),
         ("train -conf c.yml", WRAPPED % "{sb3_cardqn.FrameSkip: {skip: 0}}", "FrameSkip needs skip >= 1, got 0"),
         ("train -conf c.yml", WRAPPED % "{sb3_cardqn.FrameSkip: {skp: 2}}", "unexpected keyword argument 'skp'"),

@@ -26,6 +26,7 @@ from sb3_cardqn.experiment import (
     parse_settings,
 )
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
+from sb3_cardqn.yaml_files import read_yaml
 
 SEED_STRIDE = 1000  # a run takes its seed and one more for each environment
 
@@ -270,10 +271,7 @@ def read_plan(path: Path) -> dict[str, Any]:
     :return: what it says, unchecked
     :raises UserError: if it is no mapping
     """
-    try:
-        settings = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"plan '{path}': {' '.join(str(error).split())}") from error
+    settings = read_yaml(path)
     if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
         raise UserError(f"plan '{path}': needs keys such as contestants, seeds and n_timesteps")
     return settings

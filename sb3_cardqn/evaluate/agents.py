@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-import yaml
 from rl_zoo3 import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -17,11 +16,12 @@ from sb3_cardqn import trust
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.experiment import check_algorithm
 from sb3_cardqn.export import SafeAgent, shipped_agents
+from sb3_cardqn.yaml_files import UniqueKeyLoader, read_yaml
 
 Checkpoint: TypeAlias = Literal["best", "final"]
 
 
-class _ZooConfigLoader(yaml.SafeLoader):
+class _ZooConfigLoader(UniqueKeyLoader):
     """Reads the zoo's config.yml, an OrderedDict; of a class it reads the name, as text."""
 
 
@@ -35,7 +35,10 @@ _ZooConfigLoader.add_multi_constructor(  # a class that -params named
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    return yaml.load(path.read_text(), Loader=_ZooConfigLoader) or {}
+    content = read_yaml(path, _ZooConfigLoader) or {}
+    if not isinstance(content, dict):
+        raise UserError(f"'{path}' needs names and values, as the zoo's config.yml has, got {content!r:.50}")
+    return content
 
 
 def _read_config(path: Path, env_id: str) -> dict[str, Any]:

@@ -1,0 +1,59 @@
+"""YAML files as data: no tag runs code, no key stands twice, and what is wrong is said with file and line."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sb3_cardqn.errors import UserError
+
+_NO_KEYS = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")  # << may stand twice: it merges both
+
+
+class UniqueKeyLoader(yaml.SafeLoader):
+    """PyYAML's SafeLoader, which by itself lets the last of two equal keys win."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """
+        :param anchor: as PyYAML's
+        :return: as PyYAML's
+        :raises yaml.MarkedYAMLError: if a key stands there twice
+        """
+        # Here, not in construct_mapping: before that, merging (<<) puts keys there that are overridden.
+        node = super().compose_mapping_node(anchor)
+        lines: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag in _NO_KEYS:
+                continue
+            key, line = self.construct_object(key_node), key_node.start_mark.line + 1
+            if key in lines:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key!r} stands there twice, first in line {lines[key]}",
+                    problem_mark=key_node.start_mark,
+                )
+            lines[key] = line
+        return node
+
+
+def read_yaml(path: Path, loader: type[yaml.SafeLoader] = UniqueKeyLoader) -> Any:
+    """
+    Read a file of one YAML document.
+
+    :param path: of the file
+    :param loader: a subclass that knows more tags
+    :return: what it holds; None if it is empty
+    :raises UserError: if it is no regular file, cannot be read, or is not YAML, naming file and line
+    """
+    try:
+        if path.exists() and not path.is_file():  # reading a pipe may wait for ever
+            raise UserError(f"can't read '{path}': it is no regular file")
+        return yaml.load(path.read_bytes(), Loader=loader)
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f"can't read '{path}': {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"'{path}'{line}: {error.problem or error}") from error
+    except Exception as error:  # PyYAML's constructors raise anything: ValueError for a 13th month
+        raise UserError(f"'{path}' is not YAML: {' '.join(str(error).split())}") from error
