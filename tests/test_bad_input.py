@@ -133,7 +133,6 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("GroupedSubprocVecEnv", "env_fns", (None, 3, [], [3], [Pictures()]), "a list of at least one function that makes an environment"),
     ("GroupedSubprocVecEnv", "n_processes", NO_COUNT, "n_processes >= 1"),
     ("GroupedSubprocVecEnv", "start_method", ("x", 3, True), "start_method from ["),
-    ("GroupedSubprocVecEnv", "restart_workers", NO_FLAG, "restart_workers to be True or False"),
     ("load_policy", "path", NO_PATH, "path to be a path"),
     ("load_pretrained", "name", (None, 3, []), "the name of an agent"),
     *(

@@ -2,7 +2,6 @@
 
 import multiprocessing as mp
 import signal
-import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
@@ -10,12 +9,10 @@ from typing import Any
 import cv2
 import gymnasium as gym
 import numpy as np
-from stable_baselines3.common import monitor
-from stable_baselines3.common.monitor import ResultsWriter
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import CloudpickleWrapper, VecEnvObs, VecEnvStepReturn
 
-from sb3_cardqn.common.checks import check_flag, check_whole
+from sb3_cardqn.common.checks import check_whole
 from sb3_cardqn.errors import WorkerDiedError
 
 
@@ -25,16 +22,14 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
 
     A process for each environment costs more than a cheap environment itself: more processes than cores
     wait for each other. The same seed gives the same episodes as in SB3's. An error in an environment is
-    raised here, with its own type; after it only ``close()`` is left. Ctrl-C is the learner's to handle.
+    raised here, with its own type, and a process that was killed is named by a ``WorkerDiedError``; after it
+    only ``close()`` is left. Ctrl-C is the learner's to handle.
 
     >>> env = make_vec_env("CartPole-v1", 8, vec_env_cls=GroupedSubprocVecEnv)  # doctest: +SKIP
 
     :param env_fns: each makes an environment
     :param start_method: of the processes; as in SB3's "forkserver", or "spawn" where that is missing
     :param n_processes: how many, at least 1: the cores that the learner does not need
-    :param restart_workers: put a new process in the place of one that was killed, with a warning. Its
-        environments' episodes are cut as truncated, with a reward of 0 and the last observation once more;
-        the new ones are not seeded. Otherwise a ``WorkerDiedError`` says which it was
     :raises TypeError: if ``env_fns`` is something else, or empty
     :raises ValueError: if another argument is out of range
     """
@@ -44,10 +39,8 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
         env_fns: list[Callable[[], gym.Env]],
         start_method: str | None = None,
         n_processes: int = 1,
-        restart_workers: bool = False,
     ) -> None:
         check_whole("GroupedSubprocVecEnv", "n_processes", n_processes)
-        check_flag("GroupedSubprocVecEnv", "restart_workers", restart_workers)
         if not isinstance(env_fns, (list, tuple)) or not env_fns or not all(map(callable, env_fns)):
             raise TypeError(
                 "GroupedSubprocVecEnv needs a list of at least one function that makes an environment, got "
@@ -63,10 +56,8 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
         self.waiting = False
         self.closed = False
         groups = np.array_split(np.arange(len(env_fns)), min(n_processes, len(env_fns)))
-        self._workers = [
-            _Worker(mp.get_context(start_method), env_fns, [int(i) for i in group], restart_workers)
-            for group in groups
-        ]
+        context = mp.get_context(start_method)
+        self._workers = [_Worker(context, env_fns, [int(i) for i in group]) for group in groups]
         self.remotes: Any = tuple(
             _Remote(worker, i) for worker in self._workers for i in range(len(worker.envs))
         )
@@ -97,26 +88,16 @@ class _Worker:
     :param context: starts processes
     :param env_fns: of all processes
     :param envs: numbers of those in this one
-    :param restart: start again when the process was killed
     """
 
-    def __init__(
-        self, context: Any, env_fns: list[Callable[[], gym.Env]], envs: list[int], restart: bool
-    ) -> None:
-        self._context, self._env_fns = context, CloudpickleWrapper([env_fns[i] for i in envs])
-        self.envs, self.restart = envs, restart
-        self.starts = 0
-        self.start()
-
-    def start(self) -> None:
-        """Start the process, for the first time or in the place of one that died."""
-        self.connection, theirs = self._context.Pipe()
-        self.process = self._context.Process(
-            target=_serve, args=(theirs, self._env_fns, self.starts > 0), daemon=True
+    def __init__(self, context: Any, env_fns: list[Callable[[], gym.Env]], envs: list[int]) -> None:
+        self.envs = envs
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(
+            target=_serve, args=(theirs, CloudpickleWrapper([env_fns[i] for i in envs])), daemon=True
         )
         self.process.start()
         theirs.close()
-        self.starts += 1
 
     def died(self) -> WorkerDiedError:
         """
@@ -137,72 +118,35 @@ class _Remote:
 
     def __init__(self, worker: _Worker, index: int) -> None:
         self._worker, self._index = worker, index
-        self._question, self._cut = "", False
-        self._lives_in = 0  # the start of the worker in which the environment was reset
-        self._observation: Any = None
 
     def send(self, message: tuple[str, Any]) -> None:
-        # the worker died since the environment was reset: what was asked of it is lost
-        self._cut = message[0] == "step" and self._lives_in < self._worker.starts
-        if self._cut:
-            message = ("reset", (None, {}))
-        self._question = message[0]
         try:
             self._worker.connection.send((self._index, *message))
         except OSError as error:
-            if not self._outlives:
-                raise self._worker.died() from error
+            raise self._worker.died() from error
 
     def recv(self) -> Any:
-        if self._outlives and self._lives_in < self._worker.starts:  # another environment has found it dead
-            self.send(("step", None))
         try:
             answer, error = self._worker.connection.recv()
         except (EOFError, OSError) as lost:
-            died = self._worker.died()
-            if not self._outlives:
-                raise died from lost
-            warnings.warn(f"{died}: a new one takes its place, their episodes are cut", stacklevel=2)
-            self._worker.start()
-            return self.recv()
+            raise self._worker.died() from lost
         if error is not None:
             raise error
-        if self._question == "reset":
-            self._lives_in = self._worker.starts
-        if self._question not in ("step", "reset"):
-            return answer
-        last, self._observation = self._observation, answer[0]
-        return self._end_of_episode(last, *answer) if self._cut else answer
-
-    @property
-    def _outlives(self) -> bool:
-        return self._worker.restart and self._question == "step"
-
-    @staticmethod
-    def _end_of_episode(last: Any, obs: Any, reset_info: Any) -> Any:
-        if isinstance(last, np.ndarray) and last.dtype == np.uint8 and last.ndim == 3:
-            last = np.concatenate((last[1:], last[-1:]))  # a stack of frames slides, also when nothing moves
-        info = {"TimeLimit.truncated": True, "terminal_observation": last}
-        return obs, 0.0, True, info, reset_info
+        return answer
 
     def close(self) -> None:
         self._worker.connection.close()
 
 
-def _serve(connection: Connection, env_fns: CloudpickleWrapper, again: bool) -> None:
+def _serve(connection: Connection, env_fns: CloudpickleWrapper) -> None:
     """
     Answer SB3's questions, in a process of its own.
 
     :param connection: (index of the environment, question, its data) come in, (answer, None) go out
     :param env_fns: each makes an environment
-    :param again: the process takes the place of one that died, and goes on with its monitor files
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the learner finishes its step, for which it needs this
     cv2.setNumThreads(1)  # this process is for one core
-    if again:
-        monitor.ResultsWriter = lambda *args, **kwargs: ResultsWriter(  # type: ignore[misc, assignment]
-            *args, **kwargs | {"override_existing": False}
-        )
     answers: list[tuple[Any, Exception | None]] = []
     try:
         envs = [DummyVecEnv([env_fn]) for env_fn in env_fns.var]
