@@ -7,15 +7,18 @@ from typing import Any
 
 import cv2
 import gymnasium as gym
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import yaml
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env as check_gymnasium_env
+from gymnasium.wrappers import RecordVideo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rl_zoo3.exp_manager import get_wrapper_class
 from stable_baselines3.common.env_checker import check_env as check_sb3_env
+from stable_baselines3.common.vec_env import DummyVecEnv, VecVideoRecorder
 
 from sb3_cardqn import (
     CarRacingWrapper,
@@ -201,6 +204,33 @@ def test_frame_skip_draws_only_what_it_returns() -> None:
 def test_frame_skip_draws_all_for_a_wrapper_inside_that_remembers() -> None:
     env = FrameSkip(FrameStack(GrayscaleObservation(car_racing())), skip=4)
     assert count_drawings(env, steps=3) == 12
+
+
+def record(env: gym.Env, folder: Path) -> None:
+    video = RecordVideo(env, str(folder))
+    video.reset(seed=0)
+    for _ in range(24):
+        video.step(np.int64(2))
+    video.close()
+
+
+def record_vectorized(env: gym.Env, folder: Path) -> None:
+    video = VecVideoRecorder(DummyVecEnv([lambda: env]), str(folder), lambda step: step == 0, 25)
+    video.reset()
+    for _ in range(25):
+        video.step(np.array([2]))
+    video.close()
+
+
+@pytest.mark.parametrize("film", [record, record_vectorized])
+def test_a_film_of_skipped_frames_lasts_as_long_as_the_drive(
+    tmp_path: Path, film: Callable[[gym.Env, Path], None]
+) -> None:
+    film(CarRacingWrapper(car_racing(render_mode="rgb_array")), tmp_path)
+    (path,) = tmp_path.glob("*.mp4")
+    # 25 pictures, 4 frames apart, 50 frames a second
+    assert iio.immeta(path)["duration"] == pytest.approx(2, abs=0.1)
+    assert car_racing().metadata["render_fps"] == 50  # of every other environment
 
 
 def test_frame_skip_leaves_the_drawing_as_it_was_when_a_step_fails() -> None:

@@ -140,6 +140,7 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
     is returned is drawn, since drawing is 98 % of the time; the rewards, and with stock's drawing the frame,
     are bit-identical to those of drawing all. (Pixels of ``FastRender`` depend a little on what was drawn
     before. A wrapper in between that may remember or change frames keeps all of them drawn.)
+    ``metadata["render_fps"]`` is that of the frames it returns, so a recorded video runs in real time.
 
     >>> env = FrameSkip(gym.make("CarRacing-v3"), skip=4)
     >>> obs, info = env.reset(seed=0)
@@ -155,6 +156,8 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
         RecordConstructorArgs.__init__(self, skip=skip)
         super().__init__(env)
         self.skip = skip
+        if "render_fps" in env.metadata:
+            self.metadata = {**env.metadata, "render_fps": env.metadata["render_fps"] / skip}
         self._may_hold_drawing = skip > 1 and is_car_racing(env)
         layer = env
         while self._may_hold_drawing and isinstance(layer, gym.Wrapper):
