@@ -2,7 +2,6 @@
 
 import difflib
 import signal
-from pathlib import Path
 
 
 class UserError(ValueError):
@@ -58,19 +57,3 @@ def did_you_mean(name: str, known: list[str]) -> str:
     """
     nearest = difflib.get_close_matches(name, known, n=1)
     return f", did you mean '{nearest[0]}'?" if nearest else f", there are: {', '.join(sorted(known))}"
-
-
-def check_writable(path: Path) -> None:
-    """
-    Find out before the work begins whether its result can be written.
-
-    :param path: of a file; it is left as it was
-    :raises UserError: if it can't be written
-    """
-    existed = path.exists()
-    try:
-        path.open("a").close()
-    except OSError as error:
-        raise UserError(f"can't write '{path}': {error.strerror}") from error
-    if not existed:
-        path.unlink()

@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 from stable_baselines3.common.monitor import load_results
 
+from sb3_cardqn.common.durable import replacing
 from sb3_cardqn.common.training_clock import Reading, read_clock
 from sb3_cardqn.evaluate import Run
 
@@ -47,5 +48,6 @@ def plot_learning_curve(run: Run, path: Path) -> None:
     axes.set(xlabel="minutes of training", ylabel="score", title=f"{run.algo} on {run.env_id}")
     axes.legend(loc="lower right")
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=120)
     plt.close(figure)

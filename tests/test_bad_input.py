@@ -1,6 +1,7 @@
 """Every public constructor, command and YAML key with what it cannot take: the error names it and the value."""
 
 import math
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -268,7 +269,7 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("evaluate cardqn --config absent.yml", "", "no such file: 'absent.yml'"),
         ("evaluate cardqn --algo cardqm", "", "unknown algorithm 'cardqm', did you mean 'cardqn'?"),
         ("evaluate --checkpoint bset", "", "argument --checkpoint: invalid choice: 'bset'"),
-        ("evaluate --json .", "", "can't write '.': Is a directory"),
+        ("evaluate --json .", "", "can't write '.': it is no regular file"),
         ("race absent", "", "'absent'"),
         ("race --tracks 7", "", "--tracks needs 1 to 6, got 7"),
         ("race cardqn -o race.avi", "", "needs a video that ends in .mp4 or .gif, got 'race.avi'"),
@@ -294,6 +295,9 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("export x --algo ppo", "", "argument --algo: invalid choice: 'ppo'"),
         ("bench", "", "the following arguments are required: what"),
         ("bench envs", "", "invalid choice: 'envs'"),
+        ("bench env --json absent/x.json", "", "can't write 'absent/x.json': No such file or directory"),
+        ("bench learn --json absent/x.json", "", "can't write 'absent/x.json': No such file or directory"),
+        ("bench picture absent/x.png", "", "can't write 'absent/x.png': No such file or directory"),
         ("bench env --frames ten", "", "needs a whole number of 1 or more, got 'ten'"),
         ("bench agent --tracks 1", "", "--tracks needs 2 to 1000, got 1"),
         ("bench agent absent", "", "'absent' is no run folder"),
@@ -324,6 +328,41 @@ def test_a_mistake_is_one_line_and_status_2(
     errors = capsys.readouterr().err
     assert message in errors.strip().splitlines()[-1]
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "evaluate cardqn --csv {pipe}",
+        "evaluate cardqn --json {pipe}",
+        "race cardqn -o {pipe}.mp4",
+        "race cardqn -o {pipe}.gif",
+        "bench env --json {pipe}",
+        "bench learn --json {pipe}",
+        "bench picture {pipe}.png",
+        "compare --plan {pipe} --dry-run",
+        "compare dqn -n 1000 --dry-run -o {pipe}",
+        "train -conf {pipe}.yml",
+    ],
+)
+def test_a_pipe_in_place_of_a_file_is_named(
+    typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    words = typed.format(pipe="pipe").split()
+    (pipe,) = [word for word in words if word.startswith("pipe")]
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # with it, opening the pipe to write would not wait
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(words)
+    finally:
+        os.close(reader)
+    assert stopped.value.code == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("sb3-cardqn: ")]
+    assert f"'{pipe}'" in line
+    assert [path.name for path in tmp_path.iterdir()] == [pipe]
 
 
 # ---- properties ----

@@ -8,6 +8,7 @@ import pytest
 
 from sb3_cardqn.common.durable import (
     FileRecord,
+    check_writable,
     from_json,
     read_signed_json,
     replacing,
@@ -59,6 +60,22 @@ def test_a_pipe_or_a_folder_is_not_written_to(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=name), replacing(tmp_path / name):
             pytest.fail("not refused")
     assert {path.name for path in tmp_path.iterdir()} == {"pipe", "folder"}
+
+
+def test_what_cannot_be_written_is_known_before(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to("absent")
+    for name in ("pipe", ".", "absent/file", "file/file", "x" * 300):
+        with pytest.raises(UserError) as error:
+            check_writable(tmp_path / name)
+        assert str(tmp_path / name) in str(error.value)
+    for name in ("file", "link", "new", "\N{RACING CAR}" * 60):
+        before = sorted(tmp_path.iterdir())
+        check_writable(tmp_path / name)
+        assert sorted(tmp_path.iterdir()) == before
+        write_text(tmp_path / name, "as was promised")
+    assert not (tmp_path / "absent").exists()
 
 
 def test_what_is_wrong_with_a_file(tmp_path: Path) -> None:

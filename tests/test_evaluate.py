@@ -432,7 +432,7 @@ def test_the_command_prints_and_writes(run: Run, tmp_path: Path, capsys: pytest.
         ("--tracks 101", "--tracks needs 1 to 100, got 101"),
         ("--validation --tracks 1001", "--tracks needs 1 to 1000, got 1001"),
         ("--json absent/e.json", "can't write 'absent/e.json': No such file or directory"),
-        ("--csv .", "can't write '.': Is a directory"),
+        ("--csv .", "can't write '.': it is no regular file"),
         ("", "no run on CarRacing in folder 'logs'"),
     ],
 )

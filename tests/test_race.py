@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +249,51 @@ def test_wrong_use(
     with pytest.raises(UserError, match=message):
         race(runs, **kwargs)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["race.mp4", "race.gif"])
+def test_a_disk_that_is_full_leaves_the_old_film(name: str, runs: list[Run], tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"the old film")
+    script = (
+        "import resource, sys; from sb3_cardqn.race import race; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); "  # bytes of a file
+        "race(sys.argv[1], path=sys.argv[2], env_kwargs={'max_episode_steps': 3})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, runs[0].folder, tmp_path / name], stderr=subprocess.PIPE, text=True
+    )
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1].startswith("sb3_cardqn.errors.UserError: can't write")
+    assert (tmp_path / name).read_bytes() == b"the old film"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_race_writes_through_no_link(
+    runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "mine").write_text("mine")
+    for name in ("race.mp4", "race.gif"):
+        Path(name).symlink_to(tmp_path / "mine")
+    monkeypatch.setattr(
+        "sb3_cardqn.race.command.race", lambda *args, **kwargs: race(*args, **kwargs | {"env_kwargs": SHORT})
+    )
+    main([f"a={runs[0].folder}", f"b={runs[1].folder}", "--gif"])
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert imageio.mimread("race.gif", memtest=False)
+    assert not Path("race.mp4").is_symlink()
+
+
+def test_a_window_that_is_closed_at_once_leaves_the_old_film(
+    runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    (tmp_path / "race.mp4").write_bytes(b"the old film")
+    escape = pygame.event.Event(pygame.KEYDOWN, key=pygame.K_ESCAPE)
+    monkeypatch.setattr(pygame.event, "get", lambda: [escape])
+    assert race(runs, path=tmp_path / "race.mp4", human=True, env_kwargs=SHORT) == [[], []]
+    assert (tmp_path / "race.mp4").read_bytes() == b"the old film"
 
 
 def test_the_command_films_several_agents_here(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sb3_cardqn.bench.agent import bench_agent
 from sb3_cardqn.bench.env import bench_env
+from sb3_cardqn.common.durable import check_writable
 from sb3_cardqn.common.fast_render.parity import EPISODE, parity, picture
 from sb3_cardqn.evaluate import find_agents
 from sb3_cardqn.evaluate.agents import default_agent
@@ -59,8 +60,8 @@ def main(argv: list[str] | None = None) -> None:
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     written = {"env": vars(args).get("json"), "picture": vars(args).get("path")}.get(args.what)
-    if written is not None and not Path(written).absolute().parent.is_dir():
-        parser.error(f"needs a file in a directory that exists, got {written!r}")
+    if written is not None:
+        check_writable(Path(written))
     if args.what == "env":
         bench_env(args.rounds, args.frames, args.json)
     elif args.what == "parity":

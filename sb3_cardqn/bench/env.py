@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from sb3_cardqn.common.car_racing import CarRacingWrapper
+from sb3_cardqn.common.durable import write_text
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.fast_render.parity import EPISODE, SKIP, recorded_lap
 from sb3_cardqn.common.wrappers import DiscretizeActions, FrameSkip
@@ -157,9 +158,8 @@ def bench_env(rounds: int = 3, frames: int = EPISODE, json_path: str | None = No
     rows = [_row(runner, runners[0]) for runner in runners]
     _print(rows)
     if json_path is not None:
-        Path(json_path).write_text(
-            json.dumps({"rounds": rounds, "frames": frames, "rows": rows}, indent=2) + "\n"
-        )
+        table = json.dumps({"rounds": rounds, "frames": frames, "rows": rows}, indent=2)
+        write_text(Path(json_path), f"{table}\n")
     return rows
 
 

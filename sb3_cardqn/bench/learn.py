@@ -26,6 +26,7 @@ from sb3_cardqn.bench.contestants import (
     make_update,
 )
 from sb3_cardqn.common.buffers import FrameReplayBuffer
+from sb3_cardqn.common.durable import check_writable, write_text
 from sb3_cardqn.common.hardware import n_cores
 
 
@@ -167,7 +168,7 @@ def bench_learn(rounds: int = 5, json_path: str | None = None, size: float = 1.0
         rows += _measure(table, rounds)
         _print(table, [row for row in rows if row["table"] == table.title])
     if json_path is not None:
-        Path(json_path).write_text(json.dumps({"rounds": rounds, "rows": rows}, indent=2) + "\n")
+        write_text(Path(json_path), json.dumps({"rounds": rounds, "rows": rows}, indent=2) + "\n")
     return rows
 
 
@@ -230,6 +231,6 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.rounds < 1:
         parser.error(f"--rounds needs 1 or more, got {args.rounds}")
-    if args.json is not None and not Path(args.json).absolute().parent.is_dir():
-        parser.error(f"--json needs a file in a directory that exists, got {args.json!r}")
+    if args.json is not None:
+        check_writable(Path(args.json))
     bench_learn(args.rounds, args.json)

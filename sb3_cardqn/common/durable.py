@@ -1,10 +1,12 @@
 """Files that are whole or not there, whatever stops the writer: checkpoints are made of them."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -35,8 +37,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     Write a new file beside the old one, hand it to the disk, and put it in the old one's place.
 
-    The new file is made exclusively, so no link is followed: a link at ``path`` is replaced, what it points to
-    stays as it is.
+    The new file is made exclusively, so no link is followed: a link at ``path`` is replaced, what it points
+    to stays as it is.
 
     :param path: of the file
     :return: context with the path of an empty file of the same suffix, to write to; an error removes it
@@ -45,8 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     if path.exists() and not path.is_file():
         raise UserError(f"can't write '{path}': it is no regular file")
-    beside = path.with_name(f".{path.stem[:100]}.{secrets.token_hex(8)}{path.suffix}")
-    os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    beside = _new_file_beside(path)
     try:
         yield beside
         with beside.open("rb") as file:
@@ -55,6 +56,30 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _new_file_beside(path: Path) -> Path:
+    beside = path.with_name(f".{path.stem[:30]}.{secrets.token_hex(8)}{path.suffix}")
+    os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    return beside
+
+
+def check_writable(path: Path) -> None:
+    """
+    Find out before the work begins whether ``replacing`` will do.
+
+    :param path: of a file; it is left as it was
+    :raises UserError: if it can't be written
+    """
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise UserError(f"can't write '{path}': it is no regular file")
+            if not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        _new_file_beside(path).unlink()
+    except OSError as error:
+        raise UserError(f"can't write '{path}': {error.strerror}") from error
 
 
 def write_file(path: Path, write: Callable[[BinaryIO], Any]) -> FileRecord:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from sb3_cardqn.errors import UserError, check_writable
+from sb3_cardqn.common.durable import check_writable, write_text
+from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.agents import default_agent, find_agents
 from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
 from sb3_cardqn.machine import machine
@@ -89,9 +90,10 @@ def main(argv: list[str]) -> None:
     )
     print(_text(evaluations))
     if options.json is not None:
-        options.json.write_text(json.dumps(_report(argv, evaluations), indent=2, allow_nan=False) + "\n")
+        report = json.dumps(_report(argv, evaluations), indent=2, allow_nan=False)
+        write_text(options.json, f"{report}\n")
     if options.csv is not None:
-        _drives(evaluations).to_csv(options.csv, index=False)
+        write_text(options.csv, _drives(evaluations).to_csv(index=False))
 
 
 def _text(evaluations: Sequence[Evaluation]) -> str:

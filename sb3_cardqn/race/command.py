@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sb3_cardqn.errors import UserError, check_writable
+from sb3_cardqn.common.durable import check_writable
+from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Agent, Drive, Run, drive_at_random, find_agents
 from sb3_cardqn.evaluate.agents import AgentLike, default_agent
 from sb3_cardqn.evaluate.command import add_agent_options

@@ -12,7 +12,8 @@ import imageio_ffmpeg
 import numpy as np
 from tqdm import tqdm
 
-from sb3_cardqn.errors import UserError, check_writable
+from sb3_cardqn.common.durable import check_writable, replacing
+from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Agent, Checkpoint, Drive, check_tracks, drive, find_agents, make_env
 from sb3_cardqn.evaluate.agents import AgentLike
 from sb3_cardqn.evaluate.evaluation import check_fits
@@ -36,6 +37,47 @@ class _Screen(Protocol):
         """
         :param picture: (height, width, 3) uint8
         """
+
+
+class _Film:
+    """
+    An mp4 file that is being written.
+
+    :param path: of the file
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._pictures = path.absolute(), 0  # ffmpeg takes "a:b.mp4" for a protocol
+        self._writer: Any = imageio.get_writer(self._path, fps=FPS, quality=7)
+
+    def append_data(self, picture: np.ndarray) -> None:
+        """
+        :param picture: (height, width, 3) uint8
+        :raises UserError: if ffmpeg has ended, as on a full disk
+        """
+        try:
+            self._writer.append_data(picture)
+        except OSError as error:
+            raise UserError(f"can't write the film: {' '.join(str(error).split())[-200:]}") from error
+        self._pictures += 1
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()
+
+    def check(self) -> None:
+        """
+        :raises WindowClosedError: if nothing was filmed
+        :raises UserError: if not all of it is in the file
+        """
+        if not self._pictures:
+            raise WindowClosedError
+        try:
+            imageio.get_reader(
+                self._path
+            ).close()  # its index is written last; nothing else tells of a failure
+        except (OSError, RuntimeError) as error:
+            raise UserError("can't write the film: ffmpeg did not finish it; is the disk full?") from error
 
 
 class _Pane:
@@ -168,9 +210,10 @@ def _video(path: Path) -> Iterator[_Screen]:
                 yield screen
             animate(Path(folder) / "race.mp4", path)
         return
-    writer: Any = imageio.get_writer(path, fps=FPS, quality=7)
-    with closing(writer):
-        yield writer
+    with suppress(WindowClosedError), replacing(path) as beside:
+        with closing(_Film(beside)) as film:
+            yield film
+        film.check()
 
 
 def animate(video: Path, path: Path) -> None:
@@ -179,6 +222,7 @@ def animate(video: Path, path: Path) -> None:
 
     :param video: to read
     :param path: of the GIF to write
+    :raises UserError: if it can't be written
     """
     # 80 ms a picture, which GIFs can tell, is every 8th of 50 a second at twice the speed. One palette for
     # all and no dithering: what does not change takes no space.
@@ -186,19 +230,12 @@ def animate(video: Path, path: Path) -> None:
         "setpts=PTS/2,fps=12.5,scale=iw*2/3:-1:flags=area,split[a][b];"
         "[a]palettegen=max_colors=96:stats_mode=full[p];[b][p]paletteuse=dither=none:diff_mode=rectangle"
     )
-    subprocess.run(
-        [
-            imageio_ffmpeg.get_ffmpeg_exe(),
-            "-v",
-            "error",
-            "-y",
-            "-i",
-            video,
-            "-vf",
-            filters,
-            "-loop",
-            "0",
-            path,
-        ],
-        check=True,
-    )
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", str(video.absolute())]
+    with replacing(path) as beside:
+        done = subprocess.run(
+            [*command, "-vf", filters, "-loop", "0", str(beside.absolute())],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if done.returncode:
+            raise UserError(f"can't write '{path}': ffmpeg says {' '.join(done.stderr.split())[-200:]!r}")

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from gymnasium.envs.box2d.car_racing import CarRacing
 
+from sb3_cardqn.common.durable import replacing
 from sb3_cardqn.common.fast_render import FastRender
 
 SKIP = 4  # frames that an action is held
@@ -157,5 +159,6 @@ def picture(path: str, seed: int = 1) -> None:
     ]
     image = np.concatenate(columns, axis=1).astype(np.uint8)  # (3 * 96, 6 * 96, 3)
     large = cv2.resize(image, None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST)
-    if not cv2.imwrite(path, cv2.cvtColor(large, cv2.COLOR_RGB2BGR)):
-        raise ValueError(f"picture needs a path it can write a PNG to, got {path!r}")
+    with replacing(Path(path)) as beside:
+        if not cv2.imwrite(str(beside), cv2.cvtColor(large, cv2.COLOR_RGB2BGR)):
+            raise ValueError(f"picture needs a path it can write a PNG to, got {path!r}")
