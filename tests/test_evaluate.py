@@ -356,6 +356,23 @@ def test_agents_are_found_by_folder_zip_and_name(run: Run, tmp_path: Path) -> No
     assert [agent.name for agent in find_agents([run, run])] == [str(zip_file)] * 2
 
 
+def test_a_configuration_that_is_given_is_used_or_refused(run: Run, tmp_path: Path) -> None:
+    zip_file, hyperparams = run.folder / "CarRacing-v3.zip", tmp_path / "mine.yml"
+    hyperparams.write_text(yaml.dump({"env_wrapper": WRAPPERS[:-1]}))
+    (agent,) = find_agents(zip_file, config=hyperparams)
+    assert agent.config["env_wrapper"] == WRAPPERS[:-1]
+    assert isinstance(agent, Agent)
+    assert (agent.algo, agent.name) == ("cardqn", "cardqn/CarRacing-v3_1/CarRacing-v3")
+    (other,) = find_agents(zip_file, algo="dqn")
+    assert (other.algo, other.config_path) == ("dqn", run.config_path)
+    for given in ({"config": hyperparams}, {"algo": "dqn"}):
+        for agents in (run.folder, run, "cardqn", [f"mine={run.folder}", "cardqn"]):
+            with pytest.raises(
+                UserError, match=re.escape(f"--{next(iter(given))} {next(iter(given.values()))}")
+            ):
+                find_agents(agents, **given)
+
+
 def test_what_can_not_be_evaluated_is_named(run: Run, tmp_path: Path) -> None:
     typo = run.folder.with_name("CarRacing-v3_l")
     with pytest.raises(UserError, match=re.escape(f"did you mean '{run.folder}'?")):

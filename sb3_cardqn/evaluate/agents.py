@@ -245,10 +245,11 @@ def find_agents(
         its configuration when it is in a run folder), path of a .safetensors file, name of an agent that
         comes with the package; "NAME=PATH" gives it a name for tables and videos
     :param checkpoint: which agent of a run folder
-    :param config: the zoo's configuration of zip files that are in no run folder
-    :param algo: their algorithm
+    :param config: the zoo's configuration of zip files; by default that of the run folder they are in
+    :param algo: their algorithm; by default that of the run folder
     :return: the agents, in that order, each with another name
-    :raises UserError: if one is not there, or is not on CarRacing, or the algorithm is unknown
+    :raises UserError: if one is not there, or is not on CarRacing, the algorithm is unknown, or ``config`` or
+        ``algo`` is of no use to any
     """
     if isinstance(agents, str | Path | Run | Agent | SafeAgent):
         agents = [agents]
@@ -259,6 +260,9 @@ def find_agents(
     if algo is not None:
         check_algorithm(algo)
     found = [_find(agent, checkpoint, config, algo) for agent in agents]
+    for option, value in (("--config", config), ("--algo", algo)):
+        if value is not None and not any(str(agent).endswith(".zip") for agent in agents):
+            raise UserError(f"{option} is for zip files of agents, got {option} {value} and no zip file")
     names = [agent.name for agent in found]
     return [
         replace(agent, name=str(agent.model_path)) if names.count(agent.name) > 1 else agent
@@ -302,7 +306,8 @@ def _find_unnamed(
     if path.suffix != ".zip":
         return car_racing_run(path).agent(checkpoint)
     if any(path.parent.glob("*/config.yml")):
-        return car_racing_run(path.parent).agent(model_path=path)
+        found = car_racing_run(path.parent).agent(model_path=path)
+        return replace(found, config_path=config or found.config_path, algo=algo or found.algo)
     if config is None or algo is None:
         raise UserError(
             f"'{path}' is in no run folder: needs its configuration (--config) and its algorithm (--algo)"

@@ -34,9 +34,9 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
         help="of each run: best on its validation tracks (default), or as it was in the end",
     )  # fmt: skip
     parser.add_argument(
-        "--config", type=Path, help="the zoo's configuration of zip files that are in no run folder"
+        "--config", type=Path, help="the zoo's configuration of zip files (default: their run folder's)"
     )
-    parser.add_argument("--algo", help="their algorithm")
+    parser.add_argument("--algo", help="their algorithm (default: their run folder's)")
     parser.add_argument(
         "--fast",
         action="store_true",
