@@ -4,7 +4,6 @@ import argparse
 import copy
 import inspect
 import os
-import pydoc
 import re
 import shlex
 import shutil
@@ -19,15 +18,17 @@ from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id
 from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.utils import StoreDict
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
+from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_cardqn import trust
 from sb3_cardqn.common.hardware import n_cores
 from sb3_cardqn.common.training_clock import TrainingClock
+from sb3_cardqn.common.training_wrappers import judged_wrappers
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError, did_you_mean
-from sb3_cardqn.seeds import TRAINING_SEEDS, VALIDATION_SEEDS
+from sb3_cardqn.seeds import TRAINING_SEEDS
+from sb3_cardqn.validation import ValidationCallback, ValidationTracks, share_out
 from sb3_cardqn.yaml_files import read_yaml
 
 _NO_LIMIT = 10**12  # agent steps; with --minutes the clock comes first
@@ -114,40 +115,15 @@ def check_hyperparameters(algo: str, names: list[str]) -> None:
             raise UserError(f"unknown hyperparameter '{name}' for {algo}{did_you_mean(name, known)}")
 
 
-def without_lessons(hyperparams: dict[str, Any], key: str = "env_wrapper") -> Any:
+def judged_wrapper_class(hyperparams: dict[str, Any], key: str = "env_wrapper") -> Any:
     """
-    Make the wrapper that an agent is judged with: the configuration's, without what is for training only.
+    Make the wrapper that an agent is judged with.
 
     :param hyperparams: the zoo's
     :param key: where the wrappers stand in it
-    :return: what the zoo's ``get_wrapper_class`` makes of the rest
+    :return: what the zoo's ``get_wrapper_class`` makes of ``judged_wrappers``
     """
-    wrappers = hyperparams.get(key) or []
-    wrappers = wrappers if isinstance(wrappers, list) else [wrappers]
-    names = [next(iter(wrapper)) if isinstance(wrapper, dict) else wrapper for wrapper in wrappers]
-    judged = [
-        wrapper
-        for wrapper, name in zip(wrappers, names, strict=True)
-        if not getattr(pydoc.locate(name) if isinstance(name, str) else name, "training_only", False)
-    ]
-    return exp_manager.get_wrapper_class({key: judged}, key)
-
-
-class SameTracks(BaseCallback):
-    """
-    Seed the evaluation environment before each evaluation, so that scores of checkpoints can be compared.
-
-    :param evaluation: the callback that comes right after this one
-    """
-
-    def __init__(self, evaluation: EvalCallback) -> None:
-        super().__init__()
-        self.evaluation = evaluation
-
-    def _on_step(self) -> bool:
-        if self.n_calls % self.evaluation.eval_freq == 0:
-            self.evaluation.eval_env.seed(VALIDATION_SEEDS.start)
-        return True
+    return exp_manager.get_wrapper_class({key: judged_wrappers(hyperparams.get(key))}, key)
 
 
 class CarExperimentManager(ExperimentManager):
@@ -246,19 +222,28 @@ class CarExperimentManager(ExperimentManager):
         trust.remember(*(Path(self.params_path) / name for name in ("config.yml", "args.yml")))
 
     def create_callbacks(self) -> None:
-        """Time the training, and let every evaluation drive the same validation tracks; the zoo's go on."""
+        """Time the training, and let every evaluation drive the same validation tracks."""
+        of_the_user = len(self.callbacks)
         super().create_callbacks()
-        evaluation = next((x for x in self.callbacks if isinstance(x, EvalCallback)), None)
-        if not self.optimize_hyperparameters:
-            minutes = self.own_options["minutes"]
-            clock = TrainingClock(Path(self.save_path), evaluation, minutes, self.n_evaluations or 20)
-            self.callbacks.append(clock)
-        if evaluation is not None:
-            self.callbacks.remove(evaluation)
-            self.callbacks += [SameTracks(evaluation), evaluation]
+        evaluation = None
+        for i, callback in enumerate(self.callbacks[of_the_user:], of_the_user):
+            if isinstance(callback, EvalCallback):
+                evaluation = self.callbacks[i] = ValidationCallback(callback, self.save_path)
+        if self.optimize_hyperparameters:
+            return
+        evaluations = [callback for callback in self.callbacks if isinstance(callback, EvalCallback)]
+        clock = TrainingClock(
+            Path(self.save_path), evaluation, self.own_options["minutes"], self.n_evaluations or 20
+        )
+        for other in evaluations:
+            if other is not evaluation:
+                clock.leave_out(other)
+        others = [callback for callback in self.callbacks if not isinstance(callback, EvalCallback)]
+        self.callbacks = [*others, clock, *evaluations]
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
-        self.eval_env_wrapper = without_lessons(hyperparams)
+        self.eval_env_wrapper = judged_wrapper_class(hyperparams)
+        self.eval_vec_env_wrapper = judged_wrapper_class(hyperparams, "vec_env_wrapper")
         result = super()._preprocess_hyperparams(hyperparams)
         buffer = hyperparams.get("replay_buffer_kwargs", {})
         if "n_steps" in buffer and "gamma" in hyperparams:
@@ -280,7 +265,7 @@ class CarExperimentManager(ExperimentManager):
 
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
         """
-        Make the environments; the zoo would evaluate on the tracks, and with the lessons, it trains on.
+        Make the environments; the zoo would evaluate on the tracks, and with the wrappers, it trains on.
 
         :param n_envs: how many
         :param eval_env: for evaluation: seeded from the validation range
@@ -294,7 +279,10 @@ class CarExperimentManager(ExperimentManager):
                 f"--seed needs 0 to {TRAINING_SEEDS.stop - n_envs} with {n_envs} environments (seeds above "
                 f"are kept for validation and held-out tracks), got {self.seed}"
             )
+        if not eval_env:
+            return super().create_envs(n_envs, eval_env, no_log)
         manager = copy.copy(self)  # trials of -optimize may run at the same time, in threads
-        if eval_env:
-            manager.seed, manager.env_wrapper = VALIDATION_SEEDS.start, self.eval_env_wrapper
-        return super(CarExperimentManager, manager).create_envs(n_envs, eval_env, no_log)
+        judged = self.eval_env_wrapper
+        manager.env_wrapper = lambda env: ValidationTracks(judged(env), n_envs)
+        manager.vec_env_wrapper = self.eval_vec_env_wrapper
+        return share_out(super(CarExperimentManager, manager).create_envs(n_envs, eval_env, no_log))

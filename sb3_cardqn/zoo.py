@@ -24,8 +24,8 @@ from sb3_cardqn.experiment import (
     CarExperimentManager,
     check_algorithm,
     check_environment,
+    judged_wrapper_class,
     parse_settings,
-    without_lessons,
 )
 from sb3_cardqn.seeds import TRAINING_SEEDS
 
@@ -114,7 +114,7 @@ def register() -> None:
     HYPERPARAMS_CONVERTER["cardqn"] = convert_cardqn_params  # type: ignore[assignment]
     for reads_python in (exp_manager, utils):
         vars(reads_python)["sb3_cardqn"] = sb3_cardqn
-    utils.get_wrapper_class = without_lessons  # what enjoy and its like make environments with
+    utils.get_wrapper_class = judged_wrapper_class  # what enjoy and its like make environments with
 
 
 register()

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -17,14 +16,13 @@ import pytest
 import rl_zoo3
 import yaml
 from huggingface_sb3 import EnvironmentName
-from rl_zoo3 import exp_manager, utils
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
 from rl_zoo3.utils import StoreDict
 from stable_baselines3.common.monitor import load_results
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from sb3_cardqn import CarDQN, DuelingHead, FastRender, experiment, load_policy, zoo
-from sb3_cardqn.common.training_wrappers import EndWhenLost, PenalizeMissedTiles
+from sb3_cardqn import CarDQN, DuelingHead, experiment, load_policy, zoo
+from sb3_cardqn.validation import ValidationTracks
 
 ROOT = Path(__file__).parent.parent
 HYPERPARAMS = ROOT / "hyperparams"
@@ -209,17 +207,20 @@ def test_trials_at_the_same_time_do_not_see_each_others_environments(
 ) -> None:
     seen = []
 
-    def of_the_zoo(manager: Any, *_: Any) -> None:
-        seen.append((manager.seed, manager.env_wrapper, shared.seed, shared.env_wrapper))
+    def of_the_zoo(manager: Any, *_: Any) -> DummyVecEnv:
+        seen.append((manager.env_wrapper, shared.env_wrapper))
+        return DummyVecEnv([lambda: ValidationTracks(gym.make("CartPole-v1"), 1)])
 
     monkeypatch.setattr(experiment.ExperimentManager, "create_envs", of_the_zoo)
     shared = object.__new__(experiment.CarExperimentManager)
     vars(shared).update(
-        seed=3, env_wrapper="lessons", eval_env_wrapper="none", env_name=EnvironmentName("CarRacing-v3")
-    )
+        seed=3, env_wrapper="training's", vec_env_wrapper=None, eval_env_wrapper=None, eval_vec_env_wrapper=None,
+        env_name=EnvironmentName("CarRacing-v3"),
+    )  # fmt: skip
     shared.create_envs(2, eval_env=True)
     shared.create_envs(2)
-    assert seen == [(100_000, "none", 3, "lessons"), (3, "lessons", 3, "lessons")]
+    assert seen[0][0] != "training's"
+    assert [seen[0][1], *seen[1]] == ["training's"] * 3
 
 
 @pytest.mark.parametrize(
@@ -297,22 +298,6 @@ print("buffer", model.replay_buffer.gamma, model.replay_buffer.n_steps)
         [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | HEADLESS, capture_output=True, text=True
     )
     assert "buffer 0.5 3" in output.stdout, output.stderr
-
-
-def test_every_evaluation_drives_the_same_validation_tracks() -> None:
-    class Evaluation:
-        eval_freq = 2
-        eval_env = DummyVecEnv([lambda: gym.make("CartPole-v1")])
-
-    callback = experiment.SameTracks(Evaluation())
-    callback.init_callback(SimpleNamespace(num_timesteps=0, logger=None))
-    first_observations = []
-    for step in range(1, 7):
-        callback.on_step()
-        if step % 2 == 0:
-            first_observations.append(Evaluation.eval_env.reset()[0].tolist())
-    assert first_observations[0] == first_observations[1] == first_observations[2]
-    assert first_observations[0] == gym.make("CartPole-v1").reset(seed=100_000)[0].tolist()
 
 
 def test_importing_registers_for_the_zoos_python_api() -> None:
@@ -398,19 +383,3 @@ def test_import_stays_light() -> None:
         [sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True
     ).stdout
     assert output == "[]\n"
-
-
-def test_agents_are_judged_without_the_lessons_they_were_trained_with() -> None:
-    lessons = [
-        {"sb3_cardqn.common.training_wrappers.EndWhenLost": {"patience": 3}},
-        "sb3_cardqn.common.training_wrappers.PenalizeMissedTiles",
-    ]
-    wrap = utils.get_wrapper_class({"env_wrapper": ["sb3_cardqn.common.fast_render.FastRender", *lessons]})
-    assert wrap is not None
-    env = wrap(gym.make("CarRacing-v3"))
-    assert isinstance(env, FastRender)
-    wrap = exp_manager.get_wrapper_class({"env_wrapper": lessons})
-    assert wrap is not None
-    trained = wrap(gym.make("CarRacing-v3"))
-    assert isinstance(trained, PenalizeMissedTiles)
-    assert isinstance(trained.env, EndWhenLost)

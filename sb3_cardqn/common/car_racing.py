@@ -34,8 +34,8 @@ class CarRacingWrapper(gym.Wrapper):
     """
     All of CarRacing's preprocessing, as SB3's ``AtariWrapper`` is for Atari.
 
-    In order: fast drawing, discrete actions, frame skip, lessons, gray (or what ``colors`` says), crop and
-    resize, frame stack.
+    In order: fast drawing, discrete actions, frame skip, training-only wrappers, gray (or what ``colors``
+    says), crop and resize, frame stack.
 
     >>> env = CarRacingWrapper(gym.make("CarRacing-v3"))
     >>> env.observation_space.shape, env.action_space
@@ -49,10 +49,12 @@ class CarRacingWrapper(gym.Wrapper):
     :param colors: ``"gray"``; ``"road_contrast"``, which looks the same in the colours of
         ``domain_randomize``; ``"rgb"``, three channels a frame
     :param fast_render: draw with ``FastRender``; False for the stock picture
-    :param training: add the lessons: ``EndWhenLost``, ``EndAtLine``, ``PenalizeMissedTiles``,
-        ``PenalizeSpeed`` and ``ScaleReward``; not for judging an agent, whose rewards they change (so that
-        the zoo can leave them out there, name them one by one in its configurations)
+    :param training: add the training-only wrappers: ``EndWhenLost``, ``EndAtLine``, ``PenalizeMissedTiles``,
+        ``PenalizeSpeed`` and ``ScaleReward``. They change the rewards: ``evaluate``, ``race``, ``enjoy`` and
+        the evaluations of ``train`` leave them out
     """
+
+    training_arguments = ("training",)
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback, EvalCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback, EvalCallback
 
 FILE_NAME = "training_clock.csv"
 
@@ -81,7 +81,17 @@ class TrainingClock(BaseCallback):
         self._last: Reading | None = None  # that this process has written
         self._stopwatch: _Stopwatch | None = None
         if evaluation is not None:
-            evaluation.callback = ConvertCallback(self._after_evaluation)
+            self.leave_out(evaluation)
+
+    def leave_out(self, evaluation: EvalCallback) -> None:
+        """
+        Do not count the time of an evaluation, nor of what its user does after it.
+
+        :param evaluation: comes after the clock in the list of callbacks
+        """
+        after = [evaluation.callback] if evaluation.callback is not None else []
+        evaluation.callback = CallbackList([*after, ConvertCallback(self._after_evaluation)])
+        evaluation.callback.parent = evaluation
 
     def _on_training_start(self) -> None:
         if self.budget is not None:

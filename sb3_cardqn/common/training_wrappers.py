@@ -1,6 +1,7 @@
-"""Lessons: wrappers that change the race while an agent learns, and are left out when it is judged."""
+"""Training-only wrappers: they change the race while an agent learns, and are left out when it is judged."""
 
 import math
+import pydoc
 from typing import Any
 
 import gymnasium as gym
@@ -9,6 +10,34 @@ from gymnasium.wrappers import TimeLimit
 
 from sb3_cardqn.common.checks import check_env, check_number, check_whole
 from sb3_cardqn.common.fast_render import is_car_racing
+
+
+def judged_wrappers(wrappers: Any) -> list[Any]:
+    """
+    Leave out what is for training only, wherever an agent is judged: evaluations in training, ``evaluate``,
+    ``race``, ``enjoy``, exported agents.
+
+    A class whose ``training_only`` is True is left out, and so are the arguments that a class names in
+    ``training_arguments``.
+
+    >>> judged_wrappers(["sb3_cardqn.EndAtLine", {"sb3_cardqn.CarRacingWrapper": {"training": True}}])
+    [{'sb3_cardqn.CarRacingWrapper': {}}]
+
+    :param wrappers: in the zoo's form: None, a class or its name, a dict from that to arguments, or a list
+    :return: those to judge with, in the same form
+    """
+    judged = []
+    for entry in wrappers if isinstance(wrappers, list) else [wrappers]:
+        named = isinstance(entry, dict) and len(entry) == 1
+        name, arguments = next(iter(entry.items())) if named else (entry, None)
+        cls = pydoc.locate(name) if isinstance(name, str) else name
+        if name is None or getattr(cls, "training_only", False):
+            continue
+        left_out = getattr(cls, "training_arguments", ())
+        if isinstance(arguments, dict):
+            entry = {name: {key: value for key, value in arguments.items() if key not in left_out}}
+        judged.append(entry)
+    return judged
 
 
 def _require_car_racing(wrapper: gym.Wrapper) -> None:

@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn import trust
 from sb3_cardqn.common.fast_render import FastRender
+from sb3_cardqn.common.training_wrappers import judged_wrappers
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.agents import Agent, Run
 from sb3_cardqn.export import SafeAgent
@@ -82,8 +83,7 @@ def make_env(
         config, env_id, stats = dict(deepcopy(agent)), "CarRacing-v3", None
     else:
         config, env_id, stats = agent.config, agent.env_id, agent.config_path.parent
-    wrappers = config.get("env_wrapper") or []
-    wrappers = wrappers if isinstance(wrappers, list) else [wrappers]
+    wrappers = judged_wrappers(config.get("env_wrapper"))
     if stock:
         wrappers = [wrapper for wrapper in wrappers if wrapper != _FAST_RENDER]
     config["env_wrapper"] = [*(innermost or []), *wrappers]

@@ -16,6 +16,7 @@ from torch import nn
 import sb3_cardqn
 from sb3_cardqn.cardqn.heads import HistogramHead, QuantileHead
 from sb3_cardqn.cardqn.policies import CarDQNPolicy
+from sb3_cardqn.common.training_wrappers import judged_wrappers
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run
 from sb3_cardqn.export import allowed, policy_file
@@ -117,25 +118,20 @@ def _env(run: Run) -> dict[str, Any]:
     for name in ("normalize", "vec_env_wrapper", "frame_stack"):
         if config.get(name):
             raise UserError(f"cannot export an agent trained with {name}: {config[name]}")
-    wrappers = config.get("env_wrapper") or []
-    entries = [_wrapper(entry) for entry in (wrappers if isinstance(wrappers, list) else [wrappers])]
     return {
         "id": run.env_id,
         "kwargs": config.get("env_kwargs") or {},
-        "wrappers": [entry for entry in entries if entry is not None],
+        "wrappers": [_wrapper(entry) for entry in judged_wrappers(config.get("env_wrapper"))],
     }
 
 
 def _wrapper(entry: str | dict[str, dict[str, Any]]) -> Any:
     """
     :param entry: in the zoo's form
-    :return: the same for a file; None for what is for training only
+    :return: the same for a file
     """
     ((path, arguments),) = entry.items() if isinstance(entry, dict) else [(entry, {})]
     cls = pydoc.locate(path)
     if cls is None:
         raise UserError(f"cannot export wrapper {path}: Python finds no such class here")
-    if getattr(cls, "training_only", False):
-        return None
-    arguments = {name: value for name, value in (arguments or {}).items() if name != "training"}
-    return allowed.write_down(allowed.WRAPPERS, "wrapper", cls, arguments)
+    return allowed.write_down(allowed.WRAPPERS, "wrapper", cls, arguments or {})
