@@ -1,12 +1,13 @@
 """``sb3-cardqn enjoy AGENT``: watch one agent, also an exported one, which the zoo's cannot load."""
 
 import argparse
-
-from rl_zoo3 import get_latest_run_id
+from pathlib import Path
 
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Agent, drive, find_agents, make_env
+from sb3_cardqn.evaluate.find import WHICH_AGENT
 from sb3_cardqn.export import SafeAgent, shipped_agents
+from sb3_cardqn.runs import find_run
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 
@@ -18,7 +19,7 @@ def takes(options: list[str]) -> bool:
     """
     if options:
         return not options[0].startswith("-")
-    return "cardqn" in shipped_agents() and not get_latest_run_id("logs/cardqn", "CarRacing-v3")
+    return "cardqn" in shipped_agents() and find_run(Path("logs/cardqn"), "CarRacing-v3") is None
 
 
 def watch(agent: Agent | SafeAgent, first_seed: int, agent_steps: int, render: bool = True) -> None:
@@ -61,7 +62,7 @@ def main(argv: list[str]) -> None:
         "agent",
         nargs="?",
         default="cardqn",
-        help="run folder, .safetensors file, or name of a shipped agent (default: cardqn)",
+        help=f"{WHICH_AGENT} (default: cardqn)",
     )
     parser.add_argument("-n", "--n-timesteps", type=int, default=1000, help="agent steps (default: 1000)")
     parser.add_argument(

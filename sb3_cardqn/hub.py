@@ -11,7 +11,6 @@ import huggingface_hub.repocard
 import huggingface_sb3
 from huggingface_hub.errors import EntryNotFoundError
 from requests.exceptions import HTTPError
-from rl_zoo3 import get_latest_run_id
 
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Evaluation, Run, evaluate
@@ -19,6 +18,7 @@ from sb3_cardqn.export import SafeAgent
 from sb3_cardqn.export.command import training_command
 from sb3_cardqn.export.write_policy import EXPORTABLE, write_policy
 from sb3_cardqn.model_card import model_card
+from sb3_cardqn.runs import find_run
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 
@@ -45,8 +45,9 @@ def mend(pushed: argparse.Namespace | None = None) -> None:
     huggingface_sb3.load_from_hub = load_from_hub
     if pushed is not None and pushed.exp_id >= 0:
         runs = Path(pushed.folder) / pushed.algo
-        exp_id = pushed.exp_id or get_latest_run_id(str(runs), pushed.env)
-        add_safe_form(Run(runs / f"{pushed.env}_{exp_id}"))
+        run = find_run(runs, pushed.env, pushed.exp_id)
+        if run is not None:  # else the zoo says so
+            add_safe_form(Run(run))
 
 
 def add_safe_form(run: Run) -> None:

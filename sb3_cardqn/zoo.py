@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id, utils
+from rl_zoo3 import ALGOS, exp_manager, utils
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
 from rl_zoo3.utils import get_model_path
 
@@ -27,6 +27,7 @@ from sb3_cardqn.experiment import (
     judged_wrapper_class,
     parse_settings,
 )
+from sb3_cardqn.runs import find_run
 from sb3_cardqn.seeds import TRAINING_SEEDS
 
 # command -> module and function; without a function the module is a script
@@ -145,7 +146,7 @@ def _check(command: str, options: argparse.Namespace) -> None:
     if (
         command in _PLAYERS
         and options.exp_id == 0
-        and not get_latest_run_id(f"{options.folder}/{options.algo}", options.env)
+        and find_run(Path(options.folder, options.algo), options.env) is None
     ):
         raise UserError(
             f"no run of {options.algo} on {options.env} in folder '{options.folder}', "

@@ -353,7 +353,9 @@ def test_agents_are_found_by_folder_zip_and_name(run: Run, tmp_path: Path) -> No
     assert agents[3].config["env_wrapper"] == agents[0].config["env_wrapper"]
     (evaluation,) = evaluate(agents[3], [200_000], n_processes=1, env_kwargs=SHORT)
     assert len(evaluation.drives) == 1
-    assert [agent.name for agent in find_agents([run, run])] == [str(zip_file)] * 2
+    twice = [str(zip_file), f"{zip_file} (2)"]
+    assert [agent.name for agent in find_agents([run, run])] == twice
+    assert [agent.name for agent in find_agents([f"a={compared}", f"a={compared}"])] != ["a", "a"]
 
 
 def test_a_configuration_that_is_given_is_used_or_refused(run: Run, tmp_path: Path) -> None:
@@ -455,7 +457,7 @@ def test_the_command_prints_and_writes(run: Run, tmp_path: Path, capsys: pytest.
 )
 def test_wrong_use(argv: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sb3_cardqn.evaluate.agents.shipped_agents", dict)
+    monkeypatch.setattr("sb3_cardqn.evaluate.find.shipped_agents", dict)
     with pytest.raises(UserError, match=re.escape(message)):
         main(argv.split())
     assert not list(tmp_path.iterdir())

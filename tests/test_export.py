@@ -35,7 +35,7 @@ from sb3_cardqn import (
 )
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Evaluation, Run, evaluate, find_agents, make_env
-from sb3_cardqn.evaluate.agents import default_agent
+from sb3_cardqn.evaluate.find import default_agent
 from sb3_cardqn.export import SafeAgent, agent, policy_file, shipped_agents
 from sb3_cardqn.export.command import export
 from sb3_cardqn.export.write_policy import write_policy
@@ -469,6 +469,36 @@ def test_shipped_agents_are_found_by_name(
         load_pretrained("cardqm")
     assert find_agents("cardqn") == [default_agent()]
     assert default_agent().name == "cardqn"
+
+
+def test_a_name_is_the_shipped_agent_whatever_the_folder_holds(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = shipped_agents()["cardqn"]
+    decoy = tmp_path / "cardqn"  # with the names of a run folder
+    shutil.copytree(run.folder, decoy / "CarRacing-v3_1")
+    monkeypatch.chdir(tmp_path)
+    (by_name,) = find_agents("cardqn")
+    (by_path,) = find_agents(tmp_path / "cardqn/CarRacing-v3_1")
+    assert by_name.model_path == shipped
+    assert by_path.model_path.parent == decoy / "CarRacing-v3_1"
+    for path in ("./cardqn", Path("cardqn")):
+        with pytest.raises(UserError, match="cardqn' is no run folder"):
+            find_agents(path)
+        with pytest.raises(UserError, match="cardqn' is no run folder"):
+            export(path)
+    cli.main(["export", "cardqn"])
+    assert policy_file.read(Path("cardqn.safetensors")).about == SafeAgent(shipped).about
+    cli.main(["enjoy", "cardqn", "--no-render", "-n", "1"])
+    cli.main(["race", "cardqn", "--tracks", "1", "--fast", "-o", "race.gif"])
+    capsys.readouterr()
+
+
+def test_an_agent_named_twice_has_two_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["evaluate", "cardqn", "cardqn", "--tracks", "1", "--fast", "--processes", "1"])
+    rows = [line for line in capsys.readouterr().out.splitlines() if "cardqn" in line]
+    assert len(rows) == 2
+    assert rows[0].split()[-9:-1] == rows[1].split()[-9:-1]  # the same scores; decisions take other times
 
 
 def test_the_command_line_exports_and_drives_what_it_exported(

@@ -9,7 +9,7 @@ from sb3_cardqn.bench.env import bench_env
 from sb3_cardqn.common.durable import check_writable
 from sb3_cardqn.common.fast_render.parity import EPISODE, parity, picture
 from sb3_cardqn.evaluate import find_agents
-from sb3_cardqn.evaluate.agents import default_agent
+from sb3_cardqn.evaluate.find import WHICH_AGENT, default_agent
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
 
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     draw.add_argument("path", help="of the PNG")
     agent = commands.add_parser("agent", help="the same agent on both pictures, on validation tracks")
     agent.add_argument(
-        "agent", nargs="?", help="as for evaluate (default: the newest run in logs, else the shipped agent)"
+        "agent", nargs="?", help=f"{WHICH_AGENT} (default: the newest run in logs, else cardqn)"
     )
     agent.add_argument("--tracks", type=_positive, default=50, help="2 to 1000 (50)")
     commands.add_parser(

@@ -2,11 +2,12 @@
 
 import zipfile
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+import gymnasium as gym
+from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -15,7 +16,8 @@ import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
 from sb3_cardqn import trust
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.experiment import check_algorithm
-from sb3_cardqn.export import SafeAgent, shipped_agents
+from sb3_cardqn.export import shipped_agents
+from sb3_cardqn.runs import parse_name
 from sb3_cardqn.yaml_files import UniqueKeyLoader, read_yaml
 
 Checkpoint: TypeAlias = Literal["best", "final"]
@@ -128,7 +130,7 @@ class Run:
             known = [*runs, *shipped_agents()]
             offer = did_you_mean(str(self.folder), known) if known and not self.folder.is_dir() else ""
             raise UserError(
-                f"'{self.folder}' is no run folder: it has no {self.env_id}/{self.config_path.name}{offer}"
+                f"'{self.folder}' is no run folder: it has no {self.env_name}/{self.config_path.name}{offer}"
             )
         if self.algo not in ALGOS:
             raise UserError(f"'{self.folder}' is no run folder: '{self.algo}' is no algorithm")
@@ -140,13 +142,25 @@ class Run:
 
     @property
     def env_id(self) -> str:
-        """Id of the environment."""
-        return self.folder.resolve().name.split("_")[0]
+        """Id of the environment, as Gymnasium knows it."""
+        if self.env_name in gym.registry:
+            return self.env_name
+        known = (env_id for env_id in gym.registry if EnvironmentName(env_id) == self.env_name)
+        return next(known, self.env_name)
+
+    @property
+    def env_name(self) -> str:
+        """Id of the environment with "-" for "/", as the zoo names files."""
+        configured = [path.parent.name for path in self.folder.glob("*/config.yml")]
+        name = parse_name(self.folder.resolve().name)
+        if len(configured) == 1:
+            return configured[0]
+        return name.env if name is not None else self.folder.resolve().name
 
     @property
     def config_folder(self) -> Path:
         """Where the zoo keeps the configuration and the normalization statistics."""
-        return self.folder / self.env_id
+        return self.folder / self.env_name
 
     @property
     def config_path(self) -> Path:
@@ -173,7 +187,7 @@ class Run:
         name = f"{self.algo}/{self.folder.resolve().name}"
         if model_path is not None:
             return Agent(model_path, self.algo, self.config_path, f"{name}/{model_path.stem}", self.env_id)
-        best, final = self.folder / "best_model.zip", self.folder / f"{self.env_id}.zip"
+        best, final = self.folder / "best_model.zip", self.folder / f"{self.env_name}.zip"
         path = best if checkpoint == "best" and best.is_file() else final
         if not path.is_file():
             missing = f"agent yet: neither {best.name} nor" if checkpoint == "best" else "final agent yet: no"
@@ -192,124 +206,3 @@ class Run:
         :return: the agent
         """
         return self.agent().load_model()
-
-
-def _configs_in_logs() -> list[Path]:
-    return sorted(Path("logs").glob("*/CarRacing*/*/config.yml"))
-
-
-def car_racing_run(folder: Path | None) -> Run:
-    """
-    Take a run on CarRacing from the command line.
-
-    :param folder: run folder; None for the one in ``logs`` whose training was started last
-    :return: the run
-    :raises UserError: if there is none, or it is on another environment
-    """
-    if folder is None:
-        configs = _configs_in_logs()
-        if not configs:
-            raise UserError("no run on CarRacing in folder 'logs', train one with: sb3-cardqn train")
-        folder = max(configs, key=lambda path: path.stat().st_mtime).parent.parent
-    run = Run(folder)
-    if not run.env_id.startswith("CarRacing"):
-        raise UserError(f"needs a run on CarRacing, got one on {run.env_id}: '{folder}'")
-    return run
-
-
-def default_agent() -> Run | SafeAgent:
-    """
-    :return: the run on CarRacing in ``logs`` whose training was started last; where there is none, the agent
-        that comes with the package
-    :raises UserError: if there is neither
-    """
-    shipped = shipped_agents()
-    if "cardqn" in shipped and not _configs_in_logs():
-        return SafeAgent(shipped["cardqn"])
-    return car_racing_run(None)
-
-
-AgentLike: TypeAlias = str | Path | Run | Agent | SafeAgent
-
-
-def find_agents(
-    agents: AgentLike | Sequence[AgentLike],
-    checkpoint: Checkpoint = "best",
-    config: Path | None = None,
-    algo: str | None = None,
-) -> list[Agent | SafeAgent]:
-    """
-    Find agents where the user says they are.
-
-    :param agents: one or several of: an agent, a run, path of a run folder, path of a zip file (which finds
-        its configuration when it is in a run folder), path of a .safetensors file, name of an agent that
-        comes with the package; "NAME=PATH" gives it a name for tables and videos
-    :param checkpoint: which agent of a run folder
-    :param config: the zoo's configuration of zip files; by default that of the run folder they are in
-    :param algo: their algorithm; by default that of the run folder
-    :return: the agents, in that order, each with another name
-    :raises UserError: if one is not there, or is not on CarRacing, the algorithm is unknown, or ``config`` or
-        ``algo`` is of no use to any
-    """
-    if isinstance(agents, str | Path | Run | Agent | SafeAgent):
-        agents = [agents]
-    if not agents:
-        raise UserError("needs at least one agent, got none")
-    if config is not None and not config.is_file():
-        raise UserError(f"no such file: '{config}'")
-    if algo is not None:
-        check_algorithm(algo)
-    found = [_find(agent, checkpoint, config, algo) for agent in agents]
-    for option, value in (("--config", config), ("--algo", algo)):
-        if value is not None and not any(str(agent).endswith(".zip") for agent in agents):
-            raise UserError(f"{option} is for zip files of agents, got {option} {value} and no zip file")
-    names = [agent.name for agent in found]
-    return [
-        replace(agent, name=str(agent.model_path)) if names.count(agent.name) > 1 else agent
-        for agent in found
-    ]
-
-
-def _split(agent: str) -> tuple[str, str]:
-    """
-    :param agent: "NAME=PATH", where both may have more of "=" in them, or a path alone
-    :return: name, "" if it has none, and path: cut where there is such a path, else at the first "="
-    """
-    parts = agent.split("=")
-    cuts = [("=".join(parts[:i]), "=".join(parts[i:])) for i in range(len(parts))]
-    found = (cut for cut in cuts if cut[1] in shipped_agents() or (cut[1] and Path(cut[1]).exists()))
-    return next(found, cuts[min(1, len(cuts) - 1)])
-
-
-def _find(
-    agent: AgentLike, checkpoint: Checkpoint, config: Path | None, algo: str | None
-) -> Agent | SafeAgent:
-    if isinstance(agent, Agent | SafeAgent):
-        return agent
-    if isinstance(agent, Run):
-        return car_racing_run(agent.folder).agent(checkpoint)
-    name, where = _split(str(agent))
-    found = _find_unnamed(where, checkpoint, config, algo)
-    return replace(found, name=name) if name else found
-
-
-def _find_unnamed(
-    where: str, checkpoint: Checkpoint, config: Path | None, algo: str | None
-) -> Agent | SafeAgent:
-    shipped = shipped_agents().get(where)
-    path = Path(where) if shipped is None or Path(where).exists() else shipped
-    if path.suffix == ".safetensors":
-        safe = SafeAgent(path)
-        if not safe.env_id.startswith("CarRacing"):
-            raise UserError(f"needs an agent for CarRacing, got one for {safe.env_id}: '{path}'")
-        return safe
-    if path.suffix != ".zip":
-        return car_racing_run(path).agent(checkpoint)
-    if any(path.parent.glob("*/config.yml")):
-        found = car_racing_run(path.parent).agent(model_path=path)
-        return replace(found, config_path=config or found.config_path, algo=algo or found.algo)
-    if config is None or algo is None:
-        raise UserError(
-            f"'{path}' is in no run folder: needs its configuration (--config) and its algorithm (--algo)"
-        )
-    return Agent(path, algo, config, path.stem)

@@ -12,8 +12,8 @@ import pandas as pd
 
 from sb3_cardqn.common.durable import check_writable, write_text
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.evaluate.agents import default_agent, find_agents
 from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
+from sb3_cardqn.evaluate.find import WHICH_AGENT, default_agent, find_agents
 from sb3_cardqn.machine import machine
 from sb3_cardqn.seeds import HELD_OUT_SEEDS, VALIDATION_SEEDS
 
@@ -26,8 +26,7 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
         "agents",
         nargs="*",
         metavar="[NAME=]RUN",
-        help="run folders, files of agents (zip or safetensors), or names of shipped ones; NAME= is shown "
-        "(default: the newest run in logs)",
+        help=f"each a {WHICH_AGENT}; NAME= is shown (default: the newest run in logs, else cardqn)",
     )
     parser.add_argument(
         "--checkpoint", choices=("best", "final"), default="best",

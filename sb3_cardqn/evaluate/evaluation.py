@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from sb3_cardqn.common.hardware import n_cores
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.evaluate.agents import Agent, AgentLike, Checkpoint, find_agents
+from sb3_cardqn.evaluate.agents import Agent, Checkpoint
 from sb3_cardqn.evaluate.driving import Drive, Driver, check_tracks, drive, make_env
+from sb3_cardqn.evaluate.find import AgentLike, find_agents
 from sb3_cardqn.export import SafeAgent
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
@@ -80,7 +81,9 @@ def table(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
     :param evaluations: of several agents
     :return: one row an agent, with the columns of ``Evaluation.summary``
     """
-    return pd.DataFrame({evaluation.name: evaluation.summary() for evaluation in evaluations}).T
+    evaluations = list(evaluations)
+    names = [evaluation.name for evaluation in evaluations]
+    return pd.DataFrame([evaluation.summary() for evaluation in evaluations], names)
 
 
 class _Timed:

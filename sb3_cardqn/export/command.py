@@ -9,23 +9,28 @@ from rl_zoo3 import ALGOS
 from sb3_cardqn import trust
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run, evaluate
-from sb3_cardqn.export import policy_file, shipped_agents
+from sb3_cardqn.evaluate.find import WHICH_AGENT, locate
+from sb3_cardqn.export import policy_file
 from sb3_cardqn.export.onnx_file import write_onnx
 from sb3_cardqn.export.policy_file import load_policy
 from sb3_cardqn.export.write_policy import EXPORTABLE, write_policy
 
 
-def export(source: Path, output: Path | None = None, algo: str = "cardqn") -> Path:
+def export(agent: str | Path, output: Path | None = None, algo: str = "cardqn") -> Path:
     """
     Export a trained agent.
 
-    :param source: run folder, or a zip that SB3 saved; in a run folder a zip has the folder's environment;
-        or a file that was exported, which is copied
-    :param output: file to write, ending in ``.safetensors``, or its folder; by default the source's
+    :param agent: run folder; a zip that SB3 saved, which in a run folder has the folder's environment; a file
+        that was exported or, as text, the name of an agent that comes with the package, which are copied
+    :param output: file to write, ending in ``.safetensors``, or its folder; by default the agent's, for a
+        name the current one
     :param algo: the zoo's name of the algorithm, of a zip that is in no run folder
     :return: the ``.safetensors`` file
-    :raises UserError: if the source is no agent, is not trusted, or has a part that cannot be exported
+    :raises UserError: if it is no agent, is not trusted, or has a part that cannot be exported
     """
+    source = locate(agent)
+    if source != Path(agent):
+        output = output or Path()
     if source.suffix == ".safetensors":
         return _copy(source, output)
     run, zipped = _find(source)
@@ -90,7 +95,7 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument(
         "source",
-        help="run folder, zip of an agent, exported file, or name of an agent that comes with the package",
+        help=WHICH_AGENT,
     )
     parser.add_argument(
         "-o",
@@ -111,10 +116,7 @@ def main(argv: list[str]) -> None:
         help="write README.md as well, a model card: drives the 100 held-out tracks",
     )
     options = parser.parse_args(argv)
-    source, output = Path(options.source), options.output
-    if options.source in shipped_agents():
-        source, output = shipped_agents()[options.source], output or Path()
-    path = export(source, output, options.algo)
+    path = export(options.source, options.output, options.algo)
     if options.onnx:
         write_onnx(load_policy(path), path.with_suffix(".onnx"))
     files = [path, path.with_suffix(".json"), *([path.with_suffix(".onnx")] if options.onnx else [])]

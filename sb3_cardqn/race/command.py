@@ -9,8 +9,8 @@ import numpy as np
 from sb3_cardqn.common.durable import check_writable
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Agent, Drive, Run, drive_at_random, find_agents
-from sb3_cardqn.evaluate.agents import AgentLike, default_agent
 from sb3_cardqn.evaluate.command import add_agent_options
+from sb3_cardqn.evaluate.find import AgentLike, default_agent, locate
 from sb3_cardqn.export import SafeAgent
 from sb3_cardqn.learning_curve import plot_learning_curve
 from sb3_cardqn.race.film import animate, race
@@ -91,7 +91,8 @@ def _run(agents: Sequence[AgentLike]) -> Run | None:
         return None
     if isinstance(agents[0], Run):
         return agents[0]
-    return Run(Path(agents[0])) if Path(agents[0]).is_dir() else None
+    path = locate(agents[0])
+    return Run(path) if path.is_dir() else None
 
 
 def _span(tracks: range) -> str:

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from sb3_cardqn.common.durable import check_writable, replacing
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Agent, Checkpoint, Drive, check_tracks, drive, find_agents, make_env
-from sb3_cardqn.evaluate.agents import AgentLike
 from sb3_cardqn.evaluate.evaluation import check_fits
+from sb3_cardqn.evaluate.find import AgentLike
 from sb3_cardqn.export import SafeAgent
 from sb3_cardqn.race.camera import Camera
 from sb3_cardqn.race.overlay import PANE, Overlay

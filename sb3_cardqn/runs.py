@@ -1,0 +1,51 @@
+"""Run folders by their names: ENV_N as the zoo numbers them, ENV_N_UUID with ``train -uuid``."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from huggingface_sb3 import EnvironmentName
+
+_NAME = re.compile(r"(.+)_(\d+)(?:_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})?")
+
+
+class RunName(NamedTuple):
+    """
+    What the name of a run folder says.
+
+    :param env: id of the environment, where "-" stands for "/"; may have "_" in it
+    :param number: of the run
+    """
+
+    env: str
+    number: int
+
+
+def parse_name(name: str) -> RunName | None:
+    """
+    Read the name of a run folder.
+
+    >>> parse_name("My_Env-v0_3")
+    RunName(env='My_Env-v0', number=3)
+
+    :param name: of a folder
+    :return: what it says, None if it is no run's
+    """
+    match = _NAME.fullmatch(name)
+    return None if match is None else RunName(match[1], int(match[2]))
+
+
+def find_run(folder: Path, env_id: str, number: int = 0) -> Path | None:
+    """
+    :param folder: of an algorithm's runs, such as ``logs/cardqn``
+    :param env_id: of the environment
+    :param number: of the run; 0 for the highest there is
+    :return: the run; of those with the same number, the one that was started last; None if there is none
+    """
+    runs = []
+    for path in folder.glob("*"):
+        name = parse_name(path.name)
+        if name is not None and name.env == EnvironmentName(env_id) and number in (0, name.number):
+            config = path / name.env / "config.yml"
+            runs.append((name.number, config.stat().st_mtime if config.is_file() else 0, path))
+    return max(runs)[2] if runs else None
