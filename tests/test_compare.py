@@ -44,7 +44,6 @@ def test_a_contestant_as_it_is_written() -> None:
     contestant = Contestant.parse("cardqn  double_q:False policy_kwargs:'dict(net_arch=[64, 64])'")
     assert contestant.hyperparams == {"double_q": False, "policy_kwargs": {"net_arch": [64, 64]}}
     assert contestant.name == "cardqn double_q:False policy_kwargs:'dict(net_arch=[64, 64])'"
-    assert contestant.folder_name == "cardqn_double_q=False_policy_kwargs=_dict_net_arch=_64_64"
     assert Contestant.parse(contestant.text, contestant.name) == contestant
 
 

@@ -339,4 +339,5 @@ def test_per_track_means_over_runs() -> None:
             {("a", 0, "final"): [1.0, 2.0], ("a", 1, "final"): [3.0, 6.0], ("b", 0, "final"): [9.0, 9.0]}
         )
     )
-    assert table.to_numpy().tolist() == [["final", 1, 2.0, 9.0], ["final", 2, 4.0, 9.0]]
+    assert table.index.to_list() == [("final", 1), ("final", 2)]
+    assert table.to_dict("list") == {"a": [2.0, 4.0], "b": [9.0, 9.0]}

@@ -1,5 +1,6 @@
 """How long a run has trained, without its evaluations, and when it has trained long enough."""
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback, EvalCallback
 
 FILE_NAME = "training_clock.csv"
+_TAIL = 256  # bytes: the longest line, several times
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,24 @@ def read_clock(folder: Path) -> list[Reading]:
     # without its end of line, the last one is still being written
     rows = [line.split(",") for line in path.read_text().splitlines(keepends=True)[1:] if line.endswith("\n")]
     return [Reading(int(agent_steps), float(seconds)) for agent_steps, seconds in rows]
+
+
+def last_reading(folder: Path) -> Reading:
+    """
+    Read the end of the clock's file, however long the run has trained.
+
+    :param folder: of a run, which may still be training
+    :return: what its clock has shown last
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return Reading()
+    with path.open("rb") as file:
+        file.seek(-min(_TAIL, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        lines = file.read(_TAIL).split(b"\n")
+    # the last one is empty, or still being written; the first one may be half a line
+    agent_steps, _, seconds = lines[-2].decode().partition(",") if len(lines) > 1 else ("", "", "")
+    return Reading(int(agent_steps), float(seconds)) if agent_steps.isdecimal() else Reading()
 
 
 class _Stopwatch:

@@ -26,8 +26,9 @@ def _label(name: str, width: int = 22) -> str:
     :param width: characters after which to break
     :return: for plotly, which reads tags in its texts
     """
+    lines = textwrap.wrap(name, width, break_long_words=False)
     return "<br>".join(
-        escape(line, quote=False) for line in textwrap.wrap(name, width, break_long_words=False)
+        escape(line[i : i + 2 * width], quote=False) for line in lines for i in range(0, len(line), 2 * width)
     )
 
 

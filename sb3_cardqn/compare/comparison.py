@@ -4,12 +4,14 @@ import contextlib
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import filelock
 import pandas as pd
 
+from sb3_cardqn.common.durable import write_text
 from sb3_cardqn.common.hardware import n_cores
 from sb3_cardqn.compare.gather import best_validation_score, drives_path, gather
 from sb3_cardqn.compare.launchers import Launcher, LocalLauncher
@@ -46,29 +48,46 @@ def compare(plan: Plan, output: Path, launcher: Launcher | None = None, videos: 
     :raises UserError: before anything trains, if plan or folder cannot be; after it, if no run finished
     """
     launcher = launcher or LocalLauncher()
-    with opened(output) as earlier:
+    with closing(launcher), opened(output) as earlier:
         plan = plan.added_to(earlier) if earlier else plan
         plan.try_out()
         runs = list(runs_of(plan, output))
+        for run in runs:
+            run.check_folder()
         _check_disk(runs, output, launcher.slots)
         plan.save(output / PLAN_FILE)
-        try:
-            failed = train(runs, launcher)
-        finally:
-            launcher.close()
+        failed = train(runs, launcher)
+        launcher.close()  # the drives have its cores
         finished = [run for run in runs if run not in failed]
         if not finished:
             raise UserError(f"no run finished: {'; '.join(f'{run}: {run.state.failure}' for run in failed)}")
         _drive_held_out(finished, min(launcher.slots, n_cores()))
         results = gather(plan, finished, failed)
         results.save(output / "results")
-        from sb3_cardqn.compare.report import write_report  # a second to import, here and in each run
-
-        films = _film(finished, output) if videos else {}
-        print("bootstrapping the intervals", file=sys.stderr)
-        page = write_report(results, output, films)
-        print(f"report: {page}", file=sys.stderr)
+        _report(results, finished if videos else [], output)
     return results
+
+
+def _report(results: Results, filmed: Sequence[PlannedRun], output: Path) -> None:
+    """
+    Write the report; a film that cannot be made costs the film alone.
+
+    :param results: of the comparison
+    :param filmed: runs to film a race of
+    :param output: folder of the comparison
+    """
+    from sb3_cardqn.compare.report import analyse, write_report  # a second to import, here and in each run
+
+    print("bootstrapping the intervals", file=sys.stderr)
+    analysis = analyse(results)
+    page = write_report(results, output, analysis=analysis)
+    try:
+        films = _film(filmed, output) if filmed else {}
+    except Exception as error:
+        print(f"sb3-cardqn: no film: {type(error).__name__}: {error}", file=sys.stderr)
+    else:
+        page = write_report(results, output, films, analysis) if films else page
+    print(f"report: {page}", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -116,9 +135,7 @@ def _drive_held_out(runs: Sequence[PlannedRun], n_processes: int) -> None:
             evaluation.drives.assign(checkpoint=checkpoint)
             for checkpoint, evaluation in zip(_CHECKPOINTS, evaluations, strict=True)
         ]
-        half = path.with_suffix(".tmp")
-        pd.concat(tables).to_csv(half, index=False)
-        half.replace(path)
+        write_text(path, pd.concat(tables).to_csv(index=False))
 
 
 def _film(runs: Sequence[PlannedRun], output: Path) -> dict[str, Path]:

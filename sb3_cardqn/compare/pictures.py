@@ -1,5 +1,6 @@
 """The main charts of a comparison as PNG files, for documents."""
 
+import textwrap
 from pathlib import Path
 from typing import Literal
 
@@ -8,19 +9,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from sb3_cardqn.common.durable import replacing
 from sb3_cardqn.compare.styles import AXES, Style
 
 _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 _CROWD = 6  # contestants; the bands of more hide the lines
 _COLUMNS = 4  # of a legend
+_WIDTH = 60  # characters of a label
 _MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "cross": "P"}
+
+
+def _label(name: str) -> str:
+    """
+    :param name: of a contestant
+    :return: for Matplotlib, which leaves names with an underscore in front out of its legends
+    """
+    label = textwrap.fill(name, _WIDTH, max_lines=3, placeholder=" …", break_on_hyphens=False)
+    return f" {label}" if label.startswith("_") else label
 
 
 def _save(figure: Figure, path: Path) -> None:
     for axes in figure.axes:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=120)
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=120)
 
 
 def _legend(figure: Figure) -> None:
@@ -63,7 +76,7 @@ def _draw(
     """
     style = styles[name]
     drawstyle = "steps-post" if step else "default"
-    axes.plot(x, table[y], _DASHES[style.dash], color=style.colour, label=name, drawstyle=drawstyle)
+    axes.plot(x, table[y], _DASHES[style.dash], color=style.colour, label=_label(name), drawstyle=drawstyle)
     if len(styles) <= _CROWD and table["low"].notna().any():
         kind: Literal["post"] | None = "post" if step else None
         axes.fill_between(x, table["low"], table["high"], step=kind, color=style.colour, alpha=0.16, lw=0)
@@ -118,7 +131,11 @@ def save_scores(
             axes.plot([row.iqm_low, row.iqm_high], [y, y], "-", color=style.colour, lw=2.5)
             axes.plot(row.iqm, y, marker, color=style.colour, ms=9)
         axes.set(title=f"{measure} checkpoint", xlabel="score, held-out tracks")
-        axes.set(yticks=list(places.values()), yticklabels=list(places), ylim=(-len(places) + 0.4, 0.5))
+        axes.set(
+            yticks=list(places.values()),
+            yticklabels=list(map(_label, places)),
+            ylim=(-len(places) + 0.4, 0.5),
+        )
     figure.suptitle(f"Interquartile mean, 95 % interval, and each run; {note}", fontsize=10)
     _save(figure, path)
 

@@ -5,7 +5,6 @@ import contextlib
 import inspect
 import io
 import math
-import re
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 import yaml
 
 import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
+from sb3_cardqn.compare.names import check_name
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.experiment import (
     CarExperimentManager,
@@ -57,7 +57,8 @@ class Contestant:
             of hyperparameters as in the zoo's files, with the algorithm as ``algo``
         :param name: what to call it; by default the text itself
         :return: the contestant
-        :raises UserError: if there is no such algorithm or hyperparameter, or a value is not Python
+        :raises UserError: if there is no such algorithm or hyperparameter, a value is not Python, or the name
+            is not one line of text
         """
         if isinstance(text, Mapping) and isinstance(text.get("algo"), str):
             settings = [f"{key}:{value!r}" for key, value in text.items() if key != "algo"]
@@ -68,7 +69,9 @@ class Contestant:
             algo, *overrides = shlex.split(text)
         except ValueError as error:
             raise UserError(f"contestant '{text}': {error}") from error
-        contestant = cls(name or " ".join(text.split()), algo, tuple(overrides))
+        name = name if name and name.strip() else " ".join(text.split())
+        check_name(name)
+        contestant = cls(name, algo, tuple(overrides))
         check_algorithm(algo)
         check_hyperparameters(algo, list(contestant.hyperparams))
         return contestant
@@ -82,11 +85,6 @@ class Contestant:
     def hyperparams(self) -> dict[str, Any]:
         """The overrides' values."""
         return parse_settings(f"contestant '{self.name}'", self.overrides)
-
-    @property
-    def folder_name(self) -> str:
-        """Its name without what file systems and shells have a use for."""
-        return re.sub(r"[^\w.=+-]+", "_", self.name.replace(":", "=")).strip("_")
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.contestants:
             raise UserError("nothing to compare, name contestants such as: cardqn dqn 'cardqn double_q:True'")
-        _check_distinct("contestant", [contestant.folder_name for contestant in self.contestants])
+        _check_distinct("contestant", self.names)
         if not self.seeds:
             raise UserError("seeds: needs at least 1, got none")
         for seed in self.seeds:
@@ -142,6 +140,11 @@ class Plan:
         _check_number("tracks", self.tracks, int, 1, len(HELD_OUT_SEEDS))
         if not isinstance(self.fast, bool):
             raise UserError(f"fast: needs true or false, got {self.fast!r}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The contestants' names."""
+        return tuple(contestant.name for contestant in self.contestants)
 
     @classmethod
     def of(
@@ -175,6 +178,8 @@ class Plan:
             named = [(text, None) for text in contestants]  # type: ignore[misc]
         else:
             raise UserError(f"contestants: needs a list, or a mapping of names, got {contestants!r}")
+        if rest.get("baseline") is not None:
+            rest["baseline"] = str(rest["baseline"])  # YAML reads 1 as a number, in a name as well
         return cls(tuple(Contestant.parse(text, name) for text, name in named), tuple(seeds), **rest)
 
     @classmethod
@@ -233,11 +238,10 @@ class Plan:
         :raises UserError: if that does not work, the environments of two seeds would meet, or the baseline is
             no contestant
         """
-        names = [contestant.name for contestant in self.contestants]
-        if self.baseline is not None and self.baseline not in names:
+        if self.baseline is not None and self.baseline not in self.names:
             raise UserError(
                 f"baseline: needs the name of a contestant, got {self.baseline!r}"
-                + did_you_mean(str(self.baseline), names)
+                + did_you_mean(self.baseline, list(self.names))
             )
         for contestant in self.contestants:
             with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):

@@ -2,14 +2,18 @@
 
 import base64
 import json
+import re
+import sys
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import matplotlib
 import pandas as pd
 import yaml
 
+from sb3_cardqn.common.durable import write_text
 from sb3_cardqn.compare import charts, pictures, tables
 from sb3_cardqn.compare.analysis import Analysis, analyse
 from sb3_cardqn.compare.results import Results
@@ -29,7 +33,7 @@ def _markdown(text: str) -> str:
     :param text: plain
     :return: to stand in a cell of a Markdown table
     """
-    return escape(text, quote=False).replace("|", r"\|").replace("\n", " ")
+    return re.sub(r"([\\`*|\[\]])", r"\\\1", escape(text, quote=False)).replace("\n", " ")
 
 
 def _tracks(tracks: "pd.Series[int]") -> str:
@@ -138,7 +142,12 @@ def _save_pictures(folder: Path, analysis: Analysis, looks: dict[str, Style], no
         pictures.save_learning_curves(folder / "learning_curves.png", curves, runs, looks, note)
 
 
-def write_report(results: Results, folder: Path, videos: dict[str, Path] | None = None) -> Path:
+def write_report(
+    results: Results,
+    folder: Path,
+    videos: dict[str, Path] | None = None,
+    analysis: Analysis | None = None,
+) -> Path:
     """
     Write ``report.html``, one page that needs no network; ``report.md`` with the same tables, PNG files of
     the main charts, and all numbers as CSV files in ``tables``.
@@ -148,12 +157,13 @@ def write_report(results: Results, folder: Path, videos: dict[str, Path] | None 
     :param results: of a comparison
     :param folder: to write to; is made
     :param videos: caption -> mp4 file, to put into the page
+    :param analysis: of the results, where it is there already
     :return: path of the page
     :raises UserError: if there is nothing to report, a run drove other tracks than the rest, or a video is
         no mp4 file
     """
     sources = {caption: _video(path) for caption, path in (videos or {}).items()}
-    analysis = analyse(results)
+    analysis = analysis or analyse(results)
     looks = styles([str(name) for name in results.runs["contestant"].unique()])
     seeds = results.runs.groupby("contestant", sort=False)["seed"].count()
     sections = []
@@ -188,8 +198,7 @@ def write_report(results: Results, folder: Path, videos: dict[str, Path] | None 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tables").mkdir(exist_ok=True)
     for name, table in vars(analysis).items():
-        table.to_csv(folder / "tables" / f"{name}.csv", index=False)
-    _save_pictures(folder, analysis, looks, content["seeds"])
+        write_text(folder / "tables" / f"{name}.csv", table.to_csv(index=table.index.nlevels > 1))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sb3_cardqn.compare"),
         autoescape=jinja2.select_autoescape(["html"]),
@@ -198,9 +207,14 @@ def write_report(results: Results, folder: Path, videos: dict[str, Path] | None 
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["cell"] = _markdown
-    (folder / "report.md").write_text(environment.get_template("report.md").render(content))
+    write_text(folder / "report.md", environment.get_template("report.md").render(content))
     page = environment.get_template("report.html").render(
         content, figures=_figures(analysis, looks), videos=sources, plotly_js=charts.get_plotlyjs()
     )
-    (folder / "report.html").write_text(page)
+    write_text(folder / "report.html", page)
+    try:
+        with matplotlib.rc_context({"text.parse_math": False, "text.usetex": False}):  # names are no formulas
+            _save_pictures(folder, analysis, looks, content["seeds"])
+    except Exception as error:  # the page has all of it
+        print(f"sb3-cardqn: no pictures: {type(error).__name__}: {error}", file=sys.stderr)
     return folder / "report.html"

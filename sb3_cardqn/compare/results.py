@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from sb3_cardqn.common.durable import write_text
+
 _TABLES = ("runs", "curves", "drives")
 
 
@@ -40,9 +42,9 @@ class Results:
         """
         folder.mkdir(parents=True, exist_ok=True)
         about = {name: getattr(self, name) for name in ("plan", "machine", "failures")}
-        (folder / "plan.json").write_text(json.dumps(about, indent=2))
+        write_text(folder / "plan.json", json.dumps(about, indent=2))
         for name in _TABLES:
-            getattr(self, name).to_csv(folder / f"{name}.csv", index=False)
+            write_text(folder / f"{name}.csv", getattr(self, name).to_csv(index=False))
 
     @classmethod
     def load(cls, folder: Path) -> "Results":
@@ -50,8 +52,7 @@ class Results:
         :param folder: that ``save`` wrote
         :return: the same results
         """
-        about = json.loads((folder / "plan.json").read_text())
-        return cls(
-            **about,
-            **{name: pd.read_csv(folder / f"{name}.csv", float_precision="round_trip") for name in _TABLES},
-        )
+        about = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+        # a converter keeps names that pandas would take for numbers or for nothing: "02", "nan"
+        how: dict[str, Any] = {"float_precision": "round_trip", "converters": {"contestant": str}}
+        return cls(**about, **{name: pd.read_csv(folder / f"{name}.csv", **how) for name in _TABLES})

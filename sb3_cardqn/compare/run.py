@@ -16,8 +16,11 @@ from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import ALGOS
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from sb3_cardqn.common.training_clock import Reading, read_clock
+from sb3_cardqn.common.durable import write_text
+from sb3_cardqn.common.training_clock import Reading, last_reading
+from sb3_cardqn.compare.names import folder_names
 from sb3_cardqn.compare.plan import Contestant, Plan
+from sb3_cardqn.errors import UserError
 from sb3_cardqn.resume import CHECKPOINTS
 
 _CHECKPOINT_STEPS = 10_000  # agent steps between checkpoints, where the budget is in minutes
@@ -67,7 +70,7 @@ class PlannedRun:
     @property
     def log_folder(self) -> Path:
         """Of all the contestant's runs: what the zoo's commands take as ``-f``."""
-        return self.output / "runs" / self.contestant.folder_name
+        return self.output / "runs" / folder_names(self.plan.names)[self.contestant.name]
 
     @property
     def number(self) -> int:
@@ -92,8 +95,7 @@ class PlannedRun:
     @property
     def reading(self) -> Reading:
         """How far the training is."""
-        readings = read_clock(self.folder)
-        return readings[-1] if readings else Reading()
+        return last_reading(self.folder)
 
     @property
     def progress(self) -> float:
@@ -105,10 +107,17 @@ class PlannedRun:
     @property
     def state(self) -> State:
         """As it was saved last, or as its files show where whatever would have saved it was killed."""
-        path = self._state_path
-        saved = State(**json.loads(path.read_text())) if path.is_file() else State()
+        saved = self._saved_state
         is_done = saved.attempts > 0 and self.left_its_agent and not can_resume(self.folder)
         return replace(saved, finished=saved.finished or is_done)
+
+    @property
+    def _saved_state(self) -> State:
+        path = self._state_path
+        try:
+            return State(**json.loads(path.read_text())) if path.is_file() else State()
+        except (ValueError, TypeError) as error:
+            raise UserError(f"'{path}' is no state of a run: {error}") from error
 
     @property
     def left_its_agent(self) -> bool:
@@ -119,13 +128,27 @@ class PlannedRun:
     def _state_path(self) -> Path:
         return Path(f"{self.folder}.json")
 
+    def check_folder(self) -> None:
+        """
+        :raises UserError: if the run's folder is not this comparison's: another has made it, or it is behind
+            a link
+        """
+        places = [self.folder, *self.folder.parents]
+        for place in [self.log, *places[: places.index(self.output)]]:
+            if place.is_symlink():
+                raise UserError(f"'{place}' is a link: a comparison has its runs in its own folder")
+        if self.log.exists() and not self.log.is_file():
+            raise UserError(f"can't write '{self.log}': it is no regular file")
+        if self.folder.exists() and self.state.attempts == 0:
+            raise UserError(
+                f"'{self.folder}' is there and not by this comparison: take another output folder"
+            )
+
     def save_state(self, state: State) -> None:
         """
         :param state: to keep; never half written
         """
-        half = Path(f"{self._state_path}.tmp")
-        half.write_text(json.dumps(asdict(state), indent=2))
-        half.replace(self._state_path)
+        write_text(self._state_path, json.dumps(asdict(state), indent=2))
 
     def fail(self, reason: str) -> State:
         """
@@ -180,15 +203,17 @@ class Attempt:
 
     :param run: to train
     :param num_threads: of torch
+    :raises UserError: if the run's folder is not this comparison's
     """
 
     def __init__(self, run: PlannedRun, num_threads: int) -> None:
         self.run = run
+        run.check_folder()
         arguments = run.train_arguments(num_threads)
         if can_resume(run.folder):
             arguments = ["resume", str(run.folder)]
         elif run.folder.exists():
-            shutil.rmtree(run.folder)
+            shutil.rmtree(run.folder)  # it is this comparison's: check_folder
         run.folder.parent.mkdir(parents=True, exist_ok=True)
         before = run.state
         self._state = replace(before, attempts=before.attempts + 1, num_threads=num_threads)

@@ -331,9 +331,9 @@ def per_track(results: Results) -> pd.DataFrame:
     Mean score over the runs, track by track, to see where contestants differ.
 
     :param results: of a comparison
-    :return: measure, track, and a column for each contestant (NaN where it has no such checkpoint)
+    :return: index measure, track; a column for each contestant (NaN where it has no such checkpoint)
     """
     drives = results.drives.rename(columns={"checkpoint": "measure"})
     table = drives.pivot_table(index=["measure", "track"], columns="contestant", values="score", sort=False)
     table.columns.name = None
-    return table.reset_index()
+    return table

@@ -144,16 +144,15 @@ def track_tables(tracks: pd.DataFrame, seeds: str) -> list[Table]:
     :param seeds: how many, in words
     :return: one for each checkpoint
     """
-    contestants = [name for name in tracks if name not in ("measure", "track")]
     return [
         Table(
             f"Tracks: {MEASURES[str(measure)][0]}",
             f"{seeds}. Mean over the runs.",
-            ["track", *contestants],
+            ["track", *map(str, tracks)],
             [
-                [str(row["track"]), *(number(row[name], 1) for name in contestants)]
-                for row in of_measure.to_dict("records")
+                [str(track), *(number(score, 1) for score in scores)]
+                for (_, track), scores in of_measure.iterrows()
             ],
         )
-        for measure, of_measure in tracks.groupby("measure", sort=False)
+        for measure, of_measure in tracks.groupby(level="measure", sort=False)
     ]
