@@ -227,6 +227,51 @@ def test_ctrl_c_stops_what_is_under_way(fake_runs: list[PlannedRun]) -> None:
     assert fake_runs[0].state.finished
 
 
+class ClosedLauncher(FakeLauncher):
+    """Starts nothing, and says whether it was closed."""
+
+    closed = False
+
+    def start(self, run: PlannedRun) -> "FakeLauncher.UnderWay":
+        raise OSError(28, "No space left on device")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("baseline", ["ppo", None])
+def test_a_launcher_is_closed_whatever_fails(baseline: str | None, tmp_path: Path) -> None:
+    launcher = ClosedLauncher(lambda *_: None)
+    with pytest.raises((UserError, OSError)):
+        compare(Plan.of(["dqn"], seeds=1, baseline=baseline, **SHORT), tmp_path, launcher)
+    assert launcher.closed
+    launcher = ClosedLauncher(lambda *_: None)
+    with comparison.opened(tmp_path), pytest.raises(UserError, match="another comparison is at work"):
+        compare(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path, launcher)
+    assert launcher.closed
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").is_file(), reason="counts bytes as Linux does")
+def test_watching_the_runs_reads_the_ends_of_their_clocks(tmp_path: Path) -> None:
+    plan = Plan.of(["dqn", "ppo"], seeds=10, env="CartPole-v1", minutes=100)
+    runs = list(runs_of(plan, tmp_path))
+    hour = "".join(f"{290 * second},{second}.003\n" for second in range(1, 3601))  # 57 kB
+    for planned in runs:
+        planned.folder.mkdir(parents=True)
+        (planned.folder / "training_clock.csv").write_text(f"agent_steps,seconds\n{hour}")
+
+    def read_so_far() -> int:
+        return int(Path("/proc/self/io").read_text().split()[1])
+
+    bar = training._Bar(runs)
+    before = read_so_far()
+    for _ in range(10):
+        bar.show(runs)
+    assert read_so_far() - before < 10 * 20 * 1000
+    assert [planned.progress for planned in runs] == [pytest.approx(0.6, abs=1e-3)] * 20
+    bar.close()
+
+
 def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     from sb3_cardqn.compare import launchers
 

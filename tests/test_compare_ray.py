@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from sb3_cardqn.common.training_clock import read_clock
-from sb3_cardqn.compare import Plan, comparison, training
+from sb3_cardqn.compare import Plan, command, comparison, training
 from sb3_cardqn.compare.run import runs_of
+from sb3_cardqn.errors import UserError
 
 ray = pytest.importorskip("ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
@@ -57,14 +58,22 @@ def test_a_lost_nodes_run_goes_on_elsewhere_from_its_checkpoint(
         assert curve["agent_steps"].tolist() == list(range(300, 3300, 300))
 
 
-def test_what_the_cluster_has_no_room_for_is_said() -> None:
+def test_the_cluster_is_left_when_a_check_fails(tmp_path: Path) -> None:
     from sb3_cardqn.compare.ray_launcher import RayLauncher
-    from sb3_cardqn.errors import UserError
 
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    plan = Plan.of(["dqn"], seeds=1, env="CartPole-v1", n_timesteps=1000, baseline="ppo")
     try:
+        with pytest.raises(UserError, match="'ppo'"):
+            comparison.compare(plan, tmp_path, RayLauncher(cluster.address))
+        assert not ray.is_initialized()
+        typed = f"dqn --env Pendulum-v1 -n 1000 --dry-run --launcher ray --address {cluster.address}"
+        with pytest.raises(UserError, match="'dqn'"):
+            command.main([*typed.split(), "--output", str(tmp_path / "other")])
+        assert not ray.is_initialized()
         with pytest.raises(UserError, match="no node of the cluster has 1 CPUs and 4 GPUs for a run"):
             RayLauncher(cluster.address, num_gpus=4)
+        assert not ray.is_initialized()
     finally:
         ray.shutdown()
         cluster.shutdown()

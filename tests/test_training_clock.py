@@ -9,7 +9,7 @@ from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_cardqn.common import training_clock
-from sb3_cardqn.common.training_clock import Reading, TrainingClock, read_clock
+from sb3_cardqn.common.training_clock import Reading, TrainingClock, last_reading, read_clock
 
 
 @pytest.fixture
@@ -109,3 +109,22 @@ def test_a_budget_in_minutes_stops_evaluates_evenly_and_drives_schedules(
     assert np.load(tmp_path / "evaluations.npz")["timesteps"].tolist() == [15, 30, 45, 60]
     # one agent step a second: half of the minute is over after 30 of them
     assert rates[30] == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "agent_st",
+        "agent_steps,seconds\n",
+        "agent_steps,seconds\n7,0.5\n",
+        "agent_steps,seconds\n7,0.5\n12,1.5",
+        "agent_steps,seconds\n7,0.5\n123456789,1234567.",
+        "agent_steps,seconds\n" + "123456789,1234567.891\n" * 50 + "1234567",
+        "agent_steps,seconds\n" + "".join(f"{i},{i / 8}\n" for i in range(99)),
+    ],
+)
+def test_the_last_reading_is_the_last_of_all(text: str, tmp_path: Path) -> None:
+    (tmp_path / "training_clock.csv").write_text(text)
+    assert [last_reading(tmp_path)] == (read_clock(tmp_path) or [Reading()])[-1:]
+    assert last_reading(tmp_path / "absent") == Reading()

@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,11 @@ def main(argv: list[str]) -> None:
     parser = _parser()
     options = parser.parse_args(argv)
     plan = _plan(options)
-    launcher = _launcher(options)
+    with closing(_launcher(options)) as launcher:
+        _run(plan, options, launcher)
+
+
+def _run(plan: Plan, options: argparse.Namespace, launcher: Launcher) -> None:
     if options.dry_run:
         _dry_run(plan, options.output, launcher)
         return

@@ -22,6 +22,12 @@ def _train(run: PlannedRun, num_threads: int) -> State:
     return Attempt(run, num_threads).finish()
 
 
+def _check_room(num_threads: int, num_gpus: float) -> None:
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(node.get("CPU", 0) >= num_threads and node.get("GPU", 0) >= num_gpus for node in nodes):
+        raise UserError(f"no node of the cluster has {num_threads} CPUs and {num_gpus} GPUs for a run")
+
+
 class RayRun:
     """
     A run that trains as a task.
@@ -72,14 +78,15 @@ class RayLauncher:
             ray.init(address, log_to_driver=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise UserError(f"--address {address}: {' '.join(str(error).split())}") from error
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        if not any(node.get("CPU", 0) >= num_threads and node.get("GPU", 0) >= num_gpus for node in nodes):
-            ray.shutdown()
-            raise UserError(f"no node of the cluster has {num_threads} CPUs and {num_gpus} GPUs for a run")
         self.num_threads = num_threads
-        self._train = ray.remote(_train).options(
-            num_cpus=num_threads, num_gpus=num_gpus, max_retries=_LOST_WORKERS
-        )
+        try:
+            _check_room(num_threads, num_gpus)
+            self._train = ray.remote(_train).options(
+                num_cpus=num_threads, num_gpus=num_gpus, max_retries=_LOST_WORKERS
+            )
+        except BaseException:
+            self.close()
+            raise
 
     def start(self, run: PlannedRun) -> RayRun:
         """

@@ -25,6 +25,7 @@ class _Bar:
         plan = runs[0].plan
         self._budget = plan.n_timesteps or plan.minutes or 0
         self._progress = {run: float(run.state.finished) or run.progress for run in runs}
+        self._finished = sum(run.state.finished for run in runs)
         self._tqdm = tqdm(
             total=self._budget * len(runs),
             initial=self._done(),
@@ -46,8 +47,15 @@ class _Bar:
         """
         self._progress |= {run: run.progress for run in training}
         self._tqdm.n = self._done()
-        finished = sum(run.state.finished for run in self._progress)
-        self._tqdm.set_postfix_str(f"{len(training)} training, {finished}/{len(self._progress)} runs done")
+        done = f"{self._finished}/{len(self._progress)} runs done"
+        self._tqdm.set_postfix_str(f"{len(training)} training, {done}")
+
+    def finish(self, run: PlannedRun) -> None:
+        """
+        :param run: that has just finished
+        """
+        self._progress[run] = 1.0
+        self._finished += 1
 
     def say(self, text: str) -> None:
         """
@@ -87,6 +95,7 @@ def train(runs: Sequence[PlannedRun], launcher: Launcher) -> list[PlannedRun]:
                     continue
                 del under_way[run]
                 if state.finished:
+                    bar.finish(run)
                     continue
                 bar.say(f"{run} failed: {state.failure} (log: {run.log})")
                 if tries[run] < TRIES:
