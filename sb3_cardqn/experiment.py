@@ -19,6 +19,8 @@ from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.utils import StoreDict
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_cardqn import trust
@@ -28,9 +30,11 @@ from sb3_cardqn.common.training_wrappers import judged_wrappers
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.seeds import TRAINING_SEEDS
+from sb3_cardqn.studies import find_trial, hyperparams_of
 from sb3_cardqn.validation import ValidationCallback, ValidationTracks, share_out
-from sb3_cardqn.yaml_files import read_yaml
+from sb3_cardqn.yaml_files import read_yaml, with_numbers
 
+_ATARI = r"ALE/|.*(NoFrameskip|Deterministic|-ram)-v\d+$"
 _NO_LIMIT = 10**12  # agent steps; with --minutes the clock comes first
 
 # what a zoo configuration may hold besides the algorithm's constructor arguments
@@ -99,8 +103,13 @@ def check_environment(env_id: str) -> None:
     :param env_id: of an environment
     :raises UserError: if Gymnasium does not know it; the text offers the nearest
     """
-    if env_id not in gym.registry:
-        raise UserError(f"unknown environment '{env_id}'{did_you_mean(env_id, list(gym.registry))}")
+    if env_id in gym.registry:
+        return
+    if re.match(_ATARI, env_id) and not any(re.match(_ATARI, known) for known in gym.registry):
+        offer = ", Atari games come with: pip install ale-py"
+    else:
+        offer = did_you_mean(env_id, list(gym.registry))
+    raise UserError(f"unknown environment '{env_id}'{offer}")
 
 
 def check_hyperparameters(algo: str, names: list[str]) -> None:
@@ -126,12 +135,24 @@ def judged_wrapper_class(hyperparams: dict[str, Any], key: str = "env_wrapper") 
     return exp_manager.get_wrapper_class({key: judged_wrappers(hyperparams.get(key))}, key)
 
 
+def _check_train_freq(made: tuple[BaseAlgorithm, dict[str, Any]] | None) -> None:
+    model = made[0] if made is not None else None
+    if not isinstance(model, OffPolicyAlgorithm):
+        return
+    train_freq: Any = model.train_freq
+    if train_freq.unit == TrainFrequencyUnit.EPISODE and model.n_envs > 1:
+        raise UserError(
+            f"train_freq in episodes needs n_envs: 1, got train_freq {train_freq.frequency} episode(s) with "
+            f"n_envs {model.n_envs}"
+        )
+
+
 class CarExperimentManager(ExperimentManager):
     """
     The zoo's ExperimentManager with this package's hyperparameters, and tracks of their own to evaluate on.
 
-    ``learned`` says whether any training has begun in this process; ``own_options`` are those of ``train``
-    that the zoo does not have, and go to args.yml with the zoo's.
+    ``learned`` says whether a training has taken a step in this process; ``own_options`` are those of
+    ``train`` that the zoo does not have, and go to args.yml with the zoo's.
 
     :param args: parsed command line
     :param algo: name of the algorithm
@@ -174,7 +195,8 @@ class CarExperimentManager(ExperimentManager):
         Set up environments and model; a run folder is left only if that worked.
 
         :return: model and hyperparameters, or None before an optimization
-        :raises UserError: if training is to go on from an agent that nobody vouches for, see ``trust``
+        :raises UserError: if training is to go on from an agent that nobody vouches for, see ``trust``, or
+            it would fail at its first step
         """
         trust.remember_what_is_saved()
         cv2.setNumThreads(1)  # pictures too small to share out: docs/learner.md
@@ -183,6 +205,7 @@ class CarExperimentManager(ExperimentManager):
             trust.require_run(agent.parent / self.env_name, agent, agent.parent / "replay_buffer.pkl")
         try:
             model = super().setup_experiment()
+            _check_train_freq(model)
         except BaseException:
             self.discard()
             raise
@@ -212,8 +235,16 @@ class CarExperimentManager(ExperimentManager):
         """
         :param model: from ``setup_experiment``
         """
-        CarExperimentManager.learned = True
-        super().learn(model)
+        try:
+            super().learn(model)
+        except BaseException as error:
+            if self.clock.seconds == 0:
+                self.discard()
+            if isinstance(error, OSError) and not Path(self.save_path).is_dir():
+                raise UserError(f"the run's folder '{self.save_path}' is gone, so is the training") from error
+            raise
+        finally:
+            CarExperimentManager.learned = self.clock.seconds > 0
 
     def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
         super()._save_config(saved_hyperparams)
@@ -232,14 +263,14 @@ class CarExperimentManager(ExperimentManager):
         if self.optimize_hyperparameters:
             return
         evaluations = [callback for callback in self.callbacks if isinstance(callback, EvalCallback)]
-        clock = TrainingClock(
+        self.clock = TrainingClock(
             Path(self.save_path), evaluation, self.own_options["minutes"], self.n_evaluations or 20
         )
         for other in evaluations:
             if other is not evaluation:
-                clock.leave_out(other)
+                self.clock.leave_out(other)
         others = [callback for callback in self.callbacks if not isinstance(callback, EvalCallback)]
-        self.callbacks = [*others, clock, *evaluations]
+        self.callbacks = [*others, self.clock, *evaluations]
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
         self.eval_env_wrapper = judged_wrapper_class(hyperparams)
@@ -259,7 +290,15 @@ class CarExperimentManager(ExperimentManager):
         """
         if self.config.endswith((".yml", ".yaml")):
             read_yaml(Path(self.config))  # the zoo's own reading lets the last of two equal keys win
+        if self.storage and self.study_name and not (self.optimize_hyperparameters and self.trial_id is None):
+            print("Loading from Optuna study...")
+            trial = find_trial(self.storage, self.study_name, self.trial_id)
+            self.custom_hyperparams = hyperparams_of(trial, self.algo) | (self.custom_hyperparams or {})
+            self.args.trial_id = trial.number
+            self.trial_id = None  # the zoo's own loading leaves out the best trial, and number 0
         hyperparams, saved_hyperparams = super().read_hyperparameters()
+        for read in (hyperparams, saved_hyperparams):
+            read.update({name: with_numbers(value) for name, value in read.items() if name != "env_kwargs"})
         check_hyperparameters(self.algo, list(hyperparams))
         return hyperparams, saved_hyperparams
 

@@ -19,6 +19,7 @@ from sb3_cardqn.common.durable import sync_folder, write_file
 from sb3_cardqn.common.episode import ResumableEpisode
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.experiment import CarExperimentManager
+from sb3_cardqn.options import add_trust
 from sb3_cardqn.zoo import run
 
 CHECKPOINTS = "checkpoints"  # in the run's folder
@@ -109,7 +110,10 @@ class ResumableExperimentManager(CarExperimentManager):
         if self.config.endswith((".yml", ".yaml")):
             text = Path(self.config).read_bytes()
             write_file(folder / _CONFIG, lambda file: file.write(text))
-        write_file(folder / _COMMAND, lambda file: file.write(json.dumps(self.argv).encode()))
+        argv = self.argv
+        if self.args.storage is not None:  # another trial may be the best by then
+            argv = [*argv, "--trial-id", str(self.args.trial_id)]
+        write_file(folder / _COMMAND, lambda file: file.write(json.dumps(argv).encode()))
 
     def discard(self) -> None:
         """Leave the folder of a run that goes on, whatever went wrong."""
@@ -171,4 +175,5 @@ def main(argv: list[str]) -> None:
         prog="sb3-cardqn resume", description="Go on with a training that was stopped, exactly where it was."
     )
     parser.add_argument("run", type=Path, help="folder of a run started with train --checkpoint-freq")
+    add_trust(parser)
     resume(parser.parse_args(argv).run)
