@@ -82,14 +82,15 @@ NO_COUNT: tuple[Any, ...] = (
     2.5,
     NAN,
     INF,
-    np.float64(2),
+    np.float64(2.5),
+    1e5 + 0.5,
 )  # nor a whole number >= 1
 NO_NUMBER: tuple[Any, ...] = (None, True, "4", [], NAN, INF, -0.5)  # nor one >= 0
 NO_SHARE = (*NO_NUMBER, 1.5)  # nor one between 0 and 1
 NO_FLAG: tuple[Any, ...] = (None, "False", 0, 1.0, [])
 NO_ENV = (None, "CarRacing-v3", 3, spaces.Discrete(3))
 NO_PATH: tuple[Any, ...] = (None, 3, NAN, [])
-NO_CLASS = (True, "x", 3, [0], int)
+NO_CLASS = (True, "x", 3, [0])  # nor what makes an object
 
 # who takes it, the argument, what it cannot be, and the part of the error that is behind "needs"
 TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
@@ -159,22 +160,24 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("CarDQN", "gradient_steps", (None, True, "4", -2, 0.5, NAN), "gradient_steps >= -1"),
     *(("CarDQN", name, NO_SHARE, f"{name} between 0 and 1") for name in ("tau", "gamma", "exploration_initial_eps", "exploration_final_eps", "advantage_learning")),
     ("CarDQN", "advantage_learning", (1, 1.0), "advantage_learning below 1"),
-    ("CarDQN", "exploration_fraction", (*NO_SHARE, 0), "exploration_fraction (a part of the learning period"),
-    ("CarDQN", "max_grad_norm", (*NO_NUMBER, 0), "max_grad_norm > 0"),
+    ("CarDQN", "exploration_fraction", NO_NUMBER, "exploration_fraction >= 0"),
+    ("CarDQN", "max_grad_norm", (None, True, "4", [], NAN, -0.5, 0), "max_grad_norm > 0"),
     ("CarDQN", "exploration_decay", (None, True, "lineal", [], 3), "exploration_decay from ['constant', 'cosine'"),
-    *(("CarDQN", name, NO_FLAG, f"{name} to be True or False") for name in ("double_q", "mixed_precision", "optimize_memory_usage")),
+    *(("CarDQN", name, NO_FLAG, f"{name} to be True or False") for name in ("double_q", "mixed_precision")),
+    ("CarDQN", "optimize_memory_usage", ("False", "no"), "optimize_memory_usage to be True or False"),
+    ("CarDQN", "stats_window_size", (True, "4", -1, 2.5, NAN), "stats_window_size >= 0"),
     ("CarDQN", "overlap", NO_FLAG[1:], "overlap to be True, False or None"),
-    ("CarDQN", "replay_buffer_class", NO_CLASS, "replay_buffer_class to be a subclass of ReplayBuffer"),
-    ("CarDQN", "policy", (None, 3, int), "policy to be a subclass of BasePolicy"),
+    ("CarDQN", "replay_buffer_class", (*NO_CLASS, int), "replay_buffer_class to be a class with add and sample"),
+    ("CarDQN", "policy", (None, 3, int), "policy to be one of ['MlpPolicy', 'CnnPolicy', 'MultiInputPolicy']"),
     ("CarDQN", "env", (None, 3, int), "an environment, or the id of one"),
     ("CarDQN", "policy_kwargs", (True, "x", [1], 3), "policy_kwargs to be a dict"),
     ("CarDQNPolicy", "net_arch", (True, "x", 3, [0], [-1], ["a"], [NAN], {"x": 1}), "net_arch to be a list of units >= 1"),
-    ("CarDQNPolicy", "activation_fn", (None, *NO_CLASS), "activation_fn to be a subclass of Module"),
-    ("CarDQNPolicy", "features_extractor_class", NO_CLASS, "features_extractor_class to be a subclass of BaseFeaturesExtractor"),
+    ("CarDQNPolicy", "activation_fn", (None, *NO_CLASS), "activation_fn to be nn.ReLU, or what makes one"),
+    ("CarDQNPolicy", "features_extractor_class", NO_CLASS, "features_extractor_class to be NatureCNN, or what makes one"),
     ("CarDQNPolicy", "features_extractor_kwargs", (True, "x", [0]), "features_extractor_kwargs to be a dict"),
-    ("CarDQNPolicy", "optimizer_class", (None, *NO_CLASS), "optimizer_class to be a subclass of Optimizer"),
+    ("CarDQNPolicy", "optimizer_class", (None, *NO_CLASS), "optimizer_class to be th.optim.Adam, or what makes one"),
     ("CarDQNPolicy", "average_fraction", (*NO_SHARE[1:], 0), "average_fraction above 0 and at most 1"),
-    ("CarDQNPolicy", "normalize_images", NO_FLAG, "normalize_images to be True or False"),
+    ("CarDQNPolicy", "normalize_images", ("False", "no"), "normalize_images to be True or False"),
     ("CarDQNPolicy", "head_class", (None, True, "x", 3), "head_class to be nn.Linear, DuelingHead, QuantileHead or HistogramHead"),
 ]  # fmt: skip
 
