@@ -24,6 +24,7 @@ from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_cardqn import trust
+from sb3_cardqn.common.checks import check_normalized
 from sb3_cardqn.common.hardware import n_cores
 from sb3_cardqn.common.training_clock import TrainingClock
 from sb3_cardqn.common.training_wrappers import judged_wrappers
@@ -310,7 +311,7 @@ class CarExperimentManager(ExperimentManager):
         :param eval_env: for evaluation: seeded from the validation range
         :param no_log: write no monitor files
         :return: vectorized, wrapped environment
-        :raises UserError: if the seed is not a training seed
+        :raises UserError: if the seed is not a training seed, or the algorithm could not learn from them
         """
         on_tracks = self.env_name.gym_id.startswith("CarRacing")
         if on_tracks and not eval_env and self.seed + n_envs > TRAINING_SEEDS.stop:
@@ -319,7 +320,10 @@ class CarExperimentManager(ExperimentManager):
                 f"are kept for validation and held-out tracks), got {self.seed}"
             )
         if not eval_env:
-            return super().create_envs(n_envs, eval_env, no_log)
+            envs = super().create_envs(n_envs, eval_env, no_log)
+            if issubclass(ALGOS[self.algo], OffPolicyAlgorithm):
+                check_normalized(self.algo, envs)
+            return envs
         manager = copy.copy(self)  # trials of -optimize may run at the same time, in threads
         judged = self.eval_env_wrapper
         manager.env_wrapper = lambda env: ValidationTracks(judged(env), n_envs)
