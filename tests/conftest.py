@@ -2,6 +2,7 @@ import os
 import tempfile
 
 import torch as th
+from hypothesis import HealthCheck, settings
 
 # What tests train is remembered as made on this machine, but not in the user's own list; what they save
 # otherwise, tests vouch for. test_trust.py takes both away.
@@ -10,3 +11,7 @@ os.environ["TRUST_REMOTE_CODE"] = "True"
 
 # Small networks: one thread is faster than two, and tests may run side by side.
 th.set_num_threads(1)
+
+# No test fails because a machine is slow or busy.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")

@@ -4,6 +4,7 @@ import hashlib
 import multiprocessing as mp
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,20 @@ class At(BaseCallback):
         if self.when and self.num_timesteps >= min(self.when):
             self.when = set()
             self.do()
+        return True
+
+
+class WaitFor(BaseCallback):
+    """Waits at an agent step until there is a file."""
+
+    def __init__(self, agent_step: int, path: str) -> None:
+        super().__init__()
+        self.until = (agent_step, path)  # no number: a checkpoint leaves it alone
+
+    def _on_step(self) -> bool:
+        agent_step, path = self.until
+        while self.num_timesteps >= agent_step and not Path(path).exists():
+            time.sleep(0.01)
         return True
 
 

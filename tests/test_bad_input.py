@@ -421,7 +421,7 @@ anything = st.one_of(
     ),
     anything,
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_comes_is_taken_or_named(place: tuple[str, str], value: Any) -> None:
     who, argument = place
     try:
@@ -434,7 +434,7 @@ def test_whatever_comes_is_taken_or_named(place: tuple[str, str], value: Any) ->
 
 
 @given(st.integers(1, 9), st.integers(1, 30), st.floats(0, 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_what_fits_makes_a_buffer_that_samples(n_steps: int, size: int, gamma: float) -> None:
     buffer = sb3_cardqn.FrameReplayBuffer(size, STACK, ACTIONS, "cpu", n_steps=n_steps, gamma=gamma)
     frames = np.zeros((1, *STACK.shape), np.uint8)

@@ -52,14 +52,14 @@ def test_bytes_of_a_transition() -> None:
 
 
 def test_cpu_time_of_children_counts() -> None:
-    spinning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    spin = "import time\nwhile time.process_time() < 1: pass\nprint(flush=True), input()"
+    child = subprocess.Popen([sys.executable, "-c", spin], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None
     start = learn._clocks()
-    time.sleep(1)
-    wall, own, family = learn._clocks() - start
-    spinning.kill()
-    spinning.wait()
-    assert own < 0.1 * wall
-    assert family > 0.2 * wall  # a whole core, on a machine with one to spare
+    child.stdout.readline()  # it has had its second of CPU time
+    _, own, family = learn._clocks() - start
+    child.communicate(b"\n")
+    assert family - own > 0.5  # what it took to start may have come before
 
 
 def test_tables_are_printed_and_written(
@@ -73,7 +73,7 @@ def test_tables_are_printed_and_written(
     written = json.loads((tmp_path / "learn.json").read_text())
     assert [row["name"] for row in written["rows"]] == [*buffers, "rest"]
     assert [row["idle"] is None for row in written["rows"]] == [True, True, False]
-    assert written["rows"][2]["idle"] > 0.9
+    assert written["rows"][2]["idle"] > 0.5
     assert written["rounds"] == 2
     assert written["rows"][0]["times_first"] == 1.0
     assert all(np.isfinite(row["ms"]) and row["ms"] > 0 for row in written["rows"])

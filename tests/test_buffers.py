@@ -112,7 +112,7 @@ def make_pair(
 # --- The same stream and the same seed give the batches of SB3's buffers
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(
     size=st.integers(1, 40),
     k=st.integers(1, 4),
@@ -340,7 +340,7 @@ def test_available_memory_is_known() -> None:
 # --- The sum tree
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     size=st.integers(1, 3000),
     changes=st.lists(st.lists(st.tuples(st.integers(0, 2999), st.integers(0, 9)), min_size=1), min_size=1),

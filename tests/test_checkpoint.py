@@ -305,16 +305,17 @@ def test_after_an_error_signals_do_what_they_did(tmp_path: Path) -> None:
 
 
 HOLD = """
-import sys, time, filelock
+import sys, filelock
 lock = filelock.FileLock(sys.argv[1])
 lock.acquire()
 print("held", flush=True)
-time.sleep(60)
+sys.stdin.read()
 """
 
 
 def test_a_folder_is_for_one_training_at_a_time(tmp_path: Path) -> None:
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdout=subprocess.PIPE)
+    hold = [sys.executable, "-c", HOLD, str(tmp_path / "lock")]
+    holder = subprocess.Popen(hold, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout.readline() == b"held\n"
     with pytest.raises(UserError, match="another process is training"):
         agent().learn(TOTAL, callback=ExactCheckpoint(tmp_path, 100))

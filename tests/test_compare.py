@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
-from sb3_cardqn.common.training_clock import read_clock
 from sb3_cardqn.compare import (
     Contestant,
     Plan,
@@ -292,7 +292,6 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env=os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"},
         capture_output=True,
         text=True,
-        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert "report: comparison/report.html" in done.stderr
@@ -380,7 +379,9 @@ def test_two_comparisons_do_not_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_killed_comparison_takes_its_runs_along_and_goes_on_from_their_checkpoint(tmp_path: Path) -> None:
-    slow = "dqn learning_starts:0 train_freq:8 gradient_steps:8"
+    go = tmp_path / "go"
+    waiting = {"tests.small_training.WaitFor": {"agent_step": 600, "path": str(go)}}
+    slow = {"algo": "dqn", "learning_starts": 0, "train_freq": 8, "gradient_steps": 1, "callback": [waiting]}
     plan = Plan.of({"slow": slow}, seeds=1, **SHORT | {"n_evaluations": 10})
     plan.save(tmp_path / "plan.yml")
     (planned,) = runs_of(plan, tmp_path)
@@ -388,17 +389,19 @@ def test_a_killed_comparison_takes_its_runs_along_and_goes_on_from_their_checkpo
         [sys.executable, "-m", "sb3_cardqn", "compare", "--output", str(tmp_path), "--jobs", "1"],
         stderr=subprocess.DEVNULL,
     )
-    try:
-        until(lambda: len(list(planned.folder.glob("checkpoints/checkpoint-*.json"))) == 2)
-    finally:
-        process.kill()
-        process.wait()
-    time.sleep(1)
-    at_death = read_clock(planned.folder)[-1].agent_steps
-    assert 100 <= at_death < 1000
-    time.sleep(1)
-    assert read_clock(planned.folder)[-1].agent_steps == at_death, "the run goes on without its comparison"
+    while not list(planned.folder.glob("checkpoints/checkpoint-*.json")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    of_the_run = psutil.Process(process.pid).children(recursive=True)
+    assert of_the_run
+    process.kill()
+    process.wait()
+    guard = time.monotonic() + 3600
+    while not all(map(ended, of_the_run)):
+        assert time.monotonic() < guard, "the run stays without its comparison"
+        time.sleep(0.05)
 
+    go.touch()
     results = compare(plan, tmp_path, LocalLauncher(1))
     assert " resume " in [line for line in planned.log.read_text().splitlines() if line.startswith("$")][-1]
     assert results.runs["attempts"].tolist() == [2]
@@ -406,11 +409,11 @@ def test_a_killed_comparison_takes_its_runs_along_and_goes_on_from_their_checkpo
     assert results.curves["seconds"].is_monotonic_increasing
 
 
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+def ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 FAILING = """

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from sb3_cardqn.common.training_clock import read_clock
 from sb3_cardqn.compare import Plan, command, comparison, training
 from sb3_cardqn.compare.run import runs_of
 from sb3_cardqn.errors import UserError
@@ -24,7 +23,9 @@ def test_a_lost_nodes_run_goes_on_elsewhere_from_its_checkpoint(
     monkeypatch.setattr(comparison, "n_cores", lambda: 1)  # drives in this process
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     nodes = [cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)]
-    slow = "dqn learning_starts:0 train_freq:8 gradient_steps:16"
+    go = tmp_path / "go"
+    waiting = {"tests.small_training.WaitFor": {"agent_step": 1500, "path": str(go)}}
+    slow = {"algo": "dqn", "learning_starts": 0, "train_freq": 8, "gradient_steps": 1, "callback": [waiting]}
     plan = Plan.of(
         {"slow": slow},
         seeds=2,
@@ -35,13 +36,13 @@ def test_a_lost_nodes_run_goes_on_elsewhere_from_its_checkpoint(
         tracks=1,
     )
     runs = list(runs_of(plan, tmp_path))
-    killed: list[int] = []
 
     def sleep_and_kill(seconds: float) -> None:
         time.sleep(seconds)
-        if not killed and all(len(list(run.folder.glob("checkpoints/checkpoint-*.json"))) for run in runs):
-            killed.append(read_clock(runs[0].folder)[-1].agent_steps)
+        begun = [list(run.folder.glob("checkpoints/checkpoint-*.json")) for run in runs]
+        if all(begun) and not go.exists():
             cluster.remove_node(nodes[0], allow_graceful=False)
+            go.touch()
 
     monkeypatch.setattr(training, "time", type("", (), {"sleep": staticmethod(sleep_and_kill)}))
     try:
@@ -49,7 +50,7 @@ def test_a_lost_nodes_run_goes_on_elsewhere_from_its_checkpoint(
     finally:
         ray.shutdown()
         cluster.shutdown()
-    assert killed
+    assert go.exists()
     assert sorted(results.runs["attempts"]) == [1, 2]
     commands = [[line for line in run.log.read_text().splitlines() if line[0] == "$"] for run in runs]
     assert sorted(" resume " in lines[-1] for lines in commands) == [False, True]

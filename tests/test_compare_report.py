@@ -211,6 +211,7 @@ class Browser:
         self.page = page
         self.requests: list[str] = []
         self.complaints: list[str] = []
+        page.set_default_timeout(3600e3)  # of a chart that is never drawn; ms
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("console", lambda message: self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -284,12 +285,11 @@ def test_names_are_text_not_markup(browser: Browser) -> None:
 def test_page_fits_a_phone_and_follows_the_dark(chromium: Any, page: Path) -> None:
     tab = chromium.new_page(viewport={"width": 400, "height": 800}, color_scheme="light")
     browser = Browser(page, tab)
-    colours = []
-    for scheme in ("light", "dark"):
+    for scheme, colour in (("light", "rgb(29, 33, 38)"), ("dark", "rgb(228, 231, 235)")):
         tab.emulate_media(color_scheme=scheme)
-        tab.wait_for_timeout(300)
-        colours.append(tab.evaluate("getComputedStyle(document.querySelector('.xtitle')).fill"))
-    assert colours == ["rgb(29, 33, 38)", "rgb(228, 231, 235)"]
+        tab.wait_for_function(
+            "colour => getComputedStyle(document.querySelector('.xtitle')).fill == colour", arg=colour
+        )
     assert tab.evaluate("document.documentElement.scrollWidth") <= 400
     assert browser.complaints == []
     tab.close()

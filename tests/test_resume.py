@@ -25,20 +25,28 @@ TRAIN = (
 )
 
 
+STOP = """
+import os, sys
+from sb3_cardqn import cli
+
+number, checkpoint = int(sys.argv.pop(1)), sys.argv.pop(1)
+
+def stop(event, args):
+    global number
+    if number and event == "open" and os.path.exists(checkpoint):
+        signal, number = number, 0
+        os.kill(os.getpid(), signal)
+
+sys.addaudithook(stop)  # the checkpoint's folder is opened as soon as it is there: to hand it to the disk
+cli.main()
+"""
+
+
 def stopped(folder: Path, command: str, number: int, agent_step: int) -> subprocess.CompletedProcess[str]:
-    """Run a command line and send it a signal once there is a checkpoint of an agent step."""
-    argv = [sys.executable, "-m", "sb3_cardqn", *command.split(" ")]
-    process = subprocess.Popen(
-        argv, cwd=folder, env=os.environ | HEADLESS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    while (
-        process.poll() is None
-        and not (folder / RUN / f"checkpoints/checkpoint-{agent_step:012}.json").exists()
-    ):
-        time.sleep(0.01)
-    process.send_signal(number)
-    out, err = process.communicate()
-    return subprocess.CompletedProcess(argv, process.returncode, out, err)
+    """Run a command line that sends itself a signal once there is a checkpoint of an agent step."""
+    checkpoint = f"{RUN}/checkpoints/checkpoint-{agent_step:012}.json"
+    argv = [sys.executable, "-c", STOP, str(int(number)), checkpoint, *command.split(" ")]
+    return subprocess.run(argv, cwd=folder, env=os.environ | HEADLESS, capture_output=True, text=True)
 
 
 def weights(folder: Path) -> dict[str, list[float]]:

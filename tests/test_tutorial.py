@@ -51,7 +51,9 @@ def test_every_cell_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PYTHONPATH", str(DOCS.parent))
     notebook = nbformat.read(path, as_version=4)
     folder = {"metadata": {"path": str(tmp_path / "docs/tutorial")}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=folder).execute()
+    NotebookClient(
+        notebook, timeout=None, startup_timeout=3600, kernel_name="python3", resources=folder
+    ).execute()
 
 
 @each_notebook

@@ -242,7 +242,7 @@ def test_frame_skip_leaves_the_drawing_as_it_was_when_a_step_fails() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_grayscale_is_the_luminance(seed: int) -> None:
     env = GrayscaleObservation(Pictures((8, 9, 3)))
     gray, _ = env.reset(seed=seed)
@@ -286,7 +286,7 @@ def test_resize_refuses_bad_sizes(kwargs: dict[str, Any], message: str) -> None:
 
 
 @given(num_frames=st.integers(1, 5), steps=st.integers(0, 8), channels=st.sampled_from([(), (1,), (3,)]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_frame_stack_holds_the_last_frames_oldest_first(
     num_frames: int, steps: int, channels: tuple[int, ...]
 ) -> None:

@@ -33,9 +33,7 @@ HEADLESS = {"SDL_VIDEODRIVER": "dummy", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": 
 def sb3_cardqn(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     """Run a command line as it is typed, in ``folder``."""
     argv = [sys.executable, "-m", "sb3_cardqn", *command.split(" ")]
-    return subprocess.run(
-        argv, cwd=folder, env=os.environ | HEADLESS, capture_output=True, text=True, timeout=600
-    )
+    return subprocess.run(argv, cwd=folder, env=os.environ | HEADLESS, capture_output=True, text=True)
 
 
 def run_well(folder: Path, command: str) -> str:
