@@ -1,6 +1,7 @@
 """One training as the zoo runs it, with this package's hyperparameters, validation tracks and clock."""
 
 import argparse
+import contextlib
 import copy
 import inspect
 import os
@@ -8,7 +9,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,23 +20,20 @@ from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.utils import StoreDict
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import EvalCallback
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_cardqn import trust
-from sb3_cardqn.common.checks import check_normalized
+from sb3_cardqn.common.durable import read_file
 from sb3_cardqn.common.hardware import n_cores
 from sb3_cardqn.common.training_clock import TrainingClock
 from sb3_cardqn.common.training_wrappers import judged_wrappers
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.python_text import NotDataError, code_in, evaluate, without_text
 from sb3_cardqn.seeds import TRAINING_SEEDS
-from sb3_cardqn.studies import find_trial, hyperparams_of
 from sb3_cardqn.validation import ValidationCallback, ValidationTracks, share_out
-from sb3_cardqn.yaml_files import read_yaml, with_numbers
+from sb3_cardqn.yaml_files import parse_yaml, read_yaml
 
-_ATARI = r"ALE/|.*(NoFrameskip|Deterministic|-ram)-v\d+$"
 _NO_LIMIT = 10**12  # agent steps; with --minutes the clock comes first
 
 # what a zoo configuration may hold besides the algorithm's constructor arguments
@@ -78,6 +76,10 @@ def parse_settings(owner: str, settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         if not re.match(r"\w+:.", setting):
             raise UserError(f"{owner} needs name:value, got '{setting}'")
+        name, _, text = setting.partition(":")
+        with contextlib.suppress(NotDataError):
+            values[name] = evaluate(text)
+            continue
         options = argparse.Namespace()
         try:
             StoreDict(["-params"], "read")(argparse.ArgumentParser(), options, [setting])
@@ -104,13 +106,8 @@ def check_environment(env_id: str) -> None:
     :param env_id: of an environment
     :raises UserError: if Gymnasium does not know it; the text offers the nearest
     """
-    if env_id in gym.registry:
-        return
-    if re.match(_ATARI, env_id) and not any(re.match(_ATARI, known) for known in gym.registry):
-        offer = ", Atari games come with: pip install ale-py"
-    else:
-        offer = did_you_mean(env_id, list(gym.registry))
-    raise UserError(f"unknown environment '{env_id}'{offer}")
+    if env_id not in gym.registry:
+        raise UserError(f"unknown environment '{env_id}'{did_you_mean(env_id, list(gym.registry))}")
 
 
 def check_hyperparameters(algo: str, names: list[str]) -> None:
@@ -136,24 +133,12 @@ def judged_wrapper_class(hyperparams: dict[str, Any], key: str = "env_wrapper") 
     return exp_manager.get_wrapper_class({key: judged_wrappers(hyperparams.get(key))}, key)
 
 
-def _check_train_freq(made: tuple[BaseAlgorithm, dict[str, Any]] | None) -> None:
-    model = made[0] if made is not None else None
-    if not isinstance(model, OffPolicyAlgorithm):
-        return
-    train_freq: Any = model.train_freq
-    if train_freq.unit == TrainFrequencyUnit.EPISODE and model.n_envs > 1:
-        raise UserError(
-            f"train_freq in episodes needs n_envs: 1, got train_freq {train_freq.frequency} episode(s) with "
-            f"n_envs {model.n_envs}"
-        )
-
-
 class CarExperimentManager(ExperimentManager):
     """
     The zoo's ExperimentManager with this package's hyperparameters, and tracks of their own to evaluate on.
 
-    ``learned`` says whether a training has taken a step in this process; ``own_options`` are those of
-    ``train`` that the zoo does not have, and go to args.yml with the zoo's.
+    ``learned`` says whether any training has begun in this process; ``own_options`` are those of ``train``
+    that the zoo does not have, and go to args.yml with the zoo's.
 
     :param args: parsed command line
     :param algo: name of the algorithm
@@ -196,23 +181,33 @@ class CarExperimentManager(ExperimentManager):
         Set up environments and model; a run folder is left only if that worked.
 
         :return: model and hyperparameters, or None before an optimization
-        :raises UserError: if training is to go on from an agent that nobody vouches for, see ``trust``, or
-            it would fail at its first step
+        :raises UserError: if training is to go on from an agent that nobody vouches for, see ``trust``
         """
         trust.remember_what_is_saved()
         cv2.setNumThreads(1)  # pictures too small to share out: docs/learner.md
-        if self.continue_training:
-            agent = Path(self.trained_agent)
-            trust.require_run(agent.parent / self.env_name, agent, agent.parent / "replay_buffer.pkl")
         try:
-            model = super().setup_experiment()
-            _check_train_freq(model)
+            with self._private_agent():
+                model = super().setup_experiment()
         except BaseException:
             self.discard()
             raise
         if model is None:  # trials leave their results elsewhere
             self.discard()
         return model
+
+    @contextlib.contextmanager
+    def _private_agent(self) -> Iterator[None]:
+        if not self.continue_training:
+            # With "", the zoo would load a vecnormalize.pkl that lies in the current folder.
+            self.trained_agent = f"{os.devnull}/none"
+            yield
+            return
+        agent = Path(self.trained_agent)
+        beside = (agent.parent / self.env_name / "vecnormalize.pkl", agent.parent / "replay_buffer.pkl")
+        with trust.private_copies(agent.parent, [agent, *beside]) as private:
+            self.trained_agent = str(private / agent.name)
+            yield
+        self.trained_agent = str(agent)
 
     def discard(self) -> None:
         """Remove the folder of a run that never began: it would be the newest one for enjoy."""
@@ -236,16 +231,8 @@ class CarExperimentManager(ExperimentManager):
         """
         :param model: from ``setup_experiment``
         """
-        try:
-            super().learn(model)
-        except BaseException as error:
-            if self.clock.seconds == 0:
-                self.discard()
-            if isinstance(error, OSError) and not Path(self.save_path).is_dir():
-                raise UserError(f"the run's folder '{self.save_path}' is gone, so is the training") from error
-            raise
-        finally:
-            CarExperimentManager.learned = self.clock.seconds > 0
+        CarExperimentManager.learned = True
+        super().learn(model)
 
     def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
         super()._save_config(saved_hyperparams)
@@ -264,16 +251,17 @@ class CarExperimentManager(ExperimentManager):
         if self.optimize_hyperparameters:
             return
         evaluations = [callback for callback in self.callbacks if isinstance(callback, EvalCallback)]
-        self.clock = TrainingClock(
+        clock = TrainingClock(
             Path(self.save_path), evaluation, self.own_options["minutes"], self.n_evaluations or 20
         )
         for other in evaluations:
             if other is not evaluation:
-                self.clock.leave_out(other)
+                clock.leave_out(other)
         others = [callback for callback in self.callbacks if not isinstance(callback, EvalCallback)]
-        self.callbacks = [*others, self.clock, *evaluations]
+        self.callbacks = [*others, clock, *evaluations]
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
+        hyperparams = without_text(hyperparams)
         self.eval_env_wrapper = judged_wrapper_class(hyperparams)
         self.eval_vec_env_wrapper = judged_wrapper_class(hyperparams, "vec_env_wrapper")
         result = super()._preprocess_hyperparams(hyperparams)
@@ -289,19 +277,30 @@ class CarExperimentManager(ExperimentManager):
         :return: hyperparameters, and the same as they will be saved
         :raises UserError: if a name is unknown, or stands there twice
         """
-        if self.config.endswith((".yml", ".yaml")):
-            read_yaml(Path(self.config))  # the zoo's own reading lets the last of two equal keys win
-        if self.storage and self.study_name and not (self.optimize_hyperparameters and self.trial_id is None):
-            print("Loading from Optuna study...")
-            trial = find_trial(self.storage, self.study_name, self.trial_id)
-            self.custom_hyperparams = hyperparams_of(trial, self.algo) | (self.custom_hyperparams or {})
-            self.args.trial_id = trial.number
-            self.trial_id = None  # the zoo's own loading leaves out the best trial, and number 0
+        config = Path(self.config)
+        if config.suffix == ".py":
+            trust.read_code(config)
+        contents = read_file(config) if config.suffix in (".yml", ".yaml") else b""
+        parse_yaml(contents, config)  # the zoo's own reading lets the last of two equal keys win
         hyperparams, saved_hyperparams = super().read_hyperparameters()
-        for read in (hyperparams, saved_hyperparams):
-            read.update({name: with_numbers(value) for name, value in read.items() if name != "env_kwargs"})
+        if config.suffix in (".yml", ".yaml"):
+            typed = self.custom_hyperparams or {}
+            read = {name: value for name, value in hyperparams.items() if name not in typed}
+            trust.require_for(code_in(read), config, contents)
         check_hyperparameters(self.algo, list(hyperparams))
         return hyperparams, saved_hyperparams
+
+    def load_trial(self, storage: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """
+        :param storage: of an Optuna study
+        :param args: as the zoo's
+        :param kwargs: as the zoo's
+        :return: hyperparameters of a trial
+        :raises UserError: if there is more than data in them, and nobody vouches for it
+        """
+        hyperparams = super().load_trial(storage, *args, **kwargs)
+        trust.require_for(code_in(hyperparams), Path(storage), storage.encode())
+        return hyperparams
 
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
         """
@@ -311,7 +310,7 @@ class CarExperimentManager(ExperimentManager):
         :param eval_env: for evaluation: seeded from the validation range
         :param no_log: write no monitor files
         :return: vectorized, wrapped environment
-        :raises UserError: if the seed is not a training seed, or the algorithm could not learn from them
+        :raises UserError: if the seed is not a training seed
         """
         on_tracks = self.env_name.gym_id.startswith("CarRacing")
         if on_tracks and not eval_env and self.seed + n_envs > TRAINING_SEEDS.stop:
@@ -320,10 +319,7 @@ class CarExperimentManager(ExperimentManager):
                 f"are kept for validation and held-out tracks), got {self.seed}"
             )
         if not eval_env:
-            envs = super().create_envs(n_envs, eval_env, no_log)
-            if issubclass(ALGOS[self.algo], OffPolicyAlgorithm):
-                check_normalized(self.algo, envs)
-            return envs
+            return super().create_envs(n_envs, eval_env, no_log)
         manager = copy.copy(self)  # trials of -optimize may run at the same time, in threads
         judged = self.eval_env_wrapper
         manager.env_wrapper = lambda env: ValidationTracks(judged(env), n_envs)

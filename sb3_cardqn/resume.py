@@ -14,12 +14,12 @@ from stable_baselines3.common.callbacks import ProgressBarCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_cardqn import trust
 from sb3_cardqn.common.checkpoint import ExactCheckpoint
-from sb3_cardqn.common.durable import sync_folder, write_file
+from sb3_cardqn.common.durable import sync_folder, write_file, write_text
 from sb3_cardqn.common.episode import ResumableEpisode
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.experiment import CarExperimentManager
-from sb3_cardqn.options import add_trust
 from sb3_cardqn.zoo import run
 
 CHECKPOINTS = "checkpoints"  # in the run's folder
@@ -49,7 +49,7 @@ class ResumableExperimentManager(CarExperimentManager):
         **kwargs: Any,
     ) -> None:
         config = None if resumed is None else resumed / CHECKPOINTS / _CONFIG
-        if config is not None and config.is_file():
+        if config is not None and config.exists():
             kwargs["config"] = str(config)
         super().__init__(args, *rest, **kwargs)
         self.checkpoint_freq, self.argv, self.resumed = checkpoint_freq, argv, resumed
@@ -110,10 +110,9 @@ class ResumableExperimentManager(CarExperimentManager):
         if self.config.endswith((".yml", ".yaml")):
             text = Path(self.config).read_bytes()
             write_file(folder / _CONFIG, lambda file: file.write(text))
-        argv = self.argv
-        if self.args.storage is not None:  # another trial may be the best by then
-            argv = [*argv, "--trial-id", str(self.args.trial_id)]
-        write_file(folder / _COMMAND, lambda file: file.write(json.dumps(argv).encode()))
+            trust.remember(folder / _CONFIG)
+        write_text(folder / _COMMAND, json.dumps(self.argv))
+        trust.remember(folder / _COMMAND)
 
     def discard(self) -> None:
         """Leave the folder of a run that goes on, whatever went wrong."""
@@ -156,7 +155,7 @@ def resume(folder: Path) -> None:
     It begins anew, in the same folder, if it was stopped before its first checkpoint.
 
     :param folder: of the run, such as ``logs/cardqn/CarRacing-v3_1``
-    :raises UserError: if it is no such run, is finished, or still runs
+    :raises UserError: if it is no such run, is finished, still runs, or nobody vouches for its command
     :raises Stopped: if it is stopped by a signal, after another checkpoint
     """
     command = folder / CHECKPOINTS / _COMMAND
@@ -164,7 +163,8 @@ def resume(folder: Path) -> None:
         agent = folder / f"{folder.resolve().name.split('_')[0]}.zip"
         why = f"it is finished and left {agent.name}" if agent.is_file() else "it has no checkpoints"
         raise UserError(f"'{folder}' is no run to go on with: {why}")
-    run("train", json.loads(command.read_bytes()), resumed=folder)
+    trust.refuse_links(folder)
+    run("train", json.loads(trust.read_code(command)), resumed=folder)
 
 
 def main(argv: list[str]) -> None:
@@ -175,5 +175,4 @@ def main(argv: list[str]) -> None:
         prog="sb3-cardqn resume", description="Go on with a training that was stopped, exactly where it was."
     )
     parser.add_argument("run", type=Path, help="folder of a run started with train --checkpoint-freq")
-    add_trust(parser)
     resume(parser.parse_args(argv).run)

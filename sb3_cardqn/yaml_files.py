@@ -1,11 +1,11 @@
 """YAML files as data: no tag runs code, no key stands twice, and what is wrong is said with file and line."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from sb3_cardqn.common.durable import read_file
 from sb3_cardqn.errors import UserError
 
 _NO_KEYS = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")  # << may stand twice: it merges both
@@ -36,46 +36,27 @@ class UniqueKeyLoader(yaml.SafeLoader):
         return node
 
 
-_WITH_EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
-
-
-def with_numbers(value: Any) -> Any:
-    """
-    Read numbers that YAML 1.1 takes for text, having no dot or no sign before the exponent.
-
-    >>> with_numbers({"learning_rate": "1e-4", "buffer_size": "1e3", "policy": "CnnPolicy"})
-    {'learning_rate': 0.0001, 'buffer_size': 1000, 'policy': 'CnnPolicy'}
-
-    :param value: from a YAML file
-    :return: the same with numbers for such text, whole ones as int
-    """
-    if isinstance(value, dict):
-        return {key: with_numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [with_numbers(item) for item in value]
-    if isinstance(value, str) and _WITH_EXPONENT.fullmatch(value):
-        number = float(value)
-        return int(number) if number.is_integer() else number
-    return value
-
-
-def read_yaml(path: Path, loader: type[yaml.SafeLoader] = UniqueKeyLoader) -> Any:
+def read_yaml(path: Path) -> Any:
     """
     Read a file of one YAML document.
 
     :param path: of the file
-    :param loader: a subclass that knows more tags
     :return: what it holds; None if it is empty
     :raises UserError: if it is no regular file, cannot be read, or is not YAML, naming file and line
     """
+    return parse_yaml(read_file(path), path)
+
+
+def parse_yaml(contents: bytes, path: Path, loader: type[yaml.SafeLoader] = UniqueKeyLoader) -> Any:
+    """
+    :param contents: one YAML document
+    :param path: of the file that it was read from
+    :param loader: a subclass that knows more tags
+    :return: what it holds; None if it is empty
+    :raises UserError: if it is not YAML, naming file and line
+    """
     try:
-        if path.exists() and not path.is_file():  # reading a pipe may wait for ever
-            raise UserError(f"can't read '{path}': it is no regular file")
-        return yaml.load(path.read_bytes(), Loader=loader)
-    except UserError:
-        raise
-    except OSError as error:
-        raise UserError(f"can't read '{path}': {error.strerror}") from error
+        return yaml.load(contents, Loader=loader)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"'{path}'{line}: {error.problem or error}") from error

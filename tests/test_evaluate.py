@@ -16,7 +16,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_cardqn import CarDQN, CarRacingCNN, CarRacingWrapper, QuantileHead, seeds
+from sb3_cardqn import CarDQN, CarRacingCNN, CarRacingWrapper, QuantileHead, seeds, trust
 from sb3_cardqn.common.fast_render import FastRender
 from sb3_cardqn.common.wrappers import FrameSkip, GrayscaleObservation, ResizeObservation
 from sb3_cardqn.errors import UserError
@@ -65,6 +65,7 @@ def save(folder: Path, algo: str, model: BaseAlgorithm, **config: Any) -> Run:
     (run / "CarRacing-v3").mkdir(parents=True)
     (run / "CarRacing-v3" / "config.yml").write_text(yaml.dump(OrderedDict(config)))
     model.save(run / "CarRacing-v3.zip")
+    trust.remember(run / "CarRacing-v3.zip")
     return Run(run)
 
 
@@ -159,7 +160,7 @@ def test_a_config_that_would_run_code_is_not_loaded(run: Run) -> None:
     path = run.config_folder / "config.yml"
     good = path.read_text()
     path.write_text("!!python/object/apply:os.system ['touch /tmp/never']")
-    with pytest.raises(UserError, match=r"config\.yml', line 1: .*os\.system"):
+    with pytest.raises(UserError, match=r"config\.yml"):
         _ = run.config
     path.write_text(good)
 
@@ -278,6 +279,7 @@ def test_normalized_observations_and_continuous_actions(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="needs the statistics that observations were normalized with"):
         make_env(run)
     env.save(str(run.config_folder / "vecnormalize.pkl"))
+    trust.remember(run.config_folder / "vecnormalize.pkl")
     made = make_env(run, stock=False)
     made.seed(200_000)
     raw = small_env().reset(seed=200_000)[0]

@@ -252,7 +252,7 @@ def test_wrong_use(
 
 
 @pytest.mark.parametrize("name", ["race.mp4", "race.gif"])
-def test_a_disk_that_is_full_leaves_the_old_film(name: str, runs: list[Run], tmp_path: Path) -> None:
+def test_a_disk_that_is_full_leaves_the_old_film(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"the old film")
     script = (
         "import resource, sys; from sb3_cardqn.race import race; "
@@ -260,7 +260,7 @@ def test_a_disk_that_is_full_leaves_the_old_film(name: str, runs: list[Run], tmp
         "race(sys.argv[1], path=sys.argv[2], env_kwargs={'max_episode_steps': 3})"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, runs[0].folder, tmp_path / name], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, "cardqn", tmp_path / name], stderr=subprocess.PIPE, text=True
     )
     assert done.returncode != 0
     assert done.stderr.splitlines()[-1].startswith("sb3_cardqn.errors.UserError: can't write")

@@ -1,40 +1,42 @@
-import inspect
+import argparse
+import hashlib
 import io
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import pytest
-from stable_baselines3.common import base_class
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from sb3_cardqn import CarDQN, trust, zoo
+from sb3_cardqn import CarDQN, trust
+from sb3_cardqn.compare import Plan, compare
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.evaluate import Run, make_env
+from sb3_cardqn.experiment import CarExperimentManager
+from sb3_cardqn.export import shipped_agents
+from sb3_cardqn.export.command import export
+from sb3_cardqn.resume import resume
 from tests.test_zoo import run_well, sb3_cardqn
 
 
-@pytest.fixture(autouse=True)
-def nobody_vouches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(trust.TRUST, raising=False)
+def refused(path: Path) -> bool:
+    try:
+        trust.read_code(path)
+    except UserError as error:
+        return str(path) in str(error) and "--trust" in str(error)
+    return False
 
 
 def test_what_was_made_here_is_known_under_any_name_until_it_is_changed(tmp_path: Path) -> None:
     made, moved = tmp_path / "agent.zip", tmp_path / "elsewhere" / "best.zip"
-    made.write_bytes(b"an agent")
-    with pytest.raises(
-        UserError, match=r"'.*agent.zip' was not made by sb3-cardqn on this machine.*add --trust"
-    ):
-        trust.require(made)
+    made.write_bytes(b"an agent of this test")
+    assert refused(made)
     trust.remember(made)
     moved.parent.mkdir()
     shutil.copy(made, moved)
-    trust.require(made, moved, tmp_path / "absent")
-    moved.write_bytes(b"an agenT")
-    with pytest.raises(UserError, match=r"best\.zip"):
-        trust.require(made, moved)
+    assert trust.read_code(moved) == trust.read_code(made) == b"an agent of this test"
+    moved.write_bytes(b"an agent of this tesT")
+    assert refused(moved)
 
 
 @pytest.mark.parametrize(
@@ -43,13 +45,51 @@ def test_what_was_made_here_is_known_under_any_name_until_it_is_changed(tmp_path
 def test_the_environment_variable_vouches_for_everything(
     value: str, trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "agent.zip").touch()
+    (tmp_path / "agent.zip").write_bytes(b"of another test")
     monkeypatch.setenv(trust.TRUST, value)
-    if trusted:
-        trust.require(tmp_path / "agent.zip")
-    else:
-        with pytest.raises(UserError):
-            trust.require(tmp_path / "agent.zip")
+    assert refused(tmp_path / "agent.zip") is not trusted
+
+
+def test_what_is_loaded_is_what_was_checked(tmp_path: Path) -> None:
+    code, data = tmp_path / "run/agent.zip", tmp_path / "run/a/curve.csv"
+    data.parent.mkdir(parents=True)
+    code.write_bytes(b"good")
+    data.write_bytes(b"1,2")
+    trust.remember(code)
+    with trust.private_copies(tmp_path, [code, tmp_path / "run/absent.pkl"], [data]) as private:
+        code.write_bytes(b"evil")  # too late
+        assert (private / "run/agent.zip").read_bytes() == b"good"
+        assert (private / "run/a/curve.csv").read_bytes() == b"1,2"
+        assert private.stat().st_mode & 0o077 == 0
+    assert not private.exists()
+    with pytest.raises(UserError, match=r"agent\.zip"), trust.private_copies(tmp_path, [code]):
+        pytest.fail("not refused")
+    code.unlink()
+    os.mkfifo(code)
+    with pytest.raises(UserError, match=r"agent\.zip"), trust.private_copies(tmp_path, [code]):
+        pytest.fail("not refused")
+
+
+def test_the_list_takes_whole_lines_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("word", "whole", "upper")}
+    trust.made_here().parent.mkdir()
+    trust.made_here().write_bytes(
+        b"\xff\xfe no text\n"
+        + f'{{"command": " {digests["word"]} "}}\n{digests["upper"].upper()}\n{digests["whole"]}\n'.encode()
+    )
+    for name in digests:
+        (tmp_path / name).write_text(name)
+    assert {name for name in digests if not refused(tmp_path / name)} == {"whole"}
+
+
+def test_no_list_lies_in_a_folder_that_happens_to_be_current(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", "state")
+    monkeypatch.delenv("LOCALAPPDATA", raising=False)
+    assert trust.made_here() == Path.home() / ".local/state/sb3-cardqn/made_here"
 
 
 def test_training_goes_on_where_nothing_can_be_remembered(
@@ -81,66 +121,63 @@ def test_everything_that_sb3_saves_is_remembered(tmp_path: Path, monkeypatch: py
     env.save(str(tmp_path / "vecnormalize.pkl"))
     files = [tmp_path / name for name in ("agent.zip", "buffer.pkl", "vecnormalize.pkl")]
     model.save(io.BytesIO())  # as SB3 can; a file that is not there needs no trust
-    trust.require(*files)
-    assert all(file.is_file() for file in files)
-    assert len(trust.made_here().read_text().splitlines()) == 3
+    env.save(save_path=str(tmp_path / "named.pkl"))
+    env.save(str(tmp_path / "no_suffix"))
+    files = [*files, tmp_path / "named.pkl", tmp_path / "no_suffix"]
+    assert not any(map(refused, files))
+    assert len(trust.made_here().read_text().splitlines()) == 5
 
 
-class Evil:
-    """Runs code when it is unpickled."""
-
-    def __init__(self, proof: Path) -> None:
-        self.proof = proof
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.proof),)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which cardqn has been trained for a moment, through the zoo."""
-    folder = tmp_path_factory.mktemp("trained")
+def test_a_run_that_was_trained_here_simply_plays(tmp_path: Path) -> None:
     short = "-n 300 --eval-freq 150 --eval-episodes 1 -params buffer_size:500 learning_starts:50"
-    run_well(folder, f"train --env CartPole-v1 {short}")
-    return folder
+    run_well(tmp_path, f"train --env CartPole-v1 {short}")
+    run_well(tmp_path, "enjoy --env CartPole-v1 --no-render -n 10")
+    config = tmp_path / "logs/cardqn/CartPole-v1_1/CartPole-v1/config.yml"
+    config.write_text(f"{config.read_text()}\n# changed")  # which the zoo reads with tags that run code
+    refused = sb3_cardqn(tmp_path, "enjoy --env CartPole-v1 --no-render -n 10")
+    assert refused.returncode == 2
+    assert "config.yml" in refused.stderr
+    run_well(tmp_path, "enjoy --env CartPole-v1 --no-render -n 10 --trust")
 
 
-@pytest.fixture
-def folder(trained: Path, tmp_path: Path) -> Path:
-    shutil.copytree(trained / "logs", tmp_path / "logs")
-    return tmp_path
-
-
-def test_what_was_trained_here_simply_plays_and_nothing_else_does(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_no_normalization_is_taken_out_of_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # whatever was trained in this process before: a stranger's save is remembered nowhere
-    monkeypatch.setattr(base_class, "save_to_zip_file", inspect.unwrap(base_class.save_to_zip_file))
-    run = folder / "logs/cardqn/CartPole-v1_1"
-    enjoy = "enjoy --env CartPole-v1 --no-render -n 10"
-    run_well(folder, enjoy)
-
-    proof = folder / "proof"
-    model = CarDQN.load(run / "CartPole-v1.zip", buffer_size=1)
-    model.extra = Evil(proof)
-    model.save(run / "CartPole-v1.zip")
-    for command in (enjoy, f"train --env CartPole-v1 -n 10 -i {run / 'CartPole-v1.zip'}"):
-        refused = sb3_cardqn(folder, command)
-        assert refused.returncode == 2
-        assert "CartPole-v1.zip' was not made by sb3-cardqn on this machine" in refused.stderr
-        assert "add --trust" in refused.stderr
-        assert not proof.exists()
-    run_well(folder, f"{enjoy} --trust")
-    assert proof.is_dir()  # so there was code to run
+    monkeypatch.chdir(tmp_path)
+    Path("CartPole-v1").mkdir()
+    Path("CartPole-v1/vecnormalize.pkl").write_bytes(b"not even a pickle")
+    manager = CarExperimentManager(
+        argparse.Namespace(), "cardqn", "CartPole-v1", "logs", hyperparams={"buffer_size": 100}
+    )
+    model, _ = manager.setup_experiment()  # type: ignore[misc]
+    assert model.get_vec_normalize_env() is None
 
 
-def test_a_configuration_from_elsewhere_is_refused_too(folder: Path) -> None:
-    run = Run(folder / "logs/cardqn/CartPole-v1_1")
-    make_env(run).close()
-    run.load_model()  # the best one
-    with run.config_path.open("a") as config:
-        config.write("\n# changed\n")
-    arguments = (0, str(folder / "logs"), "cardqn", "CartPole-v1")
-    for load in (run.load_model, lambda: make_env(run), lambda: zoo._trusted_model_path(*arguments)):
-        with pytest.raises(UserError, match=r"config\.yml' was not made by sb3-cardqn on this machine"):
-            load()
+def test_an_export_writes_through_no_link(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    for name in ("policy.json", "policy.safetensors", "README.md"):
+        (tmp_path / name).symlink_to(victim)
+    export(shipped_agents()["cardqn"], tmp_path / "policy.safetensors")
+    assert victim.read_text() == "mine"
+    assert (tmp_path / "policy.json").read_text().startswith("{")
+
+
+def test_a_comparison_does_not_go_on_through_links(tmp_path: Path) -> None:
+    log = tmp_path / "output/runs/dqn/dqn/CartPole-v1_1.log"
+    log.parent.mkdir(parents=True)
+    log.symlink_to(tmp_path / "victim")
+    plan = Plan.of(["dqn"], n_timesteps=100, env="CartPole-v1")
+    with pytest.raises(UserError, match=r"CartPole-v1_1\.log"):
+        compare(plan, tmp_path / "output")
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_run_is_not_resumed_through_links(tmp_path: Path) -> None:
+    run = tmp_path / "logs/cardqn/CartPole-v1_1"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints/command.json").write_text("[]")
+    (run / "best_model.zip").symlink_to(tmp_path / "victim")
+    trust.remember(run / "checkpoints/command.json")
+    with pytest.raises(UserError, match=r"best_model\.zip"):
+        resume(run)

@@ -130,7 +130,7 @@ huggingface_hub.HfApi.snapshot_download = snapshot
 def test_an_agent_goes_to_the_hub_and_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "sitecustomize.py").write_text(FAKE_HUB)
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
-    monkeypatch.delenv("TRUST_REMOTE_CODE")
+    monkeypatch.delenv("TRUST_REMOTE_CODE", raising=False)
     run_well(folder, "push_to_hub --algo cardqn --env CarRacing-v3 -f logs -orga driver --no-render")
     card = (folder / "hub_server/driver/cardqn-CarRacing-v3/README.md").read_text()
     assert "# CarDQN on CarRacing-v3" in card.splitlines()

@@ -65,9 +65,10 @@ class ExactCheckpoint(BaseCallback):
     ) -> None:
         super().__init__(verbose)
         check_path("ExactCheckpoint", "folder", folder)
+        check_whole("ExactCheckpoint", "freq (agent steps)", freq)
         check_flag("ExactCheckpoint", "resume", resume)
         self.folder = Path(folder)
-        self.freq = check_whole("ExactCheckpoint", "freq (agent steps)", freq)
+        self.freq = freq
         self.resume = resume
         self.how_to_resume = how_to_resume or f"ExactCheckpoint({str(folder)!r}, freq={freq}, resume=True)"
         self._lock: filelock.BaseFileLock | None = None
@@ -114,7 +115,7 @@ class ExactCheckpoint(BaseCallback):
                 "resume=True, or take another folder"
             )
         self._kept = [newest]
-        state.continue_log(self.model, newest.content["log"], self.folder)
+        state.continue_log(self.model, newest.content["log"], newest.agent_steps)
 
     def _on_training_start(self) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -212,7 +213,7 @@ class ExactCheckpoint(BaseCallback):
                 "clocks": state.get_clocks(model),
                 "envs": state.get_envs(model.env),
                 "callbacks": [state.get_callback(callback) for callback in self._others()],
-                "log": state.get_log(model, self.folder),
+                "log": state.get_log(model),
                 "buffer_numbers": buffer_numbers(model.replay_buffer),
                 "random": state.get_random(model),
                 "rows": replay.rows,

@@ -33,6 +33,36 @@ class FileRecord(NamedTuple):
 
 
 @contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """
+    Open a file to read, without waiting: opening a pipe could take for ever.
+
+    :param path: of a regular file
+    :return: context with the file
+    :raises UserError: if it is something else, or cannot be opened
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise UserError(f"can't read '{path}': {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UserError(f"can't read '{path}': it is no regular file")
+    with open(descriptor, "rb") as file:
+        yield file
+
+
+def read_file(path: Path) -> bytes:
+    """
+    :param path: of a regular file
+    :return: its contents
+    :raises UserError: as ``opened``
+    """
+    with opened(path) as file:
+        return file.read()
+
+
+@contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """
     Write a new file beside the old one, hand it to the disk, and put it in the old one's place.
@@ -50,7 +80,7 @@ def replacing(path: Path) -> Iterator[Path]:
     beside = _new_file_beside(path)
     try:
         yield beside
-        with beside.open("rb") as file:
+        with beside.open("r+b") as file:
             os.fsync(file.fileno())
         beside.replace(path)
     except BaseException:
@@ -128,8 +158,13 @@ def what_is_wrong(folder: Path, record: FileRecord) -> str | None:
     :return: what is wrong with it, to put behind its name; None if it is whole
     """
     path = folder / record.name
+    if Path(record.name).name != record.name or record.name == "..":
+        return "is in no folder of its own"
     try:
-        size = path.stat().st_size
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            return "is no regular file"
+        size = found.st_size
         if size != record.size:
             return f"has {size} bytes instead of {record.size}"
         return None if sha256(path) == record.sha256 else "was altered: its checksum differs"
@@ -170,7 +205,7 @@ def read_signed_json(path: Path) -> dict[str, Any]:
     :raises ValueError: if it is not what was written
     """
     try:
-        signed = json.loads(path.read_bytes())
+        signed = json.loads(read_file(path))
         text = signed["content"]
         if hashlib.sha256(text.encode()).hexdigest() == signed["sha256"]:
             return json.loads(text)

@@ -1,6 +1,5 @@
 """All that a training consists of besides its replay buffer, as plain data: taken out, and put back."""
 
-import os
 import random
 import shutil
 import time
@@ -16,6 +15,9 @@ from stable_baselines3.common.logger import TensorBoardOutputFormat
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecFrameStack, VecMonitor, VecNormalize
+from torch.utils.tensorboard import SummaryWriter
+
+from sb3_cardqn.errors import UserError
 
 # Of the algorithms, where they have them: what changes while they learn, besides networks and buffer.
 _CLOCKS = (
@@ -65,7 +67,8 @@ def set_networks(model: OffPolicyAlgorithm, networks: dict[str, Any]) -> None:
     :param networks: from ``get_networks``
     """
     model.set_parameters(networks["parameters"], exact_match=True, device=model.device)
-    for name, tensor in networks["tensors"].items():
+    for name in model._get_torch_save_params()[1]:
+        tensor = networks["tensors"][name]
         if tensor is not None:
             _attribute(model, name).data = tensor.data.to(model.device)
 
@@ -174,15 +177,19 @@ def _wrapper_state(layer: VecEnvWrapper) -> dict[str, Any]:
 def _set_wrapper_state(layer: VecEnvWrapper, saved: dict[str, Any]) -> None:
     if isinstance(layer, VecFrameStack):
         layer.stacked_obs.stacked_obs = saved["stack"]
-    for name, value in saved.items() if isinstance(layer, VecNormalize | VecMonitor) else ():
-        current = getattr(layer, name)
+    for name in _wrapper_state(layer) if isinstance(layer, VecNormalize | VecMonitor) else ():
+        current, value = getattr(layer, name), saved[name]
         if isinstance(current, RunningMeanStd):
-            current.__dict__.update(value)
+            _set_statistics(current, value)
         elif isinstance(current, dict) and all(isinstance(part, RunningMeanStd) for part in current.values()):
             for key, part in current.items():
-                part.__dict__.update(value[key])
+                _set_statistics(part, value[key])
         else:
             setattr(layer, name, value)
+
+
+def _set_statistics(current: RunningMeanStd, saved: dict[str, Any]) -> None:
+    current.mean, current.var, current.count = saved["mean"], saved["var"], saved["count"]
 
 
 def _counts(value: Any) -> bool:
@@ -234,10 +241,14 @@ def set_callback(callback: BaseCallback, state: dict[str, Any]) -> None:
     """
     :param callback: made as the one whose state it is
     :param state: from ``get_callback``
+    :raises UserError: if it sets an attribute that holds anything but numbers, such as a path
     """
-    verbose = callback.verbose
-    callback.__dict__.update(state["numbers"])
-    callback.verbose = verbose
+    for name, value in state["numbers"].items():
+        current = getattr(callback, name, "none of that name")
+        if not _is_numbers(value) or not (current is None or _is_numbers(current)):
+            raise UserError(f"the checkpoint sets {name} of {type(callback).__name__} to {value!r:.50}")
+        if name != "verbose":
+            setattr(callback, name, value)
     if state["random"] is not None:
         set_env_random(callback.eval_env, state["random"])  # type: ignore[attr-defined]
     if isinstance(callback, ProgressBarCallback):
@@ -250,11 +261,10 @@ def _is_numbers(value: Any) -> bool:
     return isinstance(value, (bool, int, float, np.number, np.bool_))
 
 
-def get_log(model: OffPolicyAlgorithm, folder: Path) -> dict[str, Any]:
+def get_log(model: OffPolicyAlgorithm) -> dict[str, Any]:
     """
     :param model: while it learns
-    :param folder: that TensorBoard's is described from, so that both can be moved
-    :return: what was recorded and not yet written; TensorBoard's folder, and how long its files are
+    :return: what was recorded and not yet written, and the name of TensorBoard's folder
     """
     logger = model.logger
     state: dict[str, Any] = {
@@ -268,37 +278,33 @@ def get_log(model: OffPolicyAlgorithm, folder: Path) -> dict[str, Any]:
     board = _tensorboard(model)
     if board is not None:
         board.writer.flush()
-        path = Path(board.writer.log_dir)
-        sizes = {file.name: file.stat().st_size for file in path.glob("events.out.tfevents*")}
-        state["tensorboard"] = {"folder": os.path.relpath(path, folder), "sizes": sizes}
+        state["tensorboard"] = {"folder": Path(board.writer.log_dir).name}
     return state
 
 
-def continue_log(model: OffPolicyAlgorithm, state: dict[str, Any], folder: Path) -> None:
+def continue_log(model: OffPolicyAlgorithm, state: dict[str, Any], agent_steps: int) -> None:
     """
-    Go on in the TensorBoard folder that there was, after what was written there until then.
+    Go on in the TensorBoard folder that there was, beside the one that the agent's logger has just begun.
+
+    What was written there after the checkpoint stays in its files, and TensorBoard hides it.
 
     :param model: whose logger has just begun a folder of its own
     :param state: from ``get_log``
-    :param folder: as there
+    :param agent_steps: of the checkpoint
     """
     board = _tensorboard(model)
     if board is None or state["tensorboard"] is None:
         return
-    new, old = Path(board.writer.log_dir), Path(folder, state["tensorboard"]["folder"]).resolve()
-    if new.resolve() != old and model._custom_logger:
-        return  # the user wants it elsewhere
-    board.close()
-    if new.resolve() != old:
+    new = Path(board.writer.log_dir)
+    old = new.parent / Path(state["tensorboard"]["folder"]).name  # a forged one leads nowhere else
+    if old.name == ".." or old.is_symlink() or not old.is_dir():
+        return
+    if new != old:
+        if model._custom_logger:
+            return  # the user wants it elsewhere
+        board.writer.close()
         shutil.rmtree(new)
-    sizes = state["tensorboard"]["sizes"]
-    for file in old.glob("events.out.tfevents*"):
-        if file.name not in sizes:
-            file.unlink()
-        elif file.stat().st_size > sizes[file.name]:
-            os.truncate(file, sizes[file.name])
-    formats = model.logger.output_formats
-    formats[formats.index(board)] = TensorBoardOutputFormat(str(old))
+    board.writer = SummaryWriter(str(old), purge_step=agent_steps + 1)
     model.logger.dir = str(old)
 
 

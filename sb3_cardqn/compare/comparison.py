@@ -11,6 +11,7 @@ from pathlib import Path
 import filelock
 import pandas as pd
 
+from sb3_cardqn import trust
 from sb3_cardqn.common.durable import write_text
 from sb3_cardqn.common.hardware import n_cores
 from sb3_cardqn.compare.gather import best_validation_score, drives_path, gather
@@ -97,7 +98,8 @@ def opened(output: Path) -> Iterator[Plan | None]:
 
     :param output: the folder
     :return: context with the plan that the folder was begun with, None for a new one
-    :raises UserError: if it cannot be written to, or another comparison is at work in it
+    :raises UserError: if it cannot be written to, another comparison is at work in it, or a link in it would
+        lead out of it
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -107,6 +109,7 @@ def opened(output: Path) -> Iterator[Plan | None]:
     except OSError as error:
         raise UserError(f"can't write to output folder '{output}': {error.strerror}") from error
     with lock:
+        trust.refuse_links(output)
         path = output / PLAN_FILE
         yield Plan.load(path) if path.is_file() else None
 

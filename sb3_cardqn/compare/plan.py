@@ -7,8 +7,7 @@ import io
 import math
 import shlex
 import tempfile
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any
 import yaml
 
 import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
+from sb3_cardqn import trust
+from sb3_cardqn.common.durable import read_file, write_text
 from sb3_cardqn.compare.names import check_name
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.experiment import (
@@ -26,11 +27,11 @@ from sb3_cardqn.experiment import (
     check_hyperparameters,
     parse_settings,
 )
-from sb3_cardqn.seeds import HELD_OUT_SEEDS, TRAINING_SEEDS
-from sb3_cardqn.yaml_files import read_yaml
+from sb3_cardqn.python_text import NotDataError, code_in, evaluate
+from sb3_cardqn.seeds import HELD_OUT_SEEDS
+from sb3_cardqn.yaml_files import parse_yaml
 
 SEED_STRIDE = 1000  # a run takes its seed and one more for each environment
-MAX_SEEDS = len(TRAINING_SEEDS) // SEED_STRIDE
 
 
 @dataclass(frozen=True)
@@ -171,11 +172,6 @@ class Plan:
             if key not in fields:
                 raise UserError(f"unknown key '{key}' in the plan{did_you_mean(key, fields)}")
         if isinstance(seeds, int) and not isinstance(seeds, bool):
-            if not 1 <= seeds <= MAX_SEEDS:
-                raise UserError(
-                    f"seeds: needs 1 to {MAX_SEEDS} of them, got {seeds}; to name one: --seed {seeds}, or "
-                    f"seeds: [{seeds}] in a plan"
-                )
             seeds = range(0, seeds * SEED_STRIDE, SEED_STRIDE)
         if not isinstance(seeds, Sequence) or isinstance(seeds, str):
             raise UserError(f"seeds: needs a number or a list of them, got {seeds!r}")
@@ -208,7 +204,8 @@ class Plan:
         """
         :param path: of the YAML file to write
         """
-        path.write_text(yaml.safe_dump(self.as_dict(), sort_keys=False))
+        write_text(path, yaml.safe_dump(self.as_dict(), sort_keys=False))
+        trust.remember(path)
 
     def added_to(self, earlier: "Plan") -> "Plan":
         """
@@ -280,12 +277,36 @@ def read_plan(path: Path) -> dict[str, Any]:
     """
     :param path: of a YAML file
     :return: what it says, unchecked
-    :raises UserError: if it is no mapping
+    :raises UserError: if it is no mapping, or holds more than data and nobody vouches for it
     """
-    settings = read_yaml(path)
+    contents = read_file(path)
+    settings = parse_yaml(contents, path)
     if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
         raise UserError(f"plan '{path}': needs keys such as contestants, seeds and n_timesteps")
+    trust.require_for(_code_in(settings.get("contestants")), path, contents)
     return settings
+
+
+def _code_in(contestants: Any) -> str | None:
+    """
+    :param contestants: of a plan, as it was read
+    :return: the first text in them that is more than data; None if all is data
+    """
+    listed = contestants.values() if isinstance(contestants, dict) else contestants
+    for contestant in listed if isinstance(listed, Iterable) else ():
+        hyperparams = contestant if isinstance(contestant, dict) else {}
+        try:
+            for setting in shlex.split(contestant)[1:] if isinstance(contestant, str) else ():
+                name, _, text = setting.partition(":")
+                hyperparams[name] = evaluate(text)
+        except NotDataError:
+            return setting
+        except ValueError:  # a quote is missing, as ``Contestant.parse`` will say
+            continue
+        code = code_in(hyperparams)
+        if code is not None:
+            return code
+    return None
 
 
 def _check_number(name: str, value: Any, kind: type, least: float, most: float | None = None) -> None:
@@ -297,6 +318,6 @@ def _check_number(name: str, value: Any, kind: type, least: float, most: float |
 
 
 def _check_distinct(what: str, values: Sequence[Any]) -> None:
-    for value, times in Counter(values).items():
-        if times > 1:
-            raise UserError(f"{what} '{value}' is there {times} times")
+    for value in values:
+        if values.count(value) > 1:
+            raise UserError(f"{what} '{value}' is there {values.count(value)} times")

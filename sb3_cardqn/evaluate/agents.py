@@ -14,41 +14,50 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
 from sb3_cardqn import trust
+from sb3_cardqn.common.durable import read_file
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.experiment import check_algorithm
 from sb3_cardqn.export import shipped_agents
+from sb3_cardqn.python_text import code_in
 from sb3_cardqn.runs import parse_name
-from sb3_cardqn.yaml_files import UniqueKeyLoader, read_yaml
+from sb3_cardqn.yaml_files import UniqueKeyLoader, parse_yaml
 
 Checkpoint: TypeAlias = Literal["best", "final"]
 
 
 class _ZooConfigLoader(UniqueKeyLoader):
-    """Reads the zoo's config.yml, an OrderedDict; of a class it reads the name, as text."""
+    """Reads the zoo's config.yml and args.yml; of a class or another object it reads the name, as text."""
 
 
 _ZooConfigLoader.add_constructor(
     "tag:yaml.org,2002:python/object/apply:collections.OrderedDict",
     lambda loader, node: OrderedDict(loader.construct_sequence(node, deep=True)[0]),  # type: ignore[arg-type]
 )
+_ZooConfigLoader.add_constructor(
+    "tag:yaml.org,2002:python/tuple",
+    lambda loader, node: tuple(loader.construct_sequence(node, deep=True)),  # type: ignore[arg-type]
+)
 _ZooConfigLoader.add_multi_constructor(  # a class that -params named
     "tag:yaml.org,2002:python/name:", lambda loader, name, node: name
 )
+_ZooConfigLoader.add_multi_constructor("tag:yaml.org,2002:python/", lambda loader, name, node: node.tag)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    content = read_yaml(path, _ZooConfigLoader) or {}
-    if not isinstance(content, dict):
-        raise UserError(f"'{path}' needs names and values, as the zoo's config.yml has, got {content!r:.50}")
-    return content
+def _mapping(contents: bytes, path: Path) -> dict[str, Any]:
+    result = parse_yaml(contents, path, _ZooConfigLoader) or {}
+    if not isinstance(result, dict):
+        raise UserError(f"'{path}' needs keys and values, got a {type(result).__name__}")
+    return result
 
 
 def _read_config(path: Path, env_id: str) -> dict[str, Any]:
-    config = _read_yaml(path)
+    contents = read_file(path)
+    config = _mapping(contents, path)
     config = config.get(env_id, config)  # hyperparams/*.yml has an entry for each environment
+    trust.require_for(code_in(config), path, contents)
     args = path.with_name("args.yml")  # the zoo keeps --env-kwargs there
-    from_command_line = (_read_yaml(args).get("env_kwargs") if args.is_file() else None) or {}
-    return config | {"env_kwargs": (config.get("env_kwargs") or {}) | from_command_line}
+    saved = _mapping(read_file(args), args) if args.exists() else {}
+    return config | {"env_kwargs": (config.get("env_kwargs") or {}) | (saved.get("env_kwargs") or {})}
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,6 @@ class Agent:
         :raises UserError: if the file holds no agent of this algorithm, or was not made on this machine and
             nobody vouches for it, see ``trust``
         """
-        trust.require_run(self.config_path.parent, self.model_path)
         algorithm = ALGOS[self.algo]
         kwargs: dict[str, Any] = {
             # only training needs them, and other versions of Python can't unpickle them
@@ -105,7 +113,10 @@ class Agent:
         if issubclass(algorithm, OffPolicyAlgorithm):
             kwargs["buffer_size"] = 1
         try:
-            return algorithm.load(self.model_path, device="cpu", **kwargs)
+            with trust.private_copies(self.model_path.parent, [self.model_path]) as private:
+                return algorithm.load(private / self.model_path.name, device="cpu", **kwargs)
+        except UserError:
+            raise
         except Exception as error:
             raise UserError(
                 f"'{self.model_path}' can't be loaded as {self.algo}: {type(error).__name__}: {error}"

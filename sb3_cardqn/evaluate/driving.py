@@ -74,11 +74,9 @@ def make_env(
     :param innermost: wrappers in the zoo's form to put inside the agent's own
     :param env_kwargs: arguments of ``gym.make``, such as ``domain_randomize=True``
     :return: one environment, vectorized
-    :raises UserError: if observations were normalized and the statistics are not there, or a run was not
-        made on this machine and nobody vouches for it, see ``trust``
+    :raises UserError: if observations were normalized and the statistics are not there, or a file that can
+        run code was not made on this machine and nobody vouches for it, see ``trust``
     """
-    if isinstance(agent, Run | Agent):
-        trust.require_run(agent.config_path.parent)
     if isinstance(agent, Mapping):
         config, env_id, stats = dict(deepcopy(agent)), "CarRacing-v3", None
     else:
@@ -97,10 +95,14 @@ def make_env(
             f"configuration, got none in '{stats}'"
         )
     config["normalize_kwargs"] = {}  # the zoo prints them; what counts is in the saved statistics
-    with contextlib.redirect_stdout(io.StringIO()):  # the zoo tells of each stack and statistic
+    statistics = [stats / "vecnormalize.pkl"] if stats and config["normalize"] else []
+    with (
+        trust.private_copies(stats or Path(), statistics) as private,
+        contextlib.redirect_stdout(io.StringIO()),  # the zoo tells of each stack and statistic
+    ):
         env = create_test_env(
             env_id,
-            stats_path=str(stats or Path()),
+            stats_path=str(private),
             should_render=False,
             hyperparams=config,
             env_kwargs=kept | env_kwargs,

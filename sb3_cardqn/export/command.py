@@ -7,6 +7,7 @@ from pathlib import Path
 from rl_zoo3 import ALGOS
 
 from sb3_cardqn import trust
+from sb3_cardqn.common.durable import write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run, evaluate
 from sb3_cardqn.evaluate.find import WHICH_AGENT, locate
@@ -14,7 +15,6 @@ from sb3_cardqn.export import policy_file
 from sb3_cardqn.export.onnx_file import write_onnx
 from sb3_cardqn.export.policy_file import load_policy
 from sb3_cardqn.export.write_policy import EXPORTABLE, write_policy
-from sb3_cardqn.options import add_trust
 
 
 def export(agent: str | Path, output: Path | None = None, algo: str = "cardqn") -> Path:
@@ -38,8 +38,8 @@ def export(agent: str | Path, output: Path | None = None, algo: str = "cardqn") 
     name = "policy.safetensors" if source.is_dir() else f"{source.stem}.safetensors"
     facts = {"file": zipped.name}
     if run is None:
-        trust.require(zipped)
-        model = ALGOS[algo].load(zipped, device="cpu", buffer_size=1)
+        with trust.private_copies(zipped.parent, [zipped]) as private:
+            model = ALGOS[algo].load(private / zipped.name, device="cpu", buffer_size=1)
     else:
         model, algo = run.agent(model_path=zipped).load_model(), run.algo
         facts |= training_command(run)
@@ -116,7 +116,6 @@ def main(argv: list[str]) -> None:
         action="store_true",
         help="write README.md as well, a model card: drives the 100 held-out tracks",
     )
-    add_trust(parser)
     options = parser.parse_args(argv)
     path = export(options.source, options.output, options.algo)
     if options.onnx:
@@ -127,6 +126,6 @@ def main(argv: list[str]) -> None:
 
         (evaluation,) = evaluate(str(path), progress=True)
         files.append(path.with_name("README.md"))
-        files[-1].write_text(model_card(evaluation, f"sb3-cardqn evaluate {path.name}"))
+        write_text(files[-1], model_card(evaluation, f"sb3-cardqn evaluate {path.name}"))
     for file in files:
         print(f"{file}  {file.stat().st_size / 1e6:.2f} MB")

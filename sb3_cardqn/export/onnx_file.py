@@ -9,6 +9,7 @@ from pathlib import Path
 import torch as th
 
 from sb3_cardqn.cardqn.policies import QNetwork
+from sb3_cardqn.common.durable import replacing
 from sb3_cardqn.errors import UserError
 
 
@@ -41,4 +42,5 @@ def write_onnx(network: QNetwork, path: Path) -> None:
             verbose=False,
         )
     assert program is not None
-    program.save(path, external_data=False)
+    with replacing(path) as beside:
+        program.save(beside, external_data=False)

@@ -6,7 +6,6 @@ The file of an exported policy: safetensors, whose header also holds, as JSON, h
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors import SafetensorError
 
 from sb3_cardqn.cardqn.policies import QNetwork
 from sb3_cardqn.common.checks import check_path
+from sb3_cardqn.common.durable import write_file, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.export import allowed
 
@@ -141,10 +141,8 @@ def write(path: Path, about: dict[str, Any], tensors: dict[str, th.Tensor]) -> N
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     _check_tensors(build(about), tensors)
     metadata = {"sb3_cardqn": text, "sha256": _fingerprint(text, tensors)}
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(safetensors.torch.save(tensors, metadata))
-    os.replace(beside, path)
-    path.with_suffix(".json").write_text(text + "\n")
+    write_file(path, lambda file: file.write(safetensors.torch.save(tensors, metadata)))
+    write_text(path.with_suffix(".json"), text + "\n")
 
 
 def read(path: Path) -> PolicyFile:

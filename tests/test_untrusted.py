@@ -1,0 +1,337 @@
+"""docs/untrusted.md's table of files, tried: each command with each kind of hostile file, and what each opens."""
+
+import json
+import os
+import pickle
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from stable_baselines3.common import base_class
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecNormalize
+
+from sb3_cardqn import CarDQN, CarRacingWrapper, cli, trust
+from sb3_cardqn.compare.command import PLAN_FILE
+from tests.test_zoo import ROOT
+
+ENV = "CarRacing-v3"
+RUN = Path("logs/cardqn/CarRacing-v3_1")
+TABLE = [
+    (file, command.strip(), kind)
+    for file, commands, kind in re.findall(
+        r"^\| `(.+?)` \| (.+?) \| (code|asked|data) \|$",
+        (ROOT / "docs/untrusted.md").read_text(),
+        re.MULTILINE,
+    )
+    for command in commands.split(",")
+]
+# How each command is typed, so that it reads the files of the table. (``rl_zoo3`` was imported by this module.)
+COMMANDS = {
+    "evaluate": f"evaluate {RUN} --tracks 1 --processes 1 --fast",
+    "evaluate --config": f"evaluate {RUN}/lone/agent.zip --algo cardqn --config CONFIG.yml --tracks 1 --processes 1",
+    "race": f"race {RUN} --fast",
+    "race --config": f"race {RUN}/lone/agent.zip --algo cardqn --config CONFIG.yml",
+    "export": f"export {RUN}",
+    "bench agent": f"bench agent {RUN}",
+    "enjoy": "enjoy --no-render -n 1",
+    "record_video": "record_video -n 1",
+    "push_to_hub": "push_to_hub -orga nobody",
+    "train -i": f"train -i {RUN}/{ENV}.zip -n 10 -params n_envs:1",
+    "train -conf": "train -conf CONFIG.yml -n 10",
+    "train --storage": "train --storage sqlite:///STUDY.db --study-name study --trial-id 1 -n 10",
+    "resume": f"resume {RUN}",
+    "compare --plan": "compare --plan PLAN.yml -o new --dry-run",
+    "compare --output": "compare --output OUTPUT --dry-run",
+    "plot_from_file": "plot_from_file -i PLOTS.pkl",
+}  # fmt: skip
+MODULE = "hostile_module"
+
+
+def place(file: str) -> Path:
+    """Where a file of the table is in the tests' folder."""
+    named = {"*.zip": f"{RUN}/{ENV}.zip", "OUTPUT/plan.yml": f"OUTPUT/{PLAN_FILE}"}
+    return Path(named.get(file, file.replace("RUN", str(RUN)).replace("ENV", ENV)))
+
+
+class Evil:
+    """Runs code when it is unpickled, and stops whatever goes on."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+    def __reduce__(self) -> Any:
+        return exec, (self.code,)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run that was made here, as far as reading it goes."""
+    root = tmp_path_factory.mktemp("made")
+    run = root / RUN
+    env = VecNormalize(make_vec_env(ENV, wrapper_class=CarRacingWrapper), norm_obs=False)
+    model = CarDQN("CnnPolicy", env, buffer_size=100, seed=0)
+    (run / "checkpoints").mkdir(parents=True)
+    (run / ENV).mkdir()
+    (run / "lone").mkdir()
+    for name in (f"{ENV}.zip", "best_model.zip", "lone/agent.zip"):
+        model.save(run / name)
+    config: Any = {"env_wrapper": "sb3_cardqn.CarRacingWrapper", "normalize": True}
+    (run / ENV / "config.yml").write_text(yaml.dump(config))
+    (run / ENV / "args.yml").write_text(yaml.dump({"env_kwargs": None}))
+    again = ["-n", "1000", "--checkpoint-freq", "500", "-params", "n_envs:1"]
+    (run / "checkpoints/command.json").write_text(json.dumps(again))
+    env.save(str(run / ENV / "vecnormalize.pkl"))
+    trust.remember(*(path for path in run.rglob("*") if path.is_file()))
+    return root
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    shutil.copytree(made / "logs", tmp_path / "logs")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(trust.TRUST, "")  # and put back what --trust sets
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(base_class, "save_to_zip_file", getattr(base_class.save_to_zip_file, "__wrapped__", base_class.save_to_zip_file))  # fmt: skip
+    signal.alarm(240)  # a pipe that is waited for
+    yield tmp_path
+    signal.alarm(0)
+    sys.modules.pop(MODULE, None)
+
+
+def python(folder: Path) -> str:
+    """Python text that leaves a proof and then stops whatever goes on."""
+    return f"1 / 0 if __import__('os').mkdir({str(folder / 'proof')!r}) is None else 0"
+
+
+def hostile_settings(folder: Path) -> dict[str, dict[str, Any]]:
+    """Hyperparameters that run code, by how they do."""
+    (folder / f"{MODULE}.py").write_text(f"{python(folder)}\nclass Wrapper: ...")
+    return {
+        "evaluated": {"policy_kwargs": python(folder)},
+        "normalize": {"normalize": python(folder)},
+        "wrapper": {"env_wrapper": [{f"{MODULE}.Wrapper": {"a": 1}}]},
+        "vector": {"vec_env_wrapper": f"{MODULE}.Wrapper"},
+        "callback": {"callback": f"{MODULE}.Wrapper"},
+        "policy": {"policy": f"{MODULE}.Wrapper"},
+    }
+
+
+def write_hostile(file: str, command: str, way: str, folder: Path) -> None:
+    """Put a hostile file in its place."""
+    path = place(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    code = f"import os\n{python(folder)}"
+    if path.suffix == ".zip":
+        model = CarDQN.load(path, buffer_size=1)
+        model.extra = Evil(code)
+        for name in (path, RUN / "best_model.zip"):
+            model.save(name)
+    elif path.suffix == ".pkl":
+        path.write_bytes(pickle.dumps(Evil(code)))
+    elif path.suffix == ".py":
+        path.write_text(f"{code}\nhyperparams = {{}}")
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(["-n", "10", "-params", f"gamma:{python(folder)}"]))
+    elif path.suffix == ".db":
+        study = optuna.create_study(storage=f"sqlite:///{path}", study_name="study")
+        sampled: dict[str, Any] = {
+            "one_minus_gamma": 0.1, "batch_size_pow": 5, "policy_kwargs": python(folder),
+        }  # fmt: skip
+        choices = {
+            name: optuna.distributions.CategoricalDistribution([value]) for name, value in sampled.items()
+        }
+        for _ in range(2):
+            study.add_trial(optuna.create_trial(params=sampled, distributions=choices, value=1.0))
+    elif way == "tag":
+        path.write_text(f"env_kwargs: null\nnormalize: !!python/object/apply:exec [{json.dumps(code)}]")
+    else:
+        settings = hostile_settings(folder)[way]
+        if "plan" in file.lower():
+            entry = {"algo": "cardqn"} | settings
+            path.write_text(yaml.dump({"contestants": {"x": entry}, "n_timesteps": 1000}))
+        else:
+            path.write_text(yaml.dump({ENV: {"policy": "CnnPolicy", "n_timesteps": 1000} | settings}))
+
+
+def ways(file: str, command: str, kind: str) -> list[str]:
+    """In which ways a hostile file of the table runs code."""
+    if place(file).suffix != ".yml":
+        return ["itself"]
+    if kind == "code":
+        return ["tag"]
+    if command == "export":
+        return ["wrapper"]
+    if command in ("evaluate", "race", "bench agent", "evaluate --config", "race --config"):
+        return ["wrapper", "vector"]  # the rest is not used
+    return ["evaluated", "normalize", "wrapper", "vector", "callback", "policy"]
+
+
+CASES = [
+    (file, command, way)
+    for file, command, kind in TABLE
+    if kind != "data"
+    for way in ways(file, command, kind)
+]  # fmt: skip
+
+
+def snapshot(folder: Path) -> dict[str, bytes | None]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+        if "__pycache__" not in path.parts
+    }
+
+
+def say(command: str, file: str, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[Any, str]:
+    """Run a command in this process, in which everything was imported: its exit status and what it says."""
+    typed = COMMANDS[command].replace("CONFIG.yml", file if file.startswith("CONFIG") else "CONFIG.yml")
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*shlex.split(typed), *more])
+    return ended.value.code, capsys.readouterr().err
+
+
+def test_the_table_is_whole() -> None:
+    assert {kind for _, _, kind in TABLE} == {"code", "asked", "data"}
+    assert {command for _, command, kind in TABLE if kind != "data"} == set(COMMANDS)
+    # every command of the command line stands in it, but for one that downloads, which asks itself
+    commands = {command.split()[0] for _, command, _ in TABLE}
+    assert commands >= {*cli.COMMANDS, *cli._OWN, "resume"} - {"load_from_hub"}
+
+
+@pytest.mark.parametrize(("file", "command", "way"), CASES)
+def test_nothing_hostile_runs(
+    file: str, command: str, way: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_hostile(file, command, way, folder)
+    before = snapshot(folder)
+    status, error = say(command, file, capsys)
+    lines = [line for line in error.splitlines() if line.startswith("sb3-cardqn: ")]
+    assert status == 2, error
+    assert len(lines) == 1
+    assert place(file).name in lines[0] or "best_model.zip" in lines[0]
+    assert "--trust" in lines[0]
+    assert MODULE not in sys.modules
+    after = snapshot(folder)
+    assert after == before
+    # so there was code to run
+    say(command, file, capsys, "--trust")
+    assert (folder / "proof").is_dir()
+
+
+@pytest.mark.parametrize(("file", "command"), sorted({(file, command) for file, command, _ in CASES}))
+def test_a_pipe_is_not_waited_for(
+    file: str, command: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_hostile(file, command, next(way for a, b, way in CASES if (a, b) == (file, command)), folder)
+    for path in [place(file), *([RUN / "best_model.zip"] if file == "*.zip" else [])]:
+        path.unlink()
+        os.mkfifo(path)
+    status, error = say(command, file, capsys)
+    assert status == 2, error
+
+
+# A short use of nearly all commands, in one folder, in this order: what they leave, the next ones read.
+SHORT = "--env CartPole-v1 --seed 0 -n 300 --eval-freq 150 --eval-episodes 1"
+SESSION = [
+    f"train {SHORT} --checkpoint-freq 100 -conf CONFIG.yml -tb tb",
+    f"train {SHORT} -i logs/cardqn/CartPole-v1_1/best_model.zip -conf CONFIG.yml",
+    f"train {SHORT} --checkpoint-freq 100 -conf CONFIG.py",
+    "resume logs/cardqn/CartPole-v1_3",
+    "enjoy --env CartPole-v1 --no-render -n 5",
+    "record_video --env CartPole-v1 -n 5",
+    "plot_train -a cardqn -e CartPole-v1 -f logs",
+    "all_plots -a cardqn -e CartPole-v1 -f logs -o PLOTS --no-display",
+    "plot_from_file -i PLOTS.pkl -o plots.svg",
+    f"evaluate {RUN} --tracks 1 --processes 1 --fast",
+    f"evaluate {RUN}/lone/agent.zip --algo cardqn --config CONFIG.yml --tracks 1 --processes 1 --fast",
+    f"race {RUN} --fast --tracks 1",
+    "export logs/cardqn/CarRacing-v3_2 -o exported",
+    "enjoy exported/policy.safetensors --no-render -n 5",
+    "compare --plan PLAN.yml --output OUTPUT --no-videos",
+    "compare --output OUTPUT --no-videos",
+    f"train {SHORT} -conf CONFIG.yml --study-name study --storage sqlite:///STUDY.db -optimize --n-trials 2 --n-startup-trials 1 --no-optim-plots",
+    f"train {SHORT} -conf CONFIG.yml --study-name study --storage sqlite:///STUDY.db --trial-id 1",
+]
+SMALL = {"policy": "MlpPolicy", "n_timesteps": 300, "buffer_size": 500, "learning_starts": 50}
+# The machine's, and what is only locked, or read back by what has just written it.
+KNOWN = (
+    "/dev/",
+    "/etc/",
+    "/proc/",
+    "/sys/",
+    "/usr/",
+    "/run/",
+    f"{ROOT}/",
+    f"{sys.prefix}/",
+    f"{sys.base_prefix}/",
+)
+KNOWN_NAMES = {"lock", ".lock", "fontlist-v3.11.0.json"}
+
+
+def rows() -> dict[str, re.Pattern[str]]:
+    """For each file of the table what its path looks like."""
+    parts = {"RUN": r"[^/]+/[^/]+_\d+", "ENV": r"[^/]+", "*": r"[^/]*"}
+    return {
+        file: re.compile(
+            "(.*/)?" + "".join(parts.get(part, re.escape(part)) for part in re.split(r"(RUN|ENV|\*)", file))
+        )
+        for file, _, _ in TABLE
+    }
+
+
+def test_no_command_opens_a_file_that_no_row_names(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "logs", tmp_path / "logs")
+    (tmp_path / "tmp").mkdir()
+    shutil.copytree(made / RUN, tmp_path / "logs/cardqn/CarRacing-v3_2")
+    wrapped: Any = {"env_wrapper": "sb3_cardqn.CarRacingWrapper"}
+    (tmp_path / f"logs/cardqn/CarRacing-v3_2/{ENV}/config.yml").write_text(yaml.dump(wrapped))
+    (tmp_path / "CONFIG.yml").write_text(yaml.dump({"CartPole-v1": SMALL, ENV: wrapped}))
+    stops = f"from tests.audited import StopAt200\nhyperparams = {{'CartPole-v1': {SMALL} | {{'callback': StopAt200()}}}}"
+    (tmp_path / "CONFIG.py").write_text(stops)
+    trust.remember(tmp_path / "CONFIG.py")
+    small = [f"{name}:{value}" for name, value in SMALL.items() if isinstance(value, int)]
+    plan: Any = {
+        "contestants": {"dqn": shlex.join(["dqn", *small])},
+        "env": "CartPole-v1",
+        "n_timesteps": 300,
+    }
+    plan |= {"seeds": 1, "n_evaluations": 2, "eval_episodes": 1, "tracks": 1}
+    (tmp_path / "PLAN.yml").write_text(yaml.dump(plan))
+    (tmp_path / "commands.json").write_text(json.dumps([shlex.split(line) for line in SESSION]))
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.audited", "commands.json", "report.json"],
+        cwd=tmp_path,
+        env=os.environ | {"TMPDIR": str(tmp_path / "tmp"), "MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    statuses = {line: status for line, (status, _) in zip(SESSION, report, strict=True)}
+    statuses["plot_from_file -i PLOTS.pkl -o plots.svg"] = 0  # one run is not enough for it yet
+    assert statuses == {line: 130 if "CONFIG.py" in line else 0 for line in SESSION}, ran.stderr
+    private = f"{tmp_path}/tmp/"  # copies of what was opened by its name
+    unnamed, named = [], set()
+    for line, (_, opened) in zip(SESSION, report, strict=True):
+        for path in opened:
+            if path.startswith((*KNOWN, private)) or Path(path).name in KNOWN_NAMES:
+                continue
+            files = {file for file, row in rows().items() if row.fullmatch(path)}
+            named |= files
+            if not files:
+                unnamed.append((line, path))
+    assert unnamed == []
+    # and no row is there that nothing reads
+    assert named >= {file for file, command, _ in TABLE if command not in ("push_to_hub", "bench agent")}
