@@ -87,10 +87,6 @@ def main(argv: list[str] | None = None) -> None:
             th.set_num_threads(1)  # one small picture at a time: threads would only wait for each other
             _OWN[args.command](options)
         elif args.command in COMMANDS:
-            if {"-h", "--help"} & set(options):  # the zoo's own help knows nothing of the defaults here
-                print(
-                    next(line for line in _HELP.splitlines() if line.startswith(f"  {args.command} ")), "\n"
-                )
             run(args.command, options)
         else:
             known = list(dict.fromkeys([*COMMANDS, "resume", *_OWN]))

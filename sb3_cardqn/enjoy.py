@@ -7,6 +7,7 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Agent, drive, find_agents, make_env
 from sb3_cardqn.evaluate.find import WHICH_AGENT
 from sb3_cardqn.export import SafeAgent, shipped_agents
+from sb3_cardqn.options import add_trust
 from sb3_cardqn.runs import find_run
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
@@ -72,6 +73,7 @@ def main(argv: list[str]) -> None:
         help="first track (default: %(default)s)",
     )
     parser.add_argument("--no-render", action="store_true", help="no window, only the scores")
+    add_trust(parser)
     options = parser.parse_args(argv)
     if options.n_timesteps < 1:
         raise UserError(f"-n needs 1 or more agent steps, got {options.n_timesteps}")

@@ -3,6 +3,8 @@
 import difflib
 import signal
 
+_LONG = 40  # names that nobody reads
+
 
 class UserError(ValueError):
     """A mistake in what the user typed: the command line prints its text and exits with status 2."""
@@ -53,7 +55,11 @@ def did_you_mean(name: str, known: list[str]) -> str:
 
     :param name: what was typed
     :param known: what there is
-    :return: the offer, or the whole list where nothing is near
+    :return: the offer; where nothing is near the whole list, or what is nearest of a long one
     """
     nearest = difflib.get_close_matches(name, known, n=1)
-    return f", did you mean '{nearest[0]}'?" if nearest else f", there are: {', '.join(sorted(known))}"
+    if nearest:
+        return f", did you mean '{nearest[0]}'?"
+    if len(known) > _LONG:
+        return f", the nearest are: {', '.join(difflib.get_close_matches(name, known, n=5, cutoff=0))}"
+    return f", there are: {', '.join(sorted(known))}"

@@ -20,9 +20,12 @@ from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.utils import StoreDict
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_cardqn import trust
+from sb3_cardqn.common.checks import check_normalized
 from sb3_cardqn.common.durable import read_file
 from sb3_cardqn.common.hardware import n_cores
 from sb3_cardqn.common.training_clock import TrainingClock
@@ -31,9 +34,11 @@ from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.python_text import NotDataError, code_in, evaluate, without_text
 from sb3_cardqn.seeds import TRAINING_SEEDS
+from sb3_cardqn.studies import find_trial, hyperparams_of
 from sb3_cardqn.validation import ValidationCallback, ValidationTracks, share_out
-from sb3_cardqn.yaml_files import parse_yaml, read_yaml
+from sb3_cardqn.yaml_files import parse_yaml, read_yaml, with_numbers
 
+_ATARI = r"ALE/|.*(NoFrameskip|Deterministic|-ram)-v\d+$"
 _NO_LIMIT = 10**12  # agent steps; with --minutes the clock comes first
 
 # what a zoo configuration may hold besides the algorithm's constructor arguments
@@ -106,8 +111,13 @@ def check_environment(env_id: str) -> None:
     :param env_id: of an environment
     :raises UserError: if Gymnasium does not know it; the text offers the nearest
     """
-    if env_id not in gym.registry:
-        raise UserError(f"unknown environment '{env_id}'{did_you_mean(env_id, list(gym.registry))}")
+    if env_id in gym.registry:
+        return
+    if re.match(_ATARI, env_id) and not any(re.match(_ATARI, known) for known in gym.registry):
+        offer = ", Atari games come with: pip install ale-py"
+    else:
+        offer = did_you_mean(env_id, list(gym.registry))
+    raise UserError(f"unknown environment '{env_id}'{offer}")
 
 
 def check_hyperparameters(algo: str, names: list[str]) -> None:
@@ -133,12 +143,24 @@ def judged_wrapper_class(hyperparams: dict[str, Any], key: str = "env_wrapper") 
     return exp_manager.get_wrapper_class({key: judged_wrappers(hyperparams.get(key))}, key)
 
 
+def _check_train_freq(made: tuple[BaseAlgorithm, dict[str, Any]] | None) -> None:
+    model = made[0] if made is not None else None
+    if not isinstance(model, OffPolicyAlgorithm):
+        return
+    train_freq: Any = model.train_freq
+    if train_freq.unit == TrainFrequencyUnit.EPISODE and model.n_envs > 1:
+        raise UserError(
+            f"train_freq in episodes needs n_envs: 1, got train_freq {train_freq.frequency} episode(s) with "
+            f"n_envs {model.n_envs}"
+        )
+
+
 class CarExperimentManager(ExperimentManager):
     """
     The zoo's ExperimentManager with this package's hyperparameters, and tracks of their own to evaluate on.
 
-    ``learned`` says whether any training has begun in this process; ``own_options`` are those of ``train``
-    that the zoo does not have, and go to args.yml with the zoo's.
+    ``learned`` says whether a training has taken a step in this process; ``own_options`` are those of
+    ``train`` that the zoo does not have, and go to args.yml with the zoo's.
 
     :param args: parsed command line
     :param algo: name of the algorithm
@@ -181,13 +203,15 @@ class CarExperimentManager(ExperimentManager):
         Set up environments and model; a run folder is left only if that worked.
 
         :return: model and hyperparameters, or None before an optimization
-        :raises UserError: if training is to go on from an agent that nobody vouches for, see ``trust``
+        :raises UserError: if training is to go on from an agent that nobody vouches for, see ``trust``, or
+            it would fail at its first step
         """
         trust.remember_what_is_saved()
         cv2.setNumThreads(1)  # pictures too small to share out: docs/learner.md
         try:
             with self._private_agent():
                 model = super().setup_experiment()
+            _check_train_freq(model)
         except BaseException:
             self.discard()
             raise
@@ -231,8 +255,16 @@ class CarExperimentManager(ExperimentManager):
         """
         :param model: from ``setup_experiment``
         """
-        CarExperimentManager.learned = True
-        super().learn(model)
+        try:
+            super().learn(model)
+        except BaseException as error:
+            if self.clock.seconds == 0:
+                self.discard()
+            if isinstance(error, OSError) and not Path(self.save_path).is_dir():
+                raise UserError(f"the run's folder '{self.save_path}' is gone, so is the training") from error
+            raise
+        finally:
+            CarExperimentManager.learned = self.clock.seconds > 0
 
     def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
         super()._save_config(saved_hyperparams)
@@ -251,14 +283,14 @@ class CarExperimentManager(ExperimentManager):
         if self.optimize_hyperparameters:
             return
         evaluations = [callback for callback in self.callbacks if isinstance(callback, EvalCallback)]
-        clock = TrainingClock(
+        self.clock = TrainingClock(
             Path(self.save_path), evaluation, self.own_options["minutes"], self.n_evaluations or 20
         )
         for other in evaluations:
             if other is not evaluation:
-                clock.leave_out(other)
+                self.clock.leave_out(other)
         others = [callback for callback in self.callbacks if not isinstance(callback, EvalCallback)]
-        self.callbacks = [*others, clock, *evaluations]
+        self.callbacks = [*others, self.clock, *evaluations]
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
         hyperparams = without_text(hyperparams)
@@ -277,30 +309,28 @@ class CarExperimentManager(ExperimentManager):
         :return: hyperparameters, and the same as they will be saved
         :raises UserError: if a name is unknown, or stands there twice
         """
-        config = Path(self.config)
+        config, typed = Path(self.config), self.custom_hyperparams or {}
         if config.suffix == ".py":
             trust.read_code(config)
         contents = read_file(config) if config.suffix in (".yml", ".yaml") else b""
         parse_yaml(contents, config)  # the zoo's own reading lets the last of two equal keys win
+        sampled: dict[str, Any] = {}
+        if self.storage and self.study_name and not (self.optimize_hyperparameters and self.trial_id is None):
+            print("Loading from Optuna study...")
+            trial = find_trial(self.storage, self.study_name, self.trial_id)
+            sampled = hyperparams_of(trial, self.algo)
+            trust.require_for(code_in(sampled), Path(self.storage), self.storage.encode())
+            self.custom_hyperparams = sampled | typed
+            self.args.trial_id = trial.number
+            self.trial_id = None  # the zoo's own loading leaves out the best trial, and number 0
         hyperparams, saved_hyperparams = super().read_hyperparameters()
-        if config.suffix in (".yml", ".yaml"):
-            typed = self.custom_hyperparams or {}
-            read = {name: value for name, value in hyperparams.items() if name not in typed}
+        if contents:
+            read = {name: hyperparams[name] for name in hyperparams.keys() - typed.keys() - sampled.keys()}
             trust.require_for(code_in(read), config, contents)
+        for read in (hyperparams, saved_hyperparams):
+            read.update({name: with_numbers(value) for name, value in read.items() if name != "env_kwargs"})
         check_hyperparameters(self.algo, list(hyperparams))
         return hyperparams, saved_hyperparams
-
-    def load_trial(self, storage: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """
-        :param storage: of an Optuna study
-        :param args: as the zoo's
-        :param kwargs: as the zoo's
-        :return: hyperparameters of a trial
-        :raises UserError: if there is more than data in them, and nobody vouches for it
-        """
-        hyperparams = super().load_trial(storage, *args, **kwargs)
-        trust.require_for(code_in(hyperparams), Path(storage), storage.encode())
-        return hyperparams
 
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
         """
@@ -310,7 +340,7 @@ class CarExperimentManager(ExperimentManager):
         :param eval_env: for evaluation: seeded from the validation range
         :param no_log: write no monitor files
         :return: vectorized, wrapped environment
-        :raises UserError: if the seed is not a training seed
+        :raises UserError: if the seed is not a training seed, or the algorithm could not learn from them
         """
         on_tracks = self.env_name.gym_id.startswith("CarRacing")
         if on_tracks and not eval_env and self.seed + n_envs > TRAINING_SEEDS.stop:
@@ -319,7 +349,10 @@ class CarExperimentManager(ExperimentManager):
                 f"are kept for validation and held-out tracks), got {self.seed}"
             )
         if not eval_env:
-            return super().create_envs(n_envs, eval_env, no_log)
+            envs = super().create_envs(n_envs, eval_env, no_log)
+            if issubclass(ALGOS[self.algo], OffPolicyAlgorithm):
+                check_normalized(self.algo, envs)
+            return envs
         manager = copy.copy(self)  # trials of -optimize may run at the same time, in threads
         judged = self.eval_env_wrapper
         manager.env_wrapper = lambda env: ValidationTracks(judged(env), n_envs)

@@ -22,13 +22,8 @@ from sb3_cardqn.runs import find_run
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 
-def mend(pushed: argparse.Namespace | None = None) -> None:
-    """
-    Let rl-zoo3 2.9's hub commands work with the releases of huggingface_hub and its SB3 glue of today.
-
-    :param pushed: algo, env, folder and exp_id of a run that ``push_to_hub`` is to upload: the safe form and
-        this package's model card are put beside it
-    """
+def mend() -> None:
+    """Let rl-zoo3 2.9's hub commands work with the releases of huggingface_hub and its SB3 glue of today."""
     push = sys.modules["huggingface_sb3.push_to_hub"]
     if not hasattr(push, "generate_metadata"):  # renamed in sb3-team-hf-integration 3.2; the zoo wants a dict
         vars(push)["generate_metadata"] = lambda *args: vars(push)["_generate_metadata"](*args).to_dict()
@@ -43,11 +38,17 @@ def mend(pushed: argparse.Namespace | None = None) -> None:
             raise UserError(str(error)) from error
 
     huggingface_sb3.load_from_hub = load_from_hub
-    if pushed is not None and pushed.exp_id >= 0:
-        runs = Path(pushed.folder) / pushed.algo
-        run = find_run(runs, pushed.env, pushed.exp_id)
-        if run is not None:  # else the zoo says so
-            add_safe_form(Run(run))
+
+
+def push_safe_form(options: argparse.Namespace) -> None:
+    """
+    Let ``push_to_hub`` put the safe form and this package's model card beside the run that it uploads.
+
+    :param options: algo, env, folder and exp_id of that run
+    """
+    run = find_run(Path(options.folder, options.algo), options.env, max(options.exp_id, 0))
+    if options.exp_id >= 0 and run is not None:  # else the zoo says so
+        add_safe_form(Run(run))
 
 
 def add_safe_form(run: Run) -> None:

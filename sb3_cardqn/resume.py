@@ -20,6 +20,7 @@ from sb3_cardqn.common.durable import sync_folder, write_file, write_text
 from sb3_cardqn.common.episode import ResumableEpisode
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.experiment import CarExperimentManager
+from sb3_cardqn.options import add_trust
 from sb3_cardqn.zoo import run
 
 CHECKPOINTS = "checkpoints"  # in the run's folder
@@ -111,7 +112,10 @@ class ResumableExperimentManager(CarExperimentManager):
             text = Path(self.config).read_bytes()
             write_file(folder / _CONFIG, lambda file: file.write(text))
             trust.remember(folder / _CONFIG)
-        write_text(folder / _COMMAND, json.dumps(self.argv))
+        argv = self.argv
+        if self.args.storage is not None:  # another trial may be the best by then
+            argv = [*argv, "--trial-id", str(self.args.trial_id)]
+        write_text(folder / _COMMAND, json.dumps(argv))
         trust.remember(folder / _COMMAND)
 
     def discard(self) -> None:
@@ -175,4 +179,5 @@ def main(argv: list[str]) -> None:
         prog="sb3-cardqn resume", description="Go on with a training that was stopped, exactly where it was."
     )
     parser.add_argument("run", type=Path, help="folder of a run started with train --checkpoint-freq")
+    add_trust(parser)
     resume(parser.parse_args(argv).run)

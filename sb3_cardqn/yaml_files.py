@@ -1,5 +1,6 @@
 """YAML files as data: no tag runs code, no key stands twice, and what is wrong is said with file and line."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,29 @@ class UniqueKeyLoader(yaml.SafeLoader):
                 )
             lines[key] = line
         return node
+
+
+_WITH_EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
+
+
+def with_numbers(value: Any) -> Any:
+    """
+    Read numbers that YAML 1.1 takes for text, having no dot or no sign before the exponent.
+
+    >>> with_numbers({"learning_rate": "1e-4", "buffer_size": "1e3", "policy": "CnnPolicy"})
+    {'learning_rate': 0.0001, 'buffer_size': 1000, 'policy': 'CnnPolicy'}
+
+    :param value: from a YAML file
+    :return: the same with numbers for such text, whole ones as int
+    """
+    if isinstance(value, dict):
+        return {key: with_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_numbers(item) for item in value]
+    if isinstance(value, str) and _WITH_EXPONENT.fullmatch(value):
+        number = float(value)
+        return int(number) if number.is_integer() else number
+    return value
 
 
 def read_yaml(path: Path) -> Any:

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import importlib
-import math
 import random
 import runpy
 import sys
@@ -27,10 +26,12 @@ from sb3_cardqn.experiment import (
     check_algorithm,
     check_environment,
     judged_wrapper_class,
-    parse_settings,
 )
+from sb3_cardqn.options import own_options, parse, zoo_parser
+from sb3_cardqn.plots import check_all_plots, check_plot_from_file, check_plot_train
 from sb3_cardqn.runs import find_run
 from sb3_cardqn.seeds import TRAINING_SEEDS
+from sb3_cardqn.train_options import check_numbers, check_train
 from sb3_cardqn.zoo_files import filmed_run, private_plots, private_run, remembered_plots
 
 # command -> module and function; without a function the module is a script
@@ -43,6 +44,11 @@ COMMANDS = {
     "all_plots": ("rl_zoo3.plots.all_plots", "all_plots"),
     "load_from_hub": ("rl_zoo3.load_from_hub", None),
     "push_to_hub": ("rl_zoo3.push_to_hub", None),
+}
+_PLOTS = {
+    "plot_train": check_plot_train,
+    "all_plots": check_all_plots,
+    "plot_from_file": check_plot_from_file,
 }
 # commands that load a trained agent from a folder of runs
 _PLAYERS = ("enjoy", "record_video", "push_to_hub")
@@ -149,10 +155,22 @@ _PlayedCarDQN.__name__ = "CarDQN"  # the title of its model card
 
 
 def _check(command: str, options: argparse.Namespace) -> None:
+    """
+    :param command: of the zoo
+    :param options: its
+    :raises UserError: if a name in them is not known, a number is out of range, or there is nothing to show
+    """
+    check_numbers(options)
+    if command in _PLOTS:
+        _PLOTS[command](options)
+        return
     check_algorithm(options.algo)
-    for package in options.gym_packages:
+    for package in getattr(options, "gym_packages", []):
         importlib.import_module(package)
-    check_environment(options.env)
+    if command != "load_from_hub":
+        check_environment(options.env)
+    if command == "train":
+        check_train(options)
     if (
         command in _PLAYERS
         and options.exp_id == 0
@@ -164,76 +182,22 @@ def _check(command: str, options: argparse.Namespace) -> None:
         )
 
 
-def _check_zoo_options(argv: list[str], minutes: float | None) -> None:
+def _manager(options: argparse.Namespace, argv: list[str], resumed: Path | None) -> Any:
     """
-    :param argv: of ``train``
-    :param minutes: of training, if those are the budget
-    :raises UserError: if the zoo would misunderstand it
-    """
-    parser = argparse.ArgumentParser(prog="sb3-cardqn train", add_help=False, allow_abbrev=False)
-    parser.add_argument("-n", "--n-timesteps", type=int, default=-1)
-    for option in (["-params", "--hyperparams"], ["--env-kwargs"], ["--eval-env-kwargs"]):
-        parser.add_argument(*option, nargs="+", default=[])
-    parser.add_argument("--eval-freq", type=int)
-    parser.add_argument("-optimize", "--optimize-hyperparameters", action="store_true")
-    options, _ = parser.parse_known_args(argv)
-    if minutes is not None:
-        if options.optimize_hyperparameters:
-            raise UserError("--minutes is for one training; -optimize needs -n, the agent steps of a trial")
-        if options.n_timesteps != -1:
-            raise UserError(f"needs one budget, --minutes or -n, got {minutes:g} and {options.n_timesteps}")
-        if options.eval_freq is not None and options.eval_freq > 0:
-            raise UserError(
-                "--minutes spreads its evaluations evenly: needs --n-evaluations, got --eval-freq "
-                f"{options.eval_freq}"
-            )
-    if options.n_timesteps < 1 and options.n_timesteps != -1:  # the zoo would take the configuration's
-        raise UserError(f"-n needs 1 or more agent steps, got {options.n_timesteps}")
-    parse_settings("-params", options.hyperparams)
-    parse_settings("--env-kwargs", options.env_kwargs)
-    parse_settings("--eval-env-kwargs", options.eval_env_kwargs)
-
-
-def _manager(argv: list[str], resumed: Path | None) -> tuple[Any, list[str]]:
-    """
-    :param argv: of ``train``
+    :param options: of ``train``
+    :param argv: the same as words
     :param resumed: folder of a run that goes on
-    :return: who manages the training, and ``argv`` without what the zoo does not know
-    :raises UserError: if an option is out of range
+    :return: who manages the training
     """
-    parser = argparse.ArgumentParser(prog="sb3-cardqn train", add_help=False, allow_abbrev=False)
-    parser.add_argument("--checkpoint-freq", type=int)
-    parser.add_argument("--run-id", type=int)
-    parser.add_argument("--minutes", type=float)
-    options, zoo_argv = parser.parse_known_args(argv)
-    if options.minutes is not None and not 0 < options.minutes < math.inf:  # refuses NaN too
-        raise UserError(f"--minutes needs a finite number above 0, got {options.minutes:g}")
-    _check_zoo_options(zoo_argv, options.minutes)
     run_id = options.run_id if resumed is None else None  # one that goes on has its folder
     CarExperimentManager.own_options = {"run_id": run_id, "minutes": options.minutes}
     if options.checkpoint_freq is None:
-        return CarExperimentManager, zoo_argv
-    if options.checkpoint_freq < 1:
-        raise UserError(f"--checkpoint-freq needs 1 or more agent steps, got {options.checkpoint_freq}")
+        return CarExperimentManager
     from sb3_cardqn.resume import ResumableExperimentManager  # builds on this module
 
-    manager = partial(
+    return partial(
         ResumableExperimentManager, checkpoint_freq=options.checkpoint_freq, argv=argv, resumed=resumed
     )
-    return manager, zoo_argv
-
-
-def _check_plots(command: str, argv: list[str]) -> None:
-    """
-    :param command: of the zoo
-    :param argv: what follows it
-    :raises UserError: if ``all_plots`` lacks an option without which it does not work
-    """
-    if command != "all_plots" or {"-h", "--help"} & set(argv):
-        return
-    for names in (("-a", "--algos"), ("-e", "--env"), ("-f", "--exp-folders")):
-        if not any(word.split("=")[0] in names for word in argv):
-            raise UserError(f"all_plots needs {' or '.join(names)}")
 
 
 def run(command: str, argv: list[str], resumed: Path | None = None) -> None:
@@ -246,55 +210,41 @@ def run(command: str, argv: list[str], resumed: Path | None = None) -> None:
     :param command: a key of ``COMMANDS``
     :param argv: what follows it on the command line
     :param resumed: for ``train``: folder of the run that goes on; ``sb3_cardqn.resume`` gives it
-    :raises UserError: if a name in it is not known
+    :raises UserError: if an option, or a name in it, is not known, or a number is out of range
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--algo", default="cardqn")
-    parser.add_argument("--env", default="CarRacing-v3")
-    parser.add_argument("-f", "--folder", default="logs")
-    parser.add_argument("--seed", type=int, default=-1)
-    parser.add_argument("--exp-id", type=int, default=0)
-    parser.add_argument("--gym-packages", nargs="+", default=[])
-    asks_for_help = "-h" in argv or "--help" in argv
-    if command in (*_PLAYERS, "train", "load_from_hub") and not asks_for_help:
-        options, _ = parser.parse_known_args(argv)
-        if command != "load_from_hub":
-            _check(command, options)
-        argv = ["--algo", options.algo, "--env", options.env, *argv]
-        if command == "train":
-            if options.seed < 0:  # the zoo would draw from all there are
-                argv = [*argv, "--seed", str(random.SystemRandom().choice(TRAINING_SEEDS[:-1000]))]
-        else:
-            argv = ["-f", options.folder, *argv]
-    _check_plots(command, argv)
-    if command in _PLAYERS:
-        ALGOS["cardqn"] = _PlayedCarDQN
     if command.endswith("_hub"):
         from sb3_cardqn import hub  # which builds on this module
 
-        hub.mend(pushed=options if command == "push_to_hub" and not asks_for_help else None)
-
-    manager = None
+        hub.mend()
+    parser = zoo_parser(command, partial(_dispatch, command))
+    options = parse(parser, argv)  # asked for help, it ends here
+    _check(command, options)
+    if command not in _PLOTS:
+        argv = ["--algo", options.algo, "--env", options.env, *argv]
     if command == "train":
-        manager, argv = _manager(argv, resumed)
+        if options.seed < 0:  # the zoo would draw from all there are
+            argv = [*argv, "--seed", str(random.SystemRandom().choice(TRAINING_SEEDS[:-1000]))]
+        vars(importlib.import_module("rl_zoo3.train"))["ExperimentManager"] = _manager(options, argv, resumed)
+    elif command not in _PLOTS:
+        argv = ["-f", options.folder, *argv]
+    if command in _PLAYERS:
+        ALGOS["cardqn"] = _PlayedCarDQN
+    if command == "push_to_hub":
+        hub.push_safe_form(options)
     with contextlib.ExitStack() as stack:
-        if command in _FILES and not asks_for_help:
-            argv = [*argv, *stack.enter_context(_FILES[command](argv))]
-        _dispatch(command, argv, manager)
+        if command in _FILES:
+            argv = [*argv, *stack.enter_context(_FILES[command](options))]
+        _dispatch(command, own_options(command).parse_known_args(argv)[1])
 
 
-def _dispatch(command: str, argv: list[str], manager: Any) -> None:
+def _dispatch(command: str, argv: list[str]) -> None:
     """
     :param command: a key of ``COMMANDS``
     :param argv: what follows it, as the zoo knows it
-    :param manager: who manages the run of ``train``
     """
-    module_name, function = COMMANDS[command]
+    module, function = COMMANDS[command]
     sys.argv = [f"sb3-cardqn {command}", *argv]
     if function is None:
-        runpy.run_module(module_name, run_name="__main__")
-        return
-    module: Any = importlib.import_module(module_name)
-    if manager is not None:
-        module.ExperimentManager = manager
-    getattr(module, function)()
+        runpy.run_module(module, run_name="__main__")
+    else:
+        getattr(importlib.import_module(module), function)()

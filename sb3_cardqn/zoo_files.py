@@ -2,9 +2,11 @@
 
 import argparse
 import contextlib
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from huggingface_sb3 import EnvironmentName
 
 from sb3_cardqn import trust
@@ -12,30 +14,18 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.runs import find_run
 
 
-def _find(argv: list[str]) -> tuple[argparse.Namespace, Path, Path]:
+def _find(options: argparse.Namespace) -> tuple[Path, Path]:
     """
-    :param argv: what follows enjoy, record_video or push_to_hub
-    :return: its options, the run folder, and the agent's zip in it
+    :param options: of enjoy, record_video or push_to_hub
+    :return: the run folder, and the agent's zip in it
     :raises UserError: if there is no such agent
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--algo")
-    parser.add_argument("--env", type=EnvironmentName)
-    parser.add_argument("-f", "--folder")
-    parser.add_argument("-o", "--output-folder")
-    parser.add_argument("--exp-id", type=int, default=0)
-    for which in ("--load-best", "--load-last-checkpoint"):
-        parser.add_argument(which, action="store_true")
-    parser.add_argument("--load-checkpoint", type=int)
-    options, _ = parser.parse_known_args(argv)
     runs = Path(options.folder, options.algo)
-    run = runs if options.exp_id < 0 else find_run(runs, options.env.gym_id, options.exp_id)
+    run = runs if options.exp_id < 0 else find_run(runs, options.env, options.exp_id)
     if run is None:
-        raise UserError(
-            f"no run {options.exp_id or ''} of {options.algo} on {options.env.gym_id} in '{runs}'"
-        )
+        raise UserError(f"no run {options.exp_id} of {options.algo} on {options.env} in '{runs}'")
     checkpoints = sorted(run.glob("rl_model_*_steps.zip"), key=lambda path: int(path.stem.split("_")[-2]))
-    model = run / f"{options.env}.zip"
+    model = run / f"{EnvironmentName(options.env)}.zip"
     if options.load_best:
         model = run / "best_model.zip"
     elif options.load_checkpoint is not None:
@@ -45,75 +35,77 @@ def _find(argv: list[str]) -> tuple[argparse.Namespace, Path, Path]:
     if not model.exists():
         there = ", ".join(path.name for path in sorted(run.glob("*.zip"))) or "none"
         raise UserError(f"'{run}' has no {model.name}, agents in it: {there}")
-    return options, run, model
+    return run, model
 
 
 @contextlib.contextmanager
-def private_run(argv: list[str]) -> Iterator[list[str]]:
+def private_run(options: argparse.Namespace) -> Iterator[list[str]]:
     """
     Copy a run, nearly all of which can run code when the zoo's players read it.
 
-    :param argv: what follows enjoy, record_video or push_to_hub
+    :param options: of enjoy, record_video or push_to_hub
     :return: context with the options that let it read the copies
     :raises UserError: if the run has no such agent, or nobody vouches for a file
     """
-    options, run, model = _find(argv)
-    code = [model, *(run / options.env / name for name in ("config.yml", "args.yml", "vecnormalize.pkl"))]
+    run, model = _find(options)
+    env = EnvironmentName(options.env)
+    code = [model, *(run / env / name for name in ("config.yml", "args.yml", "vecnormalize.pkl"))]
     data = [*run.glob("*.csv"), run / "evaluations.npz"]  # push_to_hub's
     # a name that the zoo finds, also where the run's own has a uuid in it
-    name = "" if options.exp_id < 0 else f"{options.env}_{options.exp_id or 1}"
+    name = "" if options.exp_id < 0 else f"{env}_{options.exp_id or 1}"
     with trust.private_copies(run, code, data, at=f"{options.algo}/{name}") as private:
         print(f"Copied to be checked and loaded: {model}")
         yield ["-f", str(private)]
 
 
 @contextlib.contextmanager
-def filmed_run(argv: list[str]) -> Iterator[list[str]]:
+def filmed_run(options: argparse.Namespace) -> Iterator[list[str]]:
     """
-    :param argv: what follows record_video
+    :param options: of record_video
     :return: as ``private_run``; videos go to the run's own folder
     """
-    options, run, _ = _find(argv)
-    with private_run(argv) as more:
+    run, _ = _find(options)
+    with private_run(options) as more:
         yield more if options.output_folder else [*more, "-o", str(run / "videos")]
 
 
 @contextlib.contextmanager
-def private_plots(argv: list[str]) -> Iterator[list[str]]:
+def private_plots(options: argparse.Namespace) -> Iterator[list[str]]:
     """
-    :param argv: what follows ``plot_from_file``
+    :param options: of plot_from_file
     :return: context with the options that let it read copies of its pickles
     :raises UserError: if nobody vouches for one
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("-i", "--input")
-    parser.add_argument("--merge", nargs="+", default=[])
-    options, _ = parser.parse_known_args(argv)
-    if options.input is None:
-        yield []
-        return
     pickles = [Path(options.input if options.input.endswith(".pkl") else f"{options.input}.pkl")]
     pickles += map(Path, options.merge)
-    for path in pickles:
-        if not path.exists():
-            raise UserError(f"no such file: '{path}'")
     with contextlib.ExitStack() as stack:
-        copies = [
-            str(stack.enter_context(trust.private_copies(path.parent, [path])) / path.name)
-            for path in pickles
-        ]
-        yield ["-i", copies[0], *(["--merge", *copies[1:]] if options.merge else [])]
+        folders = [stack.enter_context(trust.private_copies(path.parent, [path])) for path in pickles]
+        copies = [folder / path.name for folder, path in zip(folders, pickles, strict=True)]
+        for copy in copies:
+            _plot_single_runs(copy)
+        yield ["-i", str(copies[0]), *(["--merge", *map(str, copies[1:])] if options.merge else [])]
+
+
+def _plot_single_runs(path: Path) -> None:
+    """
+    Let plot_from_file show what is of one run: all_plots wrote a number where it needs a list.
+
+    :param path: of a pickle that all_plots wrote
+    """
+    results = pickle.loads(path.read_bytes())
+    for env, curves in results.items():
+        if env != "results_table":
+            for curve in curves.values():
+                curve["last_evals"] = np.atleast_1d(curve["last_evals"])
+    path.write_bytes(pickle.dumps(results))
 
 
 @contextlib.contextmanager
-def remembered_plots(argv: list[str]) -> Iterator[list[str]]:
+def remembered_plots(options: argparse.Namespace) -> Iterator[list[str]]:
     """
-    :param argv: what follows ``all_plots``
+    :param options: of all_plots
     :return: context after which the pickle that it wrote is known as made here
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("-o", "--output")
-    options, _ = parser.parse_known_args(argv)
     yield []
     if options.output:
         trust.remember(Path(f"{options.output}.pkl"))

@@ -82,14 +82,15 @@ NO_COUNT: tuple[Any, ...] = (
     2.5,
     NAN,
     INF,
-    np.float64(2),
+    np.float64(2.5),
+    1e5 + 0.5,
 )  # nor a whole number >= 1
 NO_NUMBER: tuple[Any, ...] = (None, True, "4", [], NAN, INF, -0.5)  # nor one >= 0
 NO_SHARE = (*NO_NUMBER, 1.5)  # nor one between 0 and 1
 NO_FLAG: tuple[Any, ...] = (None, "False", 0, 1.0, [])
 NO_ENV = (None, "CarRacing-v3", 3, spaces.Discrete(3))
 NO_PATH: tuple[Any, ...] = (None, 3, NAN, [])
-NO_CLASS = (True, "x", 3, [0], int)
+NO_CLASS = (True, "x", 3, [0])  # nor what makes an object
 
 # who takes it, the argument, what it cannot be, and the part of the error that is behind "needs"
 TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
@@ -159,22 +160,24 @@ TABLE: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("CarDQN", "gradient_steps", (None, True, "4", -2, 0.5, NAN), "gradient_steps >= -1"),
     *(("CarDQN", name, NO_SHARE, f"{name} between 0 and 1") for name in ("tau", "gamma", "exploration_initial_eps", "exploration_final_eps", "advantage_learning")),
     ("CarDQN", "advantage_learning", (1, 1.0), "advantage_learning below 1"),
-    ("CarDQN", "exploration_fraction", (*NO_SHARE, 0), "exploration_fraction (a part of the learning period"),
-    ("CarDQN", "max_grad_norm", (*NO_NUMBER, 0), "max_grad_norm > 0"),
+    ("CarDQN", "exploration_fraction", NO_NUMBER, "exploration_fraction >= 0"),
+    ("CarDQN", "max_grad_norm", (None, True, "4", [], NAN, -0.5, 0), "max_grad_norm > 0"),
     ("CarDQN", "exploration_decay", (None, True, "lineal", [], 3), "exploration_decay from ['constant', 'cosine'"),
-    *(("CarDQN", name, NO_FLAG, f"{name} to be True or False") for name in ("double_q", "mixed_precision", "optimize_memory_usage")),
+    *(("CarDQN", name, NO_FLAG, f"{name} to be True or False") for name in ("double_q", "mixed_precision")),
+    ("CarDQN", "optimize_memory_usage", ("False", "no"), "optimize_memory_usage to be True or False"),
+    ("CarDQN", "stats_window_size", (True, "4", -1, 2.5, NAN), "stats_window_size >= 0"),
     ("CarDQN", "overlap", NO_FLAG[1:], "overlap to be True, False or None"),
-    ("CarDQN", "replay_buffer_class", NO_CLASS, "replay_buffer_class to be a subclass of ReplayBuffer"),
-    ("CarDQN", "policy", (None, 3, int), "policy to be a subclass of BasePolicy"),
+    ("CarDQN", "replay_buffer_class", (*NO_CLASS, int), "replay_buffer_class to be a class with add and sample"),
+    ("CarDQN", "policy", (None, 3, int), "policy to be one of ['MlpPolicy', 'CnnPolicy', 'MultiInputPolicy']"),
     ("CarDQN", "env", (None, 3, int), "an environment, or the id of one"),
     ("CarDQN", "policy_kwargs", (True, "x", [1], 3), "policy_kwargs to be a dict"),
     ("CarDQNPolicy", "net_arch", (True, "x", 3, [0], [-1], ["a"], [NAN], {"x": 1}), "net_arch to be a list of units >= 1"),
-    ("CarDQNPolicy", "activation_fn", (None, *NO_CLASS), "activation_fn to be a subclass of Module"),
-    ("CarDQNPolicy", "features_extractor_class", NO_CLASS, "features_extractor_class to be a subclass of BaseFeaturesExtractor"),
+    ("CarDQNPolicy", "activation_fn", (None, *NO_CLASS), "activation_fn to be nn.ReLU, or what makes one"),
+    ("CarDQNPolicy", "features_extractor_class", NO_CLASS, "features_extractor_class to be NatureCNN, or what makes one"),
     ("CarDQNPolicy", "features_extractor_kwargs", (True, "x", [0]), "features_extractor_kwargs to be a dict"),
-    ("CarDQNPolicy", "optimizer_class", (None, *NO_CLASS), "optimizer_class to be a subclass of Optimizer"),
+    ("CarDQNPolicy", "optimizer_class", (None, *NO_CLASS), "optimizer_class to be th.optim.Adam, or what makes one"),
     ("CarDQNPolicy", "average_fraction", (*NO_SHARE[1:], 0), "average_fraction above 0 and at most 1"),
-    ("CarDQNPolicy", "normalize_images", NO_FLAG, "normalize_images to be True or False"),
+    ("CarDQNPolicy", "normalize_images", ("False", "no"), "normalize_images to be True or False"),
     ("CarDQNPolicy", "head_class", (None, True, "x", 3), "head_class to be nn.Linear, DuelingHead, QuantileHead or HistogramHead"),
 ]  # fmt: skip
 
@@ -283,7 +286,7 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("race . ", "", "'.' is no run folder"),
         ("evaluate cardqn_any_color", "", "did you mean 'cardqn_any_colors'?"),
         ("all_plots", "", "all_plots needs -a or --algos"),
-        ("plot_from_file -i absent.pkl", "", "'absent.pkl'"),
+        ("plot_from_file -i absent.pkl", "", "-i needs a file that all_plots -o wrote, got 'absent.pkl'"),
         ("plot_train", "", "the following arguments are required: -a/--algo"),
         ("record_video", "", "no run of cardqn on CarRacing-v3 in folder 'logs'"),
         ("push_to_hub -orga x", "", "no run of cardqn on CarRacing-v3 in folder 'logs'"),
@@ -304,6 +307,45 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("bench learn --rounds 0", "", "--rounds needs 1 or more, got 0"),
         ("bench checkpoint --freq 0", "", "needs --transitions >= --freq >= 8, got 300000 and 0"),
         ("bench checkpoint --folder absent", "", "absent"),
+        # abbreviations pass the zoo, and would pass by what is checked here
+        ("train --se 5", "", "'--se', did you mean '--seed'?"),
+        ("train --n-time 0", "", "'--n-time', did you mean '--n-timesteps'?"),
+        ("train --eval-e=0", "", "'--eval-e', did you mean '--eval-episodes' or '--eval-env-kwargs'?"),
+        ("enjoy --alg ppo", "", "'--alg', did you mean '--algo'?"),
+        ("record_video --fold x", "", "'--fold', did you mean '--folder'?"),
+        ("push_to_hub -orga x --load-b", "", "'--load-b', did you mean '--load-best'?"),
+        ("load_from_hub --orga x", "", "'--orga', did you mean '--organization'?"),
+        ("all_plots --algo x", "", "'--algo', did you mean '--algos'?"),
+        ("train cardqn", "", "'cardqn'"),
+        # numbers, paths and studies of train
+        ("train --num-threads 100000", "", "--num-threads needs at most 1024, got 100000"),
+        ("enjoy --num-threads 100000", "", "--num-threads needs at most 1024, got 100000"),
+        ("train --log-interval 0", "", "--log-interval"),
+        ("train --eval-episodes 0", "", "--eval-episodes needs 1 or more episodes, got 0"),
+        ("train --n-eval-envs 0", "", "--n-eval-envs needs 1 or more environments, got 0"),
+        ("record_video --n-envs 0", "", "--n-envs needs 1 or more environments, got 0"),
+        ("train -optimize --n-evaluations 0", "", "--n-evaluations needs 1 or more evaluations, got 0"),
+        ("train -optimize --n-trials 0", "", "--n-trials needs 1 or more trials, got 0"),
+        ("train -optimize --n-startup-trials -1", "", "--n-startup-trials needs 0 or more trials, got -1"),
+        ("train -optimize --n-jobs 0", "", "--n-jobs needs 1 or more, or -1"),
+        ("train --run-id -1", "", "--run-id needs 1 or more, got -1"),
+        ("train --env CartPole-v1 --seed 4294967296", "", "--seed needs at most 4294967295, got 4294967296"),
+        ("train -i absent.zip", "", "-i needs the zip file of an agent, got 'absent.zip'"),
+        ("train -f=", "", "-f needs a folder, got ''"),
+        ("train -f c.yml", "a: b", "-f needs a folder, got 'c.yml'"),
+        ("train -tb c.yml/tb", "a: b", "-tb needs a folder, got 'c.yml/tb'"),
+        ("train -optimize --optimization-log-path c.yml", "a: b", "--optimization-log-path needs a folder, got 'c.yml'"),
+        ("train --env CartPole-v1 -params train_freq:(1,'episode') n_envs:2", "", "train_freq 1 episode(s) with n_envs 2"),
+        ("train --storage c.log", "", "--study-name"),
+        ("train --trial-id 0", "", "--storage"),
+        ("train --storage absent.log --study-name x", "", "no such file: 'absent.log'"),
+        ("train --env CartPole-v1 --storage nowhere --study-name x", "", "--storage: 'nowhere' can't be read"),
+        ("train --env PongNoFrameskip-v4", "", "unknown environment 'PongNoFrameskip-v4', Atari games come with: pip install ale-py"),
+        ("compare dqn -n 9 --env ALE/Pong-v5", "", "pip install ale-py"),
+        ("compare dqn -n 9 --seeds 31069", "", "seeds: needs 1 to 100 of them, got 31069; to name one: --seed 31069"),
+        ("compare dqn -n 9 --seeds 5000000000", "", "seeds: needs 1 to 100 of them, got 5000000000"),
+        ("compare dqn -n 9 --seed 3 --seeds 3", "", "not allowed with argument"),
+        ("enjoy --env qqq", "", "unknown environment 'qqq', the nearest are: "),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_and_status_2(

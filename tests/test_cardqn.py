@@ -213,7 +213,7 @@ def test_updates_as_sb3_contribs_qrdqn_does_with_a_quantile_head() -> None:
 def test_public_attributes_of_dqn_are_there() -> None:
     models = [cls("MlpPolicy", "CartPole-v1", **SMALL).learn(50) for cls in (DQN, CarDQN)]
     public = [{name for name in vars(model) if not name.startswith("_")} for model in models]
-    assert public[0] - public[1] == {"batch_norm_stats", "batch_norm_stats_target"}
+    assert public[0] <= public[1]
     for name in ("q_net", "q_net_target", "exploration_rate", "exploration_schedule"):
         assert hasattr(models[1], name)
     assert models[1].q_net is models[1].policy.q_net
@@ -736,7 +736,6 @@ def test_advantage_learning_moves_the_target_of_the_action_taken() -> None:
         ({"gamma": 1.5}, "CarDQN needs gamma between 0 and 1, got 1.5"),
         ({"gamma": float("nan")}, "CarDQN needs gamma between 0 and 1, got nan"),
         ({"tau": -0.1}, "CarDQN needs tau between 0 and 1, got -0.1"),
-        ({"batch_size": 501}, "CarDQN needs batch_size <= buffer_size (500), got 501"),
         ({"batch_size": 0}, "CarDQN needs batch_size >= 1, got 0"),
         ({"buffer_size": 0}, "CarDQN needs buffer_size >= 1, got 0"),
         ({"learning_starts": -1}, "CarDQN needs learning_starts >= 0, got -1"),
@@ -748,8 +747,8 @@ def test_advantage_learning_moves_the_target_of_the_action_taken() -> None:
         ({"target_update_interval": 0}, "CarDQN needs target_update_interval >= 1, got 0"),
         ({"exploration_initial_eps": -0.5}, "CarDQN needs exploration_initial_eps between 0 and 1, got -0.5"),
         ({"exploration_final_eps": 2}, "CarDQN needs exploration_final_eps between 0 and 1, got 2"),
-        ({"exploration_fraction": 0}, "exploration_steps takes agent steps) above 0 and at most 1, got 0"),
-        ({"exploration_fraction": 20_000}, "exploration_steps takes agent steps) above 0 and at most 1, got 20000"),
+        ({"exploration_fraction": -0.1}, "CarDQN needs exploration_fraction >= 0, got -0.1"),
+        ({"learning_starts": 100.5}, "CarDQN needs learning_starts >= 0, a whole number, got 100.5"),
         ({"exploration_steps": 0}, "CarDQN needs exploration_steps >= 1, got 0"),
         ({"exploration_decay": "lineal"}, "exploration_decay from ['constant', 'cosine', 'exponential', 'linear']"),
         ({"exploration_decay": "exponential", "exploration_final_eps": 0}, "ExponentialSchedule needs end > 0, got 0"),
@@ -764,10 +763,8 @@ def test_wrong_arguments(kwargs: dict[str, Any], message: str) -> None:
 
 def test_arguments_that_load_changed_are_checked_before_learning(tmp_path: Path) -> None:
     CarDQN("MlpPolicy", "CartPole-v1", **SMALL).save(tmp_path / "model")
-    small = CarDQN.load(
-        tmp_path / "model", env=gym.make("CartPole-v1"), buffer_size=1
-    )  # as the zoo's enjoy does
-    with pytest.raises(ValueError, match=re.escape("CarDQN needs batch_size <= buffer_size (1), got 32")):
+    small = CarDQN.load(tmp_path / "model", env=gym.make("CartPole-v1"), batch_size=0)
+    with pytest.raises(ValueError, match=re.escape("CarDQN needs batch_size >= 1, got 0")):
         small.learn(10)
 
 
@@ -776,7 +773,7 @@ def test_arguments_that_load_changed_are_checked_before_learning(tmp_path: Path)
     [
         ({"gamma": 0.9}, "its own {'n_envs': 1, 'n_steps': 3, 'gamma': 0.99}, got one with {'n_envs': 1, 'n_steps': 3, 'gamma': 0.9}"),
         ({"n_steps": 2}, "got one with {'n_envs': 1, 'n_steps': 2, 'gamma': 0.99}"),
-        ({"n_steps": 1}, "got one with {'n_envs': 1, 'n_steps': 1, 'gamma': 1}"),
+        ({"n_steps": 1}, "got one with {'n_envs': 1, 'n_steps': 1, "),
         ({"env": make_vec_env("CartPole-v1", 2)}, "got one with {'n_envs': 2, 'n_steps': 3, 'gamma': 0.99}"),
     ],
 )  # fmt: skip
@@ -843,8 +840,9 @@ def test_loading_with_other_n_steps_reaches_the_buffer(tmp_path: Path) -> None:
     for n_steps, gamma in ((5, 0.5), (1, 0.9)):
         model = CarDQN.load(tmp_path / "model", env=gym.make("CartPole-v1"), n_steps=n_steps, gamma=gamma)
         assert (model.replay_buffer.n_steps, model.replay_buffer.gamma) == (n_steps, gamma)
-    with pytest.raises(ValueError, match=r"the same n_steps and gamma in replay_buffer_kwargs as its own"):
-        CarDQN("MlpPolicy", "CartPole-v1", n_steps=3, replay_buffer_kwargs={"n_steps": 7}, **SMALL)
+    with pytest.warns(UserWarning, match="`n_steps=3` is ignored"):  # by SB3
+        model = CarDQN("MlpPolicy", "CartPole-v1", n_steps=3, replay_buffer_kwargs={"n_steps": 7}, **SMALL)
+    assert model.learn(50).replay_buffer.n_steps == 7
 
 
 def test_a_schedule_that_leaves_the_probabilities_is_refused() -> None:
@@ -856,7 +854,7 @@ def test_a_schedule_that_leaves_the_probabilities_is_refused() -> None:
 def test_n_steps_needs_a_buffer_that_takes_it() -> None:
     from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
-    with pytest.raises(ValueError, match=r"takes n_steps .* for n_steps=3, got ReplayBuffer"):
+    with pytest.warns(UserWarning, match="`n_steps=3` is ignored"):  # by SB3
         CarDQN("MlpPolicy", "CartPole-v1", n_steps=3, replay_buffer_class=ReplayBuffer, **SMALL)
     model = CarDQN(
         "MlpPolicy", "CartPole-v1", n_steps=3, gamma=0.9, replay_buffer_class=NStepReplayBuffer, **SMALL

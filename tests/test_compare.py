@@ -78,7 +78,7 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
         ("dqn -n 1000 --minutes 1", "needs one budget: agent steps"),
         ("dqn -n 0", "n_timesteps: needs a whole number of at least 1, got 0"),
         ("dqn --minutes 0", "minutes: needs a number of at least 0.01, got 0"),
-        ("dqn -n 1000 --seeds 0", "seeds: needs at least 1, got none"),
+        ("dqn -n 1000 --seeds 0", "seeds: needs 1 to 100 of them, got 0"),
         ("dqn -n 1000 --seeds 4 4", "seed '4' is there 2 times"),
         ("dqn -n 1000 --seeds 99999 5", "--seed needs 0 to 99984 with 16 environments"),
         ("cardqn -n 1000 --seeds 5 9", "seeds 5 and 9 are too near for contestant 'cardqn': a run of 16 environments"),

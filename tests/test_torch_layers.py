@@ -45,7 +45,7 @@ def test_works_under_stock_algorithms(algorithm: type[DQN] | type[PPO]) -> None:
     ("space", "message"),
     [
         (spaces.Box(-1, 1, (8,)), "CarRacingCNN needs channel-first images"),
-        (spaces.Box(0, 1, (4, 64, 64), np.float32), "CarRacingCNN needs channel-first images"),
+        (spaces.Box(0, 1, (4, 64, 64), np.int32), "CarRacingCNN needs channel-first images"),
         (spaces.Discrete(3), "got Discrete(3)"),
         (image_space(4, 30, 64), "at least 36x36 pixels for its three convolutions, got (4, 30, 64)"),
         (image_space(64, 64, 3), "at least 36x36 pixels for its three convolutions, got (64, 64, 3)"),

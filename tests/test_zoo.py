@@ -92,8 +92,6 @@ def test_record_video(folder: Path) -> None:
 
 
 def test_plots(folder: Path) -> None:
-    runs = folder / "logs/cardqn"
-    shutil.copytree(runs / "CarRacing-v3_1", runs / "CarRacing-v3_2")  # plot_from_file wants two
     run_well(folder, "plot_train -a cardqn -e CarRacing-v3 -f logs -w 1")
     run_well(folder, "all_plots -a cardqn -e CarRacing-v3 -f logs -o plots --no-display")
     assert "CarRacing-v3" in run_well(folder, "plot_from_file -i plots.pkl -o plots.svg")

@@ -10,6 +10,7 @@ from sb3_cardqn.common.durable import check_writable
 from sb3_cardqn.common.fast_render.parity import EPISODE, parity, picture
 from sb3_cardqn.evaluate import find_agents
 from sb3_cardqn.evaluate.find import WHICH_AGENT, default_agent
+from sb3_cardqn.options import add_trust
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
 
@@ -48,6 +49,7 @@ def main(argv: list[str] | None = None) -> None:
         "agent", nargs="?", help=f"{WHICH_AGENT} (default: the newest run in logs, else cardqn)"
     )
     agent.add_argument("--tracks", type=_positive, default=50, help="2 to 1000 (50)")
+    add_trust(agent)
     commands.add_parser(
         "learn", help="updates, replay buffers and whole training, beside SB3's", add_help=False
     )

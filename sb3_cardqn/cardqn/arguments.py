@@ -1,27 +1,33 @@
 """What CarDQN's arguments may be: checked at construction, and again before learning."""
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
-import torch as th
+import numpy as np
 from gymnasium import spaces
+from gymnasium.vector import VectorEnv
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.torch_layers import CombinedExtractor, NatureCNN
+from stable_baselines3.common.type_aliases import TrainFreq
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
 from sb3_cardqn.common.checks import (
     check_flag,
     check_keywords,
+    check_no_text,
+    check_normalized,
     check_number,
-    check_subclass,
     check_whole,
-    is_whole,
+    wholes,
 )
 from sb3_cardqn.common.schedules import DECAYS
+from sb3_cardqn.common.torch_layers import LEAST_PIXELS
 from sb3_cardqn.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -55,49 +61,56 @@ def check_policy_and_env(
     if isinstance(policy, str) and policy not in policies:
         raise ValueError(f"CarDQN knows no policy '{policy}'{did_you_mean(policy, list(policies))}")
     policy_class = policies[policy] if isinstance(policy, str) else policy
-    check_subclass("CarDQN", "policy", policy_class, BasePolicy)
-    if not isinstance(env, (str, gym.Env, VecEnv)) and (builds or env is not None):
-        raise TypeError(f"CarDQN needs an environment, or the id of one, got {env!r}")
+    if not callable(policy_class) or (
+        isinstance(policy_class, type) and not issubclass(policy_class, nn.Module)
+    ):
+        raise TypeError(
+            f"CarDQN needs policy to be one of {list(policies)}, or a class such as theirs, got {policy!r}"
+        )
+    if builds or env is not None:
+        _check_env(env)
     if policy_kwargs is not None:
         check_keywords("CarDQN", "policy_kwargs", policy_kwargs, policy_class, ["use_sde"])
 
 
+def _check_env(env: Any) -> None:
+    """
+    :param env: what came; an environment of the old OpenAI Gym is SB3's to wrap
+    :raises TypeError: if it is none
+    """
+    if isinstance(env, (str, gym.Env, VecEnv)):
+        return
+    if isinstance(env, VectorEnv):
+        raise TypeError(
+            f"CarDQN needs an SB3 VecEnv, or a single environment, got Gymnasium's {type(env).__name__}; for "
+            'many use make_vec_env("CartPole-v1", n_envs=4) from stable_baselines3.common.env_util'
+        )
+    if callable(env) or (isinstance(env, (list, tuple)) and env):
+        raise TypeError(
+            "CarDQN needs an environment, or the id of one, not what makes it; call it, or use "
+            f"DummyVecEnv([make_env]) from stable_baselines3.common.vec_env; got {env!r}"
+        )
+    if not (hasattr(env, "reset") and hasattr(env, "step")):
+        raise TypeError(f"CarDQN needs an environment, or the id of one, got {env!r}")
+
+
 def check_arguments(agent: "CarDQN") -> None:
     """
-    Check the arguments that the agent was constructed or loaded with.
+    Check the arguments that the agent was constructed or loaded with; numbers become Python's own.
 
     :param agent: with all of them as attributes
     :raises TypeError: if one is something else
     :raises ValueError: if one is out of range; the text names it, its value and what would be right
     """
-    for name, least in _WHOLE.items():
-        check_whole("CarDQN", name, getattr(agent, name), least)
-    train_freq: Any = agent.train_freq
-    check_whole("CarDQN", "train_freq", train_freq[0] if isinstance(train_freq, tuple) else train_freq)
-    if agent.exploration_steps is not None:
-        check_whole("CarDQN", "exploration_steps", agent.exploration_steps)
-    for name in ("tau", "gamma", "exploration_initial_eps", "exploration_final_eps"):
-        check_number("CarDQN", name, getattr(agent, name), 0, 1)
-    alpha = agent.advantage_learning
-    check_number("CarDQN", "advantage_learning", alpha, 0, 1)
-    if alpha == 1:
-        raise ValueError(f"CarDQN needs advantage_learning below 1 (gaps grow without end), got {alpha!r}")
-    if not callable(agent.learning_rate):
-        check_number("CarDQN", "learning_rate", agent.learning_rate, 0)
-    fraction = "exploration_fraction (a part of the learning period; exploration_steps takes agent steps)"
-    check_number("CarDQN", fraction, agent.exploration_fraction, 0, 1, above=True)
-    check_number("CarDQN", "max_grad_norm", agent.max_grad_norm, 0, above=True)
-    for name in ("double_q", "mixed_precision", "optimize_memory_usage"):
+    _check_numbers(agent)
+    for name in ("double_q", "mixed_precision"):
         check_flag("CarDQN", name, getattr(agent, name))
     check_flag("CarDQN", "overlap", agent.overlap, or_none=True)
+    check_no_text("CarDQN", "optimize_memory_usage", agent.optimize_memory_usage)
     if agent.replay_buffer_class is not None:
-        check_subclass("CarDQN", "replay_buffer_class", agent.replay_buffer_class, ReplayBuffer)
+        _check_buffer_class(agent.replay_buffer_class)
         check_keywords(
             "CarDQN", "replay_buffer_kwargs", agent.replay_buffer_kwargs, agent.replay_buffer_class
-        )
-    if agent.batch_size > agent.buffer_size:
-        raise ValueError(
-            f"CarDQN needs batch_size <= buffer_size ({agent.buffer_size}), got {agent.batch_size}"
         )
     decay: Any = agent.exploration_decay
     if not (callable(decay) or (isinstance(decay, str) and decay in DECAYS)):
@@ -107,36 +120,89 @@ def check_arguments(agent: "CarDQN") -> None:
         )
 
 
-def n_step_arguments(agent: "CarDQN", replay_buffer_class: type[ReplayBuffer]) -> dict[str, Any] | None:
+def _check_buffer_class(buffer_class: Any) -> None:
+    is_buffer = (
+        isinstance(buffer_class, type) and hasattr(buffer_class, "add") and hasattr(buffer_class, "sample")
+    )
+    if not is_buffer:
+        raise TypeError(
+            "CarDQN needs replay_buffer_class to be a class with add and sample, such as ReplayBuffer, got "
+            f"{buffer_class!r}"
+        )
+
+
+def _check_numbers(agent: "CarDQN") -> None:
+    for name, least in _WHOLE.items():
+        setattr(agent, name, check_whole("CarDQN", name, getattr(agent, name), least))
+    train_freq: Any = agent.train_freq
+    if not isinstance(train_freq, tuple):
+        agent.train_freq = check_whole("CarDQN", "train_freq", train_freq)
+    elif not isinstance(train_freq, TrainFreq):  # which SB3 makes of it
+        frequency = check_whole("CarDQN", "train_freq", train_freq[0])
+        agent.train_freq = (frequency, *train_freq[1:])
+    if agent._stats_window_size is not None:
+        agent._stats_window_size = check_whole("CarDQN", "stats_window_size", agent._stats_window_size, 0)
+    if agent.exploration_steps is not None:
+        agent.exploration_steps = check_whole("CarDQN", "exploration_steps", agent.exploration_steps)
+    for name in ("tau", "gamma", "exploration_initial_eps", "exploration_final_eps", "advantage_learning"):
+        setattr(agent, name, check_number("CarDQN", name, getattr(agent, name), 0, 1))
+    if agent.advantage_learning == 1:
+        raise ValueError(
+            "CarDQN needs advantage_learning below 1 (gaps grow without end), got "
+            f"{agent.advantage_learning!r}"
+        )
+    if not callable(agent.learning_rate):
+        agent.learning_rate = check_number("CarDQN", "learning_rate", agent.learning_rate, 0)
+    fraction = check_number("CarDQN", "exploration_fraction", agent.exploration_fraction, 0)
+    agent.exploration_fraction = fraction
+    if fraction > 1:
+        warnings.warn(
+            f"exploration_fraction={fraction} is a part of the learning period: exploration will not reach "
+            "exploration_final_eps (exploration_steps takes agent steps)",
+            stacklevel=4,
+        )
+    agent.max_grad_norm = check_number(
+        "CarDQN", "max_grad_norm", agent.max_grad_norm, 0, above=True, infinite=True
+    )
+
+
+def check_spaces(agent: "CarDQN") -> None:
     """
-    Add to replay_buffer_kwargs what a replay buffer is told of the agent's own arguments.
+    Check what the agent sees and how it gets there: SB3 would fail at the first steps, or in the updates.
+
+    :param agent: with its environments
+    :raises ValueError: if it could not learn from them
+    """
+    if agent.action_space.start != 0:  # type: ignore[attr-defined]
+        raise ValueError(f"CarDQN needs a Discrete action space that starts at 0, got {agent.action_space}")
+    space = agent.observation_space
+    for part in space.spaces.values() if isinstance(space, spaces.Dict) else [space]:
+        if np.any(getattr(part, "start", 0)):  # SB3 makes a one-hot vector of 0 to n - 1
+            raise ValueError(
+                f"CarDQN needs Discrete observations that start at 0, got {space}; subtract the start in a "
+                "gymnasium.wrappers.TransformObservation"
+            )
+    if agent.env is not None:
+        check_normalized(type(agent).__name__, agent.env)
+
+
+def n_step_arguments(agent: "CarDQN", replay_buffer_class: type[ReplayBuffer]) -> dict[str, Any]:
+    """
+    Tell a replay buffer what it asks of the agent's own arguments.
 
     :param agent: with all of its arguments as attributes
     :param replay_buffer_class: of its buffer
-    :return: replay_buffer_kwargs with n_steps and gamma; None for a class that does not take them
-    :raises ValueError: if n_steps cannot be told, or replay_buffer_kwargs say otherwise
+    :return: replay_buffer_kwargs, with n_steps and gamma where the class names them; what stands there wins
+    :raises ValueError: if the observations are Dicts, and n_steps is above 1
     """
-    if replay_buffer_class is NStepReplayBuffer and isinstance(agent.observation_space, spaces.Dict):
+    if isinstance(agent.observation_space, spaces.Dict) and replay_buffer_class is NStepReplayBuffer:
         raise ValueError(
             "CarDQN needs n_steps=1 for Dict observations, and no NStepReplayBuffer, which does not take "
             f"them, got {agent.n_steps}"
         )
-    parameters = inspect.signature(replay_buffer_class).parameters.values()
-    if not any(p.name == "n_steps" or p.kind is p.VAR_KEYWORD for p in parameters):
-        if agent.n_steps > 1:
-            raise ValueError(
-                f"CarDQN needs a replay_buffer_class that takes n_steps (such as FrameReplayBuffer) for "
-                f"n_steps={agent.n_steps}, got {replay_buffer_class.__name__}"
-            )
-        return None
+    names = inspect.signature(replay_buffer_class).parameters
     ours = {"n_steps": agent.n_steps, "gamma": agent.gamma}
-    kwargs = ours | agent.replay_buffer_kwargs
-    if kwargs["gamma"] != agent.gamma or (agent.n_steps > 1 and kwargs["n_steps"] != agent.n_steps):
-        raise ValueError(
-            f"CarDQN needs the same n_steps and gamma in replay_buffer_kwargs as its own {ours}, "
-            f"got {agent.replay_buffer_kwargs}"
-        )
-    return kwargs
+    return {**{name: ours[name] for name in ours if name in names}, **agent.replay_buffer_kwargs}
 
 
 def check_replay_buffer(agent: "CarDQN") -> None:
@@ -147,13 +213,29 @@ def check_replay_buffer(agent: "CarDQN") -> None:
     :raises ValueError: if the buffer was made for another number of environments, n_steps or gamma
     """
     buffer: Any = agent.replay_buffer
-    n_steps = agent.replay_buffer_kwargs.get("n_steps", agent.n_steps)
-    wanted = {"n_envs": agent.n_envs, "n_steps": n_steps}
-    if n_steps > 1:  # with one step the agent's own gamma counts
-        wanted["gamma"] = agent.gamma
-    got = {name: getattr(buffer, name, 1) for name in wanted}  # SB3's ReplayBuffer has no n_steps: 1
+    told = n_step_arguments(agent, agent.replay_buffer_class or ReplayBuffer)
+    wanted = {"n_envs": agent.n_envs, "n_steps": told.get("n_steps", 1)}
+    if wanted["n_steps"] > 1:  # with one step the agent's own gamma counts
+        wanted["gamma"] = told.get("gamma", agent.gamma)
+    # SB3's ReplayBuffer has no n_steps: 1; a class of the user's may have none of them
+    got = {name: getattr(buffer, name, 1 if name == "n_steps" else value) for name, value in wanted.items()}
     if got != wanted:
         raise ValueError(f"CarDQN needs a replay buffer with its own {wanted}, got one with {got}")
+
+
+def check_policy(policy: Any) -> None:
+    """
+    Check that what was built can learn as a DQN does.
+
+    :param policy: of any class
+    :raises TypeError: if it is a policy of another algorithm
+    """
+    for name in ("q_net", "q_net_target", "optimizer"):
+        if not hasattr(policy, name):
+            raise TypeError(
+                "CarDQN needs a policy with q_net, q_net_target and optimizer, such as CarDQNPolicy or SB3's "
+                f"DQNPolicy, got {type(policy).__name__} without {name}"
+            )
 
 
 def check_layers(
@@ -165,28 +247,54 @@ def check_layers(
     optimizer_class: Any,
     optimizer_kwargs: Any,
     head_class: Any,
-) -> None:
+) -> list[int]:
     """
     Check what a policy builds its networks from; the arguments are those of ``CarDQNPolicy``.
 
+    :return: net_arch, as a list of int
     :raises TypeError: if one is something else
     :raises ValueError: if one is out of range
     """
     owner = "CarDQNPolicy"
-    if not isinstance(net_arch, (list, tuple)) or not all(is_whole(units, 1) for units in net_arch):
+    units = wholes(net_arch, 1)
+    if units is None:
         raise ValueError(f"{owner} needs net_arch to be a list of units >= 1, got {net_arch!r}")
-    check_subclass(owner, "activation_fn", activation_fn, nn.Module)
-    check_subclass(owner, "features_extractor_class", features_extractor_class, BaseFeaturesExtractor)
-    check_subclass(owner, "optimizer_class", optimizer_class, th.optim.Optimizer)
-    check_flag(owner, "normalize_images", normalize_images)
+    for name, value, example in (
+        ("activation_fn", activation_fn, "nn.ReLU"),
+        ("features_extractor_class", features_extractor_class, "NatureCNN"),
+        ("optimizer_class", optimizer_class, "th.optim.Adam"),
+        ("head_class", head_class, "nn.Linear, DuelingHead, QuantileHead or HistogramHead"),
+    ):
+        if not callable(value):
+            raise TypeError(f"{owner} needs {name} to be {example}, or what makes one, got {value!r}")
+    check_no_text(owner, "normalize_images", normalize_images)
     if features_extractor_kwargs is not None:
         check_keywords(
             owner, "features_extractor_kwargs", features_extractor_kwargs, features_extractor_class
         )
     if optimizer_kwargs is not None:
         check_keywords(owner, "optimizer_kwargs", optimizer_kwargs, optimizer_class)
-    if not callable(head_class):
-        raise TypeError(
-            f"{owner} needs head_class to be nn.Linear, DuelingHead, QuantileHead or HistogramHead, "
-            f"got {head_class!r}"
-        )
+    return units
+
+
+def check_picture_size(features_extractor_class: Any, space: spaces.Space, floats: bool) -> None:
+    """
+    Check that pictures are large enough for the three convolutions of SB3's ``NatureCNN``.
+
+    :param features_extractor_class: ``NatureCNN``, or ``CombinedExtractor``, which gives it a Dict's pictures
+    :param space: of the observations
+    :param floats: whether pictures come as floats
+    :raises ValueError: if one is too small; the text names the least size
+    """
+    parts: dict[str, spaces.Space] = {}
+    if features_extractor_class is NatureCNN:
+        parts = {"pictures": space}
+    elif features_extractor_class is CombinedExtractor and isinstance(space, spaces.Dict):
+        parts = {f"pictures '{key}'": part for key, part in space.spaces.items()}
+        parts = {key: part for key, part in parts.items() if is_image_space(part, normalized_image=floats)}
+    for name, part in parts.items():
+        if min(part.shape[1:]) < LEAST_PIXELS:  # type: ignore[index]
+            raise ValueError(
+                f"NatureCNN needs {name} (C, H, W) of at least {LEAST_PIXELS}x{LEAST_PIXELS} pixels for its "
+                f"three convolutions, got {part.shape}; resize them, or give another features_extractor_class"
+            )

@@ -10,17 +10,19 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
-from stable_baselines3.common.utils import polyak_update
+from stable_baselines3.common.utils import get_parameters_by_name, polyak_update
 
 from sb3_cardqn.cardqn.arguments import (
     check_arguments,
+    check_policy,
     check_policy_and_env,
     check_replay_buffer,
+    check_spaces,
     n_step_arguments,
 )
 from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
 from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
-from sb3_cardqn.cardqn.td import td_of
+from sb3_cardqn.cardqn.td import importance_weights, td_of
 from sb3_cardqn.common.finite import check_transitions
 from sb3_cardqn.common.hardware import has_bfloat16, keep_freed_memory
 from sb3_cardqn.common.schedules import DECAYS
@@ -39,9 +41,10 @@ class CarDQN(OverlapAlgorithm):
     2. The exploration schedule starts when learning starts, not ``learning_starts`` agent steps before.
     3. The target network is updated whenever the agent steps pass a multiple of ``target_update_interval``,
        also when that is no multiple of the number of environments.
-    4. ``n_steps`` and ``gamma`` reach a custom ``replay_buffer_class`` that takes them; with one that does
-       not, ``n_steps`` above 1 is an error, not a warning.
-    5. A batch larger than the buffer and an ``exploration_fraction`` outside (0, 1] are errors.
+    4. ``n_steps`` and ``gamma`` reach a custom ``replay_buffer_class`` that names them among its arguments,
+       unless ``replay_buffer_kwargs`` say otherwise.
+    5. Numbers without a meaning are errors: a probability, ``tau`` or ``gamma`` outside [0, 1], a count below
+       its least.
     6. ``policy_kwargs`` know ``head_class`` and ``average_fraction``; a ``CarRacingCNN`` gets no hidden
        layers, as ``NatureCNN`` does.
 
@@ -70,7 +73,7 @@ class CarDQN(OverlapAlgorithm):
     :param optimize_memory_usage: handed to the replay buffer
     :param n_steps: rewards summed before bootstrapping (Sutton 1988)
     :param target_update_interval: agent steps between target updates
-    :param exploration_fraction: part of the learning period, in (0, 1], that epsilon takes to decay
+    :param exploration_fraction: part of the learning period that epsilon takes to decay
     :param exploration_initial_eps: probability of a random action when learning starts
     :param exploration_final_eps: probability of a random action after the decay
     :param max_grad_norm: the gradient's norm is clipped to this
@@ -179,51 +182,44 @@ class CarDQN(OverlapAlgorithm):
         self.mixed_precision = mixed_precision
         self.overlap = overlap
         self.exploration_rate = 0.0
+        self._n_calls = 0
         check_arguments(self)
         if _init_setup_model:
+            check_spaces(self)
             self._setup_model()
 
     def _setup_model(self) -> None:
-        if self.action_space.start != 0:  # type: ignore[attr-defined]
-            raise ValueError(
-                f"CarDQN needs a Discrete action space that starts at 0, got {self.action_space}"
-            )
         if self.replay_buffer_class is None and self.n_steps > 1:
-            # SB3 would choose it too, but write n_steps and gamma into replay_buffer_kwargs, where they would
-            # outlive a load() with others
+            # SB3 would choose it too, but write n_steps and gamma into replay_buffer_kwargs
             self.replay_buffer_class = NStepReplayBuffer
+        given = self.replay_buffer_kwargs
         if self.replay_buffer_class is not None:
-            kwargs = n_step_arguments(self, self.replay_buffer_class)
-            if kwargs is not None and self.replay_buffer is None:
-                self.replay_buffer = self.replay_buffer_class(
-                    self.buffer_size,
-                    self.observation_space,
-                    self.action_space,
-                    device=self.device,
-                    n_envs=self.n_envs,
-                    optimize_memory_usage=self.optimize_memory_usage,
-                    **kwargs,
-                )
+            self.replay_buffer_kwargs = n_step_arguments(self, self.replay_buffer_class)
         with warnings.catch_warnings():
-            # SB3 would warn that n_steps does not reach a custom replay buffer: it has, just above
-            warnings.filterwarnings("ignore", message="`n_steps=", category=UserWarning)
+            if self.replay_buffer_kwargs.get("n_steps") == self.n_steps:
+                # SB3 would warn that n_steps does not reach a custom replay buffer: it does
+                warnings.filterwarnings("ignore", message="`n_steps=", category=UserWarning)
             super()._setup_model()
+        self.replay_buffer_kwargs = given  # n_steps and gamma would outlive a load() with others
+        check_policy(self.policy)
         self._create_aliases()
         self._td = td_of(self.q_net)
         self._in_bfloat16 = self.mixed_precision and has_bfloat16(self.device)
+        # with exploration_steps the schedule's whole progress is those agent steps
+        fraction = self.exploration_fraction if self.exploration_steps is None else 1.0
         if callable(self.exploration_decay):
             self.exploration_schedule = self.exploration_decay
         else:
-            self.exploration_schedule = DECAYS[self.exploration_decay](
-                self.exploration_initial_eps,
-                self.exploration_final_eps,
-                # with exploration_steps the schedule's whole progress is those agent steps
-                self.exploration_fraction if self.exploration_steps is None else 1.0,
+            self.exploration_schedule = DECAYS[self.exploration_decay if fraction else "constant"](
+                self.exploration_initial_eps, self.exploration_final_eps, fraction
             )
 
     def _create_aliases(self) -> None:
         self.q_net = self.policy.q_net
         self.q_net_target = self.policy.q_net_target
+        # for subclasses that were written for DQN
+        self.batch_norm_stats = get_parameters_by_name(self.q_net, ["running_"])
+        self.batch_norm_stats_target = get_parameters_by_name(self.q_net_target, ["running_"])
 
     def _setup_learn(
         self,
@@ -234,6 +230,7 @@ class CarDQN(OverlapAlgorithm):
         progress_bar: bool = False,
     ) -> Any:
         check_arguments(self)  # again: load() can change them
+        check_spaces(self)
         check_replay_buffer(self)
         keep_freed_memory()
         result = super()._setup_learn(
@@ -254,6 +251,7 @@ class CarDQN(OverlapAlgorithm):
         self.exploration_rate = epsilon
 
     def _on_step(self) -> None:
+        self._n_calls += 1
         # num_timesteps grows by n_envs at a time and may jump over the multiple
         if self.num_timesteps % self.target_update_interval < self.n_envs:
             polyak_update(self.q_net.parameters(), self.q_net_target.parameters(), self.tau)
@@ -288,19 +286,20 @@ class CarDQN(OverlapAlgorithm):
                 td = self._td(
                     self.q_net, self.q_net_target, batch, discount_t, self.double_q, self.advantage_learning
                 )
-            weights = getattr(batch, "weights", None)  # prioritized replay's, (batch, 1)
-            loss = (td.loss if weights is None else weights.flatten() * td.loss).mean()
+            weights = importance_weights(batch, self.replay_buffer)
+            loss = (td.loss if weights is None else weights * td.loss).mean()
 
             self.policy.optimizer.zero_grad()
             loss.backward()
-            norm = th.nn.utils.clip_grad_norm_(self.q_net.parameters(), self.max_grad_norm)
+            norm = th.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
             # an infinite loss has a finite gradient, and the other way round
             for place, value in (("the loss", loss), ("the gradient", norm)):
                 if not math.isfinite(value.item()):
                     raise NotFiniteError(place, self.num_timesteps)
             self.policy.optimizer.step()
-            if self.policy.q_net_average is not None:
-                self.policy.q_net_average.update_parameters(self.q_net)
+            average = getattr(self.policy, "q_net_average", None)  # SB3's policies have none
+            if average is not None:
+                average.update_parameters(self.q_net)
 
             if weights is not None:
                 buffer: Any = self.replay_buffer
@@ -341,7 +340,8 @@ class CarDQN(OverlapAlgorithm):
         return action, state
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "q_net", "q_net_target", "_meanwhile", "_due", "_td"]
+        dqns = ("q_net", "q_net_target", "batch_norm_stats", "batch_norm_stats_target")
+        return [*super()._excluded_save_params(), *dqns, "_meanwhile", "_due", "_td"]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "policy.optimizer"], []

@@ -22,8 +22,8 @@ class DuelingHead(nn.Module):
     """
 
     def __init__(self, in_features: int, out_features: int) -> None:
-        check_whole("DuelingHead", "in_features", in_features)
-        check_whole("DuelingHead", "out_features", out_features)
+        in_features = check_whole("DuelingHead", "in_features", in_features)
+        out_features = check_whole("DuelingHead", "out_features", out_features)
         super().__init__()
         self.value = nn.Linear(in_features, 1)
         self.advantage = nn.Linear(in_features, out_features)
@@ -49,9 +49,9 @@ class QuantileHead(nn.Linear):
     """
 
     def __init__(self, in_features: int, out_features: int, n_quantiles: int = 32) -> None:
-        check_whole("QuantileHead", "in_features", in_features)
-        check_whole("QuantileHead", "out_features", out_features)
-        check_whole("QuantileHead", "n_quantiles", n_quantiles)
+        in_features = check_whole("QuantileHead", "in_features", in_features)
+        out_features = check_whole("QuantileHead", "out_features", out_features)
+        n_quantiles = check_whole("QuantileHead", "n_quantiles", n_quantiles)
         super().__init__(in_features, out_features * n_quantiles)
         self.n_quantiles = n_quantiles
 
@@ -96,9 +96,9 @@ class HistogramHead(nn.Linear):
     def __init__(
         self, in_features: int, out_features: int, low: float = -60.0, high: float = 30.0, n_bins: int = 90
     ) -> None:
-        check_whole("HistogramHead", "in_features", in_features)
-        check_whole("HistogramHead", "out_features", out_features)
-        check_whole("HistogramHead", "n_bins", n_bins)
+        in_features = check_whole("HistogramHead", "in_features", in_features)
+        out_features = check_whole("HistogramHead", "out_features", out_features)
+        n_bins = check_whole("HistogramHead", "n_bins", n_bins)
         if not is_number(low) or not -math.inf < low < 0:
             raise ValueError(f"HistogramHead needs low < 0, and finite, got {low!r}")
         check_number("HistogramHead", "high", high, 0, above=True)

@@ -56,6 +56,23 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
             self._update(*self._due)
             self._due = None
 
+    def _overlaps(self, env: VecEnv) -> bool:
+        """
+        :param env: the environments
+        :return: whether updates wait for a step; not those of a buffer that itself asks the environments, as
+            ``HerReplayBuffer`` does for rewards
+        :raises ValueError: if that was asked for nevertheless
+        """
+        asks = isinstance(getattr(self.replay_buffer, "env", None), VecEnv)
+        if asks and self.overlap:
+            raise ValueError(
+                f"CarDQN needs overlap=False for {type(self.replay_buffer).__name__}, which asks the "
+                "environments while they step, got True"
+            )
+        return not asks and (
+            isinstance(env.unwrapped, SubprocVecEnv) if self.overlap is None else self.overlap
+        )
+
     def learn(
         self: Self,
         total_timesteps: int,
@@ -76,9 +93,12 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
         :param progress_bar: show one
         :return: self
         """
-        assert self.env is not None
-        own_processes = isinstance(self.env.unwrapped, SubprocVecEnv)
-        if own_processes if self.overlap is None else self.overlap:
+        if self.env is None:
+            raise ValueError(
+                "CarDQN.learn() needs an environment, and a loaded agent has none: say "
+                "CarDQN.load(path, env=env), or set_env(env) before learn()"
+            )
+        if self._overlaps(self.env):
             self._meanwhile = Meanwhile(self.env, self._catch_up)
         try:
             super().learn(

@@ -19,7 +19,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from sb3_cardqn.cardqn.arguments import check_layers
+from sb3_cardqn.cardqn.arguments import check_layers, check_picture_size
 
 # agents that were saved when the heads were in this file name them here
 from sb3_cardqn.cardqn.heads import DuelingHead, Head, QuantileHead  # noqa: F401
@@ -197,7 +197,7 @@ class CarDQNPolicy(BasePolicy):
         if net_arch is None:
             ends_in_hidden_layer = features_extractor_class in (NatureCNN, CarRacingCNN)
             net_arch = [] if ends_in_hidden_layer else [64, 64]
-        check_layers(
+        net_arch = check_layers(
             net_arch,
             activation_fn,
             features_extractor_class,
@@ -316,6 +316,7 @@ class CnnPolicy(CarDQNPolicy):
                 "CnnPolicy needs images, Box(0, 255, (C, H, W), uint8) (or floats with "
                 f"normalize_images=False); use MlpPolicy or MultiInputPolicy for {self.observation_space}"
             )
+        check_picture_size(self.features_extractor_class, self.observation_space, floats)
         super()._build(lr_schedule)
 
 
@@ -325,9 +326,12 @@ class MultiInputPolicy(CarDQNPolicy):
     default_features_extractor_class = CombinedExtractor
 
     def _build(self, lr_schedule: Schedule) -> None:
-        if not isinstance(self.observation_space, spaces.Dict):
+        is_dict = isinstance(self.observation_space, spaces.Dict)
+        if self.features_extractor_class is CombinedExtractor and not is_dict:
             raise ValueError(
                 "MultiInputPolicy needs Dict observations; use MlpPolicy or CnnPolicy for "
                 f"{self.observation_space}"
             )
+        floats = not self.normalize_images
+        check_picture_size(self.features_extractor_class, self.observation_space, floats)
         super()._build(lr_schedule)

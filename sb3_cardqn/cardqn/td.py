@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch as th
+from torch import nn
 
 from sb3_cardqn.cardqn.heads import HistogramHead, QuantileHead
 from sb3_cardqn.cardqn.losses import (
@@ -124,6 +125,17 @@ def _expected_target(
         return q_learning_target(batch.rewards.flatten(), discount_t, q_t)
 
 
+def importance_weights(batch: Any, buffer: Any) -> th.Tensor | None:
+    """
+    :param batch: what the replay buffer gave
+    :param buffer: prioritized replay asks for the errors of its ``indices``, by ``update_priorities``
+    :return: (batch,) weights of the losses; None for any other buffer, whose ``weights`` mean something else
+    """
+    asks = hasattr(batch, "indices") and hasattr(buffer, "update_priorities")
+    weights = getattr(batch, "weights", None) if asks else None
+    return None if weights is None else weights.flatten()
+
+
 _OF_HEAD = {QuantileHead: quantile_td, HistogramHead: histogram_td}
 
 
@@ -132,4 +144,6 @@ def td_of(q_net: QNetwork) -> Callable[..., TemporalDifference]:
     :param q_net: network with any head
     :return: how it learns: ``expected_td``, ``quantile_td`` or ``histogram_td``
     """
-    return next((td for head, td in _OF_HEAD.items() if isinstance(q_net.q_net[-1], head)), expected_td)
+    layers: Any = getattr(q_net, "q_net", None)  # a network of the user's own may have other parts
+    head = layers[-1] if isinstance(layers, nn.Sequential) and len(layers) else None
+    return next((td for kind, td in _OF_HEAD.items() if isinstance(head, kind)), expected_td)

@@ -71,13 +71,10 @@ class FrameReplayBuffer(ReplayBuffer):
             raise ValueError(f"{name} needs a Box of stacked frames (k, ...), got {observation_space}")
         if optimize_memory_usage:
             raise ValueError(f"{name} stores each frame once and needs optimize_memory_usage=False, got True")
-        for argument, value in (
-            ("buffer_size", buffer_size),
-            ("n_envs", n_envs),
-            ("n_steps", n_steps),
-            ("frame_channels", frame_channels),
-        ):
-            check_whole(name, argument, value)
+        buffer_size = check_whole(name, "buffer_size", buffer_size)
+        n_envs = check_whole(name, "n_envs", n_envs)
+        n_steps = check_whole(name, "n_steps", n_steps)
+        frame_channels = check_whole(name, "frame_channels", frame_channels)
         self.n_frames, rest = divmod(observation_space.shape[0], frame_channels)
         if rest:
             raise ValueError(

@@ -65,10 +65,9 @@ class ExactCheckpoint(BaseCallback):
     ) -> None:
         super().__init__(verbose)
         check_path("ExactCheckpoint", "folder", folder)
-        check_whole("ExactCheckpoint", "freq (agent steps)", freq)
         check_flag("ExactCheckpoint", "resume", resume)
         self.folder = Path(folder)
-        self.freq = freq
+        self.freq = check_whole("ExactCheckpoint", "freq (agent steps)", freq)
         self.resume = resume
         self.how_to_resume = how_to_resume or f"ExactCheckpoint({str(folder)!r}, freq={freq}, resume=True)"
         self._lock: filelock.BaseFileLock | None = None

@@ -3,53 +3,85 @@
 import inspect
 import math
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
-from sb3_cardqn.errors import did_you_mean
+from sb3_cardqn.errors import UserError, did_you_mean
 
 
-def is_whole(value: Any, least: float = -math.inf) -> bool:
+def whole(value: Any, least: float = -math.inf) -> int | None:
     """
+    Read a whole number, which YAML's ``!!float 1e5`` and Python's ``1e5`` are, too.
+
+    >>> whole(1e5), whole(100.5), whole(True)
+    (100000, None, None)
+
     :param value: anything
     :param least: it may be
-    :return: whether it is a whole number of at least that; True and False are none
+    :return: the number; None if it is no whole number of at least that, as True and False are none
     """
-    return isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value)
+    number = _plain(value)
+    is_whole = isinstance(number, Integral) or (isinstance(number, Real) and float(number).is_integer())
+    return int(number) if is_whole and not isinstance(number, bool) and number >= least else None
 
 
-def check_whole(owner: str, name: str, value: Any, least: int = 1) -> None:
+def wholes(values: Any, least: float = -math.inf) -> list[int] | None:
+    """
+    :param values: anything
+    :param least: each may be
+    :return: the whole numbers of a list, tuple or array; None if it is none, or one is something else
+    """
+    if not isinstance(values, (Sequence, np.ndarray)) or isinstance(values, str):
+        return None
+    numbers = [whole(value, least) for value in values]
+    return None if None in numbers else numbers  # type: ignore[return-value]
+
+
+def check_whole(owner: str, name: str, value: Any, least: int = 1) -> int:
     """
     :param owner: class or function that takes the argument
     :param name: of the argument
     :param value: what came
     :param least: it may be
+    :return: the number, as int
     :raises ValueError: if it is no whole number of at least that
     """
-    if is_whole(value, least):
-        return
-    whole = ", a whole number" if is_number(value) and value >= least else ""
-    raise ValueError(f"{owner} needs {name} >= {least}{whole}, got {value!r}")
+    number = whole(value, least)
+    if number is None:
+        kind = ", a whole number" if is_number(value) and value >= least else ""
+        raise ValueError(f"{owner} needs {name} >= {least}{kind}, got {value!r}")
+    return number
 
 
 def check_number(
-    owner: str, name: str, value: Any, low: float, high: float = math.inf, above: bool = False
-) -> None:
+    owner: str,
+    name: str,
+    value: Any,
+    low: float,
+    high: float = math.inf,
+    above: bool = False,
+    infinite: bool = False,
+) -> float:
     """
     :param owner: class or function that takes the argument
     :param name: of the argument
     :param value: what came
     :param low: it may be
-    :param high: it may be; infinity itself it may not be
+    :param high: it may be
     :param above: it has to be above ``low``
+    :param infinite: it may be infinity
+    :return: the number, as Python's int or float
     :raises ValueError: if it is no number in that range; NaN, True and False are none
     """
-    if is_number(value) and low <= value <= high and value < math.inf and not (above and value == low):
-        return
+    number = _plain(value)
+    inside = is_number(number) and (low < number if above else low <= number) and number <= high
+    if inside and (infinite or number < math.inf):
+        return number if isinstance(number, int) else float(number)
     if high == math.inf:
         needed = f"{name} {'>' if above else '>='} {low}{', and finite' if value == math.inf else ''}"
     else:
@@ -62,7 +94,16 @@ def is_number(value: Any) -> bool:
     :param value: anything
     :return: whether it is a number; True and False are none
     """
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+    value = _plain(value)
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _plain(value: Any) -> Any:
+    """
+    :param value: anything
+    :return: Python's own number of a NumPy number, or of an array or tensor without axes; else as it came
+    """
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
 def check_flag(owner: str, name: str, value: Any, or_none: bool = False) -> None:
@@ -79,16 +120,15 @@ def check_flag(owner: str, name: str, value: Any, or_none: bool = False) -> None
         )
 
 
-def check_subclass(owner: str, name: str, value: Any, parent: type) -> None:
+def check_no_text(owner: str, name: str, value: Any) -> None:
     """
     :param owner: class or function that takes the argument
-    :param name: of the argument
+    :param name: of a flag of SB3's, for which all that counts as True or False is right
     :param value: what came
-    :param parent: of the classes that are right
-    :raises TypeError: if it is not one of them
+    :raises ValueError: if it is text: "False" would count as True
     """
-    if not (isinstance(value, type) and issubclass(value, parent)):
-        raise TypeError(f"{owner} needs {name} to be a subclass of {parent.__name__}, got {value!r}")
+    if isinstance(value, str):
+        raise ValueError(f"{owner} needs {name} to be True or False, got {value!r}")
 
 
 def check_path(owner: str, name: str, value: Any) -> None:
@@ -112,6 +152,24 @@ def check_env(owner: str, env: Any) -> None:
         raise TypeError(f"{owner} needs an environment, as gym.make returns it, got {env!r}")
 
 
+def check_normalized(owner: str, env: VecEnv) -> None:
+    """
+    Check that off-policy learning can use ``VecNormalize``: SB3 stores the observations that came to it.
+
+    :param owner: algorithm
+    :param env: its environments
+    :raises UserError: if a wrapper around ``VecNormalize`` changes the observations
+    """
+    normalize = unwrap_vec_normalize(env)
+    if normalize is not None and normalize.observation_space != env.observation_space:
+        inside, outside = normalize.observation_space, env.observation_space
+        raise UserError(
+            f"{owner} needs VecNormalize (the zoo's normalize) outside of VecFrameStack (frame_stack) and "
+            "VecTransposeImage, as in VecNormalize(VecTransposeImage(env)), or stacks and channel-first "
+            f"images from the environment's own wrappers (env_wrapper), got {inside} inside of {outside}"
+        )
+
+
 def check_keywords(
     owner: str, name: str, value: Any, function: Callable[..., Any], known: Collection[str] = ()
 ) -> None:
@@ -124,9 +182,12 @@ def check_keywords(
     :raises TypeError: if it is no dict
     :raises ValueError: if the function has no such argument; the text offers the nearest
     """
-    if not isinstance(value, dict):
+    if not isinstance(value, Mapping):
         raise TypeError(f"{owner} needs {name} to be a dict, got {value!r}")
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # written in C
+        return
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
     names = [*(parameter.name for parameter in parameters), *known]

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch as th
+from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_cardqn.common.buffers import FrameReplayBuffer
@@ -41,14 +42,22 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
     >>> batch = buffer.sample(4)
     >>> buffer.update_priorities(batch.indices, np.array([0.5, 0.5, 0.5, 0.5]))
 
-    :param args: as :class:`FrameReplayBuffer`
+    The first ten arguments are :class:`FrameReplayBuffer`'s, in its order.
+
+    :param buffer_size: transitions to hold, shared evenly by the environments (rounded down)
+    :param observation_space: Box of stacks ``(k * frame_channels, ...)``, oldest frame first
+    :param action_space: Action space
+    :param device: PyTorch device of the batches
+    :param n_envs: Number of parallel environments
+    :param optimize_memory_usage: must stay False
+    :param handle_timeout_termination: a time limit is not the end: bootstrap from its final observation
     :param n_steps: rewards summed before bootstrapping; with 1 the algorithm's own gamma counts
     :param gamma: discount inside an n-step return; give it the algorithm's
+    :param frame_channels: of each frame: 1, or 3 for colours
     :param alpha: how much errors count: 0 samples uniformly
     :param beta: how much of the sampling's bias the weights take back, 0 to 1
     :param beta_steps: agent steps over which that rises linearly to 1; None keeps it
     :param eps: added to errors, so that a transition without error is sampled again
-    :param kwargs: as :class:`FrameReplayBuffer`
     :raises ValueError: if ``alpha``, ``beta``, ``beta_steps`` or ``eps`` is out of range
     """
 
@@ -56,22 +65,39 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
 
     def __init__(
         self,
-        *args: Any,
+        buffer_size: int,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        device: th.device | str = "auto",
+        n_envs: int = 1,
+        optimize_memory_usage: bool = False,
+        handle_timeout_termination: bool = True,
         n_steps: int = 1,
         gamma: float = 0.99,
+        frame_channels: int = 1,
         alpha: float = 0.6,
         beta: float = 0.4,
         beta_steps: int | None = None,
         eps: float = 1e-6,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs | {"n_steps": n_steps, "gamma": gamma})
+        super().__init__(
+            buffer_size,
+            observation_space,
+            action_space,
+            device,
+            n_envs,
+            optimize_memory_usage,
+            handle_timeout_termination,
+            n_steps,
+            gamma,
+            frame_channels,
+        )
         name = type(self).__name__
         check_number(name, "alpha", alpha, 0)
         check_number(name, "beta", beta, 0, 1)
         check_number(name, "eps", eps, 0, above=True)
         if beta_steps is not None:
-            check_whole(name, "beta_steps", beta_steps)
+            beta_steps = check_whole(name, "beta_steps", beta_steps)
         self.alpha = alpha
         self.beta = beta
         self.beta_steps = beta_steps

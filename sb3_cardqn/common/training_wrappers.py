@@ -212,7 +212,7 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
 
     def __init__(self, env: gym.Env, patience: int = 25) -> None:
         check_env("EndWhenLost", env)
-        check_whole("EndWhenLost", "patience", patience)
+        patience = check_whole("EndWhenLost", "patience", patience)
         RecordConstructorArgs.__init__(self, patience=patience)
         super().__init__(env)
         _require_car_racing(self)

@@ -40,7 +40,7 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
         start_method: str | None = None,
         n_processes: int = 1,
     ) -> None:
-        check_whole("GroupedSubprocVecEnv", "n_processes", n_processes)
+        n_processes = check_whole("GroupedSubprocVecEnv", "n_processes", n_processes)
         if not isinstance(env_fns, (list, tuple)) or not env_fns or not all(map(callable, env_fns)):
             raise TypeError(
                 "GroupedSubprocVecEnv needs a list of at least one function that makes an environment, got "
@@ -211,6 +211,20 @@ def _first(obs: Any) -> Any:
     return tuple(value[0] for value in obs) if isinstance(obs, tuple) else obs[0]
 
 
+class _Busy:
+    """Stands for the pipe to an environment while that steps."""
+
+    def send(self, message: tuple[str, Any]) -> None:
+        """
+        :param message: question of a ``SubprocVecEnv``, and its data
+        :raises RuntimeError: always
+        """
+        raise RuntimeError(
+            f"the environments step and can't answer '{message[0]}' to what is done meanwhile; an update of "
+            "CarDQN that asks them needs overlap=False"
+        )
+
+
 class Meanwhile(VecEnvWrapper):
     """
     Does something else while the environments step. It helps where they step in processes of their own.
@@ -233,10 +247,20 @@ class Meanwhile(VecEnvWrapper):
         """
         :param actions: (n_envs, ...)
         :return: observations, rewards, dones, infos
+        :raises RuntimeError: if the work asks them for something: it would get the answer to the step
         """
         self.step_async(actions)
-        self._work()
-        return self.step_wait()
+        processes: Any = self.unwrapped
+        remotes = getattr(processes, "remotes", None)  # of a SubprocVecEnv, whichever wrapper asks
+        if remotes is not None:
+            processes.remotes = (_Busy(),) * len(remotes)
+        try:
+            self._work()
+        finally:
+            if remotes is not None:
+                processes.remotes = remotes
+            result = self.step_wait()  # after an error, too: the next question must not get these answers
+        return result
 
     def step_wait(self) -> VecEnvStepReturn:
         """

@@ -11,7 +11,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, TimeLimit
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_cardqn.common.checks import check_env, check_flag, check_whole, is_number, is_whole
+from sb3_cardqn.common.checks import check_env, check_flag, check_whole, is_number, wholes
 from sb3_cardqn.common.fast_render import FastRender, is_car_racing
 
 ACTION_SETS: dict[str, list[list[float]]] = {
@@ -152,7 +152,7 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
 
     def __init__(self, env: gym.Env, skip: int = 4) -> None:
         check_env("FrameSkip", env)
-        check_whole("FrameSkip", "skip", skip)
+        skip = check_whole("FrameSkip", "skip", skip)
         RecordConstructorArgs.__init__(self, skip=skip)
         super().__init__(env)
         self.skip = skip
@@ -268,15 +268,16 @@ class ResizeObservation(gym.ObservationWrapper, RecordConstructorArgs):
         _require_uint8_image(self, env, *_IMAGES)
         RecordConstructorArgs.__init__(self, shape=shape, crop=crop)
         super().__init__(env)
-        height_width = tuple(shape) if isinstance(shape, (list, tuple)) else (shape, shape)
-        if len(height_width) != 2 or not all(is_whole(n, 1) for n in height_width):
+        height_width = wholes(shape if isinstance(shape, (list, tuple)) else (shape, shape), 1)
+        if height_width is None or len(height_width) != 2:
             raise ValueError(
                 f"ResizeObservation needs shape [height, width] of at least 1 pixel, got {shape!r}"
             )
         height, width, *channels = env.observation_space.shape  # type: ignore[misc]
-        if not isinstance(crop, (list, tuple)) or len(crop) != 4 or not all(is_whole(n, 0) for n in crop):
+        cut = wholes(crop, 0)
+        if cut is None or len(cut) != 4:
             raise ValueError(f"ResizeObservation needs crop [top, bottom, left, right] >= 0, got {crop!r}")
-        top, bottom, left, right = crop
+        top, bottom, left, right = cut
         if top + bottom >= height or left + right >= width:
             raise ValueError(
                 f"ResizeObservation needs a crop that leaves part of {height}x{width}, got {crop}"
@@ -312,7 +313,7 @@ class FrameStack(gym.Wrapper, RecordConstructorArgs):
     """
 
     def __init__(self, env: gym.Env, num_frames: int = 4) -> None:
-        check_whole("FrameStack", "num_frames", num_frames)
+        num_frames = check_whole("FrameStack", "num_frames", num_frames)
         _require_uint8_image(self, env, *_IMAGES)
         RecordConstructorArgs.__init__(self, num_frames=num_frames)
         super().__init__(env)

@@ -13,6 +13,7 @@ from sb3_cardqn.compare.launchers import Launcher, LocalLauncher
 from sb3_cardqn.compare.plan import Plan, read_plan
 from sb3_cardqn.compare.run import runs_of
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.options import add_trust
 
 _EXAMPLES = """\
 examples:
@@ -83,12 +84,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--plan", type=Path, help="YAML file; options on the command line go before it")
     add("-o", "--output", type=Path, default=Path("comparison"), help="folder (default: comparison)")
-    add(
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument(
         "--seeds",
         type=int,
         nargs="+",
         help="how many, or, if several, which (default: 5, from 0 in steps of 1000)",
     )
+    seeds.add_argument("--seed", type=int, nargs="+", help="which, also a single one")
     add("-n", "--n-timesteps", type=int, help="budget of a run, in agent steps ...")
     add("--minutes", type=float, help="... or in minutes of training, evaluations not counted")
     add("--env", help="environment id (default: CarRacing-v3)")
@@ -122,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--address", help="ray: of the cluster (default: a new one on this machine)")
     add("--num-gpus", type=float, default=0, help="ray: of each run (default: 0)")
+    add_trust(parser)
     return parser
 
 
@@ -147,6 +151,8 @@ def _plan(options: argparse.Namespace) -> Plan:
         settings["contestants"] = options.contestants
     if options.seeds:
         settings["seeds"] = options.seeds[0] if len(options.seeds) == 1 else options.seeds
+    if options.seed:
+        settings["seeds"] = options.seed
     return Plan.of(**{"contestants": []} | settings)
 
 

@@ -7,6 +7,7 @@ import io
 import math
 import shlex
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,10 +29,11 @@ from sb3_cardqn.experiment import (
     parse_settings,
 )
 from sb3_cardqn.python_text import NotDataError, code_in, evaluate
-from sb3_cardqn.seeds import HELD_OUT_SEEDS
+from sb3_cardqn.seeds import HELD_OUT_SEEDS, TRAINING_SEEDS
 from sb3_cardqn.yaml_files import parse_yaml
 
 SEED_STRIDE = 1000  # a run takes its seed and one more for each environment
+MAX_SEEDS = len(TRAINING_SEEDS) // SEED_STRIDE
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,11 @@ class Plan:
             if key not in fields:
                 raise UserError(f"unknown key '{key}' in the plan{did_you_mean(key, fields)}")
         if isinstance(seeds, int) and not isinstance(seeds, bool):
+            if not 1 <= seeds <= MAX_SEEDS:
+                raise UserError(
+                    f"seeds: needs 1 to {MAX_SEEDS} of them, got {seeds}; to name one: --seed {seeds}, or "
+                    f"seeds: [{seeds}] in a plan"
+                )
             seeds = range(0, seeds * SEED_STRIDE, SEED_STRIDE)
         if not isinstance(seeds, Sequence) or isinstance(seeds, str):
             raise UserError(f"seeds: needs a number or a list of them, got {seeds!r}")
@@ -318,6 +325,6 @@ def _check_number(name: str, value: Any, kind: type, least: float, most: float |
 
 
 def _check_distinct(what: str, values: Sequence[Any]) -> None:
-    for value in values:
-        if values.count(value) > 1:
-            raise UserError(f"{what} '{value}' is there {values.count(value)} times")
+    for value, times in Counter(values).items():
+        if times > 1:
+            raise UserError(f"{what} '{value}' is there {times} times")

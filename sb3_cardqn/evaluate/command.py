@@ -15,6 +15,7 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
 from sb3_cardqn.evaluate.find import WHICH_AGENT, default_agent, find_agents
 from sb3_cardqn.machine import machine
+from sb3_cardqn.options import add_trust
 from sb3_cardqn.seeds import HELD_OUT_SEEDS, VALIDATION_SEEDS
 
 
@@ -42,6 +43,7 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
         help="the picture of the training: same race, faster drawing",
     )
     parser.add_argument("--domain-randomize", action="store_true", help="other colours on each track")
+    add_trust(parser)
 
 
 def main(argv: list[str]) -> None:

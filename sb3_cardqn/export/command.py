@@ -15,6 +15,7 @@ from sb3_cardqn.export import policy_file
 from sb3_cardqn.export.onnx_file import write_onnx
 from sb3_cardqn.export.policy_file import load_policy
 from sb3_cardqn.export.write_policy import EXPORTABLE, write_policy
+from sb3_cardqn.options import add_trust
 
 
 def export(agent: str | Path, output: Path | None = None, algo: str = "cardqn") -> Path:
@@ -116,6 +117,7 @@ def main(argv: list[str]) -> None:
         action="store_true",
         help="write README.md as well, a model card: drives the 100 held-out tracks",
     )
+    add_trust(parser)
     options = parser.parse_args(argv)
     path = export(options.source, options.output, options.algo)
     if options.onnx:

@@ -1,0 +1,114 @@
+"""Options of commands: the zoo's are parsed by its own parsers, with this package's beside them."""
+
+import argparse
+import contextlib
+import io
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from sb3_cardqn.errors import UserError, did_you_mean
+
+# option -> its default here; the zoo has another one or none
+_DEFAULTS = {"--algo": "cardqn", "--env": "CarRacing-v3", "--folder": "logs"}
+# values are Python, which the zoo would run while parsing
+_SETTINGS = ("--hyperparams", "--env-kwargs", "--eval-env-kwargs")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says in one line what is wrong: no usage, and no traceback."""
+
+    def error(self, message: str) -> NoReturn:
+        """
+        :param message: argparse's
+        :raises UserError: always
+        """
+        raise UserError(f"{self.prog.split()[-1]}: {message}")
+
+
+def add_trust(parser: argparse._ActionsContainer) -> None:
+    """
+    :param parser: of a command that loads agents; the command line takes ``--trust`` away before
+    """
+    parser.add_argument("--trust", action="store_true", help="load files from elsewhere, whose code can run")
+
+
+def own_options(command: str) -> argparse.ArgumentParser:
+    """
+    :param command: of the zoo
+    :return: parser of the options that this package adds to it
+    """
+    parser = Parser(prog=f"sb3-cardqn {command}", add_help=False, allow_abbrev=False)
+    group = parser.add_argument_group("besides the zoo's")
+    add_trust(group)
+    if command != "train":
+        return parser
+    group.add_argument(
+        "--checkpoint-freq",
+        type=int,
+        metavar="AGENT_STEPS",
+        help="write a checkpoint every so many agent steps, from which sb3-cardqn resume goes on exactly",
+    )
+    group.add_argument(
+        "--minutes", type=float, help="budget in minutes of training, evaluations not counted (instead of -n)"
+    )
+    group.add_argument(
+        "--run-id", type=int, metavar="N", help="number of the run's folder (default: the next free one)"
+    )
+    return parser
+
+
+def zoo_parser(command: str, run: Callable[[list[str]], None]) -> argparse.ArgumentParser:
+    """
+    Take the parser that a command of the zoo builds in its own function: asked for help, it ends in there.
+
+    :param command: of the zoo
+    :param run: runs it with arguments
+    :return: its parser, with this package's options and defaults
+    """
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            run(["--help"])
+    except SystemExit as stopped:
+        frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(stopped.__traceback__)]
+        zoos = next(found for found in frames if isinstance(found, argparse.ArgumentParser))
+    own = own_options(command)
+    parser = Parser(
+        prog=own.prog,
+        description=f"rl-zoo3's {command}, for cardqn and every algorithm of the zoo.",
+        parents=[zoos, own],
+        add_help=False,
+        allow_abbrev=False,  # what this package reads and what the zoo reads would differ
+        conflict_handler="resolve",
+    )
+    for action in zoos._actions:
+        names = action.option_strings
+        default = _DEFAULTS.get(names[-1])
+        if default is not None and not command.startswith(("plot", "all_plots")):
+            parser.add_argument(*names, default=default, help=f"{action.help} (default: {default})")
+        elif set(_SETTINGS) & set(names):
+            parser.add_argument(
+                *names, dest=action.dest, nargs="+", default=[], metavar="NAME:VALUE", help=action.help
+            )
+    if command == "train":
+        parser.set_defaults(eval_freq=None)  # tells whether somebody gave it
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """
+    :param parser: from ``zoo_parser``
+    :param argv: what follows the command
+    :return: its options, also those that nobody gave
+    :raises UserError: naming the first word that is no option, with the nearest option
+    """
+    options, unknown = parser.parse_known_args(argv)
+    if unknown:
+        name = unknown[0].split("=")[0]
+        known = [long for long in parser._option_string_actions if long.startswith("--")]
+        begun = [f"'{long}'" for long in known if name.startswith("--") and long.startswith(name)]
+        offer = f", did you mean {' or '.join(begun)}?" if begun else ""
+        if not offer and name.startswith("-"):
+            offer = did_you_mean(name, known)
+        raise UserError(f"{parser.prog.split()[-1]} knows no option '{name}'{offer}")
+    return options

@@ -1,0 +1,124 @@
+"""What the zoo's plots would be made of, looked up before it draws a blank picture or a table of zeros."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from stable_baselines3.common.monitor import LoadMonitorResultsError, load_results
+
+from sb3_cardqn.errors import UserError
+
+_COLUMNS = {"success": "is_success", "reward": "r", "length": "l"}  # of monitor files, as -y names them
+
+
+def _runs(folder: Path, algo: str, env: str) -> Iterator[Path]:
+    """
+    :param folder: with a folder for each algorithm
+    :param algo: of the runs
+    :param env: in their names, as the zoo looks for it
+    :return: their folders
+    """
+    for path in sorted((folder / algo.lower()).glob("*")):
+        if env in path.name and path.is_dir():
+            yield path
+
+
+def _there_are(folders: list[str], file: str) -> str:
+    """
+    :param folders: of runs
+    :param file: pattern of a file that runs worth naming have
+    :return: the runs in them, to put behind an error
+    """
+    runs = sorted({str(path.parent) for folder in folders for path in Path(folder).glob(f"*/*/{file}")})
+    more = f" and {len(runs) - 10} more" if len(runs) > 10 else ""
+    return f", there are: {', '.join(runs[:10])}{more}" if runs else ", and no run at all"
+
+
+def check_plot_train(options: argparse.Namespace) -> None:
+    """
+    :param options: of ``plot_train``
+    :raises UserError: if no run matches, or none is long enough for a point of the curve
+    """
+    where = f"of {options.algo} on {' or '.join(options.env)} in '{options.exp_folder}'"
+    lengths = []
+    for env in options.env:
+        for run in _runs(Path(options.exp_folder), options.algo, env):
+            try:
+                episodes = load_results(str(run))
+            except LoadMonitorResultsError:
+                continue
+            if options.max_timesteps is not None:
+                episodes = episodes[episodes["l"].cumsum() <= options.max_timesteps]
+            if _COLUMNS[options.y_axis] in episodes:
+                lengths.append(len(episodes))
+    if not lengths:
+        raise UserError(
+            f"no run {where} has an episode's {options.y_axis}"
+            + _there_are([options.exp_folder], "*.monitor.csv")
+        )
+    if options.episode_window < 1:
+        raise UserError(f"-w needs 1 or more episodes, got {options.episode_window}")
+    if max(lengths) < options.episode_window:
+        raise UserError(
+            f"no run {where} has the {options.episode_window} episodes that a point is the mean of, the "
+            f"longest has {max(lengths)}: needs -w {max(max(lengths), 1)}"
+        )
+
+
+def check_all_plots(options: argparse.Namespace) -> None:
+    """
+    :param options: of ``all_plots``
+    :raises UserError: if an option is missing without which it does not work, or no run matches
+    """
+    for names, value in (
+        ("-a or --algos", options.algos),
+        ("-e or --env", options.env),
+        ("-f or --exp-folders", options.exp_folders),
+    ):
+        if value is None:
+            raise UserError(f"all_plots needs {names}")
+    if options.labels is not None and len(options.labels) != len(options.exp_folders):
+        raise UserError(f"-l needs {len(options.exp_folders)} labels, one a folder, got {options.labels}")
+    counts = [
+        _evaluations(run, options.key)
+        for env in options.env
+        for folder in options.exp_folders
+        for algo in options.algos
+        for run in _runs(Path(folder), algo, env)
+    ]
+    if max(counts, default=0) < 2:  # the zoo leaves out what was evaluated once
+        what = (
+            f"run of {' or '.join(options.algos)} on {' or '.join(options.env)} in "
+            f"{' or '.join(map(repr, options.exp_folders))}"
+        )
+        raise UserError(
+            f"no {what} has two evaluations with '{options.key}'"
+            + _there_are(options.exp_folders, "evaluations.npz")
+        )
+
+
+def _evaluations(run: Path, key: str) -> int:
+    """
+    :param run: its folder
+    :param key: of evaluations.npz
+    :return: how often it was evaluated
+    """
+    path = run / "evaluations.npz"
+    if not path.is_file():
+        return 0
+    with np.load(path) as evaluations:
+        return len(evaluations[key]) if key in evaluations else 0
+
+
+def check_plot_from_file(options: argparse.Namespace) -> None:
+    """
+    :param options: of ``plot_from_file``
+    :raises UserError: if there is no file to plot
+    """
+    if options.input is None:
+        raise UserError("plot_from_file needs -i or --input, a file that all_plots -o wrote")
+    named = options.input if options.input.endswith(".pkl") else f"{options.input}.pkl"
+    for option, path in (("-i", named), *(("--merge", path) for path in options.merge)):
+        if not Path(path).is_file():
+            raise UserError(f"{option} needs a file that all_plots -o wrote, got '{path}'")

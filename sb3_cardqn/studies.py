@@ -1,0 +1,62 @@
+"""Optuna studies that ``train -optimize`` stored: finding a trial in one."""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER
+
+from sb3_cardqn.errors import UserError, did_you_mean
+
+
+def find_trial(storage: str, study_name: str, trial_id: int | None = None) -> optuna.trial.FrozenTrial:
+    """
+    :param storage: a file that ends in .log, or the URL of a database, as for ``train --storage``
+    :param study_name: as for ``train --study-name``
+    :param trial_id: number of the trial; None for the best one
+    :return: the trial
+    :raises UserError: if there is no such file, study or trial
+    """
+    is_journal = storage.endswith(".log")
+    path = Path(storage if is_journal else storage.removeprefix("sqlite:///"))
+    if (is_journal or storage.startswith("sqlite:///")) and not path.is_file():  # Optuna would make one
+        raise UserError(f"--storage needs the studies of train -optimize, no such file: '{path}'")
+    try:
+        opened = JournalStorage(JournalFileBackend(storage)) if is_journal else storage
+        known = optuna.get_all_study_names(opened)
+    except Exception as error:  # a URL of another form, a missing driver, a file of something else
+        raise UserError(f"--storage: '{storage}' can't be read: {type(error).__name__}: {error}") from error
+    if study_name not in known:
+        raise UserError(
+            f"--study-name: no study '{study_name}' in '{storage}'"
+            + (did_you_mean(study_name, known) if known else ", nor any other")
+        )
+    study = optuna.load_study(storage=opened, study_name=study_name)
+    if trial_id is None:
+        try:
+            return study.best_trial
+        except (ValueError, RuntimeError) as error:  # none has ended; several objectives
+            raise UserError(f"study '{study_name}' has no best trial: {error}") from error
+    trials = study.trials
+    if not -len(trials) <= trial_id < len(trials):
+        raise UserError(
+            f"--trial-id needs 0 to {len(trials) - 1} in study '{study_name}', got {trial_id}"
+            if trials
+            else f"study '{study_name}' has no trial {trial_id}, nor any other"
+        )
+    return trials[trial_id]
+
+
+def hyperparams_of(trial: optuna.trial.FrozenTrial, algo: str) -> dict[str, Any]:
+    """
+    :param trial: from ``find_trial``
+    :param algo: that it was a trial of
+    :return: its hyperparameters
+    :raises UserError: if it was one of another algorithm
+    """
+    try:
+        return HYPERPARAMS_CONVERTER[algo](dict(trial.params))
+    except KeyError as error:
+        raise UserError(f"trial {trial.number} of the study is none of {algo}: it has no {error}") from error
