@@ -25,6 +25,7 @@ from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_cardqn import trust
+from sb3_cardqn.common.buffers import FrameReplayBuffer
 from sb3_cardqn.common.checks import check_normalized
 from sb3_cardqn.common.durable import read_file
 from sb3_cardqn.common.hardware import n_cores
@@ -143,7 +144,7 @@ def judged_wrapper_class(hyperparams: dict[str, Any], key: str = "env_wrapper") 
     return exp_manager.get_wrapper_class({key: judged_wrappers(hyperparams.get(key))}, key)
 
 
-def _check_train_freq(made: tuple[BaseAlgorithm, dict[str, Any]] | None) -> None:
+def _check_first_step(algo: str, made: tuple[BaseAlgorithm, dict[str, Any]] | None) -> None:
     model = made[0] if made is not None else None
     if not isinstance(model, OffPolicyAlgorithm):
         return
@@ -153,6 +154,8 @@ def _check_train_freq(made: tuple[BaseAlgorithm, dict[str, Any]] | None) -> None
             f"train_freq in episodes needs n_envs: 1, got train_freq {train_freq.frequency} episode(s) with "
             f"n_envs {model.n_envs}"
         )
+    if model.env is not None:
+        check_normalized(algo, model.env, isinstance(model.replay_buffer, FrameReplayBuffer))
 
 
 class CarExperimentManager(ExperimentManager):
@@ -211,7 +214,7 @@ class CarExperimentManager(ExperimentManager):
         try:
             with self._private_agent():
                 model = super().setup_experiment()
-            _check_train_freq(model)
+            _check_first_step(self.algo, model)
         except BaseException:
             self.discard()
             raise

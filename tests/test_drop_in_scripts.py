@@ -327,14 +327,38 @@ def test_an_environment_that_was_set_later_is_checked_before_learning() -> None:
         model.learn(20)
 
 
+FRAMES = {
+    "policy": "MlpPolicy", "env_wrapper": ["sb3_cardqn.CarRacingWrapper"], "buffer_size": 100,
+    "replay_buffer_class": "sb3_cardqn.FrameReplayBuffer",
+}  # fmt: skip
+
+
+def test_normalized_frames_are_refused_at_construction() -> None:
+    env = VecNormalize(DummyVecEnv([lambda: Shows(image((4, 36, 36)))]))
+    frames = {"env": env, "replay_buffer_class": PrioritizedFrameReplayBuffer}
+    with pytest.raises(ValueError, match="norm_obs=False"):
+        CarDQN(**SMALL | frames)
+    env.norm_obs = False
+    CarDQN(**SMALL | frames)
+
+
 @pytest.mark.parametrize("algo", ["cardqn", "dqn"])
-def test_normalize_with_frame_stack_leaves_no_run(algo: str, tmp_path: Path) -> None:
-    hyperparams = {"n_timesteps": 100, "policy": "MlpPolicy", "normalize": True, "frame_stack": 2}
-    (tmp_path / "mine.yml").write_text(yaml.dump({"CartPole-v1": hyperparams}))
-    result = sb3_cardqn(tmp_path, f"train --algo {algo} --env CartPole-v1 -conf mine.yml")
+@pytest.mark.parametrize(
+    ("env_id", "hyperparams", "named"),
+    [
+        ("CartPole-v1", {"policy": "MlpPolicy", "frame_stack": 2}, "frame_stack"),
+        ("CarRacing-v3", FRAMES, "norm_obs"),
+    ],
+)
+def test_normalize_that_cannot_work_leaves_no_run(
+    env_id: str, hyperparams: dict[str, Any], named: str, algo: str, tmp_path: Path
+) -> None:
+    entry = {env_id: {"n_timesteps": 100, "normalize": True} | hyperparams}
+    (tmp_path / "mine.yml").write_text(yaml.dump(entry))
+    result = sb3_cardqn(tmp_path, f"train --algo {algo} --env {env_id} -conf mine.yml")
     assert result.returncode == 2
     assert "normalize" in result.stderr
-    assert "frame_stack" in result.stderr
+    assert named in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.glob(f"logs/{algo}/*"))
 

@@ -17,6 +17,7 @@ from stable_baselines3.common.type_aliases import TrainFreq
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
+from sb3_cardqn.common.buffers import FrameReplayBuffer
 from sb3_cardqn.common.checks import (
     check_flag,
     check_keywords,
@@ -183,7 +184,8 @@ def check_spaces(agent: "CarDQN") -> None:
                 "gymnasium.wrappers.TransformObservation"
             )
     if agent.env is not None:
-        check_normalized(type(agent).__name__, agent.env)
+        stores_frames = issubclass(agent.replay_buffer_class or ReplayBuffer, FrameReplayBuffer)
+        check_normalized(type(agent).__name__, agent.env, stores_frames)
 
 
 def n_step_arguments(agent: "CarDQN", replay_buffer_class: type[ReplayBuffer]) -> dict[str, Any]:

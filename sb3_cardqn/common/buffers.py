@@ -30,8 +30,8 @@ class FrameReplayBuffer(ReplayBuffer):
     3. ``dones`` and ``timeouts`` are stored as bool; there are no arrays ``observations`` and
        ``next_observations``.
     4. A buffer that cannot fit in memory is an error at construction, not a warning.
-    5. ``VecNormalize(norm_obs=True)`` is refused at the first episode's end: SB3 squeezes the
-       normalized final observation into uint8 there.
+    5. ``VecNormalize(norm_obs=True)`` is refused: by ``CarDQN`` and the zoo's ``train`` at once, by other
+       algorithms at the first episode's end, where SB3 rounds the final observation.
 
     Pages of memory are taken from the system as frames come in, and only the frames in use are saved.
 

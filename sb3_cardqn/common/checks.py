@@ -152,15 +152,23 @@ def check_env(owner: str, env: Any) -> None:
         raise TypeError(f"{owner} needs an environment, as gym.make returns it, got {env!r}")
 
 
-def check_normalized(owner: str, env: VecEnv) -> None:
+def check_normalized(owner: str, env: VecEnv, stores_frames: bool = False) -> None:
     """
     Check that off-policy learning can use ``VecNormalize``: SB3 stores the observations that came to it.
 
     :param owner: algorithm
     :param env: its environments
-    :raises UserError: if a wrapper around ``VecNormalize`` changes the observations
+    :param stores_frames: whether its replay buffer is a ``FrameReplayBuffer``
+    :raises UserError: if a wrapper around ``VecNormalize`` changes the observations, or the buffer needs them
+        as they are
     """
     normalize = unwrap_vec_normalize(env)
+    if normalize is not None and normalize.norm_obs and stores_frames:
+        raise UserError(
+            f"{owner} with FrameReplayBuffer needs VecNormalize(norm_obs=False), in the zoo's files "
+            "normalize: {norm_obs: false}, as SB3 rounds an episode's last observation and it is no stack of "
+            "frames then; got norm_obs=True"
+        )
     if normalize is not None and normalize.observation_space != env.observation_space:
         inside, outside = normalize.observation_space, env.observation_space
         raise UserError(
