@@ -32,11 +32,14 @@ from stable_baselines3.common.vec_env import (
     VecNormalize,
     VecTransposeImage,
 )
+from stable_baselines3.dqn.policies import MlpPolicy
 from torch import nn
 
 from sb3_cardqn import CarDQN, CarRacingCNN, PrioritizedFrameReplayBuffer
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
-from tests.test_drop_in import SMALL, Shows, image
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.export.write_policy import write_policy
+from tests.test_drop_in import SMALL, DuelingPolicy, OwnPolicy, Shows, image
 from tests.test_zoo import sb3_cardqn
 
 Algorithm = type[Any]  # DQN, or CarDQN in its place
@@ -300,6 +303,14 @@ def test_carracing_cnn_sees_bytes_and_floats(
         {"n_steps": 16, "batch_size": 8} if algorithm is PPO else {"buffer_size": 50, "learning_starts": 4}
     )
     algorithm("CnnPolicy", Shows(space), policy_kwargs=kwargs, **sizes).learn(20)
+
+
+@pytest.mark.parametrize("algorithm", [CarDQN, DQN])
+def test_a_network_of_ones_own_is_not_exported(algorithm: Algorithm, tmp_path: Path) -> None:
+    for policy in (MlpPolicy, OwnPolicy):
+        write_policy(algorithm(**SMALL | {"policy": policy}), "dqn", tmp_path / "fine.safetensors")
+    with pytest.raises(UserError, match="ValueAndAdvantage"):
+        write_policy(algorithm(**SMALL | {"policy": DuelingPolicy}), "dqn", tmp_path / "own.safetensors")
 
 
 # ---- VecNormalize inside of another wrapper ----

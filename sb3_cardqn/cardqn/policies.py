@@ -212,7 +212,7 @@ class CarDQNPolicy(BasePolicy):
             action_space,
             features_extractor_class,
             features_extractor_kwargs,
-            normalize_images=normalize_images,
+            normalize_images=bool(normalize_images),
             optimizer_class=optimizer_class,
             optimizer_kwargs=optimizer_kwargs,
         )

@@ -10,12 +10,14 @@ import numpy as np
 import stable_baselines3
 import torch as th
 from gymnasium import spaces
+from sb3_contrib.qrdqn.policies import QuantileNetwork
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.dqn.policies import QNetwork as DQNsQNetwork
 from torch import nn
 
 import sb3_cardqn
 from sb3_cardqn.cardqn.heads import HistogramHead, QuantileHead
-from sb3_cardqn.cardqn.policies import CarDQNPolicy
+from sb3_cardqn.cardqn.policies import CarDQNPolicy, QNetwork
 from sb3_cardqn.common.training_wrappers import judged_wrappers
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run
@@ -61,6 +63,9 @@ def write_policy(
     policy_file.write(path, about, _weights(policy))
 
 
+_NETWORKS = (QNetwork, DQNsQNetwork, QuantileNetwork)
+
+
 def _head(policy: Any) -> tuple[Any, dict[str, Any]]:
     """
     :param policy: of the agent
@@ -85,15 +90,17 @@ def _observation_space(space: spaces.Space) -> dict[str, Any]:
 
 
 def _weights(policy: Any) -> dict[str, th.Tensor]:
+    network: Any
     if isinstance(policy, CarDQNPolicy):
-        network, layers = policy.driving_net, policy.driving_net.q_net
-    elif not hasattr(policy, "quantile_net"):
-        network, layers = policy.q_net, policy.q_net.q_net
+        network = policy.driving_net
     else:
-        network, layers = policy.quantile_net, policy.quantile_net.quantile_net
+        network = policy.quantile_net if hasattr(policy, "quantile_net") else policy.q_net
+    if type(network) not in _NETWORKS:  # a forward() of its own would be lost
+        raise UserError(f"cannot export a network of the class {type(network).__name__}, only DQN's own")
     weights = {
         name.replace("quantile_net.", "q_net."): tensor for name, tensor in network.state_dict().items()
     }
+    layers = network.quantile_net if isinstance(network, QuantileNetwork) else network.q_net
     n_quantiles = getattr(layers[-1], "n_quantiles", getattr(network, "n_quantiles", None))
     if n_quantiles is not None:
         # The mean over quantiles is linear: it goes into the last layer, with outputs (quantile, action).
