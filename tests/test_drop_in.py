@@ -15,6 +15,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
 from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
@@ -211,7 +212,24 @@ POLICY_ARGUMENTS: dict[str, list[Any]] = {
     ],
     "optimizer_kwargs": [None, {}, {"eps": 1e-5}, OrderedDict(weight_decay=0.1), MappingProxyType({"eps": 1e-5})],
 }  # fmt: skip
-# beside the one above: several arguments that belong together
+
+
+class Stops(BaseCallback):
+    """Ends learning after 30 agent steps."""
+
+    def _on_step(self) -> bool:
+        return self.num_timesteps < 30
+
+
+LEARN: dict[str, list[Any]] = {
+    "total_timesteps": [*numbers(STEPS, 1), 5e1],
+    "callback": [None, [], Stops(), [Stops()], CallbackList([Stops()]), lambda *_: True],
+    "log_interval": [4, 1, None, 1000],
+    "tb_log_name": ["DQN", "x"],
+    "reset_num_timesteps": [True, False, 1, 0],
+    "progress_bar": [False, None, 0],
+}
+# several arguments arguments that belong together
 TOGETHER: list[dict[str, Any]] = [
     {"optimize_memory_usage": True, "replay_buffer_kwargs": {"handle_timeout_termination": False}},
     {"replay_buffer_class": NStepReplayBuffer, "replay_buffer_kwargs": {"n_steps": 4, "gamma": 0.95}},
@@ -280,10 +298,11 @@ def calls() -> Iterator[Any]:
         yield pytest.param(call, id=f"sight-{i}")
 
 
-def learned(algorithm: type[Any], call: dict[str, Any]) -> Any:
+def learned(algorithm: type[Any], call: dict[str, Any], learn: dict[str, Any]) -> Any:
     """
     :param algorithm: DQN, or what stands in its place
     :param call: some of its arguments; an environment is made anew
+    :param learn: arguments of its learn()
     :return: the agent after a few updates, or the error
     """
     arguments = SMALL | call
@@ -292,7 +311,7 @@ def learned(algorithm: type[Any], call: dict[str, Any]) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return algorithm(**arguments).learn(STEPS)
+            return algorithm(**arguments).learn(**{"total_timesteps": STEPS} | learn)
     except Exception as error:
         return error
     finally:
@@ -300,10 +319,13 @@ def learned(algorithm: type[Any], call: dict[str, Any]) -> Any:
             arguments["env"].close()
 
 
-@pytest.mark.parametrize("call", calls())
-def test_cardqn_takes_all_that_dqn_learns_with(call: dict[str, Any]) -> None:
-    theirs = learned(DQN, call)
-    ours = learned(CarDQN, call)
+def compare(call: dict[str, Any], learn: dict[str, Any]) -> None:
+    """
+    :param call: some of DQN's arguments
+    :param learn: some of its learn()'s
+    """
+    theirs = learned(DQN, call, learn)
+    ours = learned(CarDQN, call, learn)
     if isinstance(theirs, Exception):
         # what both refuse is refused here before anything is trained, or works
         assert not isinstance(ours, Exception) or isinstance(ours, (ValueError, TypeError, AssertionError)), (
@@ -311,10 +333,23 @@ def test_cardqn_takes_all_that_dqn_learns_with(call: dict[str, Any]) -> None:
         )
     else:
         assert not isinstance(ours, Exception), ours
-        assert ours.num_timesteps >= STEPS
+        assert ours.num_timesteps > 0
+
+
+@pytest.mark.parametrize("call", calls())
+def test_cardqn_takes_all_that_dqn_learns_with(call: dict[str, Any]) -> None:
+    compare(call, {})
+
+
+@pytest.mark.parametrize(
+    "learn", [{name: value} for name, values in LEARN.items() for value in values], ids=str
+)
+def test_learn_takes_all_that_dqns_takes(learn: dict[str, Any]) -> None:
+    compare({}, learn)
 
 
 def test_the_table_has_every_argument() -> None:
     assert ARGUMENTS.keys() == inspect.signature(DQN).parameters.keys()
     theirs = list(inspect.signature(DQNPolicy).parameters)
+    assert ["self", *LEARN] == list(inspect.signature(DQN.learn).parameters)
     assert list(POLICY_ARGUMENTS) == theirs[theirs.index("net_arch") :]

@@ -242,7 +242,7 @@ class CarDQN(OverlapAlgorithm):
     def _update_exploration_rate(self) -> None:
         learning_period = self.exploration_steps or max(self._total_timesteps - self.learning_starts, 1)
         done = (self.num_timesteps - self.learning_starts) / learning_period
-        epsilon = self.exploration_schedule(1 - min(max(done, 0.0), 1.0))
+        epsilon = float(self.exploration_schedule(1 - min(max(done, 0.0), 1.0)))
         if not 0 <= epsilon <= 1:
             raise ValueError(
                 f"CarDQN needs an exploration_decay that stays between 0 and 1, got {epsilon!r} from "
