@@ -1,11 +1,16 @@
 import platform
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch as th
 
-from sb3_cardqn.common.hardware import has_bfloat16, keep_freed_memory
+from sb3_cardqn import FrameReplayBuffer
+from sb3_cardqn.common import cgroups
+from sb3_cardqn.common.hardware import has_bfloat16, keep_freed_memory, n_cores
+from sb3_cardqn.common.storage import available_memory
+from tests.small_training import stacked_dots
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back so eagerly")
@@ -44,3 +49,81 @@ def test_bfloat16_needs_instructions(
 def test_bfloat16_is_left_alone_where_torch_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(th.cpu, "get_capabilities", raising=False)
     assert not has_bfloat16(th.device("cpu"))
+
+
+# what Linux shows: of a container that sees its own group only, of one that sees the machine's, of systemd's
+# groups inside each other, and of a machine without limits
+VERSION_2 = {
+    "memory.max": "64000000\n",
+    "memory.current": "50000000\n",
+    "memory.stat": "anon 30000000\ninactive_file 20000000\n",
+    "cpu.max": "50000 100000\n",
+}
+CONTAINERS = {
+    "version 2": ("0::/", {f"/{name}": text for name, text in VERSION_2.items()}),
+    "inside of groups": (
+        "0::/user.slice/run.scope",
+        {f"/user.slice/{name}": text for name, text in VERSION_2.items()}
+        | {"/user.slice/run.scope/memory.max": "max\n", "/user.slice/run.scope/cpu.max": "max 100000\n"},
+    ),
+    "version 1": (
+        "5:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n1:name=systemd:/docker/abc",
+        {
+            "/memory/memory.limit_in_bytes": "64000000\n",
+            "/memory/memory.usage_in_bytes": "50000000\n",
+            "/memory/memory.stat": "rss 30000000\ntotal_inactive_file 20000000\n",
+            "/cpu/cpu.cfs_quota_us": "50000\n",
+            "/cpu/cpu.cfs_period_us": "100000\n",
+        },
+    ),
+}
+UNLIMITED = {
+    "no groups": ("", {}),
+    "version 2": (
+        "0::/",
+        {"/memory.max": "max\n", "/memory.current": "50000000\n", "/cpu.max": "max 100000\n"},
+    ),
+    "version 1": (
+        "4:memory:/\n3:cpu:/",
+        {
+            "/memory/memory.limit_in_bytes": "9223372036854771712\n",
+            "/memory/memory.usage_in_bytes": "50000000\n",
+            "/cpu/cpu.cfs_quota_us": "-1\n",
+            "/cpu/cpu.cfs_period_us": "100000\n",
+        },
+    ),
+}
+
+
+def in_groups(groups: tuple[str, dict[str, str]], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    membership, files = groups
+    for name, text in files.items():
+        path = folder / "cgroup" / name[1:]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (folder / "membership").write_text(membership)
+    monkeypatch.setattr(cgroups, "_CGROUPS", folder / "cgroup")
+    monkeypatch.setattr(cgroups, "_MEMBERSHIP", folder / "membership")
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_a_containers_limits_are_kept(
+    container: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_groups(CONTAINERS[container], tmp_path, monkeypatch)
+    assert available_memory() == 34_000_000  # a file that was read can be dropped
+    assert n_cores() == 1
+    env = stacked_dots()
+    with pytest.raises(ValueError, match=r"needs 0\.0\d GB, but 0\.03 GB are available"):
+        FrameReplayBuffer(1_000_000, env.observation_space, env.action_space)
+
+
+@pytest.mark.parametrize("machine", UNLIMITED)
+def test_without_a_limit_the_machines_own_counts(
+    machine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_groups(("", {}), tmp_path, monkeypatch)
+    cores = n_cores()
+    in_groups(UNLIMITED[machine], tmp_path, monkeypatch)
+    assert n_cores() == cores
+    assert available_memory() > 100_000_000

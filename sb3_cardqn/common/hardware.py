@@ -1,20 +1,25 @@
 """What the machine can do: cores, memory that is kept, numbers of half the size."""
 
 import ctypes
+import math
 import os
 import platform
 from collections.abc import Mapping
 
 import torch as th
 
+from sb3_cardqn.common.cgroups import cores_allowed
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 
 
 def n_cores() -> int:
     """
-    :return: cores that this process may use
+    :return: cores that this process may use, rounded up where a container has a share of one
     """
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = cores_allowed()
+    return cores if allowed is None else max(min(cores, math.ceil(allowed)), 1)
 
 
 def keep_freed_memory() -> bool:

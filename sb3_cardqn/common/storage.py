@@ -8,6 +8,8 @@ import numpy as np
 import psutil
 from numpy.typing import DTypeLike
 
+from sb3_cardqn.common.cgroups import memory_left
+
 
 class FramePool:
     """
@@ -145,8 +147,9 @@ class SumTree:
 
 
 def available_memory() -> int:
-    """:return: bytes that can be allocated without swapping"""
-    return psutil.virtual_memory().available
+    """:return: bytes that can be allocated without swapping, and in a container without being killed"""
+    available, left = psutil.virtual_memory().available, memory_left()
+    return available if left is None else min(available, left)
 
 
 def check_memory(name: str, buffer_size: int, needed: int) -> None:
