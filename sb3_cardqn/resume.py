@@ -21,9 +21,10 @@ from sb3_cardqn.common.episode import ResumableEpisode
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.experiment import CarExperimentManager
 from sb3_cardqn.options import add_trust
+from sb3_cardqn.runs import parse_name
 from sb3_cardqn.zoo import run
 
-CHECKPOINTS = "checkpoints"  # in the run's folder
+CHECKPOINTS, _DONE = "checkpoints", ".checkpoints-done"  # in the run's folder
 # in there: what the run was started with
 _COMMAND, _CONFIG = "command.json", "hyperparams.yml"
 
@@ -104,6 +105,12 @@ class ResumableExperimentManager(CarExperimentManager):
             self.env_wrapper = wrapper
 
     def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
+        self.checkpoint.more_settings = {
+            **saved_hyperparams,
+            "env_kwargs": self.env_kwargs,
+            "n_timesteps": self.n_timesteps,
+            "minutes": self.own_options["minutes"],
+        }
         if self.resumed is not None:
             return
         super()._save_config(saved_hyperparams)
@@ -147,9 +154,12 @@ class ResumableExperimentManager(CarExperimentManager):
         with agent.open("rb") as file:
             os.fsync(file.fileno())
         sync_folder(agent.parent)
-        for manifest in self.checkpoint.folder.glob("checkpoint-*.json"):
-            manifest.unlink()  # first: without it the rest is nothing
-        shutil.rmtree(self.checkpoint.folder)
+        # all at once: with some of them gone, the finished run would look like one that has just begun
+        done = self.checkpoint.folder.with_name(_DONE)
+        shutil.rmtree(done, ignore_errors=True)
+        self.checkpoint.folder.rename(done)
+        sync_folder(done.parent)
+        shutil.rmtree(done)
 
 
 def resume(folder: Path) -> None:
@@ -164,11 +174,31 @@ def resume(folder: Path) -> None:
     """
     command = folder / CHECKPOINTS / _COMMAND
     if not command.is_file():
-        agent = folder / f"{folder.resolve().name.split('_')[0]}.zip"
+        name = parse_name(folder.resolve().name)
+        agent = folder / f"{name.env if name else None}.zip"
+        shutil.rmtree(folder / _DONE, ignore_errors=True)  # killed while it was removed
         why = f"it is finished and left {agent.name}" if agent.is_file() else "it has no checkpoints"
         raise UserError(f"'{folder}' is no run to go on with: {why}")
     trust.refuse_links(folder)
-    run("train", json.loads(trust.read_code(command)), resumed=folder)
+    run("train", _words(trust.read_code(command), command), resumed=folder)
+
+
+def _words(contents: bytes, path: Path) -> list[str]:
+    """
+    :param contents: of a file
+    :param path: of it
+    :return: the command line in it
+    :raises UserError: if there is something else
+    """
+    try:
+        words = json.loads(contents)
+    except (ValueError, RecursionError):
+        words = None
+    if not (isinstance(words, list) and words and all(isinstance(word, str) for word in words)):
+        raise UserError(
+            f"'{path}' needs the options that train was started with, a list of texts, got {contents!r:.80}"
+        )
+    return words
 
 
 def main(argv: list[str]) -> None:

@@ -1,5 +1,7 @@
 import json
+import multiprocessing as mp
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,6 +145,96 @@ def test_stopped_at_once_it_goes_on_from_the_last_checkpoint(
     assert CarDQN.load(run / "CartPole-v1.zip").num_timesteps == 900
     lines = (run / "0.monitor.csv").read_text().splitlines()[1:]
     assert [line.split(",")[:2] for line in lines] == [line.split(",")[:2] for line in expected]
+
+
+def train_and_be_killed(folder: Path, spared: int) -> None:
+    """
+    Train, and be killed as the files of a finished run are renamed or removed.
+
+    :param folder: to train in
+    :param spared: how many may be, before
+    """
+    agent = folder / "logs/cardqn/CartPole-v1_1/CartPole-v1.zip"
+    left = iter(range(spared))
+
+    def kill(event: str, _: Any) -> None:
+        if event in ("os.rename", "os.remove", "os.rmdir") and agent.exists() and next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    os.chdir(folder)
+    sys.addaudithook(kill)
+    zoo.run("train", CART_POLE.split())
+
+
+@pytest.mark.parametrize("spared", [0, 1, 2, 4])
+def test_killed_while_checkpoints_are_removed_it_is_finished_or_goes_on(
+    spared: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = mp.get_context("forkserver").Process(target=train_and_be_killed, args=(tmp_path, spared))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(zoo.CarExperimentManager, "learned", False)
+    run = Path("logs/cardqn/CartPole-v1_1")
+    if any((run / "checkpoints").glob("checkpoint-*.json")):
+        resume(run)  # the last piece again: never from the beginning
+        assert "Goes on from agent step 900" not in capsys.readouterr().out
+    before = (run / "CartPole-v1.zip").read_bytes()
+    with pytest.raises(UserError, match=r"it is finished and left CartPole-v1\.zip"):
+        resume(run)
+    assert (run / "CartPole-v1.zip").read_bytes() == before
+    assert not [path for path in run.iterdir() if "checkpoints" in path.name]
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run on CartPole that was stopped."""
+    folder = tmp_path_factory.mktemp("begun")
+    hyperparams = folder / "mine.yml"
+    hyperparams.write_text(
+        "CartPole-v1: {n_timesteps: 900, gamma: 0.9, policy: MlpPolicy, learning_starts: 100}\n"
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        patched.setattr(zoo.CarExperimentManager, "learned", False)
+        patched.setattr(ExactCheckpoint, "_on_step", lambda callback: callback.num_timesteps < 450)
+        argv = "--env CartPole-v1 --seed 1 --eval-freq -1 -n 900 --checkpoint-freq 100 -conf mine.yml"
+        zoo.run("train", argv.split())
+    assert (folder / "logs/cardqn/CartPole-v1_1/checkpoints/command.json").is_file()
+    return folder / "logs/cardqn/CartPole-v1_1"
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "named"),
+    [
+        ("hyperparams.yml", lambda text: text.replace("gamma: 0.9", "gamma: 0.95"), r"gamma=0\.9, got 0\.95"),
+        ("hyperparams.yml", lambda text: text.replace("policy:", "tau: 0.5, policy:"), r"tau='?.*, got 0\.5"),
+        ("command.json", lambda text: text.replace('"900"', '"1900"'), "n_timesteps=900, got 1900"),
+        ("command.json", lambda text: "{}", r"command.json' needs .* got b'{}'"),
+        ("command.json", lambda text: "[]", r"command.json' needs .* got b'\[\]'"),
+        ("command.json", lambda text: "[1]", r"command.json' needs .* got b'\[1\]'"),
+        ("command.json", lambda text: '"train"', "command.json' needs .* a list of texts"),
+        ("command.json", lambda text: text[:5], "command.json' needs .* a list of texts"),
+        ("command.json", lambda text: "[" * 100_000, "command.json' needs .* a list of texts"),
+    ],
+)
+def test_what_was_edited_is_named_and_nothing_is_trained(
+    begun: Path, tmp_path: Path, file: str, change: Any, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "logs/cardqn/CartPole-v1_1"
+    shutil.copytree(begun, run)
+    path = run / "checkpoints" / file
+    path.write_text(change(path.read_text()))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRUST_REMOTE_CODE", "True")  # by whom it was edited
+    monkeypatch.setattr(zoo.CarExperimentManager, "learned", False)
+    with pytest.raises(UserError, match=named) as refused:
+        resume(run)
+    assert "\n" not in str(refused.value)
+    after = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert {name: after.get(name) for name in before} == before
 
 
 def test_what_cannot_be_resumed_is_said(tmp_path: Path) -> None:

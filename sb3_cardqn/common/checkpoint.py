@@ -1,10 +1,12 @@
 """Exact resume: all of a training goes to disk now and then, and a new process goes on from there."""
 
+import contextlib
 import io
 import signal
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,12 +21,20 @@ from sb3_cardqn.common import training_state as state
 from sb3_cardqn.common.checkpoint_files import (
     FORMAT,
     Checkpoint,
-    CheckpointWarning,
     newest_checkpoint,
     remove_all_but,
 )
 from sb3_cardqn.common.checks import check_flag, check_path, check_whole
 from sb3_cardqn.common.durable import from_json, sync_folder, to_json, write_file, write_signed_json
+from sb3_cardqn.common.made_with import (
+    CheckpointWarning,
+    check_settings,
+    described,
+    settings,
+    versions,
+    warn_of_versions,
+    warn_of_what_is_left_out,
+)
 from sb3_cardqn.common.replay_files import ReplayFiles, buffer_numbers, check_buffer, describe_buffer
 from sb3_cardqn.errors import NotFiniteError, UserError
 
@@ -75,6 +85,8 @@ class ExactCheckpoint(BaseCallback):
         self._last_attempt = -1  # agent steps
         self._signal: int | None = None
         self._handlers: dict[int, Any] = {}
+        self.more_settings: dict[str, Any] = {}  # what else has to be the same to go on
+        self._settings: dict[str, Any] = {}
 
     def lock(self) -> None:
         """
@@ -103,6 +115,8 @@ class ExactCheckpoint(BaseCallback):
             )
         assert self.model.replay_buffer is not None
         check_buffer(self.model.replay_buffer)
+        warn_of_what_is_left_out(self.model)
+        self._settings = settings(self.model) | described(self.more_settings)
         self.lock()
         self._kept, self._last_attempt, self._signal = [], -1, None
         newest = newest_checkpoint(self.folder)
@@ -114,7 +128,8 @@ class ExactCheckpoint(BaseCallback):
                 "resume=True, or take another folder"
             )
         self._kept = [newest]
-        state.continue_log(self.model, newest.content["log"], newest.agent_steps)
+        with _reading(newest):
+            state.continue_log(self.model, newest.content["log"], newest.agent_steps)
 
     def _on_training_start(self) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -153,7 +168,8 @@ class ExactCheckpoint(BaseCallback):
         assert isinstance(self.model, OffPolicyAlgorithm)
         model = self.model
         if self._last_attempt < 0 and self._kept:
-            self._restore(model, self._kept[-1])
+            with _reading(self._kept[-1]):
+                self._restore(model, self._kept[-1])
         elif model.num_timesteps // self.freq > self._last_attempt // self.freq or self._signal is not None:
             self.save()
         if self._signal is not None:
@@ -208,6 +224,8 @@ class ExactCheckpoint(BaseCallback):
                 "format": FORMAT,
                 "agent_steps": steps,
                 "agent": type(model).__name__,
+                "settings": self._settings,
+                "versions": versions(),
                 "buffer": describe_buffer(model.replay_buffer),
                 "clocks": state.get_clocks(model),
                 "envs": state.get_envs(model.env),
@@ -278,6 +296,8 @@ class ExactCheckpoint(BaseCallback):
         ):
             if saved != ours:
                 raise UserError(f"the checkpoint was written with the {what} {saved}, got {ours}")
+        check_settings(content["settings"], self._settings)
+        warn_of_versions(content["versions"])
         total = self.locals["total_timesteps"]
         if content["agent_steps"] >= total:
             raise UserError(
@@ -302,6 +322,23 @@ class ExactCheckpoint(BaseCallback):
         model._last_obs = model.env.reset()  # type: ignore[assignment]
         if model._vec_normalize_env is not None:
             model._last_original_obs = model._vec_normalize_env.get_original_obs()
+
+
+@contextlib.contextmanager
+def _reading(checkpoint: Checkpoint) -> Iterator[None]:
+    """
+    :param checkpoint: that was whole, and may still not hold what it should
+    :return: context to restore from it in
+    :raises UserError: if that fails
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"'{checkpoint.path}' does not fit this training run: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _check_finite(model: OffPolicyAlgorithm) -> None:

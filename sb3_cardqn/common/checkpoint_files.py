@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sb3_cardqn.common.durable import FileRecord, read_signed_json, what_is_wrong
+from sb3_cardqn.common.made_with import CheckpointWarning
 from sb3_cardqn.common.replay_files import Segment
 from sb3_cardqn.errors import UserError
 
-FORMAT = 1
-
-
-class CheckpointWarning(UserWarning):
-    """A checkpoint could not be written or read, and what was done instead."""
+FORMAT = 2
+# what its list holds, by name
+_PARTS: dict[str, type] = {
+    "agent_steps": int, "agent": str, "settings": dict, "versions": dict, "buffer": dict, "clocks": dict,
+    "envs": dict, "callbacks": list, "log": dict, "buffer_numbers": dict, "random": dict, "rows": int,
+    "segments": list, "own": list,
+}  # fmt: skip
 
 
 class Checkpoint(NamedTuple):
@@ -77,10 +80,23 @@ def _whole(path: Path) -> Checkpoint:
     :return: the checkpoint
     :raises ValueError: if it is not whole
     """
-    checkpoint = Checkpoint(path, read_signed_json(path))
-    if checkpoint.content["format"] != FORMAT:
-        raise ValueError(f"'{path}' has format {checkpoint.content['format']}, this version reads {FORMAT}")
-    for record in checkpoint.files:
+    content = read_signed_json(path)
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise ValueError(f"'{path}' has format {found}, this version reads {FORMAT}")
+    for name, kind in _PARTS.items():
+        if not isinstance(content.get(name), kind):
+            raise ValueError(f"'{path}' is incomplete: it has no {name}, or a wrong one")
+    checkpoint = Checkpoint(path, content)
+    if path.name != f"checkpoint-{checkpoint.agent_steps:012}.json":
+        raise ValueError(f"'{path}' is of agent step {checkpoint.agent_steps}, which is not its name")
+    try:
+        files, segments = checkpoint.files, checkpoint.segments
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"'{path}' is incomplete: {error}") from error
+    if segments and segments[-1].last != content["rows"]:
+        raise ValueError(f"'{path}' is incomplete: rows to {segments[-1].last} of {content['rows']}")
+    for record in files:
         problem = what_is_wrong(path.parent, record)
         if problem is not None:
             raise ValueError(f"'{path.parent / record.name}' {problem}")
