@@ -1,7 +1,10 @@
 """Drop-in: scripts as people publish them, run with DQN and with CarDQN; and what neither can do is refused."""
 
+import math
+import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -451,3 +454,26 @@ def test_it_may_ask_without_overlap() -> None:
     vars(model.replay_buffer)["ask"] = lambda: ASKS["get_attr"](env)
     model.learn(60)
     env.close()
+
+
+class At300(BaseCallback):
+    def _on_step(self) -> bool:
+        return self.num_timesteps < 300
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "epsilon"), [({}, 1), ({"exploration_steps": 100}, 0.05), ({"exploration_fraction": 1e-9}, 1)]
+)
+def test_learning_without_end_explores_as_long_as_it_says(kwargs: dict[str, Any], epsilon: float) -> None:
+    model = CarDQN("MlpPolicy", "CartPole-v1", **kwargs)
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        model.learn(math.inf, callback=At300())
+    assert (model.num_timesteps, model.exploration_rate) == (300, pytest.approx(epsilon))
+    assert any("total_timesteps=inf" in str(one.message) for one in given) == (epsilon == 1)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, "300", None, [300]])
+def test_a_budget_that_is_no_number_is_named(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=rf"total_timesteps.*got {re.escape(repr(wrong))}"):
+        CarDQN("MlpPolicy", "CartPole-v1").learn(wrong)

@@ -1,8 +1,10 @@
 """What CarDQN's arguments may be: checked at construction, and again before learning."""
 
 import inspect
+import math
 import warnings
 from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -165,6 +167,22 @@ def _check_numbers(agent: "CarDQN") -> None:
     agent.max_grad_norm = check_number(
         "CarDQN", "max_grad_norm", agent.max_grad_norm, 0, above=True, infinite=True
     )
+
+
+def check_budget(agent: "CarDQN", total_timesteps: Any) -> None:
+    """
+    :param agent: about to learn
+    :param total_timesteps: agent steps; without end, a callback stops the run
+    :raises ValueError: if it is no number
+    """
+    if not isinstance(total_timesteps, Real) or math.isnan(total_timesteps):
+        raise ValueError(f"CarDQN.learn needs total_timesteps, a number or inf, got {total_timesteps!r}")
+    if total_timesteps == math.inf and not agent.exploration_steps:
+        warnings.warn(
+            "with total_timesteps=inf exploration never ends: exploration_fraction is a part of them, "
+            "exploration_steps takes agent steps",
+            stacklevel=4,
+        )
 
 
 def check_spaces(agent: "CarDQN") -> None:

@@ -14,6 +14,7 @@ from stable_baselines3.common.utils import get_parameters_by_name, polyak_update
 
 from sb3_cardqn.cardqn.arguments import (
     check_arguments,
+    check_budget,
     check_policy,
     check_policy_and_env,
     check_replay_buffer,
@@ -230,6 +231,7 @@ class CarDQN(OverlapAlgorithm):
         progress_bar: bool = False,
     ) -> Any:
         check_arguments(self)  # again: load() can change them
+        check_budget(self, total_timesteps)
         check_spaces(self)
         check_replay_buffer(self)
         keep_freed_memory()
