@@ -80,7 +80,7 @@ def _whole(path: Path) -> Checkpoint:
     :return: the checkpoint
     :raises ValueError: if it is not whole
     """
-    content = read_signed_json(path)
+    content = _upgraded(read_signed_json(path))
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         raise ValueError(f"'{path}' has format {found}, this version reads {FORMAT}")
@@ -101,6 +101,23 @@ def _whole(path: Path) -> Checkpoint:
         if problem is not None:
             raise ValueError(f"'{path.parent / record.name}' {problem}")
     return checkpoint
+
+
+def _upgraded(content: Any) -> Any:
+    """
+    :param content: of a list
+    :return: the same as today's version would have written it; format 1 had no settings and versions, and a
+        callback of its own in front of the zoo's evaluation
+    """
+    if not isinstance(content, dict) or content.get("format") != 1:
+        return content
+    callbacks = content.get("callbacks", [])
+    names = [callback["class"] for callback in callbacks]
+    if "SameTracks" in names:
+        i = names.index("SameTracks")
+        evaluation = callbacks[i + 1] | {"class": "ValidationCallback"}
+        callbacks = [*callbacks[:i], evaluation, *callbacks[i + 2 :]]
+    return content | {"format": FORMAT, "settings": {}, "versions": {}, "callbacks": callbacks}
 
 
 def remove_all_but(kept: Iterable[Checkpoint], folder: Path) -> None:

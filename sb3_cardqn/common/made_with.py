@@ -110,7 +110,7 @@ def versions() -> dict[str, str]:
 
 def check_settings(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     """
-    :param saved: in the checkpoint
+    :param saved: in the checkpoint; nothing in one of format 1
     :param ours: of the training run that is to go on from it
     :raises UserError: if one differs; the text names it and both values
     """
@@ -118,7 +118,7 @@ def check_settings(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     differences = [
         f"{name}={saved.get(name, missing)!r:.200}, got {ours.get(name, missing)!r:.200}"
         for name in sorted({*saved, *ours})
-        if saved.get(name, missing) != ours.get(name, missing)
+        if saved and saved.get(name, missing) != ours.get(name, missing)
     ]
     if differences:
         raise UserError(f"the checkpoint was written with {'; with '.join(differences)}")
@@ -126,11 +126,11 @@ def check_settings(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
 
 def warn_of_versions(saved: Mapping[str, str]) -> None:
     """
-    :param saved: in the checkpoint
+    :param saved: in the checkpoint; nothing in one of format 1
     """
     ours = versions()
     differences = [
-        f"{name} {saved.get(name)} (here {version})"
+        f"{name} {saved.get(name, 'of an unknown version')} (here {version})"
         for name, version in ours.items()
         if saved.get(name) != version
     ]
