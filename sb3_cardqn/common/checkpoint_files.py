@@ -1,5 +1,6 @@
 """Checkpoints on disk: which there are, what each is made of, and which is whole."""
 
+import contextlib
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -80,7 +81,9 @@ def _whole(path: Path) -> Checkpoint:
     :return: the checkpoint
     :raises ValueError: if it is not whole
     """
-    content = _upgraded(read_signed_json(path))
+    content = read_signed_json(path)
+    with contextlib.suppress(TypeError, KeyError, IndexError):  # incomplete: as it will turn out below
+        content = _upgraded(content)
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         raise ValueError(f"'{path}' has format {found}, this version reads {FORMAT}")
@@ -111,7 +114,7 @@ def _upgraded(content: Any) -> Any:
     """
     if not isinstance(content, dict) or content.get("format") != 1:
         return content
-    callbacks = content.get("callbacks", [])
+    callbacks = content["callbacks"]
     names = [callback["class"] for callback in callbacks]
     if "SameTracks" in names:
         i = names.index("SameTracks")
