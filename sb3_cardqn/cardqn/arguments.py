@@ -4,7 +4,6 @@ import inspect
 import math
 import warnings
 from collections.abc import Mapping
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -27,6 +26,7 @@ from sb3_cardqn.common.checks import (
     check_normalized,
     check_number,
     check_whole,
+    is_number,
     wholes,
 )
 from sb3_cardqn.common.schedules import DECAYS
@@ -175,7 +175,7 @@ def check_budget(agent: "CarDQN", total_timesteps: Any) -> None:
     :param total_timesteps: agent steps; without end, a callback stops the run
     :raises ValueError: if it is no number
     """
-    if not isinstance(total_timesteps, Real) or math.isnan(total_timesteps):
+    if not is_number(total_timesteps) or math.isnan(total_timesteps):
         raise ValueError(f"CarDQN.learn needs total_timesteps, a number or inf, got {total_timesteps!r}")
     if total_timesteps == math.inf and not agent.exploration_steps:
         warnings.warn(
