@@ -1,8 +1,10 @@
+import base64
 import json
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections import OrderedDict
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,7 @@ import torch as th
 import yaml
 from gymnasium import spaces
 from huggingface_hub import ModelCard
+from rl_zoo3 import ALGOS
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_util import make_vec_env
@@ -492,6 +495,33 @@ def test_a_name_is_the_shipped_agent_whatever_the_folder_holds(
     cli.main(["enjoy", "cardqn", "--no-render", "-n", "1"])
     cli.main(["race", "cardqn", "--tracks", "1", "--fast", "-o", "race.gif"])
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("algo", ["dqn", "cardqn"])
+def test_a_lone_zip_of_another_python_is_exported(algo: str, tmp_path: Path) -> None:
+    model = ALGOS[algo]("MlpPolicy", "CartPole-v1", buffer_size=10, policy_kwargs={"net_arch": [8]})
+    model.save(tmp_path / "model.zip")
+    other_pythons = base64.b64encode(b"cmodule_of_another_python\nSchedule\n.").decode()  # a pickle
+    with (
+        zipfile.ZipFile(tmp_path / "model.zip") as saved,
+        zipfile.ZipFile(tmp_path / "lone.zip", "w") as lone,
+    ):
+        for name in saved.namelist():
+            content = saved.read(name)
+            if name == "data":
+                data = json.loads(content)
+                for schedule in ("learning_rate", "lr_schedule", "exploration_schedule", "exploration_decay"):
+                    data[schedule] = {":type:": "function", ":serialized:": other_pythons}
+                content = json.dumps(data).encode()
+            lone.writestr(name, content)
+    trust.remember(tmp_path / "lone.zip")
+    policy = load_policy(export(tmp_path / "lone.zip", algo=algo))
+    obs = np.ones((1, 4), np.float32)
+    assert policy.predict(obs)[0] == model.predict(obs, deterministic=True)[0]
+    (tmp_path / "none.zip").write_bytes(b"PK")
+    trust.remember(tmp_path / "none.zip")
+    with pytest.raises(UserError, match=rf"none.zip' can't be loaded as {algo}"):
+        export(tmp_path / "none.zip", algo=algo)
 
 
 def test_an_agent_named_twice_has_two_rows(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,12 +1,15 @@
 import os
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import gymnasium as gym
 import pytest
 
 from sb3_cardqn.evaluate import Run
+from sb3_cardqn.export import policy_file
 from sb3_cardqn.runs import find_run, parse_name
+from tests.test_zoo import run_well, sb3_cardqn
 
 UUIDS = [UUID(int=number) for number in (7, 2**127)]
 gym.register("space_craft/Lan_der-v0", "gymnasium.envs.classic_control.cartpole:CartPoleEnv")
@@ -51,6 +54,29 @@ def test_the_newest_run_is_found_with_and_without_a_uuid(tmp_path: Path) -> None
     assert find_run(tmp_path, "CarRacing-v3", 1) == tmp_path / "CarRacing-v3_1"
     assert find_run(tmp_path, "CarRacing-v3", 3) is None
     assert find_run(tmp_path, "My_CarRacing-v3") == tmp_path / "My_CarRacing-v3_9"
+
+
+MY_ENV = """
+import gymnasium
+gymnasium.register("My_Env-v0", "gymnasium.envs.classic_control.cartpole:CartPoleEnv", max_episode_steps=50)
+"""
+
+
+def test_a_run_with_a_uuid_on_an_environment_with_an_underscore(tmp_path: Path) -> None:
+    (tmp_path / "my_env.py").write_text(MY_ENV)
+    options = "--env My_Env-v0 --gym-packages my_env"
+    small = "-n 300 --eval-freq -1 -params buffer_size:100 learning_starts:50"
+    run_well(tmp_path, f"train {options} -uuid {small}")
+    (run,) = (tmp_path / "logs/cardqn").glob("My_Env-v0_1_*")
+    for which in ("", " --exp-id 1"):
+        assert "Mean reward" in run_well(tmp_path, f"enjoy {options} --no-render -n 60{which}")
+    run_well(tmp_path, f"export {run}")
+    env: Any = policy_file.read(run / "policy.safetensors").about["env"]
+    assert env["id"] == "My_Env-v0"
+    stopped = "--checkpoint-freq 100 --run-id 7 -uuid"
+    run_well(tmp_path, f"train {options} {stopped} {small}")
+    refused = sb3_cardqn(tmp_path, "resume logs/cardqn/My_Env-v0_7")
+    assert (refused.returncode, "it is finished and left My_Env-v0.zip" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

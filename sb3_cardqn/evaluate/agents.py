@@ -24,6 +24,15 @@ from sb3_cardqn.yaml_files import UniqueKeyLoader, parse_yaml
 
 Checkpoint: TypeAlias = Literal["best", "final"]
 
+# in the place of what only training needs, and other versions of Python cannot unpickle
+_FOR_TRAINING: dict[str, Any] = {
+    "learning_rate": 0.0,
+    "lr_schedule": lambda _: 0.0,
+    "clip_range": lambda _: 0.0,
+    "exploration_schedule": lambda _: 0.0,
+    "exploration_decay": "linear",
+}
+
 
 class _ZooConfigLoader(UniqueKeyLoader):
     """Reads the zoo's config.yml and args.yml; of a class or another object it reads the name, as text."""
@@ -58,6 +67,29 @@ def _read_config(path: Path, env_id: str) -> dict[str, Any]:
     args = path.with_name("args.yml")  # the zoo keeps --env-kwargs there
     saved = _mapping(read_file(args), args) if args.exists() else {}
     return config | {"env_kwargs": (config.get("env_kwargs") or {}) | (saved.get("env_kwargs") or {})}
+
+
+def load_to_drive(path: Path, algo: str) -> BaseAlgorithm:
+    """
+    Load an agent without a replay buffer, on the CPU.
+
+    :param path: of the zip
+    :param algo: name of its algorithm
+    :return: the agent
+    :raises UserError: if the file holds no agent of this algorithm, or was not made on this machine and
+        nobody vouches for it, see ``trust``
+    """
+    algorithm = ALGOS[algo]
+    kwargs: dict[str, Any] = {"custom_objects": _FOR_TRAINING}
+    if issubclass(algorithm, OffPolicyAlgorithm):
+        kwargs["buffer_size"] = 1
+    try:
+        with trust.private_copies(path.parent, [path]) as private:
+            return algorithm.load(private / path.name, device="cpu", **kwargs)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"'{path}' can't be loaded as {algo}: {type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -101,26 +133,7 @@ class Agent:
         :raises UserError: if the file holds no agent of this algorithm, or was not made on this machine and
             nobody vouches for it, see ``trust``
         """
-        algorithm = ALGOS[self.algo]
-        kwargs: dict[str, Any] = {
-            # only training needs them, and other versions of Python can't unpickle them
-            "custom_objects": {
-                "learning_rate": 0.0,
-                "lr_schedule": lambda _: 0.0,
-                "clip_range": lambda _: 0.0,
-            }
-        }
-        if issubclass(algorithm, OffPolicyAlgorithm):
-            kwargs["buffer_size"] = 1
-        try:
-            with trust.private_copies(self.model_path.parent, [self.model_path]) as private:
-                return algorithm.load(private / self.model_path.name, device="cpu", **kwargs)
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(
-                f"'{self.model_path}' can't be loaded as {self.algo}: {type(error).__name__}: {error}"
-            ) from error
+        return load_to_drive(self.model_path, self.algo)
 
 
 @dataclass(frozen=True)

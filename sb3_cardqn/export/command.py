@@ -4,12 +4,10 @@ import argparse
 import re
 from pathlib import Path
 
-from rl_zoo3 import ALGOS
-
-from sb3_cardqn import trust
 from sb3_cardqn.common.durable import write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run, evaluate
+from sb3_cardqn.evaluate.agents import load_to_drive
 from sb3_cardqn.evaluate.find import WHICH_AGENT, locate
 from sb3_cardqn.export import policy_file
 from sb3_cardqn.export.onnx_file import write_onnx
@@ -39,8 +37,7 @@ def export(agent: str | Path, output: Path | None = None, algo: str = "cardqn") 
     name = "policy.safetensors" if source.is_dir() else f"{source.stem}.safetensors"
     facts = {"file": zipped.name}
     if run is None:
-        with trust.private_copies(zipped.parent, [zipped]) as private:
-            model = ALGOS[algo].load(private / zipped.name, device="cpu", buffer_size=1)
+        model = load_to_drive(zipped, algo)
     else:
         model, algo = run.agent(model_path=zipped).load_model(), run.algo
         facts |= training_command(run)
