@@ -263,7 +263,7 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("enjoy cardqn -n x", "", "argument -n/--n-timesteps: invalid int value: 'x'"),
         ("enjoy cardqn -n 0", "", "-n needs 1 or more agent steps, got 0"),
         ("enjoy cardqn --seed -1", "", "--seed needs 0 or more, got -1"),
-        ("enjoy --exp-id 9", "", "CarRacing-v3_9 folder was not found"),
+        ("enjoy --exp-id 9", "", "no run 9 of cardqn"),
         ("evaluate absent", "", "'absent'"),
         ("evaluate --tracks 0", "", "--tracks needs 1 to 100, got 0"),
         ("evaluate --first 7", "", "needs tracks that no agent was trained on: 200000 to 200099"),
