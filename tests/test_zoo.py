@@ -144,7 +144,9 @@ def test_an_agent_goes_to_the_hub_and_back(folder: Path, monkeypatch: pytest.Mon
     assert "TRUST_REMOTE_CODE" in refused.stderr
     monkeypatch.setenv("TRUST_REMOTE_CODE", "True")
     run_well(folder, "load_from_hub --algo cardqn --env CarRacing-v3 -f away -orga driver")
-    assert "Loading away/cardqn/CarRacing-v3_1" in run_well(folder, "enjoy --no-render -n 10 -f away")
+    assert "checked and loaded: away/cardqn/CarRacing-v3_1/" in run_well(
+        folder, "enjoy --no-render -n 10 -f away"
+    )
 
 
 def test_training_goes_on_from_a_saved_agent(folder: Path) -> None:
@@ -210,7 +212,7 @@ def test_trials_at_the_same_time_do_not_see_each_others_environments(
     monkeypatch.setattr(experiment.ExperimentManager, "create_envs", of_the_zoo)
     shared = object.__new__(experiment.CarExperimentManager)
     vars(shared).update(
-        seed=3, env_wrapper="training's", vec_env_wrapper=None, eval_env_wrapper=None, eval_vec_env_wrapper=None,
+        algo="cardqn", seed=3, env_wrapper="training's", vec_env_wrapper=None, eval_env_wrapper=None, eval_vec_env_wrapper=None,
         env_name=EnvironmentName("CarRacing-v3"),
     )  # fmt: skip
     shared.create_envs(2, eval_env=True)
