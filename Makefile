@@ -1,7 +1,7 @@
 # Each target is one command, in a virtual environment that the first one makes.
 # STEPS: agent steps that `make race` trains for; 300000 take 17 minutes on two free cores.
 STEPS ?= 300000
-# A rate that stays, as falling ones do not pay so early: docs/recipe.md, Short trainings. For 900000: lin_5e-4
+# A rate that stays, as falling ones do not pay so early: docs/results/short_runs.md. For 900000: lin_5e-4
 LEARNING_RATE ?= 5e-4
 PYTHON ?= python3
 # The CPU build of torch is enough, and a tenth of the download: taken from here when it can be reached.

@@ -1,12 +1,18 @@
 """The site: `make docs`. Notebooks are shown with the outputs they were committed with."""
 
+import sys
+from pathlib import Path
+
 from sb3_cardqn import __version__
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 project = "sb3-cardqn"
 author = "the sb3-cardqn developers"
 version = release = __version__
 
 extensions = [
+    "generated",  # docs/_extensions: commands, public names, modules
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
@@ -14,7 +20,7 @@ extensions = [
     "sphinx_design",
     "sphinx-mathjax-offline",  # formulas without a network
 ]
-exclude_patterns = ["head_to_head/results"]
+exclude_patterns = ["_extensions", "head_to_head/results", "ablation/results"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # tests/test_tutorial.py executes them

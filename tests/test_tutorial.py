@@ -14,8 +14,6 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
-from sb3_cardqn import cli
-
 DOCS = Path(__file__).parent.parent / "docs"
 NOTEBOOKS = sorted((DOCS / "tutorial").glob("*.ipynb"))
 TITLES = [
@@ -184,9 +182,3 @@ def test_check_says_what_is_wrong(
 ) -> None:
     assert reader.check(answer, ((1,), 2), ((2,), 4)) is right
     assert re.search(says, capsys.readouterr().out)
-
-
-def test_the_page_of_commands_lacks_none() -> None:
-    page = (DOCS / "commands.md").read_text()
-    for command in re.findall(r"^  (\w+)  ", cli._HELP, flags=re.MULTILINE):
-        assert f"| `{command}` |" in page, command
