@@ -1,16 +1,16 @@
 # Each target is one command, in a virtual environment that the first one makes.
-# STEPS: agent steps that `make race` trains for; 300000 take 17 minutes on two free cores.
+# STEPS: budget of `make race` in agent steps; 300000 take 17 minutes on two free cores.
 STEPS ?= 300000
-# A rate that stays, as falling ones do not pay so early: docs/results/short_runs.md. For 900000: lin_5e-4
+# Constant, because decay hurts short runs: docs/results/short_runs.md. For 900000: lin_5e-4
 LEARNING_RATE ?= 5e-4
 PYTHON ?= python3
-# The CPU build of torch is enough, and a tenth of the download: taken from here when it can be reached.
+# The CPU build of torch is enough and a tenth of the download. Empty: pip's own index.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retries 1 --constraint constraints.txt
 
-.PHONY: venv race tutorial docs test lint type gymnasium soak bench clean
+.PHONY: venv race tutorial docs check test dist lint type gymnasium soak bench clean
 venv: .venv/installed
 
 .venv/installed: setup.cfg constraints.txt
@@ -27,7 +27,7 @@ race: .venv/installed
 	$(BIN)/sb3-cardqn train --algo cardqn --env CarRacing-v3 -P -n $(STEPS) --eval-freq 50000 --log-interval -2 --num-threads 1 --vec-env subproc -params learning_rate:$(LEARNING_RATE)
 	$(BIN)/sb3-cardqn race
 
-# FAST=1 make tutorial: with budgets that only show that its cells run
+# FAST=1 make tutorial: budgets that only show that the cells run
 tutorial: .venv/tutorial-installed
 	$(BIN)/jupyter lab docs/tutorial
 
@@ -38,12 +38,15 @@ tutorial: .venv/tutorial-installed
 docs: .venv/tests-installed
 	$(BIN)/sphinx-build -W --keep-going --quiet -b html docs build/docs
 
+check: test
+
 test: lint type docs
 	$(BIN)/pytest -n 2
 
 lint: .venv/tests-installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/codespell
 
 type: .venv/tests-installed
 	$(BIN)/mypy
@@ -55,9 +58,26 @@ gymnasium: .venv/tests-installed
 		PYTHONPATH=build/gymnasium-$$release $(BIN)/pytest tests/test_fast_render.py || exit 1; \
 	done
 
-# SOAK_MINUTES: how long the memory of a training is watched.
+# SOAK_MINUTES: how long the memory of a run is watched.
 soak: .venv/tests-installed
 	$(BIN)/pytest -m soak -s tests/test_soak.py tests/test_export.py
+
+# The wheel has to work without the repository: it is installed in an empty environment, in a folder of its own, and races.
+# CONSTRAINTS: versions to install there; empty for the newest.
+CONSTRAINTS ?= constraints.txt
+dist: .venv/dist-installed
+	rm -rf dist build/dist build/lib build/bdist.*
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv build/dist/venv
+	build/dist/venv/bin/python -m pip --disable-pip-version-check install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) dist/*.whl
+	cd build/dist && venv/bin/sb3-cardqn race cardqn --tracks 1 --fast && test -s race.mp4
+	@echo "dist: sdist and wheel are built, checked, installed and have raced"
+
+.venv/dist-installed: .venv/installed
+	$(PIP) --editable .[dist]
+	touch $@
 
 bench: .venv/installed
 	$(BIN)/sb3-cardqn bench env
