@@ -28,6 +28,7 @@ nb_execution_mode = "off"  # tests/test_tutorial.py executes them
 html_theme = "furo"
 html_title = f"sb3-cardqn {version}"
 html_copy_source = False
+html_show_copyright = False
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

@@ -1,4 +1,4 @@
-"""README: short, and its blocks run as they stand, with smaller budgets, in a fresh clone."""
+"""README: short, and its blocks run as they stand in a fresh clone; without ``make soak`` on smaller budgets."""
 
 import os
 import re
@@ -72,6 +72,8 @@ def test_its_first_screen_has_the_claim_the_picture_and_the_command() -> None:
 def test_the_commands_run_in_a_fresh_clone(clone: Path) -> None:
     """In README's order: later ones find what earlier ones left."""
     for command in commands():
+        if "--plan" in command:  # a dry run of the head-to-head alone takes a minute
+            continue
         for ample, small in BUDGETS.items():
             command = command.replace(ample, small)
         _, name, *rest = shlex.split(command)

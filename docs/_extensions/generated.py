@@ -122,7 +122,7 @@ class CommandHelp(_Generated):
         """
         :return: the text
         """
-        parts = [f"```text\n{help_of([])}\n```"]
+        parts = [f"## sb3-cardqn\n\n```text\n{help_of([])}\n```"]
         for name in command_names():
             text = help_of([name])
             parts.append(f"## {name}\n\n```text\n{text}\n```")
@@ -139,7 +139,7 @@ class Rooms(_Generated):
         """
         :return: the text
         """
-        rows, parts = ["| name | what it is |", "|---|---|"], []
+        rows, parts = ["## Summary", "", "| name | what it is |", "|---|---|"], []
         for room, names in ROOMS.items():
             rows.append(f"| **{room}** | |")
             parts.append(f"## {room}\n")
