@@ -336,13 +336,15 @@ def compare(call: dict[str, Any], learn: dict[str, Any]) -> None:
         assert ours.num_timesteps > 0
 
 
-@pytest.mark.parametrize("call", calls())
+@pytest.mark.parametrize("call", list(calls()))
 def test_cardqn_takes_all_that_dqn_learns_with(call: dict[str, Any]) -> None:
     compare(call, {})
 
 
 @pytest.mark.parametrize(
-    "learn", [{name: value} for name, values in LEARN.items() for value in values], ids=str
+    "learn",
+    [{name: value} for name, values in LEARN.items() for value in values],
+    ids=lambda learn: next(iter(learn)),
 )
 def test_learn_takes_all_that_dqns_takes(learn: dict[str, Any]) -> None:
     compare({}, learn)
