@@ -60,7 +60,7 @@ gymnasium: .venv/tests-installed
 
 # SOAK_MINUTES: how long the memory of a run is watched.
 soak: .venv/tests-installed
-	$(BIN)/pytest -m soak -s tests/test_soak.py tests/test_export.py
+	$(BIN)/pytest -m soak -s tests/test_soak.py tests/test_export.py tests/test_readme.py
 
 # The wheel has to work without the repository: it is installed in an empty environment, in a folder of its own, and races.
 # CONSTRAINTS: versions to install there; empty for the newest.

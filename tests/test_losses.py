@@ -119,7 +119,7 @@ def test_cross_entropy_is_torchs_and_moves_only_the_prediction() -> None:
 
 
 def test_the_best_histogram_counts_a_rare_loss_in_full() -> None:
-    # 99 times 0, once -28: the mean is -0.28, of which quantile Huber loss shows 0.05 (docs/recipe.md)
+    # 99 times 0, once -28: the mean is -0.28, of which quantile Huber loss shows 0.05 (docs/explanation/recipe.md)
     edges = th.linspace(-60, 30, 91)
     targets = gaussian_histogram(th.tensor([0.0] * 99 + [-28.0]), edges, sigma=0.75)
     logits = targets.mean(dim=0).log().expand(100, -1).clone().requires_grad_()
