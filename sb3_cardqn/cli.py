@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 
 import torch as th
@@ -91,6 +92,9 @@ def main(argv: list[str] | None = None) -> None:
         else:
             known = list(dict.fromkeys([*COMMANDS, "resume", *_OWN]))
             raise UserError(f"unknown command '{args.command}'{did_you_mean(args.command, known)}")
+    except KeyboardInterrupt:
+        print("\nsb3-cardqn: stopped by Ctrl-C", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except Exception as error:
         # Before learning, what goes wrong comes from what was typed; then, hours may hang on the details.
         named = isinstance(error, (UserError, NotFiniteError, WorkerDiedError))

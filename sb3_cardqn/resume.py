@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn import trust
-from sb3_cardqn.common.checkpoint import ExactCheckpoint
+from sb3_cardqn.common.checkpoint import ExactCheckpoint, Stopped
 from sb3_cardqn.common.durable import sync_folder, write_file, write_text
 from sb3_cardqn.common.episode import ResumableEpisode
 from sb3_cardqn.errors import UserError
@@ -149,6 +150,9 @@ class ResumableExperimentManager(CarExperimentManager):
         """
         super().save_trained_model(model)
         if model.num_timesteps < model._total_timesteps:
+            if self.checkpoint.signal is not None:  # the zoo takes a second Ctrl-C for the end
+                print(f"stopped; go on with: {self.checkpoint.how_to_resume}", file=sys.stderr)
+                raise Stopped(128 + self.checkpoint.signal)
             return
         agent = Path(self.save_path, f"{self.env_name}.zip")
         with agent.open("rb") as file:

@@ -1,10 +1,12 @@
 """Measures how fast agents learn, side by side: ``sb3-cardqn bench learn``; results in docs/learner.md."""
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import multiprocessing as mp
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +30,7 @@ from sb3_cardqn.bench.contestants import (
 from sb3_cardqn.common.buffers import FrameReplayBuffer
 from sb3_cardqn.common.durable import check_writable, write_text
 from sb3_cardqn.common.hardware import n_cores
+from sb3_cardqn.signals import deaf_children
 
 
 class Row(TypedDict):
@@ -62,7 +65,8 @@ class _Worker:
         context = mp.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, make))
-        self._process.start()
+        with deaf_children():
+            self._process.start()
         theirs.close()
         self.bytes: float = self._connection.recv()
 
@@ -76,13 +80,18 @@ class _Worker:
 
     def close(self) -> None:
         """End the process."""
-        self._connection.send(0)
+        with contextlib.suppress(BrokenPipeError):  # Ctrl-C ended it
+            self._connection.send(0)
         self._process.join()
 
 
 def _serve(connection: Connection, make: Callable[[], tuple[Run, float]]) -> None:
     th.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it has started: see ``deaf_children``
+    with (
+        contextlib.suppress(KeyboardInterrupt, BrokenPipeError, EOFError),
+        tempfile.TemporaryDirectory() as folder,
+    ):
         os.chdir(folder)  # the zoo writes logs
         run, bytes_ = make()
         connection.send(bytes_)

@@ -37,6 +37,7 @@ from sb3_cardqn.common.made_with import (
 )
 from sb3_cardqn.common.replay_files import ReplayFiles, buffer_numbers, check_buffer, describe_buffer
 from sb3_cardqn.errors import NotFiniteError, UserError
+from sb3_cardqn.signals import not_ignored
 
 
 class Stopped(SystemExit):
@@ -50,7 +51,7 @@ class ExactCheckpoint(BaseCallback):
     Put it first in the list of callbacks: the others' counters are in the checkpoint too. The environments
     need ``ResumableEpisode`` around them; without it, running episodes are cut as truncated on resume. To go
     on, make agent, environments and callbacks as before and call ``learn`` as before, with ``resume=True``.
-    The total stays what ``learn`` is given. At SIGTERM and Ctrl-C it writes a checkpoint and raises
+    The total stays what ``learn`` is given. At SIGTERM, SIGHUP and Ctrl-C it writes a checkpoint and raises
     :class:`Stopped`.
 
     >>> env = make_vec_env("CartPole-v1", 4, seed=0, wrapper_class=ResumableEpisode)  # doctest: +SKIP
@@ -83,7 +84,7 @@ class ExactCheckpoint(BaseCallback):
         self._lock: filelock.BaseFileLock | None = None
         self._kept: list[Checkpoint] = []  # the last two
         self._last_attempt = -1  # agent steps
-        self._signal: int | None = None
+        self.signal: int | None = None  # that asked to stop
         self._handlers: dict[int, Any] = {}
         self.more_settings: dict[str, Any] = {}  # what else has to be the same to go on
         self._settings: dict[str, Any] = {}
@@ -118,7 +119,7 @@ class ExactCheckpoint(BaseCallback):
         warn_of_what_is_left_out(self.model)
         self._settings = settings(self.model) | described(self.more_settings)
         self.lock()
-        self._kept, self._last_attempt, self._signal = [], -1, None
+        self._kept, self._last_attempt, self.signal = [], -1, None
         newest = newest_checkpoint(self.folder)
         if newest is None:
             return
@@ -133,7 +134,7 @@ class ExactCheckpoint(BaseCallback):
 
     def _on_training_start(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGINT, *not_ignored("SIGTERM", "SIGHUP")):
                 left_over = getattr(signal.getsignal(number), "__self__", None)
                 if isinstance(left_over, ExactCheckpoint):
                     left_over._give_signals_back()
@@ -146,7 +147,7 @@ class ExactCheckpoint(BaseCallback):
         if frame is None:  # learn() has ended in an error, of which callbacks are not told
             signal.raise_signal(number)
             return
-        self._signal = number
+        self.signal = number
         print("finishing the step, then a checkpoint; once more stops at once", file=sys.stderr)
 
     def _give_signals_back(self) -> None:
@@ -170,16 +171,16 @@ class ExactCheckpoint(BaseCallback):
         if self._last_attempt < 0 and self._kept:
             with _reading(self._kept[-1]):
                 self._restore(model, self._kept[-1])
-        elif model.num_timesteps // self.freq > self._last_attempt // self.freq or self._signal is not None:
+        elif model.num_timesteps // self.freq > self._last_attempt // self.freq or self.signal is not None:
             self.save()
-        if self._signal is not None:
+        if self.signal is not None:
             self._on_training_end()
             print(
                 f"stopped at agent step {model.num_timesteps}; go on from {self._last} with: "
                 f"{self.how_to_resume}",
                 file=sys.stderr,
             )
-            raise Stopped(128 + self._signal)
+            raise Stopped(128 + self.signal)
 
     def save(self) -> bool:
         """

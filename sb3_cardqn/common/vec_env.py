@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env.base_vec_env import CloudpickleWrapper, Ve
 
 from sb3_cardqn.common.checks import check_whole
 from sb3_cardqn.errors import WorkerDiedError
+from sb3_cardqn.signals import not_ignored
 
 
 class GroupedSubprocVecEnv(SubprocVecEnv):
@@ -145,7 +146,8 @@ def _serve(connection: Connection, env_fns: CloudpickleWrapper) -> None:
     :param connection: (index of the environment, question, its data) come in, (answer, None) go out
     :param env_fns: each makes an environment
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the learner finishes its step, for which it needs this
+    for number in not_ignored("SIGINT", "SIGHUP"):  # a terminal sends them to every process
+        signal.signal(number, signal.SIG_IGN)  # the learner finishes its step, for which it needs this
     cv2.setNumThreads(1)  # this process is for one core
     answers: list[tuple[Any, Exception | None]] = []
     try:

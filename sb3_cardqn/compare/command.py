@@ -14,6 +14,7 @@ from sb3_cardqn.compare.plan import Plan, read_plan
 from sb3_cardqn.compare.run import runs_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.options import add_trust
+from sb3_cardqn.signals import not_ignored
 
 _EXAMPLES = """\
 examples:
@@ -54,8 +55,8 @@ def _run(plan: Plan, options: argparse.Namespace, launcher: Launcher) -> None:
     if options.dry_run:
         _dry_run(plan, options.output, launcher)
         return
-    for name in ("SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), signal.default_int_handler)
+    for number in not_ignored("SIGTERM", "SIGHUP"):
+        signal.signal(number, signal.default_int_handler)
     try:
         results = compare(plan, options.output, launcher, videos=not options.no_videos)
     except KeyboardInterrupt:

@@ -23,6 +23,7 @@ from sb3_cardqn.evaluate.driving import Drive, Driver, check_tracks, drive, make
 from sb3_cardqn.evaluate.find import AgentLike, find_agents
 from sb3_cardqn.export import SafeAgent
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
+from sb3_cardqn.signals import deaf_children
 
 GOOD = 900  # points; Gymnasium calls CarRacing solved there
 
@@ -144,9 +145,20 @@ def _workers(n_processes: int) -> Iterator[Callable[..., Iterable[Any]]]:
         finally:
             th.set_num_threads(threads)
         return
+    others = mp.active_children()
     with ProcessPoolExecutor(n_processes, mp.get_context("spawn"), th.set_num_threads, (1,)) as pool:
+
+        def start_and_map(*args: Any) -> Iterable[Any]:
+            with deaf_children():
+                return pool.map(*args)
+
         try:
-            yield pool.map
+            yield start_and_map
+        except BaseException:  # Ctrl-C, too: nobody waits for the tracks that are being driven
+            for process in mp.active_children():
+                if process not in others:
+                    process.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 
