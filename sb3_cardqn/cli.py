@@ -101,6 +101,9 @@ def main(argv: list[str] | None = None) -> None:
         if args.traceback or (CarExperimentManager.learned and not named):
             raise
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        text = str(error)
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            kind, text = "", f"'{os.fsdecode(error.filename)}': {error.strerror}"
         hint = "" if isinstance(error, UserError) else " (sb3-cardqn --traceback ... shows where)"
-        print(f"sb3-cardqn: {kind}{' '.join(str(error).split())}{hint}", file=sys.stderr)
+        print(f"sb3-cardqn: {kind}{' '.join(text.split())}{hint}", file=sys.stderr)
         sys.exit(2)

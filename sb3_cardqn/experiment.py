@@ -3,21 +3,17 @@
 import argparse
 import contextlib
 import copy
-import inspect
 import os
-import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import cv2
-import gymnasium as gym
 from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id
 from rl_zoo3.exp_manager import ExperimentManager
-from rl_zoo3.utils import StoreDict
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -32,21 +28,16 @@ from sb3_cardqn.common.hardware import n_cores
 from sb3_cardqn.common.training_clock import TrainingClock
 from sb3_cardqn.common.training_wrappers import judged_wrappers
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
-from sb3_cardqn.errors import UserError, did_you_mean
-from sb3_cardqn.python_text import NotDataError, code_in, evaluate, without_text
+from sb3_cardqn.config_checks import check_classes, check_entries, check_values
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.python_text import code_in, without_text
 from sb3_cardqn.seeds import TRAINING_SEEDS
+from sb3_cardqn.settings import check_hyperparameters
 from sb3_cardqn.studies import find_trial, hyperparams_of
 from sb3_cardqn.validation import ValidationCallback, ValidationTracks, share_out
 from sb3_cardqn.yaml_files import parse_yaml, read_yaml, with_numbers
 
-_ATARI = r"ALE/|.*(NoFrameskip|Deterministic|-ram)-v\d+$"
 _NO_LIMIT = 10**12  # agent steps; with --minutes the clock comes first
-
-# what a zoo configuration may hold besides the algorithm's constructor arguments
-_ZOO_KEYS = {
-    "callback", "env_kwargs", "env_wrapper", "frame_stack", "monitor_kwargs", "n_envs", "n_timesteps",
-    "noise_std", "noise_type", "normalize", "vec_env_wrapper",
-}  # fmt: skip
 
 
 def hyperparams_path(algo: str, env_id: str) -> str | None:
@@ -64,73 +55,6 @@ def hyperparams_path(algo: str, env_id: str) -> str | None:
         return None
     entries = read_yaml(path)
     return str(path) if env_id in entries or "default" in entries else None
-
-
-def parse_settings(owner: str, settings: Sequence[str]) -> dict[str, Any]:
-    """
-    Read settings as the zoo reads them.
-
-    >>> parse_settings("-params", ["gamma:0.95", "policy_kwargs:dict(net_arch=[64])"])
-    {'gamma': 0.95, 'policy_kwargs': {'net_arch': [64]}}
-
-    :param owner: the option or contestant that has them, for the error
-    :param settings: each a name, a colon and a value in Python
-    :return: the values by name
-    :raises UserError: if one is something else
-    """
-    values: dict[str, Any] = {}
-    for setting in settings:
-        if not re.match(r"\w+:.", setting):
-            raise UserError(f"{owner} needs name:value, got '{setting}'")
-        name, _, text = setting.partition(":")
-        with contextlib.suppress(NotDataError):
-            values[name] = evaluate(text)
-            continue
-        options = argparse.Namespace()
-        try:
-            StoreDict(["-params"], "read")(argparse.ArgumentParser(), options, [setting])
-        except Exception as error:  # whatever the Python in it raises
-            raise UserError(
-                f"{owner} needs Python for a value, text in two pairs of quotes, as in "
-                f"learning_rate:\"'lin_5e-4'\", got {setting} ({type(error).__name__}: {error})"
-            ) from error
-        values |= options.read
-    return values
-
-
-def check_algorithm(name: str) -> None:
-    """
-    :param name: of an algorithm
-    :raises UserError: if the zoo does not know it; the text offers the nearest
-    """
-    if name not in ALGOS:
-        raise UserError(f"unknown algorithm '{name}'{did_you_mean(name, list(ALGOS))}")
-
-
-def check_environment(env_id: str) -> None:
-    """
-    :param env_id: of an environment
-    :raises UserError: if Gymnasium does not know it; the text offers the nearest
-    """
-    if env_id in gym.registry:
-        return
-    if re.match(_ATARI, env_id) and not any(re.match(_ATARI, known) for known in gym.registry):
-        offer = ", Atari games come with: pip install ale-py"
-    else:
-        offer = did_you_mean(env_id, list(gym.registry))
-    raise UserError(f"unknown environment '{env_id}'{offer}")
-
-
-def check_hyperparameters(algo: str, names: list[str]) -> None:
-    """
-    :param algo: name of an algorithm of the zoo
-    :param names: of its hyperparameters, or of what else a zoo configuration may hold
-    :raises UserError: if one is unknown
-    """
-    known = [*inspect.signature(ALGOS[algo]).parameters, *_ZOO_KEYS]
-    for name in names:
-        if name not in known:
-            raise UserError(f"unknown hyperparameter '{name}' for {algo}{did_you_mean(name, known)}")
 
 
 def judged_wrapper_class(hyperparams: dict[str, Any], key: str = "env_wrapper") -> Any:
@@ -300,7 +224,7 @@ class CarExperimentManager(ExperimentManager):
         self.eval_env_wrapper = judged_wrapper_class(hyperparams)
         self.eval_vec_env_wrapper = judged_wrapper_class(hyperparams, "vec_env_wrapper")
         result = super()._preprocess_hyperparams(hyperparams)
-        buffer = hyperparams.get("replay_buffer_kwargs", {})
+        buffer = hyperparams.get("replay_buffer_kwargs") or {}
         if "n_steps" in buffer and "gamma" in hyperparams:
             buffer["gamma"] = hyperparams["gamma"]  # also where -params changed it
         return result
@@ -316,7 +240,12 @@ class CarExperimentManager(ExperimentManager):
         if config.suffix == ".py":
             trust.read_code(config)
         contents = read_file(config) if config.suffix in (".yml", ".yaml") else b""
-        parse_yaml(contents, config)  # the zoo's own reading lets the last of two equal keys win
+        if config.suffix in (".yml", ".yaml"):
+            # the zoo's own reading lets the last of two equal keys win
+            env_id = self.env_name.gym_id
+            check_entries(
+                parse_yaml(contents, config), config, (env_id, "atari" if self._is_atari else "default")
+            )
         sampled: dict[str, Any] = {}
         if self.storage and self.study_name and not (self.optimize_hyperparameters and self.trial_id is None):
             print("Loading from Optuna study...")
@@ -326,13 +255,26 @@ class CarExperimentManager(ExperimentManager):
             self.custom_hyperparams = sampled | typed
             self.args.trial_id = trial.number
             self.trial_id = None  # the zoo's own loading leaves out the best trial, and number 0
-        hyperparams, saved_hyperparams = super().read_hyperparameters()
+        try:
+            hyperparams, saved_hyperparams = super().read_hyperparameters()
+        except Exception as error:  # Python; YAML was checked
+            raise UserError(
+                f"'{config}' has no hyperparameters for {self.env_name.gym_id}: {type(error).__name__}: {error}"
+            ) from error
+        check_hyperparameters(self.algo, list(hyperparams))
+        for read in (hyperparams, saved_hyperparams):
+            read.update({name: with_numbers(value) for name, value in read.items() if name != "env_kwargs"})
+            if self.n_timesteps > 0:  # the zoo needs it there as well
+                read.setdefault("n_timesteps", self.n_timesteps)
+
+        def owner(name: str) -> str:
+            return "-params" if name in typed else f"'{self.storage if name in sampled else config}'"
+
+        check_values(hyperparams, owner)
         if contents:
             read = {name: hyperparams[name] for name in hyperparams.keys() - typed.keys() - sampled.keys()}
             trust.require_for(code_in(read), config, contents)
-        for read in (hyperparams, saved_hyperparams):
-            read.update({name: with_numbers(value) for name, value in read.items() if name != "env_kwargs"})
-        check_hyperparameters(self.algo, list(hyperparams))
+        check_classes(hyperparams, owner)
         return hyperparams, saved_hyperparams
 
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:

@@ -1,7 +1,8 @@
 """What the zoo's plots would be made of, looked up before it draws a blank picture or a table of zeros."""
 
 import argparse
-from collections.abc import Iterator
+import pickle
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +123,43 @@ def check_plot_from_file(options: argparse.Namespace) -> None:
     for option, path in (("-i", named), *(("--merge", path) for path in options.merge)):
         if not Path(path).is_file():
             raise UserError(f"{option} needs a file that all_plots -o wrote, got '{path}'")
+
+
+def prepare_results(copy: Path, named: Path) -> None:
+    """
+    Let plot_from_file show what is of one run: all_plots wrote a number where it needs a list.
+
+    :param copy: of a pickle that somebody vouches for; is changed
+    :param named: by the user
+    :raises UserError: if all_plots did not write it
+    """
+    try:
+        results = pickle.loads(copy.read_bytes())
+        for env, curves in results.items():
+            if env != "results_table":
+                for curve in curves.values():
+                    curve["last_evals"] = np.atleast_1d(curve["last_evals"])
+        results["results_table"]
+    except Exception as error:  # pickles raise anything
+        raise UserError(
+            f"'{named}' is no file that all_plots -o wrote ({type(error).__name__}: {error})"
+        ) from error
+    copy.write_bytes(pickle.dumps(results))
+
+
+def check_chosen(copies: Sequence[Path], options: argparse.Namespace) -> None:
+    """
+    :param copies: of pickles, prepared
+    :param options: of plot_from_file
+    :raises UserError: if it is to leave out everything
+    """
+    first, *others = ({**pickle.loads(copy.read_bytes())} for copy in copies)
+    envs = [env for env in first if env != "results_table"]
+    curves = {key for results in (first, *others) for env in envs for key in results.get(env, ())}
+    for what, kept, skipped, there_are in (
+        ("environment", options.keep_envs, options.skip_envs, envs),
+        ("curve", options.keep_keys, options.skip_keys, sorted(curves)),
+    ):
+        if not [one for one in there_are if one not in skipped and (not kept or one in kept)]:
+            chosen = f" chosen by {' '.join([*kept, *skipped])}" if [*kept, *skipped] else ""
+            raise UserError(f"'{options.input}' has no {what}{chosen}, there are: {', '.join(there_are)}")

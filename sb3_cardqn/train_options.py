@@ -1,12 +1,14 @@
 """Options of ``train``, checked against each other and their ranges before anything is made."""
 
 import argparse
+import importlib.util
 import math
 import os
+import zipfile
 from pathlib import Path
 
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.experiment import parse_settings
+from sb3_cardqn.settings import parse_settings
 
 MAX_THREADS = 1024  # of torch; some thousands end the process
 _MAX_SEED = 2**32 - 1  # NumPy's
@@ -61,12 +63,27 @@ def check_train(options: argparse.Namespace) -> None:
     ):
         if path:
             _check_folder(name, Path(path))
+    _check_config(options.conf_file)
     agent = options.trained_agent
-    if agent and not (agent.endswith(".zip") and Path(agent).is_file()):
+    if agent and not (agent.endswith(".zip") and zipfile.is_zipfile(agent)):
         raise UserError(f"-i needs the zip file of an agent, got '{agent}'")
     for name in ("hyperparams", "env_kwargs", "eval_env_kwargs"):
         owner = "-params" if name == "hyperparams" else f"--{name.replace('_', '-')}"
         parse_settings(owner, getattr(options, name))
+
+
+def _check_config(config: str | None) -> None:
+    """
+    :param config: a YAML file, a Python file or a package; the default if there is none
+    :raises UserError: if it is none of them
+    """
+    if not config or config.endswith((".yml", ".yaml", ".py")):
+        return
+    package = config.split(".")[0]
+    if not package or importlib.util.find_spec(package) is None:
+        raise UserError(
+            f"-conf needs a YAML file (.yml, .yaml), a Python file (.py) or a package, got '{config}'"
+        )
 
 
 def _check_budget(options: argparse.Namespace) -> None:

@@ -23,14 +23,13 @@ from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.experiment import (
     CarExperimentManager,
-    check_algorithm,
-    check_environment,
     judged_wrapper_class,
 )
 from sb3_cardqn.options import own_options, parse, zoo_parser
 from sb3_cardqn.plots import check_all_plots, check_plot_from_file, check_plot_train
 from sb3_cardqn.runs import find_run
 from sb3_cardqn.seeds import TRAINING_SEEDS
+from sb3_cardqn.settings import check_algorithm, check_environment
 from sb3_cardqn.train_options import check_numbers, check_train
 from sb3_cardqn.zoo_files import filmed_run, private_plots, private_run, remembered_plots
 
@@ -166,7 +165,10 @@ def _check(command: str, options: argparse.Namespace) -> None:
         return
     check_algorithm(options.algo)
     for package in getattr(options, "gym_packages", []):
-        importlib.import_module(package)
+        try:
+            importlib.import_module(package)
+        except (ImportError, ValueError) as error:
+            raise UserError(f"--gym-packages needs names of packages, got '{package}' ({error})") from error
     if command != "load_from_hub":
         check_environment(options.env)
     if command == "train":

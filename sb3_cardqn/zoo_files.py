@@ -2,15 +2,14 @@
 
 import argparse
 import contextlib
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from huggingface_sb3 import EnvironmentName
 
 from sb3_cardqn import trust
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.plots import check_chosen, prepare_results
 from sb3_cardqn.runs import find_run
 
 
@@ -81,23 +80,10 @@ def private_plots(options: argparse.Namespace) -> Iterator[list[str]]:
     with contextlib.ExitStack() as stack:
         folders = [stack.enter_context(trust.private_copies(path.parent, [path])) for path in pickles]
         copies = [folder / path.name for folder, path in zip(folders, pickles, strict=True)]
-        for copy in copies:
-            _plot_single_runs(copy)
+        for copy, pickled in zip(copies, pickles, strict=True):
+            prepare_results(copy, pickled)
+        check_chosen(copies, options)
         yield ["-i", str(copies[0]), *(["--merge", *map(str, copies[1:])] if options.merge else [])]
-
-
-def _plot_single_runs(path: Path) -> None:
-    """
-    Let plot_from_file show what is of one run: all_plots wrote a number where it needs a list.
-
-    :param path: of a pickle that all_plots wrote
-    """
-    results = pickle.loads(path.read_bytes())
-    for env, curves in results.items():
-        if env != "results_table":
-            for curve in curves.values():
-                curve["last_evals"] = np.atleast_1d(curve["last_evals"])
-    path.write_bytes(pickle.dumps(results))
 
 
 @contextlib.contextmanager

@@ -277,7 +277,7 @@ def test_an_environment_that_cannot_be_driven_again_is_found(tmp_path: Path) -> 
         assert interrupted(make, tmp_path, 600).num_timesteps == TOTAL
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_leave_a_checkpoint_and_the_way_to_go_on(
     number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

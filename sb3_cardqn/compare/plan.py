@@ -21,16 +21,11 @@ from sb3_cardqn import trust
 from sb3_cardqn.common.durable import read_file, write_text
 from sb3_cardqn.compare.names import check_name
 from sb3_cardqn.errors import UserError, did_you_mean
-from sb3_cardqn.experiment import (
-    CarExperimentManager,
-    check_algorithm,
-    check_environment,
-    check_hyperparameters,
-    parse_settings,
-)
+from sb3_cardqn.experiment import CarExperimentManager
 from sb3_cardqn.python_text import NotDataError, code_in, evaluate
 from sb3_cardqn.seeds import HELD_OUT_SEEDS, TRAINING_SEEDS
-from sb3_cardqn.yaml_files import parse_yaml
+from sb3_cardqn.settings import check_algorithm, check_environment, check_hyperparameters, parse_settings
+from sb3_cardqn.yaml_files import parse_yaml, with_numbers
 
 SEED_STRIDE = 1000  # a run takes its seed and one more for each environment
 MAX_SEEDS = len(TRAINING_SEEDS) // SEED_STRIDE
@@ -173,6 +168,8 @@ class Plan:
         for key in rest:
             if key not in fields:
                 raise UserError(f"unknown key '{key}' in the plan{did_you_mean(key, fields)}")
+            if isinstance(rest[key], float) and rest[key].is_integer() and key != "minutes":
+                rest[key] = int(rest[key])  # !!float 1e5, as the zoo's files have it
         if isinstance(seeds, int) and not isinstance(seeds, bool):
             if not 1 <= seeds <= MAX_SEEDS:
                 raise UserError(
@@ -287,7 +284,7 @@ def read_plan(path: Path) -> dict[str, Any]:
     :raises UserError: if it is no mapping, or holds more than data and nobody vouches for it
     """
     contents = read_file(path)
-    settings = parse_yaml(contents, path)
+    settings = with_numbers(parse_yaml(contents, path))
     if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
         raise UserError(f"plan '{path}': needs keys such as contestants, seeds and n_timesteps")
     trust.require_for(_code_in(settings.get("contestants")), path, contents)

@@ -16,10 +16,10 @@ import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
 from sb3_cardqn import trust
 from sb3_cardqn.common.durable import read_file
 from sb3_cardqn.errors import UserError, did_you_mean
-from sb3_cardqn.experiment import check_algorithm
 from sb3_cardqn.export import shipped_agents
 from sb3_cardqn.python_text import code_in
 from sb3_cardqn.runs import parse_name
+from sb3_cardqn.settings import check_algorithm
 from sb3_cardqn.yaml_files import UniqueKeyLoader, parse_yaml
 
 Checkpoint: TypeAlias = Literal["best", "final"]

@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.agents import Agent, Checkpoint, Run
-from sb3_cardqn.experiment import check_algorithm
 from sb3_cardqn.export import SafeAgent, shipped_agents
+from sb3_cardqn.settings import check_algorithm
 
 # in the --help of each command that takes one
 WHICH_AGENT = (

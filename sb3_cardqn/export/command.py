@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import zipfile
 from pathlib import Path
 
 from sb3_cardqn.common.durable import write_text
@@ -62,7 +63,7 @@ def _find(source: Path) -> tuple[Run | None, Path]:
     if source.is_dir():
         run = Run(source)
         return run, run.model_path
-    if not source.is_file():
+    if not source.is_file() or not zipfile.is_zipfile(source):
         raise UserError(f"'{source}' is no run folder, no zip and no exported agent")
     try:
         return Run(source.parent), source

@@ -1,0 +1,91 @@
+"""What users type about a training: algorithms, environments, hyperparameters and their values."""
+
+import argparse
+import contextlib
+import inspect
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+from rl_zoo3 import ALGOS
+from rl_zoo3.utils import StoreDict
+
+from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.python_text import NotDataError, evaluate
+
+_ATARI = r"ALE/|.*(NoFrameskip|Deterministic|-ram)-v\d+$"
+# what a zoo configuration may hold besides the algorithm's constructor arguments
+_ZOO_KEYS = {
+    "callback", "env_kwargs", "env_wrapper", "frame_stack", "monitor_kwargs", "n_envs", "n_timesteps",
+    "noise_std", "noise_type", "normalize", "vec_env_wrapper",
+}  # fmt: skip
+
+
+def parse_settings(owner: str, settings: Sequence[str]) -> dict[str, Any]:
+    """
+    Read settings as the zoo reads them.
+
+    >>> parse_settings("-params", ["gamma:0.95", "policy_kwargs:dict(net_arch=[64])"])
+    {'gamma': 0.95, 'policy_kwargs': {'net_arch': [64]}}
+
+    :param owner: the option or contestant that has them, for the error
+    :param settings: each a name, a colon and a value in Python
+    :return: the values by name
+    :raises UserError: if one is something else
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        if not re.match(r"\w+:.", setting):
+            raise UserError(f"{owner} needs name:value, got '{setting}'")
+        name, _, text = setting.partition(":")
+        with contextlib.suppress(NotDataError):
+            values[name] = evaluate(text)
+            continue
+        options = argparse.Namespace()
+        try:
+            StoreDict(["-params"], "read")(argparse.ArgumentParser(), options, [setting])
+        except Exception as error:  # whatever the Python in it raises
+            raise UserError(
+                f"{owner} needs Python for a value, text in two pairs of quotes, as in "
+                f"learning_rate:\"'lin_5e-4'\", got {setting} ({type(error).__name__}: {error})"
+            ) from error
+        values |= options.read
+    return values
+
+
+def check_algorithm(name: str) -> None:
+    """
+    :param name: of an algorithm
+    :raises UserError: if the zoo does not know it; the text offers the nearest
+    """
+    if name not in ALGOS:
+        raise UserError(f"unknown algorithm '{name}'{did_you_mean(name, list(ALGOS))}")
+
+
+def check_environment(env_id: str) -> None:
+    """
+    :param env_id: of an environment
+    :raises UserError: if Gymnasium does not know it; the text offers the nearest
+    """
+    if not isinstance(env_id, str):
+        raise UserError(f"env: needs the id of an environment, got {env_id!r}")
+    if env_id in gym.registry:
+        return
+    if re.match(_ATARI, env_id) and not any(re.match(_ATARI, known) for known in gym.registry):
+        offer = ", Atari games come with: pip install ale-py"
+    else:
+        offer = did_you_mean(env_id, list(gym.registry))
+    raise UserError(f"unknown environment '{env_id}'{offer}")
+
+
+def check_hyperparameters(algo: str, names: list[str]) -> None:
+    """
+    :param algo: name of an algorithm of the zoo
+    :param names: of its hyperparameters, or of what else a zoo configuration may hold
+    :raises UserError: if one is unknown
+    """
+    known = [*inspect.signature(ALGOS[algo]).parameters, *_ZOO_KEYS]
+    for name in names:
+        if name not in known:
+            raise UserError(f"unknown hyperparameter '{name}' for {algo}{did_you_mean(name, known)}")
