@@ -32,7 +32,7 @@ from sb3_cardqn.config_checks import check_classes, check_entries, check_values
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.python_text import code_in, without_text
 from sb3_cardqn.seeds import TRAINING_SEEDS
-from sb3_cardqn.settings import check_hyperparameters
+from sb3_cardqn.settings import check_hyperparameters, with_whole_numbers
 from sb3_cardqn.studies import find_trial, hyperparams_of
 from sb3_cardqn.validation import ValidationCallback, ValidationTracks, share_out
 from sb3_cardqn.yaml_files import parse_yaml, read_yaml, with_numbers
@@ -234,7 +234,7 @@ class CarExperimentManager(ExperimentManager):
         Read the configuration and what ``-params`` changes in it.
 
         :return: hyperparameters, and the same as they will be saved
-        :raises UserError: if a name is unknown, or stands there twice
+        :raises UserError: if a name is unknown or stands there twice, or the zoo could not use a value
         """
         config, typed = Path(self.config), self.custom_hyperparams or {}
         if config.suffix == ".py":
@@ -246,24 +246,19 @@ class CarExperimentManager(ExperimentManager):
             check_entries(
                 parse_yaml(contents, config), config, (env_id, "atari" if self._is_atari else "default")
             )
-        sampled: dict[str, Any] = {}
-        if self.storage and self.study_name and not (self.optimize_hyperparameters and self.trial_id is None):
-            print("Loading from Optuna study...")
-            trial = find_trial(self.storage, self.study_name, self.trial_id)
-            sampled = hyperparams_of(trial, self.algo)
-            trust.require_for(code_in(sampled), Path(self.storage), self.storage.encode())
+        sampled = self._sampled()
+        if sampled:
             self.custom_hyperparams = sampled | typed
-            self.args.trial_id = trial.number
-            self.trial_id = None  # the zoo's own loading leaves out the best trial, and number 0
         try:
             hyperparams, saved_hyperparams = super().read_hyperparameters()
         except Exception as error:  # Python; YAML was checked
             raise UserError(
-                f"'{config}' has no hyperparameters for {self.env_name.gym_id}: {type(error).__name__}: {error}"
+                f"'{config}' has none for {self.env_name.gym_id}: {type(error).__name__}: {error}"
             ) from error
         check_hyperparameters(self.algo, list(hyperparams))
         for read in (hyperparams, saved_hyperparams):
-            read.update({name: with_numbers(value) for name, value in read.items() if name != "env_kwargs"})
+            numbers = {name: with_numbers(value) for name, value in read.items() if name != "env_kwargs"}
+            read.update(with_whole_numbers(self.algo, numbers))
             if self.n_timesteps > 0:  # the zoo needs it there as well
                 read.setdefault("n_timesteps", self.n_timesteps)
 
@@ -276,6 +271,22 @@ class CarExperimentManager(ExperimentManager):
             trust.require_for(code_in(read), config, contents)
         check_classes(hyperparams, owner)
         return hyperparams, saved_hyperparams
+
+    def _sampled(self) -> dict[str, Any]:
+        """
+        :return: hyperparameters of the trial that ``--storage`` and ``--study-name`` ask for; none without
+        :raises UserError: if there is no such trial, or nobody vouches for what is in it
+        """
+        searches = self.optimize_hyperparameters and self.trial_id is None
+        if not self.storage or not self.study_name or searches:
+            return {}
+        print("Loading from Optuna study...")
+        trial = find_trial(self.storage, self.study_name, self.trial_id)
+        sampled = hyperparams_of(trial, self.algo)
+        trust.require_for(code_in(sampled), Path(self.storage), self.storage.encode())
+        self.args.trial_id = trial.number
+        self.trial_id = None  # the zoo's own loading leaves out the best trial, and number 0
+        return sampled
 
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
         """

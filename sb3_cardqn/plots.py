@@ -1,7 +1,9 @@
 """What the zoo's plots would be made of, looked up before it draws a blank picture or a table of zeros."""
 
 import argparse
+import itertools
 import pickle
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -41,6 +43,8 @@ def check_plot_train(options: argparse.Namespace) -> None:
     :param options: of ``plot_train``
     :raises UserError: if no run matches, or none is long enough for a point of the curve
     """
+    if options.episode_window < 1:
+        raise UserError(f"-w needs 1 or more episodes, got {options.episode_window}")
     where = f"of {options.algo} on {' or '.join(options.env)} in '{options.exp_folder}'"
     lengths = []
     for env in options.env:
@@ -58,8 +62,6 @@ def check_plot_train(options: argparse.Namespace) -> None:
             f"no run {where} has an episode's {options.y_axis}"
             + _there_are([options.exp_folder], "*.monitor.csv")
         )
-    if options.episode_window < 1:
-        raise UserError(f"-w needs 1 or more episodes, got {options.episode_window}")
     if max(lengths) < options.episode_window:
         raise UserError(
             f"no run {where} has the {options.episode_window} episodes that a point is the mean of, the "
@@ -81,22 +83,18 @@ def check_all_plots(options: argparse.Namespace) -> None:
             raise UserError(f"all_plots needs {names}")
     if options.labels is not None and len(options.labels) != len(options.exp_folders):
         raise UserError(f"-l needs {len(options.exp_folders)} labels, one a folder, got {options.labels}")
-    counts = [
-        _evaluations(run, options.key)
-        for env in options.env
-        for folder in options.exp_folders
-        for algo in options.algos
-        for run in _runs(Path(folder), algo, env)
+    rows = list(itertools.product(options.env, options.exp_folders, options.algos))
+    empty = [
+        f"{algo} on {env} in '{folder}'"
+        for env, folder, algo in rows
+        # the zoo leaves out what was evaluated once
+        if max((_evaluations(run, options.key) for run in _runs(Path(folder), algo, env)), default=0) < 2
     ]
-    if max(counts, default=0) < 2:  # the zoo leaves out what was evaluated once
-        what = (
-            f"run of {' or '.join(options.algos)} on {' or '.join(options.env)} in "
-            f"{' or '.join(map(repr, options.exp_folders))}"
-        )
-        raise UserError(
-            f"no {what} has two evaluations with '{options.key}'"
-            + _there_are(options.exp_folders, "evaluations.npz")
-        )
+    text = f"no run of {' or of '.join(empty)} has two evaluations with '{options.key}'"
+    if len(empty) == len(rows):
+        raise UserError(text + _there_are(options.exp_folders, "evaluations.npz"))
+    if empty:
+        print(f"sb3-cardqn: {text}: zeros in the table", file=sys.stderr)
 
 
 def _evaluations(run: Path, key: str) -> int:

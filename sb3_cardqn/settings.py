@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -89,3 +89,21 @@ def check_hyperparameters(algo: str, names: list[str]) -> None:
     for name in names:
         if name not in known:
             raise UserError(f"unknown hyperparameter '{name}' for {algo}{did_you_mean(name, known)}")
+
+
+def with_whole_numbers(algo: str, hyperparams: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Take 1e5, which is a float, for a whole number where the algorithm counts with it.
+
+    :param algo: name of an algorithm of the zoo
+    :param hyperparams: of it
+    :return: the same; 100.5 stays what it is
+    """
+    parameters = inspect.signature(ALGOS[algo]).parameters
+    counts = {name for name, parameter in parameters.items() if parameter.annotation in (int, "int")}
+    return {
+        name: int(value)
+        if name in counts | {"n_envs", "frame_stack"} and isinstance(value, float) and value.is_integer()
+        else value
+        for name, value in hyperparams.items()
+    }

@@ -11,7 +11,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import rl_zoo3
 import torch as th
+import yaml
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +23,11 @@ import sb3_cardqn
 from sb3_cardqn import CarDQN, cli
 from sb3_cardqn.common.schedules import CosineSchedule, ExponentialSchedule
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
+from sb3_cardqn.config_checks import check_entries, check_values
+from sb3_cardqn.errors import UserError
 from sb3_cardqn.experiment import CarExperimentManager
+from sb3_cardqn.yaml_files import with_numbers
+from sb3_cardqn.zoo import run
 from tests.test_wrappers import Pictures
 
 NAN, INF = math.nan, math.inf
@@ -345,6 +351,15 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("compare dqn -n 9 --seeds 31069", "", "seeds: needs 1 to 100 of them, got 31069; to name one: --seed 31069"),
         ("compare dqn -n 9 --seeds 5000000000", "", "seeds: needs 1 to 100 of them, got 5000000000"),
         ("compare dqn -n 9 --seed 3 --seeds 3", "", "not allowed with argument"),
+        ("train --gym-packages absent_package", "", "--gym-packages needs names of packages, got 'absent_package'"),
+        ("train -conf absent", "", "-conf needs a YAML file (.yml, .yaml), a Python file (.py) or a package, got 'absent'"),
+        ("train -conf json", "", "'json' has none for CarRacing-v3"),
+        ("train -i c.yml.zip", "", "-i needs the zip file of an agent, got 'c.yml.zip'"),
+        ("compare --plan c.yml", "contestants: [dqn]\nn_timesteps: 50\nenv: [1]", "env: needs the id of an environment, got [1]"),
+        ("export cardqn -o c.yml/x", "a: b", "'c.yml/x': Not a directory"),
+        ("export c.yml", "no: zip", "'c.yml' is no run folder, no zip and no exported agent"),
+        ("plot_from_file", "", "plot_from_file needs -i or --input"),
+        ("plot_train -a dqn -e CartPole-v1 -f logs -w 0", "", "-w needs 1 or more episodes, got 0"),
         ("enjoy --env qqq", "", "unknown environment 'qqq', the nearest are: "),
     ],
 )  # fmt: skip
@@ -405,6 +420,103 @@ def test_a_pipe_in_place_of_a_file_is_named(
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("sb3-cardqn: ")]
     assert f"'{pipe}'" in line
     assert [path.name for path in tmp_path.iterdir()] == [pipe]
+
+
+# a file of hyperparameters for CartPole-v1 -> part of the error
+CONFIGS = {
+    "": "c.yml' needs an entry for CartPole-v1",
+    "- a": "c.yml' needs an entry for CartPole-v1",
+    "just text": "got 'just text'",
+    "Other-v1: {policy: MlpPolicy, n_timesteps: 200}": "'c.yml' has no hyperparameters for CartPole-v1, there are: Other-v1",
+    "CartPole-v0: {policy: MlpPolicy, n_timesteps: 200}": "did you mean 'CartPole-v0'?",
+    "CartPole-v1:": "'c.yml', CartPole-v1: needs names of hyperparameters with values, got None",
+    "CartPole-v1: [1]": "got [1]",
+    "default: 5": "'c.yml', default: needs names",
+    "CartPole-v1: {5: 6}": "got {5: 6}",
+    "CartPole-v1: {policy: MlpPolicy}": "'c.yml': needs n_timesteps",
+    "CartPole-v1: {n_timesteps: 9}": "'c.yml': needs policy",
+}
+# a name in it, its value as YAML, and as the error shows it
+CONFIG_VALUES = [
+    ('n_timesteps', 'many', "'many'"),
+    ('n_timesteps', '0', '0'),
+    ('n_timesteps', 'null', 'None'),
+    ('n_envs', '0', '0'),
+    ('n_envs', 'two', "'two'"),
+    ('n_envs', '1.5', '1.5'),
+    ('n_envs', 'null', 'None'),
+    ('policy', '5', '5'),
+    ('policy', '[a]', "['a']"),
+    ('policy', 'absent.Policy', "'absent.Policy'"),
+    ('learning_rate', 'fast', "'fast'"),
+    ('learning_rate', 'lin_x', "'lin_x'"),
+    ('learning_rate', '[1]', '[1]'),
+    ('policy_kwargs', "'dict('", "'dict('"),
+    ('policy_kwargs', '7', '7'),
+    ('replay_buffer_kwargs', '[1]', '[1]'),
+    ('env_kwargs', '5', '5'),
+    ('monitor_kwargs', '[5]', '[5]'),
+    ('normalize', "'dict('", "'dict('"),
+    ('env_wrapper', '5', '5'),
+    ('env_wrapper', 'Wrapper', "'Wrapper'"),
+    ('env_wrapper', '[[]]', '[[]]'),
+    ('env_wrapper', '{}', '{}'),
+    ('env_wrapper', '{a.b: 1, c.d: 2}', "{'a.b': 1, 'c.d': 2}"),
+    ('env_wrapper', '[gymnasium.wrappers.TimeLimit: 5]', "[{'gymnasium.wrappers.TimeLimit': 5}]"),
+    ('env_wrapper', 'absent.Wrapper', "'absent.Wrapper'"),
+    ('env_wrapper', 'gymnasium.wrappers.Absent', "'gymnasium.wrappers.Absent'"),
+    ('vec_env_wrapper', 'absent.Wrapper', "'absent.Wrapper'"),
+    ('callback', '5', '5'),
+    ('callback', 'absent.Callback', "'absent.Callback'"),
+    ('frame_stack', '0', '0'),
+    ('frame_stack', 'x', "'x'"),
+    ('train_freq', '[1]', '[1]'),
+    ('noise_type', 'normal', 'noise_std'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_a_configuration_without_hyperparameters_is_named(
+    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("c.yml").write_text(config)
+    with pytest.raises(UserError, match=re.escape(CONFIGS[config])):
+        run("train", ["--env", "CartPole-v1", "-conf", "c.yml"])
+    assert not list(tmp_path.glob("logs/*/*"))
+
+
+@pytest.mark.parametrize(("name", "value", "shown"), CONFIG_VALUES)
+def test_a_value_that_the_zoo_cannot_use_is_named_with_its_file(
+    name: str, value: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRUST_REMOTE_CODE", "True")
+    right = {"policy": "MlpPolicy", "n_timesteps": "200"}
+    Path("c.yml").write_text(
+        "CartPole-v1: {" + ", ".join(f"{key}: {text}" for key, text in (right | {name: value}).items()) + "}"
+    )
+    with pytest.raises(UserError) as error:
+        run("train", ["--env", "CartPole-v1", "-conf", "c.yml"])
+    assert str(error.value).startswith(f"'c.yml': {name} needs ")
+    assert shown in str(error.value)
+    assert not list(tmp_path.glob("logs/*/*"))
+
+
+def test_a_value_from_the_command_line_is_named_as_typed() -> None:
+    with pytest.raises(UserError, match=r"^-params: n_envs needs .* got 0$"):
+        run("train", ["--env", "CartPole-v1", "-params", "n_envs:0"])
+
+
+def test_all_that_the_zoo_comes_with_is_taken() -> None:
+    """Every file of hyperparameters, every entry."""
+    files = list((Path(rl_zoo3.__file__).parent / "hyperparams").glob("*.yml"))
+    assert files
+    for path in files:
+        entries = yaml.safe_load(path.read_text())
+        for env_id, entry in entries.items():
+            check_entries(entries, path, (env_id,))
+            check_values(with_numbers(entry), str)
 
 
 # ---- properties ----

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rl_zoo3 import ALGOS
 
 from sb3_cardqn import cli
+from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Agent
-from sb3_cardqn.yaml_files import read_yaml
+from sb3_cardqn.yaml_files import read_yaml, with_numbers
+from sb3_cardqn.zoo import run
 
 
 def test_what_pyyaml_reads(tmp_path: Path) -> None:
@@ -86,3 +89,34 @@ def test_the_configuration_of_an_agent_names_a_key_that_stands_twice(tmp_path: P
     agent = Agent(tmp_path / "x.zip", "dqn", tmp_path / "c.yml", "x")
     with pytest.raises(UserError, match=r"c\.yml', line 3: .*'gamma'"):
         _ = agent.config
+
+
+@pytest.mark.parametrize("algo", ["cardqn", "dqn"])
+def test_numbers_that_yaml_takes_for_text_or_floats_are_trained_with(
+    algo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yml").write_text(
+        "CartPole-v1: {policy: MlpPolicy, learning_rate: 1e-4, buffer_size: 1e3, learning_starts: 2e1, "
+        "batch_size: !!float 8, n_timesteps: 6e1, tau: 1e-1, policy_kwargs: {net_arch: [1e1]}}"
+    )
+    run("train", ["--algo", algo, "--env", "CartPole-v1", "--eval-freq", "-1", "-conf", "c.yml"])
+    model = ALGOS[algo].load(tmp_path / f"logs/{algo}/CartPole-v1_1/CartPole-v1.zip")
+    assert (model.learning_rate(1.0), model.tau) == (1e-4, 0.1)
+    counts = (model.buffer_size, model.learning_starts, model.batch_size, model.num_timesteps)
+    assert counts == (1000, 20, 8, 60)
+    assert model.policy_kwargs["net_arch"] == [10]
+
+
+def test_a_plan_takes_them_too(tmp_path: Path) -> None:
+    (tmp_path / "plan.yml").write_text(
+        "contestants: {a: {algo: dqn, learning_rate: 1e-4}, b: dqn}\nn_timesteps: 1e3\ntracks: !!float 2"
+    )
+    plan = Plan.load(tmp_path / "plan.yml")
+    assert (plan.n_timesteps, plan.tracks) == (1000, 2)
+    assert plan.contestants[0].hyperparams == {"learning_rate": 1e-4}
+
+
+def test_quoted_or_not_other_text_stays_text() -> None:
+    same = {"a": "e4", "b": "1e", "c": "lin_5e-4", "d": "1e4x", "e": "0x1e4", "f": "4", "g": True, "h": None}
+    assert with_numbers(same) == same

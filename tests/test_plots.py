@@ -1,0 +1,98 @@
+"""The zoo's plots: one run is enough, and what matches nothing is said, with what there is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.zoo import run
+
+PLOTS = "-e CartPole-v1 -f logs"
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of dqn with 3 episodes and 4 evaluations, as ``train`` leaves them."""
+    monkeypatch.chdir(tmp_path)
+    plt.close("all")
+    folder = tmp_path / "logs/dqn/CartPole-v1_1"
+    folder.mkdir(parents=True)
+    (folder / "0.monitor.csv").write_text('#{"t_start": 0.0}\nr,l,t\n9,9,1\n8,8,2\n7,7,3\n')
+    np.savez(
+        folder / "evaluations.npz",
+        timesteps=np.arange(1, 5) * 10,
+        results=np.arange(8.0).reshape(4, 2),
+        ep_lengths=np.full((4, 2), 9),
+    )
+    return folder
+
+
+def curves() -> int:
+    """Of more than one point, in all figures."""
+    return sum(
+        len(line.get_xdata()) > 1 for i in plt.get_fignums() for ax in plt.figure(i).axes for line in ax.lines
+    )
+
+
+def test_one_run_is_plotted(runs: Path) -> None:
+    run("plot_train", ["-a", "dqn", *PLOTS.split(), "-w", "1"])
+    assert curves() == 1
+    plt.close("all")
+    run("all_plots", ["-a", "dqn", *PLOTS.split(), "-o", "plots", "--no-display"])
+    assert curves() == 1
+    plt.close("all")
+    run("plot_from_file", ["-i", "plots.pkl", "-o", "plots.svg"])
+    assert Path("plots.svg").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        (f"plot_train -a ppo {PLOTS}", r"ppo on CartPole-v1 in 'logs'.*, there are: logs/dqn/CartPole-v1_1$"),
+        ("plot_train -a dqn -e Acrobot-v1 -f logs", "Acrobot-v1.*, there are: logs/dqn/CartPole-v1_1$"),
+        ("plot_train -a dqn -e CartPole-v1 -f absent", "'absent'"),
+        (f"plot_train -a dqn {PLOTS}", "the 100 episodes .* longest has 3: needs -w 3$"),
+        (f"plot_train -a dqn {PLOTS} -w 1 -y success", "success"),
+        (f"plot_train -a dqn {PLOTS} -w 3 -max 20", "longest has 2"),
+        (f"all_plots -a ppo {PLOTS}", r"ppo on CartPole-v1 in 'logs'.*, there are: logs/dqn/CartPole-v1_1$"),
+        ("all_plots -a dqn -e Acrobot-v1 -f logs", "Acrobot-v1"),
+        ("all_plots -a dqn -e CartPole-v1 -f absent", "'absent'"),
+        (f"all_plots -a dqn {PLOTS} -k successes", "'successes'"),
+        (f"all_plots -a dqn {PLOTS} -l a b", r"-l needs 1 .*\['a', 'b'\]"),
+        ("plot_from_file -i absent", "'absent.pkl'"),
+    ],
+)
+def test_what_matches_nothing_is_said(command: str, named: str, runs: Path) -> None:
+    with pytest.raises(UserError, match=named):
+        run(command.split()[0], command.split()[1:])
+    assert not curves()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("--skip-envs CartPole-v1", "environment chosen by CartPole-v1, there are: CartPole-v1$"),
+        ("--keep-envs Acrobot-v1", "environment chosen by Acrobot-v1, there are: CartPole-v1$"),
+        ("--keep-keys PPO-logs", "curve chosen by PPO-logs, there are: DQN-logs$"),
+        ("--skip-keys DQN-logs", "curve chosen by DQN-logs, there are: DQN-logs$"),
+    ],
+)
+def test_a_choice_that_leaves_nothing_is_said(options: str, named: str, runs: Path) -> None:
+    run("all_plots", ["-a", "dqn", *PLOTS.split(), "-o", "plots", "--no-display"])
+    with pytest.raises(UserError, match=named):
+        run("plot_from_file", ["-i", "plots", *options.split()])
+
+
+def test_a_file_of_something_else_is_named(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUST_REMOTE_CODE", "True")
+    Path("other.pkl").write_bytes(b"no pickle")
+    with pytest.raises(UserError, match=r"'other.pkl'"):
+        run("plot_from_file", ["-i", "other"])
+
+
+def test_what_is_missing_beside_what_matches_is_said(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its row of the table is zeros."""
+    run("all_plots", ["-a", "dqn", "ppo", *PLOTS.split(), "--no-display"])
+    assert "ppo on CartPole-v1 in 'logs'" in capsys.readouterr().err
