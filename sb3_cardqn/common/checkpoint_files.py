@@ -82,6 +82,8 @@ def _whole(path: Path) -> Checkpoint:
     :raises ValueError: if it is not whole
     """
     content = read_signed_json(path)
+    if isinstance(content, dict) and content.get("format") == FORMAT and not content.get("settings"):
+        raise ValueError(f"'{path}' is incomplete: it has no settings")
     with contextlib.suppress(TypeError, KeyError, IndexError):  # incomplete: as it will turn out below
         content = _upgraded(content)
     found = content.get("format") if isinstance(content, dict) else None
