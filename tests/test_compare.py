@@ -111,7 +111,7 @@ def test_a_mistake_is_named_before_anything_trains(
         ("contestants: dqn\nn_timesteps: 5", "contestants: needs a list, or a mapping of names, got 'dqn'"),
         ("contestants: [3]\nn_timesteps: 5", "a contestant is an algorithm, such as"),
         ("contestants: {one step: {n_steps: 1}}\nn_timesteps: 5", "a contestant is an algorithm, such as"),
-        ("contestants: [dqn]\nn_timesteps: 1e5", "n_timesteps: needs a whole number of at least 1, got '1e5'"),
+        ("contestants: [dqn]\nn_timesteps: 100.5", "n_timesteps: needs a whole number of at least 1, got 100.5"),
         ("contestants: [dqn]\nn_timesteps: true", "n_timesteps: needs a whole number of at least 1, got True"),
         ("contestants: [dqn]\nn_timesteps: 5\nseeds: many", "seeds: needs a number or a list of them, got 'many'"),
         ("contestants: [dqn]\nn_timesteps: 5\nseeds: [0.5]", "seeds: needs a whole number of at least 0, got 0.5"),
