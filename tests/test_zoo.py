@@ -81,7 +81,7 @@ def test_train_leaves_what_the_zoo_leaves(trained: Path) -> None:
 
 def test_enjoy_finds_the_newest_agent(folder: Path) -> None:
     output = run_well(folder, "enjoy --no-render -n 300")
-    assert "Loading logs/cardqn/CarRacing-v3_1/CarRacing-v3.zip" in output
+    assert "checked and loaded: logs/cardqn/CarRacing-v3_1/CarRacing-v3.zip" in output
     assert "Episode Reward" in output
 
 
