@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         help="algorithm of the zoo, with overrides as for -params",
     )
     add("--plan", type=Path, help="YAML file; options on the command line go before it")
-    add("-o", "--output", type=Path, default=Path("comparison"), help="folder (default: comparison)")
+    add("-o", "--output", type=_folder, default=Path("comparison"), help="folder (default: comparison)")
     seeds = parser.add_mutually_exclusive_group()
     seeds.add_argument(
         "--seeds",
@@ -128,6 +128,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--num-gpus", type=float, default=0, help="ray: of each run (default: 0)")
     add_trust(parser)
     return parser
+
+
+def _folder(text: str) -> Path:
+    if not text:  # the current folder, by Python's rules
+        raise argparse.ArgumentTypeError("needs a folder, got ''")
+    return Path(text)
 
 
 def _plan(options: argparse.Namespace) -> Plan:

@@ -77,6 +77,8 @@ def main(argv: list[str]) -> None:
         seeds = range(options.first, options.first + 1000)
     if not 1 <= n_tracks <= len(seeds):
         raise UserError(f"--tracks needs 1 to {len(seeds)}, got {n_tracks}")
+    if options.csv is not None and options.csv == options.json:
+        raise UserError(f"--json and --csv need two files, got '{options.csv}' for both")
     for path in (options.json, options.csv):
         if path is not None:
             check_writable(path)

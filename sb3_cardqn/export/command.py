@@ -48,6 +48,8 @@ def export(agent: str | Path, output: Path | None = None, algo: str = "cardqn") 
 
 
 def _target(output: Path, name: str) -> Path:
+    if output.suffix not in ("", ".safetensors") and not output.is_dir():
+        raise UserError(f"-o needs a file that ends in .safetensors, or a folder, got '{output}'")
     path = output if output.suffix == ".safetensors" else output / name
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
