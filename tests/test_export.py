@@ -520,7 +520,7 @@ def test_a_lone_zip_of_another_python_is_exported(algo: str, tmp_path: Path) -> 
     assert policy.predict(obs)[0] == model.predict(obs, deterministic=True)[0]
     (tmp_path / "none.zip").write_bytes(b"PK")
     trust.remember(tmp_path / "none.zip")
-    with pytest.raises(UserError, match=rf"none.zip' can't be loaded as {algo}"):
+    with pytest.raises(UserError, match=r"none.zip'"):
         export(tmp_path / "none.zip", algo=algo)
 
 

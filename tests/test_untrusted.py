@@ -22,6 +22,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_cardqn import CarDQN, CarRacingWrapper, cli, trust
 from sb3_cardqn.compare.command import PLAN_FILE
+from sb3_cardqn.experiment import CarExperimentManager
 from tests.test_zoo import ROOT
 
 ENV = "CarRacing-v3"
@@ -101,6 +102,7 @@ def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(trust.TRUST, "")  # and put back what --trust sets
     monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(CarExperimentManager, "learned", False)  # else errors keep their traceback
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(base_class, "save_to_zip_file", getattr(base_class.save_to_zip_file, "__wrapped__", base_class.save_to_zip_file))  # fmt: skip
     signal.alarm(240)  # a pipe that is waited for
