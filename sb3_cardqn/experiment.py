@@ -134,7 +134,7 @@ class CarExperimentManager(ExperimentManager):
             it would fail at its first step
         """
         trust.remember_what_is_saved()
-        cv2.setNumThreads(1)  # pictures too small to share out: docs/learner.md
+        cv2.setNumThreads(1)  # pictures too small to share out: docs/explanation/learner.md
         try:
             with self._private_agent():
                 model = super().setup_experiment()

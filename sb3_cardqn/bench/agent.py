@@ -1,4 +1,7 @@
-"""Does an agent drive the same with both pictures: ``sb3-cardqn bench agent``; docs/fast_render.md."""
+"""Does an agent drive the same with both pictures: ``sb3-cardqn bench agent``.
+
+Results: docs/explanation/fast_render.md
+"""
 
 from typing import Any
 

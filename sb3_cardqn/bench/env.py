@@ -1,4 +1,7 @@
-"""Measures the fast race beside the stock one: for ``sb3-cardqn bench env`` and docs/fast_render.md."""
+"""Measures the fast race beside the stock one: for ``sb3-cardqn bench env`` and.
+
+Results: docs/explanation/fast_render.md
+"""
 
 import importlib.util
 import json

@@ -1,4 +1,7 @@
-"""Measures how fast agents learn, side by side: ``sb3-cardqn bench learn``; results in docs/learner.md."""
+"""Measures how fast agents learn, side by side: ``sb3-cardqn bench learn``; results in.
+
+Results: docs/explanation/learner.md
+"""
 
 import argparse
 import contextlib

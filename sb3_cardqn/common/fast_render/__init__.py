@@ -25,7 +25,7 @@ class FastRender(gym.Wrapper, RecordConstructorArgs):
     Draw CarRacing's observation straight at 96×96, and leave the race as it is.
 
     Rewards, ends and the car's path are bit-identical to stock's, the observation is within 0.2 grey levels
-    in the mean (docs/fast_render.md). ``render()`` stays stock's picture.
+    in the mean (docs/explanation/fast_render.md). ``render()`` stays stock's picture.
 
     >>> env = FastRender(gym.make("CarRacing-v3"))
     >>> obs, info = env.reset(seed=0)

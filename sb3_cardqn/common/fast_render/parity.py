@@ -144,7 +144,7 @@ def _watch(car_racing: Any, wanted: Callable[[int], bool]) -> list[tuple[int, np
 
 def picture(path: str, seed: int = 1) -> None:
     """
-    Draw docs/fast_render.png: six moments of a lap; stock, fast and eight times their difference.
+    Draw docs/explanation/fast_render.png: six moments of a lap; stock, fast and eight times their difference.
 
     :param path: of the picture
     :param seed: of the track

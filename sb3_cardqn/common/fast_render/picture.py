@@ -18,7 +18,7 @@ VIEW_HALF = (500.0 + 10, 350.0 + 10)  # half its width and height, and an observ
 FULL_ZOOM = stock.ZOOM * stock.SCALE  # after the first second
 
 # A texel of 3.3 screen pixels, blurred by [1 2 1] / 4 and sampled once per observed pixel, is as wide as
-# smoothscale's box of 10.4×8.3 in the mean of all directions (docs/fast_render.md).
+# smoothscale's box of 10.4×8.3 in the mean of all directions (docs/explanation/fast_render.md).
 TEXEL = 3.3
 WINDOW = 512  # texels along a side
 ZOOM_AHEAD = 1.3  # in the first second, paint this much finer than is seen, to paint less often
