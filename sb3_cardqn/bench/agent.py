@@ -1,7 +1,4 @@
-"""Does an agent drive the same with both pictures: ``sb3-cardqn bench agent``.
-
-Results: docs/explanation/fast_render.md
-"""
+"""Does an agent drive the same with both pictures; docs/explanation/fast_render.md has results."""
 
 from typing import Any
 

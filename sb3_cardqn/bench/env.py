@@ -1,7 +1,4 @@
-"""Measures the fast race beside the stock one: for ``sb3-cardqn bench env`` and.
-
-Results: docs/explanation/fast_render.md
-"""
+"""Measures the fast race beside the stock one; docs/explanation/fast_render.md has results."""
 
 import importlib.util
 import json

@@ -1,7 +1,4 @@
-"""Measures how fast agents learn, side by side: ``sb3-cardqn bench learn``; results in.
-
-Results: docs/explanation/learner.md
-"""
+"""Measures how fast agents learn, side by side; docs/explanation/learner.md has results."""
 
 import argparse
 import contextlib
