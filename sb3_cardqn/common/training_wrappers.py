@@ -129,7 +129,8 @@ class PenalizeSpeed(gym.Wrapper, RecordConstructorArgs):
 
     At 100 units/s, the car's top speed, the road's next 0.4 s are on the picture, and three of four lost cars
     that were looked at drove faster than 95 a second before (docs/explanation/recipe.md). Of 1,000 points a
-    lap that is 1 % faster brings 0.7, but a discounted return is 1 % higher at each step, so an agent risks its car.
+    lap that is 1 % faster brings 0.7, but a discounted return is 1 % higher at each step, so an agent risks
+    its car.
 
     >>> env = PenalizeSpeed(gym.make("CarRacing-v3"), limit=90)
 
