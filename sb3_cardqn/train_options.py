@@ -65,7 +65,7 @@ def check_train(options: argparse.Namespace) -> None:
             _check_folder(name, Path(path))
     _check_config(options.conf_file)
     agent = options.trained_agent
-    if agent and not (agent.endswith(".zip") and (Path(agent).is_file() and zipfile.is_zipfile(agent))):
+    if agent and not (agent.endswith(".zip") and Path(agent).is_file() and zipfile.is_zipfile(agent)):
         raise UserError(f"-i needs the zip file of an agent, got '{agent}'")
     for name in ("hyperparams", "env_kwargs", "eval_env_kwargs"):
         owner = "-params" if name == "hyperparams" else f"--{name.replace('_', '-')}"

@@ -65,7 +65,7 @@ def _find(source: Path) -> tuple[Run | None, Path]:
     if source.is_dir():
         run = Run(source)
         return run, run.model_path
-    if not source.is_file() or not (Path(source).is_file() and zipfile.is_zipfile(source)):
+    if not source.is_file() or not zipfile.is_zipfile(source):
         raise UserError(f"'{source}' is no run folder, no zip and no exported agent")
     try:
         return Run(source.parent), source
