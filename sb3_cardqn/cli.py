@@ -12,7 +12,6 @@ from sb3_cardqn.bench.command import main as bench
 from sb3_cardqn.compare.command import main as compare
 from sb3_cardqn.errors import NotFiniteError, UserError, WorkerDiedError, did_you_mean
 from sb3_cardqn.evaluate.command import main as evaluate
-from sb3_cardqn.experiment import CarExperimentManager
 from sb3_cardqn.export.command import main as export
 from sb3_cardqn.race.command import main as race
 from sb3_cardqn.zoo import COMMANDS, run
@@ -98,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
     except Exception as error:
         # Before learning, what goes wrong comes from what was typed; then, hours may hang on the details.
         named = isinstance(error, (UserError, NotFiniteError, WorkerDiedError))
-        if args.traceback or (CarExperimentManager.learned and not named):
+        if args.traceback or (getattr(error, "has_learned", False) and not named):
             raise
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         text = str(error)

@@ -16,11 +16,12 @@ _MAPPINGS = ("env_kwargs", "monitor_kwargs", "policy_kwargs", "replay_buffer_kwa
 _SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf", "delta_std")
 
 
-def check_entries(content: Any, config: Path, names: tuple[str, ...]) -> None:
+def check_entries(content: Any, config: Path, names: tuple[str, ...]) -> str:
     """
-    :param content: of a YAML file
+    :param content: of a configuration
     :param config: that file
     :param names: of entries, of which the zoo takes the first that is there
+    :return: the name of that one
     :raises UserError: if there is none, or it does not map names to values
     """
     if not isinstance(content, dict):
@@ -34,6 +35,7 @@ def check_entries(content: Any, config: Path, names: tuple[str, ...]) -> None:
     entry = content[name]
     if not isinstance(entry, dict) or not all(isinstance(key, str) for key in entry):
         raise UserError(f"'{config}', {name}: needs names of hyperparameters with values, got {entry!r:.50}")
+    return name
 
 
 def check_values(hyperparams: Mapping[str, Any], owner: Callable[[str], str]) -> None:

@@ -7,9 +7,10 @@ import os
 import shlex
 import shutil
 import sys
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import cv2
 from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id
@@ -23,38 +24,18 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 from sb3_cardqn import trust
 from sb3_cardqn.common.buffers import FrameReplayBuffer
 from sb3_cardqn.common.checks import check_normalized
-from sb3_cardqn.common.durable import read_file
 from sb3_cardqn.common.hardware import n_cores
 from sb3_cardqn.common.training_clock import TrainingClock
 from sb3_cardqn.common.training_wrappers import judged_wrappers
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
-from sb3_cardqn.config_checks import check_classes, check_entries, check_values
+from sb3_cardqn.configuration import checked_hyperparams, hyperparams_path, read_configuration
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.python_text import code_in, without_text
 from sb3_cardqn.seeds import TRAINING_SEEDS
-from sb3_cardqn.settings import check_hyperparameters, with_whole_numbers
 from sb3_cardqn.studies import find_trial, hyperparams_of
 from sb3_cardqn.validation import ValidationCallback, ValidationTracks, share_out
-from sb3_cardqn.yaml_files import parse_yaml, read_yaml, with_numbers
 
 _NO_LIMIT = 10**12  # agent steps; with --minutes the clock comes first
-
-
-def hyperparams_path(algo: str, env_id: str) -> str | None:
-    """
-    Find this package's hyperparameters, in an installed wheel or in a checkout.
-
-    :param algo: name of an algorithm, such as "dqn"
-    :param env_id: id of an environment, such as "CarRacing-v3"
-    :return: path of the YAML file if it has an entry for that environment, else None: the zoo's own
-    """
-    package = Path(__file__).parent
-    folder = package / "hyperparams" if (package / "hyperparams").is_dir() else package.parent / "hyperparams"
-    path = folder / f"{algo}.yml"
-    if not path.is_file():
-        return None
-    entries = read_yaml(path)
-    return str(path) if env_id in entries or "default" in entries else None
 
 
 def judged_wrapper_class(hyperparams: dict[str, Any], key: str = "env_wrapper") -> Any:
@@ -86,19 +67,16 @@ class CarExperimentManager(ExperimentManager):
     """
     The zoo's ExperimentManager with this package's hyperparameters, and tracks of their own to evaluate on.
 
-    ``learned`` says whether a training has taken a step in this process; ``own_options`` are those of
-    ``train`` that the zoo does not have, and go to args.yml with the zoo's.
-
     :param args: parsed command line
     :param algo: name of the algorithm
     :param env_id: id of the environment
     :param rest: as the zoo's
     :param config: configuration file; this package's if None, or the zoo's where this package has none
+    :param run_id: number of the run's folder; the next free one if None
+    :param minutes: budget of training, evaluations not counted; the zoo's in agent steps if None
     :param kwargs: as the zoo's
+    :raises UserError: if there is a run of that number
     """
-
-    learned: ClassVar[bool] = False
-    own_options: ClassVar[dict[str, Any]] = {"run_id": None, "minutes": None}
 
     def __init__(
         self,
@@ -107,18 +85,20 @@ class CarExperimentManager(ExperimentManager):
         env_id: str,
         *rest: Any,
         config: str | None = None,
+        run_id: int | None = None,
+        minutes: float | None = None,
         **kwargs: Any,
     ) -> None:
         config = config or hyperparams_path(algo, env_id)
         super().__init__(args, algo, env_id, *rest, config=config, **kwargs)  # type: ignore[misc]
-        vars(args).update(self.own_options)
-        self.made_folder = False
-        if self.own_options["run_id"] is not None:
-            self.save_path = f"{self.log_path}{self.env_name}_{self.own_options['run_id']}"
+        vars(args).update(run_id=run_id, minutes=minutes)  # to args.yml, with the zoo's
+        self.made_folder, self.minutes = False, minutes
+        if run_id is not None:
+            self.save_path = f"{self.log_path}{self.env_name}_{run_id}"
             self.params_path = f"{self.save_path}/{self.env_name}"
             if Path(self.save_path).exists():
-                raise UserError(f"--run-id {self.own_options['run_id']}: '{self.save_path}' exists already")
-        if self.own_options["minutes"] is not None:
+                raise UserError(f"--run-id {run_id}: '{self.save_path}' exists already")
+        if minutes is not None:
             self.n_timesteps = _NO_LIMIT
         if self.vec_env_class is SubprocVecEnv:
             # one core is the learner's
@@ -189,9 +169,8 @@ class CarExperimentManager(ExperimentManager):
                 self.discard()
             if isinstance(error, OSError) and not Path(self.save_path).is_dir():
                 raise UserError(f"the run's folder '{self.save_path}' is gone, so is the training") from error
+            vars(error)["has_learned"] = self.clock.seconds > 0  # for the command line, see cli
             raise
-        finally:
-            CarExperimentManager.learned = self.clock.seconds > 0
 
     def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
         super()._save_config(saved_hyperparams)
@@ -210,9 +189,7 @@ class CarExperimentManager(ExperimentManager):
         if self.optimize_hyperparameters:
             return
         evaluations = [callback for callback in self.callbacks if isinstance(callback, EvalCallback)]
-        self.clock = TrainingClock(
-            Path(self.save_path), evaluation, self.own_options["minutes"], self.n_evaluations or 20
-        )
+        self.clock = TrainingClock(Path(self.save_path), evaluation, self.minutes, self.n_evaluations or 20)
         for other in evaluations:
             if other is not evaluation:
                 self.clock.leave_out(other)
@@ -236,41 +213,18 @@ class CarExperimentManager(ExperimentManager):
         :return: hyperparameters, and the same as they will be saved
         :raises UserError: if a name is unknown or stands there twice, or the zoo could not use a value
         """
-        config, typed = Path(self.config), self.custom_hyperparams or {}
-        if config.suffix == ".py":
-            trust.read_code(config)
-        contents = read_file(config) if config.suffix in (".yml", ".yaml") else b""
-        if config.suffix in (".yml", ".yaml"):
-            # the zoo's own reading lets the last of two equal keys win
-            env_id = self.env_name.gym_id
-            check_entries(
-                parse_yaml(contents, config), config, (env_id, "atari" if self._is_atari else "default")
-            )
-        sampled = self._sampled()
-        if sampled:
-            self.custom_hyperparams = sampled | typed
-        try:
-            hyperparams, saved_hyperparams = super().read_hyperparameters()
-        except Exception as error:  # Python; YAML was checked
-            raise UserError(
-                f"'{config}' has none for {self.env_name.gym_id}: {type(error).__name__}: {error}"
-            ) from error
-        check_hyperparameters(self.algo, list(hyperparams))
-        for read in (hyperparams, saved_hyperparams):
-            numbers = {name: with_numbers(value) for name, value in read.items() if name != "env_kwargs"}
-            read.update(with_whole_numbers(self.algo, numbers))
-            if self.n_timesteps > 0:  # the zoo needs it there as well
-                read.setdefault("n_timesteps", self.n_timesteps)
-
-        def owner(name: str) -> str:
-            return "-params" if name in typed else f"'{self.storage if name in sampled else config}'"
-
-        check_values(hyperparams, owner)
-        if contents:
-            read = {name: hyperparams[name] for name in hyperparams.keys() - typed.keys() - sampled.keys()}
-            trust.require_for(code_in(read), config, contents)
-        check_classes(hyperparams, owner)
-        return hyperparams, saved_hyperparams
+        print(f"Loading hyperparameters from: {self.config}")
+        self.configuration = read_configuration(self.config, self.env_name.gym_id, self._is_atari)
+        if self.n_timesteps > 0:  # the zoo needs it there as well
+            self.configuration.entry.setdefault("n_timesteps", self.n_timesteps)
+        hyperparams = checked_hyperparams(
+            self.algo, self.configuration, self.custom_hyperparams or {}, self._sampled(), self.storage
+        )
+        if "env_kwargs" in hyperparams and self.env_kwargs:
+            hyperparams["env_kwargs"] = self.env_kwargs  # the command line's
+            if self._eval_env_kwargs_args is None:
+                self.eval_env_kwargs = self.env_kwargs
+        return hyperparams, OrderedDict(hyperparams)
 
     def _sampled(self) -> dict[str, Any]:
         """

@@ -110,15 +110,14 @@ class ResumableExperimentManager(CarExperimentManager):
             **saved_hyperparams,
             "env_kwargs": self.env_kwargs,
             "n_timesteps": self.n_timesteps,
-            "minutes": self.own_options["minutes"],
+            "minutes": self.minutes,
         }
         if self.resumed is not None:
             return
         super()._save_config(saved_hyperparams)
         folder = self.checkpoint.folder
-        if self.config.endswith((".yml", ".yaml")):
-            text = Path(self.config).read_bytes()
-            write_file(folder / _CONFIG, lambda file: file.write(text))
+        if self.configuration.contents:
+            write_file(folder / _CONFIG, lambda file: file.write(self.configuration.contents))
             trust.remember(folder / _CONFIG)
         argv = self.argv
         if self.args.storage is not None:  # another trial may be the best by then

@@ -4,9 +4,9 @@ import argparse
 import importlib.util
 import math
 import os
-import zipfile
 from pathlib import Path
 
+from sb3_cardqn.common.durable import is_zip
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.settings import parse_settings
 
@@ -65,7 +65,7 @@ def check_train(options: argparse.Namespace) -> None:
             _check_folder(name, Path(path))
     _check_config(options.conf_file)
     agent = options.trained_agent
-    if agent and not (agent.endswith(".zip") and Path(agent).is_file() and zipfile.is_zipfile(agent)):
+    if agent and not (agent.endswith(".zip") and is_zip(Path(agent))):
         raise UserError(f"-i needs the zip file of an agent, got '{agent}'")
     for name in ("hyperparams", "env_kwargs", "eval_env_kwargs"):
         owner = "-params" if name == "hyperparams" else f"--{name.replace('_', '-')}"

@@ -6,7 +6,7 @@ import importlib
 import random
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -191,14 +191,17 @@ def _manager(options: argparse.Namespace, argv: list[str], resumed: Path | None)
     :param resumed: folder of a run that goes on
     :return: who manages the training
     """
-    run_id = options.run_id if resumed is None else None  # one that goes on has its folder
-    CarExperimentManager.own_options = {"run_id": run_id, "minutes": options.minutes}
     if options.checkpoint_freq is None:
-        return CarExperimentManager
+        return partial(CarExperimentManager, run_id=options.run_id, minutes=options.minutes)
     from sb3_cardqn.resume import ResumableExperimentManager  # builds on this module
 
     return partial(
-        ResumableExperimentManager, checkpoint_freq=options.checkpoint_freq, argv=argv, resumed=resumed
+        ResumableExperimentManager,
+        run_id=options.run_id if resumed is None else None,  # one that goes on has its folder
+        minutes=options.minutes,
+        checkpoint_freq=options.checkpoint_freq,
+        argv=argv,
+        resumed=resumed,
     )
 
 
@@ -226,17 +229,34 @@ def run(command: str, argv: list[str], resumed: Path | None = None) -> None:
     if command == "train":
         if options.seed < 0:  # the zoo would draw from all there are
             argv = [*argv, "--seed", str(random.SystemRandom().choice(TRAINING_SEEDS[:-1000]))]
-        vars(importlib.import_module("rl_zoo3.train"))["ExperimentManager"] = _manager(options, argv, resumed)
     elif command not in _PLOTS:
         argv = ["-f", options.folder, *argv]
-    if command in _PLAYERS:
-        ALGOS["cardqn"] = _PlayedCarDQN
     if command == "push_to_hub":
         hub.push_safe_form(options)
     with contextlib.ExitStack() as stack:
+        if command == "train":
+            zoos = vars(importlib.import_module("rl_zoo3.train"))
+            stack.enter_context(_replaced(zoos, "ExperimentManager", _manager(options, argv, resumed)))
+        if command in _PLAYERS:
+            stack.enter_context(_replaced(ALGOS, "cardqn", _PlayedCarDQN))
         if command in _FILES:
             argv = [*argv, *stack.enter_context(_FILES[command](options))]
         _dispatch(command, own_options(command).parse_known_args(argv)[1])
+
+
+@contextlib.contextmanager
+def _replaced(owner: dict[str, Any], name: str, value: Any) -> Iterator[None]:
+    """
+    :param owner: the zoo's, that it looks a name up in
+    :param name: of what is there
+    :param value: to find there instead
+    :return: context, after which the old one is there again
+    """
+    old, owner[name] = owner[name], value
+    try:
+        yield
+    finally:
+        owner[name] = old
 
 
 def _dispatch(command: str, argv: list[str]) -> None:

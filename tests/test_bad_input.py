@@ -25,7 +25,6 @@ from sb3_cardqn.common.schedules import CosineSchedule, ExponentialSchedule
 from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.config_checks import check_entries, check_values
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.experiment import CarExperimentManager
 from sb3_cardqn.yaml_files import with_numbers
 from sb3_cardqn.zoo import run
 from tests.test_wrappers import Pictures
@@ -379,7 +378,6 @@ def test_a_mistake_is_one_line_and_status_2(
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setitem(ALGOS, "cardqn", CarDQN)
     monkeypatch.setattr(utils, "get_model_path", utils.get_model_path)
-    monkeypatch.setattr(CarExperimentManager, "learned", False)
     if config:
         Path("c.yml").write_text(config)
     with pytest.raises(SystemExit) as stopped:

@@ -125,7 +125,6 @@ def test_stopped_at_once_it_goes_on_from_the_last_checkpoint(
 ) -> None:
     """The zoo saves the agent at a KeyboardInterrupt: that is not the end yet."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(zoo.CarExperimentManager, "learned", False)  # it is set while learning
     zoo.run("train", CART_POLE.split())
     run = Path("logs/cardqn/CartPole-v1_1")
     expected = (tmp_path / run / "0.monitor.csv").read_text().splitlines()[1:]
@@ -175,7 +174,6 @@ def test_killed_while_checkpoints_are_removed_it_is_finished_or_goes_on(
     process.join()
     assert process.exitcode == -signal.SIGKILL
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(zoo.CarExperimentManager, "learned", False)
     run = Path("logs/cardqn/CartPole-v1_1")
     if any((run / "checkpoints").glob("checkpoint-*.json")):
         resume(run)  # the last piece again: never from the beginning
@@ -197,7 +195,6 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
-        patched.setattr(zoo.CarExperimentManager, "learned", False)
         patched.setattr(ExactCheckpoint, "_on_step", lambda callback: callback.num_timesteps < 450)
         argv = "--env CartPole-v1 --seed 1 --eval-freq -1 -n 900 --checkpoint-freq 100 -conf mine.yml"
         zoo.run("train", argv.split())
@@ -229,7 +226,6 @@ def test_what_was_edited_is_named_and_nothing_is_trained(
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRUST_REMOTE_CODE", "True")  # by whom it was edited
-    monkeypatch.setattr(zoo.CarExperimentManager, "learned", False)
     with pytest.raises(UserError, match=named) as refused:
         resume(run)
     assert "\n" not in str(refused.value)

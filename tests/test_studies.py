@@ -22,7 +22,6 @@ TRAIN = "--env CartPole-v1 -n 60 --eval-freq -1 --storage study.log --study-name
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
     """Three trials, of which number 1 is the best."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(zoo.CarExperimentManager, "learned", False)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend("study.log")), study_name="cart", direction="maximize"
     )

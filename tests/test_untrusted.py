@@ -22,7 +22,6 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_cardqn import CarDQN, CarRacingWrapper, cli, trust
 from sb3_cardqn.compare.command import PLAN_FILE
-from sb3_cardqn.experiment import CarExperimentManager
 from tests.test_zoo import ROOT
 
 ENV = "CarRacing-v3"
@@ -102,7 +101,6 @@ def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(trust.TRUST, "")  # and put back what --trust sets
     monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setattr(CarExperimentManager, "learned", False)  # else errors keep their traceback
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(base_class, "save_to_zip_file", getattr(base_class.save_to_zip_file, "__wrapped__", base_class.save_to_zip_file))  # fmt: skip
     signal.alarm(240)  # a pipe that is waited for
@@ -293,7 +291,7 @@ def rows() -> dict[str, re.Pattern[str]]:
     }
 
 
-def test_no_command_opens_a_file_that_no_row_names(made: Path, tmp_path: Path) -> None:
+def test_no_command_opens_a_file_that_no_row_names_nor_code_unchecked(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made / "logs", tmp_path / "logs")
     (tmp_path / "tmp").mkdir()
     shutil.copytree(made / RUN, tmp_path / "logs/cardqn/CarRacing-v3_2")
@@ -326,16 +324,20 @@ def test_no_command_opens_a_file_that_no_row_names(made: Path, tmp_path: Path) -
 
     assert statuses == {line: 130 if "CONFIG.py" in line else 0 for line in SESSION}, ran.stderr
     private = f"{tmp_path}/tmp/"  # copies of what was opened by its name
-    unnamed, named = [], set()
+    can_run_code = {file for file, _, kind in TABLE if kind != "data"}
+    unnamed, named, unchecked = [], set(), []
     for line, (_, opened) in zip(SESSION, report, strict=True):
-        for path in opened:
+        for path, by_others in opened.items():
             if path.startswith((*KNOWN, private)) or Path(path).name in KNOWN_NAMES:
                 continue
             files = {file for file, row in rows().items() if row.fullmatch(path)}
             named |= files
             if not files:
                 unnamed.append((line, path))
+            if files & can_run_code and by_others:
+                unchecked.append((line, path))
     assert unnamed == []
+    assert unchecked == []  # what is used would not be what was checked
     # and no row is there that nothing reads
     of_no_session = {"OUTPUT/race_*.mp4", "OUTPUT/runs/*/*/ENV_*.log"}  # of a race, of a failure
     assert named >= {file for file, _, _ in TABLE} - of_no_session

@@ -1,4 +1,5 @@
 import argparse
+import importlib
 import os
 import re
 import shlex
@@ -21,7 +22,7 @@ from rl_zoo3.utils import StoreDict
 from stable_baselines3.common.monitor import load_results
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from sb3_cardqn import CarDQN, DuelingHead, experiment, load_policy, zoo
+from sb3_cardqn import CarDQN, DuelingHead, configuration, experiment, load_policy, trust, zoo
 from sb3_cardqn.validation import ValidationTracks
 
 ROOT = Path(__file__).parent.parent
@@ -286,6 +287,7 @@ def test_traceback_is_there_when_asked_for(tmp_path: Path) -> None:
 def test_gamma_from_the_command_line_reaches_the_baselines_buffer(tmp_path: Path) -> None:
     code = """
 import argparse
+import importlib
 import sb3_cardqn.zoo
 from sb3_cardqn.experiment import CarExperimentManager
 manager = CarExperimentManager(argparse.Namespace(), "dqn", "CarRacing-v3", "logs", hyperparams=dict(gamma=0.5, buffer_size=100, n_envs=1))
@@ -313,7 +315,7 @@ def test_parameters_on_the_command_line_can_name_this_package() -> None:
 def test_the_three_algorithms_share_the_environment_block() -> None:
     blocks = []
     for algo in ("cardqn", "dqn", "qrdqn"):
-        path = experiment.hyperparams_path(algo, "CarRacing-v3")
+        path = configuration.hyperparams_path(algo, "CarRacing-v3")
         assert path is not None
         config = yaml.safe_load(Path(path).read_text())["CarRacing-v3"]
         blocks.append(
@@ -348,9 +350,9 @@ def test_every_hyperparameter_says_its_unit_or_reason() -> None:
 
 
 def test_environments_without_an_entry_keep_the_zoos() -> None:
-    assert experiment.hyperparams_path("dqn", "CartPole-v1") is None
-    assert experiment.hyperparams_path("ppo", "CarRacing-v3") is None
-    assert experiment.hyperparams_path("cardqn", "Acrobot-v1") == str(HYPERPARAMS / "cardqn.yml")
+    assert configuration.hyperparams_path("dqn", "CartPole-v1") is None
+    assert configuration.hyperparams_path("ppo", "CarRacing-v3") is None
+    assert configuration.hyperparams_path("cardqn", "Acrobot-v1") == str(HYPERPARAMS / "cardqn.yml")
 
 
 @pytest.mark.parametrize("editable", [True, False])
@@ -363,7 +365,7 @@ def test_hyperparameters_are_found_from_an_installed_package(editable: bool, tmp
     subprocess.run([python, "-m", "pip", "install", *options, source], check=True, cwd=tmp_path)
     # the new environment's own sb3_cardqn comes first, everything else from here
     site = next(Path(path) for path in sys.path if (Path(path) / "rl_zoo3").is_dir())
-    code = "from sb3_cardqn import experiment; print(experiment.__file__, experiment.hyperparams_path('cardqn', 'CarRacing-v3'))"
+    code = "from sb3_cardqn import configuration; print(configuration.__file__, configuration.hyperparams_path('cardqn', 'CarRacing-v3'))"
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": ""}
     code = f"import sys; sys.path.append({str(site)!r}); import sb3_cardqn; {code}"
     output = subprocess.run(
@@ -381,3 +383,16 @@ def test_import_stays_light() -> None:
         [sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True
     ).stdout
     assert output == "[]\n"
+
+
+def test_a_player_leaves_the_algorithm_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    manager = vars(importlib.import_module("rl_zoo3.train"))["ExperimentManager"]
+    CarDQN("MlpPolicy", "CartPole-v1", buffer_size=100).save(
+        tmp_path / "cardqn/CartPole-v1_1/CartPole-v1.zip"
+    )
+    trust.remember(tmp_path / "cardqn/CartPole-v1_1/CartPole-v1.zip")
+    zoo.run("enjoy", f"--env CartPole-v1 --no-render -n 5 -f {tmp_path}".split())
+    zoo.run("train", f"--env CartPole-v1 -n 1000 -f {tmp_path} -params buffer_size:100".split())
+    assert rl_zoo3.ALGOS["cardqn"] is CarDQN
+    assert vars(importlib.import_module("rl_zoo3.train"))["ExperimentManager"] is manager

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import stat
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -60,6 +61,18 @@ def read_file(path: Path) -> bytes:
     """
     with opened(path) as file:
         return file.read()
+
+
+def is_zip(path: Path) -> bool:
+    """
+    :param path: of a regular file, or of nothing
+    :return: whether a zip file is there
+    :raises UserError: as ``opened``
+    """
+    if not path.is_file():
+        return False
+    with opened(path) as file:
+        return zipfile.is_zipfile(file)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """Saved agents: what a run folder or a zip file holds, and how it was trained."""
 
-import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
 from sb3_cardqn import trust
-from sb3_cardqn.common.durable import read_file
+from sb3_cardqn.common.durable import is_zip, read_file
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.export import shipped_agents
 from sb3_cardqn.python_text import code_in
@@ -117,7 +116,7 @@ class Agent:
         for path in (self.model_path, self.config_path):
             if not path.is_file():
                 raise UserError(f"no such file: '{path}'")
-        if not zipfile.is_zipfile(self.model_path):
+        if not is_zip(self.model_path):
             raise UserError(f"'{self.model_path}' is no zip file, which is what SB3 saves agents in")
 
     @property

@@ -2,10 +2,9 @@
 
 import argparse
 import re
-import zipfile
 from pathlib import Path
 
-from sb3_cardqn.common.durable import write_text
+from sb3_cardqn.common.durable import is_zip, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run, evaluate
 from sb3_cardqn.evaluate.agents import load_to_drive
@@ -65,7 +64,7 @@ def _find(source: Path) -> tuple[Run | None, Path]:
     if source.is_dir():
         run = Run(source)
         return run, run.model_path
-    if not source.is_file() or not zipfile.is_zipfile(source):
+    if not is_zip(source):
         raise UserError(f"'{source}' is no run folder, no zip and no exported agent")
     try:
         return Run(source.parent), source
