@@ -1,33 +1,63 @@
 """A DQN for Gymnasium's CarRacing-v3, as a plugin for Stable-Baselines3 and rl-zoo3."""
 
-from pathlib import Path
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from sb3_cardqn.cardqn import CarDQN, DuelingHead, HistogramHead, QuantileHead
-from sb3_cardqn.common.buffers import FrameReplayBuffer
-from sb3_cardqn.common.car_racing import CarRacingWrapper
-from sb3_cardqn.common.checkpoint import ExactCheckpoint
-from sb3_cardqn.common.episode import ResumableEpisode
-from sb3_cardqn.common.fast_render import FastRender
-from sb3_cardqn.common.prioritized import PrioritizedFrameReplayBuffer
-from sb3_cardqn.common.road_contrast import RoadContrastObservation
-from sb3_cardqn.common.torch_layers import CarRacingCNN
-from sb3_cardqn.common.training_wrappers import (
-    EndAtLine,
-    EndWhenLost,
-    PenalizeMissedTiles,
-    PenalizeSpeed,
-    ScaleReward,
-)
-from sb3_cardqn.common.wrappers import (
-    DiscretizeActions,
-    FrameSkip,
-    FrameStack,
-    GrayscaleObservation,
-    ResizeObservation,
-)
-from sb3_cardqn.export import load_policy, load_pretrained
+from sb3_cardqn.version import __version__ as __version__
 
-__version__ = (Path(__file__).parent / "version.txt").read_text().strip()
+if TYPE_CHECKING:
+    from sb3_cardqn.agents.exported import load_pretrained as load_pretrained
+    from sb3_cardqn.cardqn.cardqn import CarDQN as CarDQN
+    from sb3_cardqn.cardqn.heads import DuelingHead as DuelingHead
+    from sb3_cardqn.cardqn.heads import HistogramHead as HistogramHead
+    from sb3_cardqn.cardqn.heads import QuantileHead as QuantileHead
+    from sb3_cardqn.cardqn.torch_layers import CarRacingCNN as CarRacingCNN
+    from sb3_cardqn.checkpoint.episode import ResumableEpisode as ResumableEpisode
+    from sb3_cardqn.checkpoint.exact import ExactCheckpoint as ExactCheckpoint
+    from sb3_cardqn.env.car_racing import CarRacingWrapper as CarRacingWrapper
+    from sb3_cardqn.env.fast_render import FastRender as FastRender
+    from sb3_cardqn.env.road_contrast import RoadContrastObservation as RoadContrastObservation
+    from sb3_cardqn.env.training_wrappers import EndAtLine as EndAtLine
+    from sb3_cardqn.env.training_wrappers import EndWhenLost as EndWhenLost
+    from sb3_cardqn.env.training_wrappers import PenalizeMissedTiles as PenalizeMissedTiles
+    from sb3_cardqn.env.training_wrappers import PenalizeSpeed as PenalizeSpeed
+    from sb3_cardqn.env.training_wrappers import ScaleReward as ScaleReward
+    from sb3_cardqn.env.wrappers import DiscretizeActions as DiscretizeActions
+    from sb3_cardqn.env.wrappers import FrameSkip as FrameSkip
+    from sb3_cardqn.env.wrappers import FrameStack as FrameStack
+    from sb3_cardqn.env.wrappers import GrayscaleObservation as GrayscaleObservation
+    from sb3_cardqn.env.wrappers import ResizeObservation as ResizeObservation
+    from sb3_cardqn.policy_file.read import load_policy as load_policy
+    from sb3_cardqn.replay.buffers import FrameReplayBuffer as FrameReplayBuffer
+    from sb3_cardqn.replay.prioritized import PrioritizedFrameReplayBuffer as PrioritizedFrameReplayBuffer
+
+# public name -> the module that it is in, which is imported when the name is used
+_PLACES = {
+    "CarDQN": "cardqn.cardqn",
+    "CarRacingCNN": "cardqn.torch_layers",
+    "CarRacingWrapper": "env.car_racing",
+    "DiscretizeActions": "env.wrappers",
+    "DuelingHead": "cardqn.heads",
+    "EndAtLine": "env.training_wrappers",
+    "EndWhenLost": "env.training_wrappers",
+    "ExactCheckpoint": "checkpoint.exact",
+    "FastRender": "env.fast_render",
+    "FrameReplayBuffer": "replay.buffers",
+    "FrameSkip": "env.wrappers",
+    "FrameStack": "env.wrappers",
+    "GrayscaleObservation": "env.wrappers",
+    "HistogramHead": "cardqn.heads",
+    "PenalizeMissedTiles": "env.training_wrappers",
+    "PenalizeSpeed": "env.training_wrappers",
+    "PrioritizedFrameReplayBuffer": "replay.prioritized",
+    "QuantileHead": "cardqn.heads",
+    "ResizeObservation": "env.wrappers",
+    "ResumableEpisode": "checkpoint.episode",
+    "RoadContrastObservation": "env.road_contrast",
+    "ScaleReward": "env.training_wrappers",
+    "load_policy": "policy_file.read",
+    "load_pretrained": "agents.exported",
+}
 
 __all__ = [
     "CarDQN",
@@ -55,3 +85,13 @@ __all__ = [
     "load_policy",
     "load_pretrained",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,20 +1,15 @@
 """``sb3-cardqn <command>``: rl-zoo3's commands with cardqn in them, and this package's own."""
 
 import argparse
+import importlib
 import os
 import signal
 import sys
+from typing import Any
 
-import torch as th
-
-from sb3_cardqn import __version__, enjoy, resume, trust
-from sb3_cardqn.bench.command import main as bench
-from sb3_cardqn.compare.command import main as compare
+from sb3_cardqn import trust
 from sb3_cardqn.errors import NotFiniteError, UserError, WorkerDiedError, did_you_mean
-from sb3_cardqn.evaluate.command import main as evaluate
-from sb3_cardqn.export.command import main as export
-from sb3_cardqn.race.command import main as race
-from sb3_cardqn.zoo import COMMANDS, run
+from sb3_cardqn.version import __version__
 
 _HELP = """\
 rl-zoo3's commands, for cardqn and every algorithm of the zoo (COMMAND --help lists all their options; --algo
@@ -42,14 +37,52 @@ this package's own:
 A zip from elsewhere can run any code when it is loaded: commands refuse it unless --trust is given.
 """
 
+# this package's own commands -> the module of each, imported when it is run
 _OWN = {
-    "evaluate": evaluate,
-    "race": race,
-    "compare": compare,
-    "enjoy": enjoy.main,
-    "export": export,
-    "bench": bench,
+    "evaluate": "evaluate.command",
+    "race": "race.command",
+    "compare": "compare.command",
+    "enjoy": "race.enjoy",
+    "export": "publish.export",
+    "bench": "bench.command",
 }
+ZOO_COMMANDS = (
+    "train", "enjoy", "record_video", "plot_train", "plot_from_file", "all_plots",
+    "load_from_hub", "push_to_hub",
+)  # fmt: skip
+
+
+def _run(command: str, options: list[str]) -> None:
+    """
+    :param command: what was typed
+    :param options: what follows it
+    :raises UserError: if there is no such command
+    """
+    if command in _OWN:
+        own = _import(_OWN[command])
+        if command != "enjoy" or own.takes(options):
+            # one small picture at a time: threads would only wait for each other
+            importlib.import_module("torch").set_num_threads(1)
+            own.main(options)
+            return
+    if command == "resume":
+        _import("zoo.commands").main(options)
+    elif command.endswith("_hub") and command in ZOO_COMMANDS:
+        _import("publish.hub").main(command, options)
+    elif command in ZOO_COMMANDS:
+        _import("zoo.commands").run(command, options)
+    else:
+        known = list(dict.fromkeys([*ZOO_COMMANDS, "resume", *_OWN]))
+        raise UserError(f"unknown command '{command}'{did_you_mean(command, known)}")
+
+
+def _import(module: str) -> Any:
+    return importlib.import_module(f"sb3_cardqn.{module}")
+
+
+def _has_learned() -> bool:
+    experiment = sys.modules.get("sb3_cardqn.zoo.experiment")
+    return experiment is not None and experiment.CarExperimentManager.learned
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -81,16 +114,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.trust or options != args.options:
         os.environ[trust.TRUST] = "True"  # also for the processes this one starts
     try:
-        if args.command == "resume":
-            resume.main(options)
-        elif args.command in _OWN and (args.command != "enjoy" or enjoy.takes(options)):
-            th.set_num_threads(1)  # one small picture at a time: threads would only wait for each other
-            _OWN[args.command](options)
-        elif args.command in COMMANDS:
-            run(args.command, options)
-        else:
-            known = list(dict.fromkeys([*COMMANDS, "resume", *_OWN]))
-            raise UserError(f"unknown command '{args.command}'{did_you_mean(args.command, known)}")
+        _run(args.command, options)
     except KeyboardInterrupt:
         print("\nsb3-cardqn: stopped by Ctrl-C", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stable_baselines3.common.utils import get_system_info
 
-from sb3_cardqn import __version__
+from sb3_cardqn.version import __version__
 
 _PACKAGES = ("sb3-contrib", "rl-zoo3", "opencv-python", "Box2D")
 

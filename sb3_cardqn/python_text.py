@@ -113,7 +113,7 @@ def look_up(name: str) -> Any:
     :return: the class
     :raises NotDataError: if it is not in the table, or its package is not installed
     """
-    module, _, cls = name.rpartition(".")
+    module, _, cls = short_name(name).rpartition(".")
     for package, classes in _CLASSES.items():
         if cls in classes and f"{module}.".startswith(f"{package}."):
             try:
@@ -121,6 +121,37 @@ def look_up(name: str) -> Any:
             except (ImportError, AttributeError):
                 break
     raise NotDataError(name)
+
+
+def short_name(name: str) -> str:
+    """
+    Name a class of this package as ``sb3_cardqn`` does, whatever file it lived in when a file named it.
+
+    >>> short_name("sb3_cardqn.common.wrappers.FrameSkip")
+    'sb3_cardqn.FrameSkip'
+
+    :param name: of any class, with its package in front
+    :return: the public name of one in the table, others as they came
+    """
+    package, _, rest = name.partition(".")
+    short = rest.rpartition(".")[2]
+    return f"{package}.{short}" if package == "sb3_cardqn" and short in _CLASSES[package] else name
+
+
+def with_short_names(entries: Any) -> list[Any]:
+    """
+    :param entries: one or several wrappers in the zoo's form, or None
+    :return: a list of them, with ``short_name`` for this package's
+    """
+    listed = entries if isinstance(entries, list) else [entries] if entries else []
+    return [
+        {short_name(name): arguments for name, arguments in entry.items()}
+        if isinstance(entry, dict)
+        else short_name(entry)
+        if isinstance(entry, str)
+        else entry
+        for entry in listed
+    ]
 
 
 def code_in(hyperparams: Mapping[str, Any]) -> str | None:

@@ -15,10 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from stable_baselines3.common import base_class, off_policy_algorithm
-from stable_baselines3.common.vec_env import VecNormalize
-
-from sb3_cardqn.common.durable import opened, read_file, sha256
+from sb3_cardqn.durable import opened, read_file, sha256
 from sb3_cardqn.errors import UserError
 
 TRUST = "TRUST_REMOTE_CODE"  # environment variable; huggingface_sb3 asks for the same one before a download
@@ -165,6 +162,9 @@ def _copied(path: Path, copy: Path) -> str:
 
 def remember_what_is_saved() -> None:
     """From here on, remember every agent, replay buffer and normalization that SB3 saves in this process."""
+    from stable_baselines3.common import base_class, off_policy_algorithm  # seconds to import
+    from stable_baselines3.common.vec_env import VecNormalize
+
     for owner, name, argument, suffix in (
         (base_class, "save_to_zip_file", "save_path", ".zip"),
         (off_policy_algorithm, "save_to_pkl", "path", ".pkl"),

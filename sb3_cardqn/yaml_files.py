@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from sb3_cardqn.common.durable import read_file
+from sb3_cardqn.durable import read_file
 from sb3_cardqn.errors import UserError
 
 _NO_KEYS = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")  # << may stand twice: it merges both

@@ -15,7 +15,7 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_cardqn.common import durable
+from sb3_cardqn import durable
 
 BEING_WRITTEN = re.compile(r"\..*\.[0-9a-f]{16}(\.\w+)?")  # see durable.replacing
 

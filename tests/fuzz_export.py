@@ -21,7 +21,7 @@ import torch as th
 
 from sb3_cardqn import load_policy
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.export import policy_file
+from sb3_cardqn.policy_file import read as policy_file
 
 MEGABYTES = 256  # of memory that loading may take on top of what the process has
 CAR_RACING: dict[str, Any] = {
@@ -38,11 +38,11 @@ CAR_RACING: dict[str, Any] = {
         "id": "CarRacing-v3",
         "kwargs": {"domain_randomize": True},
         "wrappers": [
-            {"sb3_cardqn.common.wrappers.DiscretizeActions": {"actions": [[0, 1, 0], [0.5, 0, 0]]}},
-            {"sb3_cardqn.common.wrappers.FrameSkip": {"skip": 4}},
-            "sb3_cardqn.common.wrappers.GrayscaleObservation",
-            {"sb3_cardqn.common.wrappers.ResizeObservation": {"shape": [64, 64], "crop": [0, 0, 0, 0]}},
-            {"sb3_cardqn.common.wrappers.FrameStack": {"num_frames": 4}},
+            {"sb3_cardqn.DiscretizeActions": {"actions": [[0, 1, 0], [0.5, 0, 0]]}},
+            {"sb3_cardqn.FrameSkip": {"skip": 4}},
+            "sb3_cardqn.GrayscaleObservation",
+            {"sb3_cardqn.ResizeObservation": {"shape": [64, 64], "crop": [0, 0, 0, 0]}},
+            {"sb3_cardqn.FrameStack": {"num_frames": 4}},
         ],
     },
     "training": {"agent_steps": 1000, "command": "sb3-cardqn train"},

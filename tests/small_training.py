@@ -18,11 +18,10 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_cardqn import CarDQN
-from sb3_cardqn.common import durable
-from sb3_cardqn.common.checkpoint import ExactCheckpoint
-from sb3_cardqn.common.episode import ResumableEpisode
-from sb3_cardqn.common.wrappers import FrameStack
+from sb3_cardqn import CarDQN, durable
+from sb3_cardqn.checkpoint.episode import ResumableEpisode
+from sb3_cardqn.checkpoint.exact import ExactCheckpoint
+from sb3_cardqn.env.wrappers import FrameStack
 
 TOTAL = 900  # agent steps
 

@@ -21,12 +21,12 @@ from rl_zoo3 import ALGOS, utils
 
 import sb3_cardqn
 from sb3_cardqn import CarDQN, cli
-from sb3_cardqn.common.schedules import CosineSchedule, ExponentialSchedule
-from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
-from sb3_cardqn.config_checks import check_entries, check_values
+from sb3_cardqn.cardqn.schedules import CosineSchedule, ExponentialSchedule
+from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.yaml_files import with_numbers
-from sb3_cardqn.zoo import run
+from sb3_cardqn.zoo.commands import run
+from sb3_cardqn.zoo.config_checks import check_entries, check_values
 from tests.test_wrappers import Pictures
 
 NAN, INF = math.nan, math.inf

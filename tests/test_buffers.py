@@ -21,10 +21,10 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
 from sb3_cardqn.cardqn import CarDQN
-from sb3_cardqn.common import storage
-from sb3_cardqn.common.buffers import FrameReplayBuffer
-from sb3_cardqn.common.prioritized import PrioritizedFrameReplayBuffer
-from sb3_cardqn.common.storage import SumTree
+from sb3_cardqn.replay import storage
+from sb3_cardqn.replay.buffers import FrameReplayBuffer
+from sb3_cardqn.replay.prioritized import PrioritizedFrameReplayBuffer
+from sb3_cardqn.replay.storage import SumTree
 
 ACTIONS = spaces.Discrete(5)
 Transition = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]

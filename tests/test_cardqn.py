@@ -30,7 +30,7 @@ from torch import nn
 from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead, HistogramHead, QuantileHead
 from sb3_cardqn.cardqn.heads import Head
 from sb3_cardqn.cardqn.td import quantile_td, td_of
-from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
+from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 
 SMALL: dict[str, Any] = {
     "buffer_size": 500,

@@ -14,9 +14,9 @@ import pytest
 
 from sb3_cardqn.compare import statistics
 from sb3_cardqn.compare.analysis import Analysis
+from sb3_cardqn.compare.phrases import count_seeds, verdict
 from sb3_cardqn.compare.report import write_report
 from sb3_cardqn.compare.results import Results
-from sb3_cardqn.compare.words import count_seeds, verdict
 from sb3_cardqn.errors import UserError
 from tests.compare_results import CONTESTANTS, made_up_results
 

@@ -39,9 +39,9 @@ from stable_baselines3.dqn.policies import MlpPolicy
 from torch import nn
 
 from sb3_cardqn import CarDQN, CarRacingCNN, PrioritizedFrameReplayBuffer
-from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
+from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.export.write_policy import write_policy
+from sb3_cardqn.policy_file.write import write_policy
 from tests.test_drop_in import SMALL, DuelingPolicy, OwnPolicy, Shows, image
 from tests.test_zoo import sb3_cardqn
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sb3_cardqn.common.durable import (
+from sb3_cardqn.durable import (
     FileRecord,
     check_writable,
     from_json,

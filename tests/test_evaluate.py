@@ -17,8 +17,8 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_cardqn import CarDQN, CarRacingCNN, CarRacingWrapper, QuantileHead, seeds, trust
-from sb3_cardqn.common.fast_render import FastRender
-from sb3_cardqn.common.wrappers import FrameSkip, GrayscaleObservation, ResizeObservation
+from sb3_cardqn.env.fast_render import FastRender
+from sb3_cardqn.env.wrappers import FrameSkip, GrayscaleObservation, ResizeObservation
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import (
     Agent,
@@ -35,21 +35,21 @@ from sb3_cardqn.evaluate import (
 from sb3_cardqn.evaluate.command import main
 
 WRAPPERS: list[Any] = [
-    "sb3_cardqn.common.fast_render.FastRender",
-    {"sb3_cardqn.common.wrappers.DiscretizeActions": {"actions": [[0, 1, 0], [0.5, 0, 0]]}},
-    {"sb3_cardqn.common.wrappers.FrameSkip": {"skip": 4}},
-    "sb3_cardqn.common.wrappers.GrayscaleObservation",
-    {"sb3_cardqn.common.wrappers.ResizeObservation": {"shape": [64, 64]}},
-    {"sb3_cardqn.common.wrappers.FrameStack": {"num_frames": 4}},
+    "sb3_cardqn.FastRender",
+    {"sb3_cardqn.DiscretizeActions": {"actions": [[0, 1, 0], [0.5, 0, 0]]}},
+    {"sb3_cardqn.FrameSkip": {"skip": 4}},
+    "sb3_cardqn.GrayscaleObservation",
+    {"sb3_cardqn.ResizeObservation": {"shape": [64, 64]}},
+    {"sb3_cardqn.FrameStack": {"num_frames": 4}},
 ]
 
 
 # a continuous agent that sees 8x8 grey pixels
 SMALL: list[Any] = [
-    "sb3_cardqn.common.fast_render.FastRender",
-    {"sb3_cardqn.common.wrappers.FrameSkip": {"skip": 3}},
-    "sb3_cardqn.common.wrappers.GrayscaleObservation",
-    {"sb3_cardqn.common.wrappers.ResizeObservation": {"shape": [8, 8]}},
+    "sb3_cardqn.FastRender",
+    {"sb3_cardqn.FrameSkip": {"skip": 3}},
+    "sb3_cardqn.GrayscaleObservation",
+    {"sb3_cardqn.ResizeObservation": {"shape": [8, 8]}},
 ]
 SHORT = {"max_episode_steps": 30}  # frames
 
@@ -459,7 +459,7 @@ def test_the_command_prints_and_writes(run: Run, tmp_path: Path, capsys: pytest.
 )
 def test_wrong_use(argv: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sb3_cardqn.evaluate.find.shipped_agents", dict)
+    monkeypatch.setattr("sb3_cardqn.agents.find.shipped_agents", dict)
     with pytest.raises(UserError, match=re.escape(message)):
         main(argv.split())
     assert not list(tmp_path.iterdir())

@@ -36,13 +36,15 @@ from sb3_cardqn import (
     load_pretrained,
     trust,
 )
+from sb3_cardqn.agents import exported as agent
+from sb3_cardqn.agents.exported import SafeAgent, shipped_agents
+from sb3_cardqn.agents.find import default_agent
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Evaluation, Run, evaluate, find_agents, make_env
-from sb3_cardqn.evaluate.find import default_agent
-from sb3_cardqn.export import SafeAgent, agent, policy_file, shipped_agents
-from sb3_cardqn.export.command import export
-from sb3_cardqn.export.write_policy import write_policy
-from sb3_cardqn.model_card import model_card
+from sb3_cardqn.policy_file import read as policy_file
+from sb3_cardqn.policy_file.write import write_policy
+from sb3_cardqn.publish.export import export
+from sb3_cardqn.publish.model_card import model_card
 from tests.fuzz_export import CAR_RACING, VECTORS, weights
 from tests.test_evaluate import WRAPPERS
 from tests.test_zoo import ROOT
@@ -132,7 +134,7 @@ def test_names_of_actions_become_actions(run: Run, tmp_path: Path) -> None:
     (folder / "CarRacing-v3/config.yml").write_text(yaml.dump(config))
     trust.remember(folder / "CarRacing-v3/config.yml")
     (wrapper,) = SafeAgent(export(folder)).config["env_wrapper"]
-    arguments = wrapper["sb3_cardqn.common.car_racing.CarRacingWrapper"]
+    arguments = wrapper["sb3_cardqn.CarRacingWrapper"]
     assert arguments["actions"][1] == [0.6, 0, 0]
     assert (arguments["screen_size"], arguments["frame_skip"]) == ([64, 64], 4)
 
@@ -312,14 +314,14 @@ def test_an_agent_outside_a_run_folder_has_no_environment(run: Run, tmp_path: Pa
                     "wrappers": [{"timeit.timeit": {"setup": "import os"}}],
                 }
             },
-            "wrapper needs one of sb3_cardqn.common.fast_render.FastRender",
+            "wrapper needs one of sb3_cardqn.FastRender",
         ),
         (
             {
                 "env": {
                     "id": "CarRacing-v3",
                     "kwargs": {},
-                    "wrappers": [{"sb3_cardqn.common.wrappers.FrameStack": {"num_frames": 10**6}}],
+                    "wrappers": [{"sb3_cardqn.FrameStack": {"num_frames": 10**6}}],
                 }
             },
             "num_frames needs a whole number from 1 to 64, got 1000000",
@@ -400,7 +402,7 @@ def test_onnx_gives_the_same_q_values(
 ) -> None:
     ort = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    from sb3_cardqn.export.onnx_file import write_onnx
+    from sb3_cardqn.policy_file.onnx import write_onnx
 
     policy = load_policy(safe) if name == "policy" else load_pretrained(name)
     write_onnx(policy, tmp_path / "policy.onnx")
@@ -425,7 +427,7 @@ def test_onnx_gives_the_same_q_values(
 def test_onnx_without_its_packages_says_what_to_install(
     safe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sb3_cardqn.export.onnx_file import write_onnx
+    from sb3_cardqn.policy_file.onnx import write_onnx
 
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(UserError, match=r'pip install "sb3-cardqn\[onnx\]"'):

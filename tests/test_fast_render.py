@@ -12,9 +12,9 @@ from gymnasium.envs.box2d.car_racing import CarRacing, FrictionDetector
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from sb3_cardqn.bench.command import main
-from sb3_cardqn.common.fast_render import FastRender
-from sb3_cardqn.common.fast_render.parity import drive
-from sb3_cardqn.common.fast_render.physics import _view
+from sb3_cardqn.bench.parity import drive
+from sb3_cardqn.env.fast_render import FastRender
+from sb3_cardqn.env.fast_render.physics import _view
 
 CAR = (slice(None), slice(66, 77), slice(45, 51))  # frames, rows, columns
 DASHBOARD = (slice(None), slice(84, 96))
@@ -319,9 +319,9 @@ def test_bench_parity_sees_a_difference(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "sb3_cardqn.common.fast_render.physics.STIFFNESS", np.nextafter(205000 * 0.02 * 0.02, 100)
+        "sb3_cardqn.env.fast_render.physics.STIFFNESS", np.nextafter(205000 * 0.02 * 0.02, 100)
     )
-    monkeypatch.setattr("sb3_cardqn.common.fast_render.dashboard.WHITE", (0, 0, 0))
+    monkeypatch.setattr("sb3_cardqn.env.fast_render.dashboard.WHITE", (0, 0, 0))
     main(["parity", "--seeds", "1", "--frames", "60"])
     assert "0 of 1" in capsys.readouterr().out
 

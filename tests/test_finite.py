@@ -6,7 +6,7 @@ import pytest
 import torch as th
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_cardqn.common.finite import check_transitions
+from sb3_cardqn.cardqn.finite import check_transitions
 from sb3_cardqn.errors import NotFiniteError
 from tests.small_training import At, agent
 

@@ -9,9 +9,9 @@ from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_cardqn.common.checkpoint import ExactCheckpoint
-from sb3_cardqn.common.checkpoint_files import newest_checkpoint
-from sb3_cardqn.common.durable import read_signed_json, write_signed_json
+from sb3_cardqn.checkpoint.exact import ExactCheckpoint
+from sb3_cardqn.checkpoint.files import newest_checkpoint
+from sb3_cardqn.durable import read_signed_json, write_signed_json
 from sb3_cardqn.errors import UserError
 from tests.small_training import TOTAL, agent, cart_pole
 
@@ -113,7 +113,7 @@ def test_a_wrapper_keeps_its_settings(tmp_path: Path) -> None:
 def test_no_attribute_but_the_algorithms_tensors_is_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sb3_cardqn.common import training_state as state
+    from sb3_cardqn.checkpoint import state as state
 
     model = agent()
     networks = state.get_networks(model)

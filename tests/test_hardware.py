@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch as th
 
-from sb3_cardqn import FrameReplayBuffer
-from sb3_cardqn.common import cgroups
-from sb3_cardqn.common.hardware import has_bfloat16, keep_freed_memory, n_cores
-from sb3_cardqn.common.storage import available_memory
+from sb3_cardqn import FrameReplayBuffer, cgroups
+from sb3_cardqn.hardware import has_bfloat16, keep_freed_memory, n_cores
+from sb3_cardqn.replay.storage import available_memory
 from tests.small_training import stacked_dots
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from sb3_cardqn.learning_curve import plot_learning_curve
+from sb3_cardqn.race.learning_curve import plot_learning_curve
 
 
 def test_points_stand_where_the_clock_showed_their_agent_steps(

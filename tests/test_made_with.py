@@ -15,10 +15,10 @@ from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckA
 from stable_baselines3.common.utils import FloatSchedule, LinearSchedule
 from stable_baselines3.common.vec_env import VecEnvWrapper, VecMonitor, VecNormalize
 
-from sb3_cardqn.common.checkpoint import ExactCheckpoint
-from sb3_cardqn.common.checkpoint_files import CheckpointWarning, newest_checkpoint
-from sb3_cardqn.common.durable import read_signed_json, write_signed_json
-from sb3_cardqn.common.made_with import described
+from sb3_cardqn.checkpoint.exact import ExactCheckpoint
+from sb3_cardqn.checkpoint.files import CheckpointWarning, newest_checkpoint
+from sb3_cardqn.checkpoint.made_with import described
+from sb3_cardqn.durable import read_signed_json, write_signed_json
 from sb3_cardqn.errors import UserError
 from tests.small_training import At, agent, cart_pole
 
@@ -106,7 +106,7 @@ def test_these_are_all_parts(written: Path) -> None:
 WRONG: tuple[Any, ...] = ("missing", None, [], {}, [[1]], "text", -1)
 
 
-@pytest.mark.filterwarnings("ignore::sb3_cardqn.common.made_with.CheckpointWarning")
+@pytest.mark.filterwarnings("ignore::sb3_cardqn.checkpoint.made_with.CheckpointWarning")
 @pytest.mark.parametrize(
     ("part", "wrong"),
     [

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sb3_cardqn import cli
-from sb3_cardqn.zoo import COMMANDS
+from sb3_cardqn.zoo.commands import COMMANDS
 
 
 def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:

@@ -7,7 +7,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.zoo import run
+from sb3_cardqn.zoo.commands import run
 
 PLOTS = "-e CartPole-v1 -f logs"
 

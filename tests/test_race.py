@@ -14,15 +14,15 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_cardqn.common.car_racing import CarRacingWrapper
-from sb3_cardqn.common.wrappers import ACTION_SETS
+from sb3_cardqn.env.car_racing import CarRacingWrapper
+from sb3_cardqn.env.wrappers import ACTION_SETS
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Drive, Run, evaluate, make_env
 from sb3_cardqn.race import animate, film, race
 from sb3_cardqn.race.camera import Camera, Frame
 from sb3_cardqn.race.command import main
 from sb3_cardqn.race.overlay import PANE, Overlay, action_names
-from sb3_cardqn.race.thoughts import Mind, Thought, discrete_actions
+from sb3_cardqn.race.q_values import Mind, Thought, discrete_actions
 from tests.test_evaluate import SMALL, save, small_env
 
 SHORT = {"max_episode_steps": 10}  # frames

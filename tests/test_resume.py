@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch as th
 
-from sb3_cardqn import CarDQN, experiment, zoo
-from sb3_cardqn.common.checkpoint import ExactCheckpoint
+from sb3_cardqn import CarDQN
+from sb3_cardqn.checkpoint.exact import ExactCheckpoint
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.resume import resume
+from sb3_cardqn.zoo import commands as zoo
+from sb3_cardqn.zoo import experiment
+from sb3_cardqn.zoo.commands import resume
 from tests.test_checkpoint import scalars
 from tests.test_zoo import HEADLESS, run_well, sb3_cardqn
 

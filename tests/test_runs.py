@@ -7,8 +7,8 @@ import gymnasium as gym
 import pytest
 
 from sb3_cardqn.evaluate import Run
-from sb3_cardqn.export import policy_file
-from sb3_cardqn.runs import find_run, parse_name
+from sb3_cardqn.policy_file import read as policy_file
+from sb3_cardqn.zoo.run_names import find_run, parse_name
 from tests.test_zoo import run_well, sb3_cardqn
 
 UUIDS = [UUID(int=number) for number in (7, 2**127)]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_cardqn.common.schedules import DECAYS
+from sb3_cardqn.cardqn.schedules import DECAYS
 
 probability = st.floats(0.01, 1)
 

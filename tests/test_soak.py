@@ -14,9 +14,9 @@ import pytest
 from stable_baselines3.common.callbacks import ConvertCallback, EveryNTimesteps
 
 from sb3_cardqn import FrameReplayBuffer
-from sb3_cardqn.common.checkpoint import ExactCheckpoint
-from sb3_cardqn.common.checkpoint_files import CheckpointWarning, newest_checkpoint
-from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv
+from sb3_cardqn.checkpoint.exact import ExactCheckpoint
+from sb3_cardqn.checkpoint.files import CheckpointWarning, newest_checkpoint
+from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from tests.small_training import agent, cart_pole, killed, stacked_dots, uninterrupted
 
 pytestmark = pytest.mark.soak

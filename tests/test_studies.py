@@ -10,9 +10,9 @@ import yaml
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from sb3_cardqn import zoo
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.zoo import sample_cardqn_params
+from sb3_cardqn.zoo import commands as zoo
+from sb3_cardqn.zoo.registry import sample_cardqn_params
 
 RATES = (1e-4, 2e-4, 3e-4)  # of trials 0, 1, 2
 TRAIN = "--env CartPole-v1 -n 60 --eval-freq -1 --storage study.log --study-name cart"

@@ -8,8 +8,8 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_cardqn.common import training_clock
-from sb3_cardqn.common.training_clock import Reading, TrainingClock, last_reading, read_clock
+from sb3_cardqn.zoo import clock as training_clock
+from sb3_cardqn.zoo.clock import Reading, TrainingClock, last_reading, read_clock
 
 
 @pytest.fixture

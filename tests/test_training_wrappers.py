@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_cardqn.common.fast_render import FastRender
-from sb3_cardqn.common.training_wrappers import (
+from sb3_cardqn.env.fast_render import FastRender
+from sb3_cardqn.env.training_wrappers import (
     EndAtLine,
     EndWhenLost,
     PenalizeMissedTiles,
     PenalizeSpeed,
     ScaleReward,
 )
-from sb3_cardqn.common.wrappers import FrameSkip
+from sb3_cardqn.env.wrappers import FrameSkip
 
 COAST = np.zeros(3)
 FULL_GAS = np.array([0, 1, 0])

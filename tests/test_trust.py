@@ -10,12 +10,12 @@ import pytest
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_cardqn import CarDQN, trust
+from sb3_cardqn.agents.exported import shipped_agents
 from sb3_cardqn.compare import Plan, compare
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.experiment import CarExperimentManager
-from sb3_cardqn.export import shipped_agents
-from sb3_cardqn.export.command import export
-from sb3_cardqn.resume import resume
+from sb3_cardqn.publish.export import export
+from sb3_cardqn.zoo.commands import resume
+from sb3_cardqn.zoo.experiment import CarExperimentManager
 from tests.test_zoo import run_well, sb3_cardqn
 
 

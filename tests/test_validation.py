@@ -13,9 +13,9 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from sb3_cardqn import CarRacingWrapper
-from sb3_cardqn.common.training_wrappers import ScaleReward
+from sb3_cardqn.env.training_wrappers import ScaleReward
 from sb3_cardqn.evaluate import Run, evaluate, make_env
-from sb3_cardqn.experiment import CarExperimentManager
+from sb3_cardqn.zoo.experiment import CarExperimentManager
 
 KEEPS_ITS_WEIGHTS = {"learning_starts": 10**6, "buffer_size": 100, "n_envs": 1}
 
@@ -149,7 +149,7 @@ class HalvesRewards(VecEnvWrapper):
 
 TRAINING = [
     {"env_wrapper": {"sb3_cardqn.CarRacingWrapper": {"training": True}}},
-    {"env_wrapper": [{"sb3_cardqn.common.car_racing.CarRacingWrapper": {"training": True, "num_frames": 4}}]},
+    {"env_wrapper": [{"sb3_cardqn.CarRacingWrapper": {"training": True, "num_frames": 4}}]},
     {"env_wrapper": [{f"{__name__}.Mine": {"training": True}}]},
     {"env_wrapper": [{Mine: {"training": True}}]},
     {"env_wrapper": ["sb3_cardqn.CarRacingWrapper", {"sb3_cardqn.ScaleReward": {"scale": 3}}]},

@@ -12,7 +12,7 @@ from stable_baselines3.common.envs import SimpleMultiObsEnv
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack, VecNormalize
 
-from sb3_cardqn.common.vec_env import GroupedSubprocVecEnv, Meanwhile
+from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv, Meanwhile
 from sb3_cardqn.errors import WorkerDiedError
 
 

@@ -11,7 +11,7 @@ from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Agent
 from sb3_cardqn.yaml_files import read_yaml, with_numbers
-from sb3_cardqn.zoo import run
+from sb3_cardqn.zoo.commands import run
 
 
 def test_what_pyyaml_reads(tmp_path: Path) -> None:

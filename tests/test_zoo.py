@@ -22,8 +22,10 @@ from rl_zoo3.utils import StoreDict
 from stable_baselines3.common.monitor import load_results
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from sb3_cardqn import CarDQN, DuelingHead, configuration, experiment, load_policy, trust, zoo
-from sb3_cardqn.validation import ValidationTracks
+from sb3_cardqn import CarDQN, DuelingHead, load_policy, trust
+from sb3_cardqn.env.validation import ValidationTracks
+from sb3_cardqn.zoo import commands as zoo
+from sb3_cardqn.zoo import configuration, experiment
 
 ROOT = Path(__file__).parent.parent
 HYPERPARAMS = ROOT / "hyperparams"
@@ -289,7 +291,7 @@ def test_gamma_from_the_command_line_reaches_the_baselines_buffer(tmp_path: Path
 import argparse
 import importlib
 import sb3_cardqn.zoo
-from sb3_cardqn.experiment import CarExperimentManager
+from sb3_cardqn.zoo.experiment import CarExperimentManager
 manager = CarExperimentManager(argparse.Namespace(), "dqn", "CarRacing-v3", "logs", hyperparams=dict(gamma=0.5, buffer_size=100, n_envs=1))
 model, _ = manager.setup_experiment()
 print("buffer", model.replay_buffer.gamma, model.replay_buffer.n_steps)
@@ -330,8 +332,8 @@ def test_any_colors_is_cardqn_with_road_contrast() -> None:
         yaml.safe_load((ROOT / f"hyperparams/{name}.yml").read_text())["CarRacing-v3"]
         for name in ("cardqn", "any_colors")
     )
-    place = gray["env_wrapper"].index("sb3_cardqn.common.wrappers.GrayscaleObservation")
-    gray["env_wrapper"][place] = "sb3_cardqn.common.road_contrast.RoadContrastObservation"
+    place = gray["env_wrapper"].index("sb3_cardqn.GrayscaleObservation")
+    gray["env_wrapper"][place] = "sb3_cardqn.RoadContrastObservation"
     assert contrast == gray
 
 

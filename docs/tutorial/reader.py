@@ -23,14 +23,14 @@ from torch import nn
 
 # what is not public in the package is imported here only, for all notebooks
 from sb3_cardqn.cardqn import losses
-from sb3_cardqn.common.schedules import DECAYS
-from sb3_cardqn.common.wrappers import ACTION_SETS
+from sb3_cardqn.cardqn.schedules import DECAYS
 from sb3_cardqn.compare import statistics
 from sb3_cardqn.compare.results import Results
+from sb3_cardqn.env.wrappers import ACTION_SETS
 from sb3_cardqn.evaluate import evaluate
 from sb3_cardqn.race.camera import Frame
 from sb3_cardqn.race.overlay import PANE, Overlay
-from sb3_cardqn.race.thoughts import Mind
+from sb3_cardqn.race.q_values import Mind
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
 __all__ = ["DECAYS", "PANE", "VALIDATION_SEEDS", "Frame", "Mind", "Overlay"]

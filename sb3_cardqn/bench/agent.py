@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_cardqn.agents.exported import SafeAgent
 from sb3_cardqn.evaluate import Agent, Drive, drive, make_env
 from sb3_cardqn.evaluate.driving import Driver
-from sb3_cardqn.export import SafeAgent
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
 

@@ -4,12 +4,12 @@ import argparse
 import importlib
 from pathlib import Path
 
+from sb3_cardqn.agents.find import WHICH_AGENT, default_agent
 from sb3_cardqn.bench.agent import bench_agent
 from sb3_cardqn.bench.env import bench_env
-from sb3_cardqn.common.durable import check_writable
-from sb3_cardqn.common.fast_render.parity import EPISODE, parity, picture
+from sb3_cardqn.bench.parity import EPISODE, parity, picture
+from sb3_cardqn.durable import check_writable
 from sb3_cardqn.evaluate import find_agents
-from sb3_cardqn.evaluate.find import WHICH_AGENT, default_agent
 from sb3_cardqn.options import add_trust
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 

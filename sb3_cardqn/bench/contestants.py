@@ -16,13 +16,12 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.torch_layers import NatureCNN
 from torch import nn
 
-import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
 from sb3_cardqn.cardqn import CarDQN
-from sb3_cardqn.common.buffers import FrameReplayBuffer
-from sb3_cardqn.common.car_racing import CarRacingWrapper
-from sb3_cardqn.common.hardware import keep_freed_memory
-from sb3_cardqn.common.prioritized import PrioritizedFrameReplayBuffer
-from sb3_cardqn.experiment import CarExperimentManager
+from sb3_cardqn.env.car_racing import CarRacingWrapper
+from sb3_cardqn.hardware import keep_freed_memory
+from sb3_cardqn.replay.buffers import FrameReplayBuffer
+from sb3_cardqn.replay.prioritized import PrioritizedFrameReplayBuffer
+from sb3_cardqn.zoo.experiment import CarExperimentManager
 
 ENV_ID = "CarRacing-v3"
 TRANSITIONS = 2000  # in each buffer that is sampled

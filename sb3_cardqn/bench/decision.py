@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch as th
 
+from sb3_cardqn.agents.exported import SafeAgent
 from sb3_cardqn.cardqn.policies import QNetwork
 from sb3_cardqn.evaluate import find_agents, make_env
-from sb3_cardqn.export import SafeAgent
-from sb3_cardqn.export.onnx_file import write_onnx
+from sb3_cardqn.policy_file.onnx import write_onnx
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
 REPEATS = 10  # of a decision in a row

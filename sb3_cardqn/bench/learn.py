@@ -27,9 +27,9 @@ from sb3_cardqn.bench.contestants import (
     make_training,
     make_update,
 )
-from sb3_cardqn.common.buffers import FrameReplayBuffer
-from sb3_cardqn.common.durable import check_writable, write_text
-from sb3_cardqn.common.hardware import n_cores
+from sb3_cardqn.durable import check_writable, write_text
+from sb3_cardqn.hardware import n_cores
+from sb3_cardqn.replay.buffers import FrameReplayBuffer
 from sb3_cardqn.signals import deaf_children
 
 

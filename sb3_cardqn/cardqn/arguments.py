@@ -4,7 +4,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -18,8 +18,9 @@ from stable_baselines3.common.type_aliases import TrainFreq
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
-from sb3_cardqn.common.buffers import FrameReplayBuffer
-from sb3_cardqn.common.checks import (
+from sb3_cardqn.cardqn.schedules import DECAYS
+from sb3_cardqn.cardqn.torch_layers import LEAST_PIXELS
+from sb3_cardqn.checks import (
     check_flag,
     check_keywords,
     check_no_text,
@@ -29,12 +30,8 @@ from sb3_cardqn.common.checks import (
     is_number,
     wholes,
 )
-from sb3_cardqn.common.schedules import DECAYS
-from sb3_cardqn.common.torch_layers import LEAST_PIXELS
 from sb3_cardqn.errors import did_you_mean
-
-if TYPE_CHECKING:
-    from sb3_cardqn.cardqn.cardqn import CarDQN
+from sb3_cardqn.replay.buffers import FrameReplayBuffer
 
 # name -> the least it may be; all are whole numbers
 _WHOLE = {
@@ -97,7 +94,7 @@ def _check_env(env: Any) -> None:
         raise TypeError(f"CarDQN needs an environment, or the id of one, got {env!r}")
 
 
-def check_arguments(agent: "CarDQN") -> None:
+def check_arguments(agent: Any) -> None:
     """
     Check the arguments that the agent was constructed or loaded with; numbers become Python's own.
 
@@ -134,7 +131,7 @@ def _check_buffer_class(buffer_class: Any) -> None:
         )
 
 
-def _check_numbers(agent: "CarDQN") -> None:
+def _check_numbers(agent: Any) -> None:
     for name, least in _WHOLE.items():
         setattr(agent, name, check_whole("CarDQN", name, getattr(agent, name), least))
     train_freq: Any = agent.train_freq
@@ -169,7 +166,7 @@ def _check_numbers(agent: "CarDQN") -> None:
     )
 
 
-def check_budget(agent: "CarDQN", total_timesteps: Any) -> None:
+def check_budget(agent: Any, total_timesteps: Any) -> None:
     """
     :param agent: about to learn
     :param total_timesteps: agent steps; without end, a callback stops the run
@@ -185,14 +182,14 @@ def check_budget(agent: "CarDQN", total_timesteps: Any) -> None:
         )
 
 
-def check_spaces(agent: "CarDQN") -> None:
+def check_spaces(agent: Any) -> None:
     """
     Check what the agent sees and how it gets there: SB3 would fail at the first steps, or in the updates.
 
     :param agent: with its environments
     :raises ValueError: if it could not learn from them
     """
-    if agent.action_space.start != 0:  # type: ignore[attr-defined]
+    if agent.action_space.start != 0:
         raise ValueError(f"CarDQN needs a Discrete action space that starts at 0, got {agent.action_space}")
     space = agent.observation_space
     for part in space.spaces.values() if isinstance(space, spaces.Dict) else [space]:
@@ -206,7 +203,7 @@ def check_spaces(agent: "CarDQN") -> None:
         check_normalized(type(agent).__name__, agent.env, stores_frames)
 
 
-def n_step_arguments(agent: "CarDQN", replay_buffer_class: type[ReplayBuffer]) -> dict[str, Any]:
+def n_step_arguments(agent: Any, replay_buffer_class: type[ReplayBuffer]) -> dict[str, Any]:
     """
     Tell a replay buffer what it asks of the agent's own arguments.
 
@@ -225,7 +222,7 @@ def n_step_arguments(agent: "CarDQN", replay_buffer_class: type[ReplayBuffer]) -
     return {**{name: ours[name] for name in ours if name in names}, **agent.replay_buffer_kwargs}
 
 
-def check_replay_buffer(agent: "CarDQN") -> None:
+def check_replay_buffer(agent: Any) -> None:
     """
     Check the buffer to learn from against the agent: ``load_replay_buffer`` takes any.
 

@@ -21,13 +21,13 @@ from sb3_cardqn.cardqn.arguments import (
     check_spaces,
     n_step_arguments,
 )
+from sb3_cardqn.cardqn.finite import check_transitions
 from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
 from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
+from sb3_cardqn.cardqn.schedules import DECAYS
 from sb3_cardqn.cardqn.td import importance_weights, td_of
-from sb3_cardqn.common.finite import check_transitions
-from sb3_cardqn.common.hardware import has_bfloat16, keep_freed_memory
-from sb3_cardqn.common.schedules import DECAYS
 from sb3_cardqn.errors import NotFiniteError
+from sb3_cardqn.hardware import has_bfloat16, keep_freed_memory
 
 
 class CarDQN(OverlapAlgorithm):

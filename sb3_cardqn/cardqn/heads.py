@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch as th
 from torch import nn
 
-from sb3_cardqn.common.checks import check_number, check_whole, is_number
+from sb3_cardqn.checks import check_number, check_whole, is_number
 
 Head = Callable[[int, int], nn.Module]  # (features, actions) -> module from (batch, features) to Q-values
 

@@ -23,8 +23,8 @@ from sb3_cardqn.cardqn.arguments import check_layers, check_picture_size
 
 # agents that were saved when the heads were in this file name them here
 from sb3_cardqn.cardqn.heads import DuelingHead, Head, QuantileHead  # noqa: F401
-from sb3_cardqn.common.checks import check_number
-from sb3_cardqn.common.torch_layers import CarRacingCNN
+from sb3_cardqn.cardqn.torch_layers import CarRacingCNN
+from sb3_cardqn.checks import check_number
 
 
 class QNetwork(BasePolicy):

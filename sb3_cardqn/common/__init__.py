@@ -1,0 +1,39 @@
+"""Old paths of modules that moved: for one release they lead to the new ones, with a warning."""
+
+import importlib
+import sys
+import warnings
+from types import ModuleType
+from typing import Any
+
+_MOVED = {
+    "buffers": "replay.buffers",
+    "car_racing": "env.car_racing",
+    "checkpoint": "checkpoint.exact",
+    "episode": "checkpoint.episode",
+    "fast_render": "env.fast_render",
+    "prioritized": "replay.prioritized",
+    "road_contrast": "env.road_contrast",
+    "schedules": "cardqn.schedules",
+    "torch_layers": "cardqn.torch_layers",
+    "training_wrappers": "env.training_wrappers",
+    "vec_env": "env.vec_env",
+    "wrappers": "env.wrappers",
+}
+
+
+class _Moved(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what the import system and inspection ask for
+            raise AttributeError(name)
+        place = f"sb3_cardqn.{_MOVED[self.__name__.rpartition('.')[2]]}"
+        warnings.warn(
+            f"{self.__name__} is {place} now; public names are short: sb3_cardqn.{name}",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return getattr(importlib.import_module(place), name)
+
+
+for _name in _MOVED:
+    sys.modules[f"{__name__}.{_name}"] = _Moved(f"{__name__}.{_name}")

@@ -12,16 +12,16 @@ import filelock
 import pandas as pd
 
 from sb3_cardqn import trust
-from sb3_cardqn.common.durable import write_text
-from sb3_cardqn.common.hardware import n_cores
 from sb3_cardqn.compare.gather import best_validation_score, drives_path, gather
 from sb3_cardqn.compare.launchers import Launcher, LocalLauncher
 from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.compare.run import PlannedRun, runs_of
 from sb3_cardqn.compare.training import train
+from sb3_cardqn.durable import write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Checkpoint, Run, evaluate
+from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.race.film import MAX_PANES, race
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sb3_cardqn.common.training_clock import read_clock
 from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.compare.run import PlannedRun
 from sb3_cardqn.machine import machine
+from sb3_cardqn.zoo.clock import read_clock
 
 _DRIVES = ["contestant", "seed", "checkpoint", "track", "score", "frames", "lap_finished"]
 

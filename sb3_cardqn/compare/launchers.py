@@ -2,10 +2,10 @@
 
 from typing import Protocol
 
-from sb3_cardqn.common.hardware import n_cores
-from sb3_cardqn.common.storage import available_memory
 from sb3_cardqn.compare.run import Attempt, PlannedRun, State
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.hardware import n_cores
+from sb3_cardqn.replay.storage import available_memory
 
 _RUN_BYTES = 2 * 2**30  # of memory: a replay buffer of CarRacing and all around it
 

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from sb3_cardqn.common.durable import replacing
 from sb3_cardqn.compare.styles import AXES, Style
+from sb3_cardqn.durable import replacing
 
 _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 _CROWD = 6  # contestants; the bands of more hide the lines

@@ -16,16 +16,15 @@ from typing import Any
 
 import yaml
 
-import sb3_cardqn.zoo  # noqa: F401  registers cardqn in ALGOS
 from sb3_cardqn import trust
-from sb3_cardqn.common.durable import read_file, write_text
 from sb3_cardqn.compare.names import check_name
+from sb3_cardqn.durable import read_file, write_text
 from sb3_cardqn.errors import UserError, did_you_mean
-from sb3_cardqn.experiment import CarExperimentManager
 from sb3_cardqn.python_text import NotDataError, code_in, evaluate
 from sb3_cardqn.seeds import HELD_OUT_SEEDS, TRAINING_SEEDS
-from sb3_cardqn.settings import check_algorithm, check_environment, check_hyperparameters, parse_settings
 from sb3_cardqn.yaml_files import parse_yaml, with_numbers
+from sb3_cardqn.zoo.experiment import CarExperimentManager
+from sb3_cardqn.zoo.settings import check_algorithm, check_environment, check_hyperparameters, parse_settings
 
 SEED_STRIDE = 1000  # a run takes its seed and one more for each environment
 MAX_SEEDS = len(TRAINING_SEEDS) // SEED_STRIDE

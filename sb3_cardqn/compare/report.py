@@ -13,13 +13,13 @@ import matplotlib
 import pandas as pd
 import yaml
 
-from sb3_cardqn.common.durable import write_text
 from sb3_cardqn.compare import charts, pictures, tables
 from sb3_cardqn.compare.analysis import Analysis, analyse
+from sb3_cardqn.compare.phrases import NOTES, count_seeds, number, verdict
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.compare.statistics import EQUAL_TIME
 from sb3_cardqn.compare.styles import AXES, Style, styles
-from sb3_cardqn.compare.words import NOTES, count_seeds, number, verdict
+from sb3_cardqn.durable import write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 

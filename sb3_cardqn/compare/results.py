@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from sb3_cardqn.common.durable import write_text
+from sb3_cardqn.durable import write_text
 
 _TABLES = ("runs", "curves", "drives")
 

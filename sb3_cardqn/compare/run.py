@@ -16,12 +16,12 @@ from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import ALGOS
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from sb3_cardqn.common.durable import write_text
-from sb3_cardqn.common.training_clock import Reading, last_reading
 from sb3_cardqn.compare.names import folder_names
 from sb3_cardqn.compare.plan import Contestant, Plan
+from sb3_cardqn.durable import write_text
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.resume import CHECKPOINTS
+from sb3_cardqn.zoo.clock import Reading, last_reading
+from sb3_cardqn.zoo.resumable import CHECKPOINTS
 
 _CHECKPOINT_STEPS = 10_000  # agent steps between checkpoints, where the budget is in minutes
 GRACE_SECONDS = 60  # to write a checkpoint
@@ -218,7 +218,7 @@ class Attempt:
         before = run.state
         self._state = replace(before, attempts=before.attempts + 1, num_threads=num_threads)
         run.save_state(self._state)
-        command = [sys.executable, "-m", "sb3_cardqn.compare.worker", "--traceback", *arguments]
+        command = [sys.executable, "-m", "sb3_cardqn.worker", "--traceback", *arguments]
         with run.log.open("a") as log:
             print(f"$ {shlex.join(command)}", file=log, flush=True)
             self._process = subprocess.Popen(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sb3_cardqn.compare import statistics
+from sb3_cardqn.compare.phrases import NO_NUMBER, count_seeds, interval, number
 from sb3_cardqn.compare.results import Results
-from sb3_cardqn.compare.words import NO_NUMBER, count_seeds, interval, number
 
 # measure -> title, what it is
 MEASURES = {

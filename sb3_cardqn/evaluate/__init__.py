@@ -5,10 +5,10 @@ Drive saved agents of any algorithm on tracks they never saw, on the unmodified 
 >>> print(table(evaluate("logs/cardqn/CarRacing-v3_1")))  # doctest: +SKIP
 """
 
-from sb3_cardqn.evaluate.agents import Agent, Checkpoint, Run
+from sb3_cardqn.agents.find import car_racing_run, find_agents
+from sb3_cardqn.agents.saved import Agent, Checkpoint, Run
 from sb3_cardqn.evaluate.driving import Drive, Driver, check_tracks, drive, drive_at_random, make_env
 from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
-from sb3_cardqn.evaluate.find import car_racing_run, find_agents
 
 __all__ = [
     "Agent",

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from sb3_cardqn.common.durable import check_writable, write_text
+from sb3_cardqn.agents.find import WHICH_AGENT, default_agent, find_agents
+from sb3_cardqn.durable import check_writable, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
-from sb3_cardqn.evaluate.find import WHICH_AGENT, default_agent, find_agents
 from sb3_cardqn.machine import machine
 from sb3_cardqn.options import add_trust
 from sb3_cardqn.seeds import HELD_OUT_SEEDS, VALIDATION_SEEDS

@@ -15,14 +15,14 @@ from rl_zoo3 import create_test_env
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn import trust
-from sb3_cardqn.common.fast_render import FastRender
-from sb3_cardqn.common.training_wrappers import judged_wrappers
+from sb3_cardqn.agents.exported import SafeAgent
+from sb3_cardqn.agents.saved import Agent, Run
+from sb3_cardqn.env.fast_render import FastRender
+from sb3_cardqn.env.training_wrappers import judged_wrappers
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.evaluate.agents import Agent, Run
-from sb3_cardqn.export import SafeAgent
 from sb3_cardqn.seeds import HELD_OUT_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS
 
-_FAST_RENDER = "sb3_cardqn.common.fast_render.FastRender"
+_FAST_RENDER = "sb3_cardqn.FastRender"
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import check_for_correct_spaces
 from tqdm import tqdm
 
-from sb3_cardqn.common.hardware import n_cores
+from sb3_cardqn.agents.exported import SafeAgent
+from sb3_cardqn.agents.find import AgentLike, find_agents
+from sb3_cardqn.agents.saved import Agent, Checkpoint
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.evaluate.agents import Agent, Checkpoint
 from sb3_cardqn.evaluate.driving import Drive, Driver, check_tracks, drive, make_env
-from sb3_cardqn.evaluate.find import AgentLike, find_agents
-from sb3_cardqn.export import SafeAgent
+from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 from sb3_cardqn.signals import deaf_children
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from sb3_cardqn.common.durable import check_writable
+from sb3_cardqn.agents.exported import SafeAgent
+from sb3_cardqn.agents.find import AgentLike, default_agent, locate
+from sb3_cardqn.durable import check_writable
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Agent, Drive, Run, drive_at_random, find_agents
 from sb3_cardqn.evaluate.command import add_agent_options
-from sb3_cardqn.evaluate.find import AgentLike, default_agent, locate
-from sb3_cardqn.export import SafeAgent
-from sb3_cardqn.learning_curve import plot_learning_curve
 from sb3_cardqn.race.film import animate, race
+from sb3_cardqn.race.learning_curve import plot_learning_curve
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 

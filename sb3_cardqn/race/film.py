@@ -12,15 +12,15 @@ import imageio_ffmpeg
 import numpy as np
 from tqdm import tqdm
 
-from sb3_cardqn.common.durable import check_writable, replacing
+from sb3_cardqn.agents.exported import SafeAgent
+from sb3_cardqn.agents.find import AgentLike
+from sb3_cardqn.durable import check_writable, replacing
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Agent, Checkpoint, Drive, check_tracks, drive, find_agents, make_env
 from sb3_cardqn.evaluate.evaluation import check_fits
-from sb3_cardqn.evaluate.find import AgentLike
-from sb3_cardqn.export import SafeAgent
 from sb3_cardqn.race.camera import Camera
 from sb3_cardqn.race.overlay import PANE, Overlay
-from sb3_cardqn.race.thoughts import Mind, discrete_actions
+from sb3_cardqn.race.q_values import Mind, discrete_actions
 from sb3_cardqn.race.window import Window, WindowClosedError
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 

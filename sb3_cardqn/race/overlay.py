@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sb3_cardqn.evaluate import Drive
 from sb3_cardqn.race.camera import Frame
-from sb3_cardqn.race.thoughts import Thought
+from sb3_cardqn.race.q_values import Thought
 
 PANE = (480, 432)  # pixels, width and height; multiples of 16, which video codecs want
 _VIEW = (480, 280)  # of it, the picture: CarRacing's without its dashboard

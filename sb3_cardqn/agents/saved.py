@@ -1,0 +1,233 @@
+"""Saved agents: what a run folder or a zip file holds, and how it was trained."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import gymnasium as gym
+from huggingface_sb3 import EnvironmentName
+from rl_zoo3 import ALGOS
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from sb3_cardqn import trust
+from sb3_cardqn.agents.exported import shipped_agents
+from sb3_cardqn.durable import is_zip, read_file
+from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.python_text import code_in, with_short_names
+from sb3_cardqn.yaml_files import UniqueKeyLoader, parse_yaml
+from sb3_cardqn.zoo.run_names import parse_name
+from sb3_cardqn.zoo.settings import check_algorithm
+
+Checkpoint: TypeAlias = Literal["best", "final"]
+
+# in the place of what only training needs, and other versions of Python cannot unpickle
+_FOR_TRAINING: dict[str, Any] = {
+    "learning_rate": 0.0,
+    "lr_schedule": lambda _: 0.0,
+    "clip_range": lambda _: 0.0,
+    "exploration_schedule": lambda _: 0.0,
+    "exploration_decay": "linear",
+}
+
+
+class _ZooConfigLoader(UniqueKeyLoader):
+    """Reads the zoo's config.yml and args.yml; of a class or another object it reads the name, as text."""
+
+
+_ZooConfigLoader.add_constructor(
+    "tag:yaml.org,2002:python/object/apply:collections.OrderedDict",
+    lambda loader, node: OrderedDict(loader.construct_sequence(node, deep=True)[0]),  # type: ignore[arg-type]
+)
+_ZooConfigLoader.add_constructor(
+    "tag:yaml.org,2002:python/tuple",
+    lambda loader, node: tuple(loader.construct_sequence(node, deep=True)),  # type: ignore[arg-type]
+)
+_ZooConfigLoader.add_multi_constructor(  # a class that -params named
+    "tag:yaml.org,2002:python/name:", lambda loader, name, node: name
+)
+_ZooConfigLoader.add_multi_constructor("tag:yaml.org,2002:python/", lambda loader, name, node: node.tag)
+
+
+def _mapping(contents: bytes, path: Path) -> dict[str, Any]:
+    result = parse_yaml(contents, path, _ZooConfigLoader) or {}
+    if not isinstance(result, dict):
+        raise UserError(f"'{path}' needs keys and values, got a {type(result).__name__}")
+    return result
+
+
+def _read_config(path: Path, env_id: str) -> dict[str, Any]:
+    contents = read_file(path)
+    config = _mapping(contents, path)
+    config = config.get(env_id, config)  # hyperparams/*.yml has an entry for each environment
+    trust.require_for(code_in(config), path, contents)
+    args = path.with_name("args.yml")  # the zoo keeps --env-kwargs there
+    saved = _mapping(read_file(args), args) if args.exists() else {}
+    return config | {
+        "env_kwargs": (config.get("env_kwargs") or {}) | (saved.get("env_kwargs") or {}),
+        "env_wrapper": with_short_names(config.get("env_wrapper")),
+    }
+
+
+def load_to_drive(path: Path, algo: str) -> BaseAlgorithm:
+    """
+    Load an agent without a replay buffer, on the CPU.
+
+    :param path: of the zip
+    :param algo: name of its algorithm
+    :return: the agent
+    :raises UserError: if the file holds no agent of this algorithm, or was not made on this machine and
+        nobody vouches for it, see ``trust``
+    """
+    algorithm = ALGOS[algo]
+    kwargs: dict[str, Any] = {"custom_objects": _FOR_TRAINING}
+    if issubclass(algorithm, OffPolicyAlgorithm):
+        kwargs["buffer_size"] = 1
+    try:
+        with trust.private_copies(path.parent, [path]) as private:
+            return algorithm.load(private / path.name, device="cpu", **kwargs)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"'{path}' can't be loaded as {algo}: {type(error).__name__}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Agent:
+    """
+    An agent that some algorithm of SB3, sb3-contrib or rl-zoo3 has saved.
+
+    :param model_path: its zip file
+    :param algo: name of the algorithm, as the zoo has it: "cardqn", "ppo_lstm", ...
+    :param config_path: the zoo's config.yml, or a file of hyperparameters with an entry for ``env_id``;
+        ``vecnormalize.pkl`` is looked for beside it
+    :param name: in tables and videos
+    :param env_id: what it was trained on
+    :raises UserError: if the algorithm is unknown, or a file is missing or no zip file
+    """
+
+    model_path: Path
+    algo: str
+    config_path: Path
+    name: str
+    env_id: str = "CarRacing-v3"
+
+    def __post_init__(self) -> None:
+        check_algorithm(self.algo)
+        for path in (self.model_path, self.config_path):
+            if not path.is_file():
+                raise UserError(f"no such file: '{path}'")
+        if not is_zip(self.model_path):
+            raise UserError(f"'{self.model_path}' is no zip file, which is what SB3 saves agents in")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The hyperparameters the agent was trained with."""
+        return _read_config(self.config_path, self.env_id)
+
+    def load_model(self) -> BaseAlgorithm:
+        """
+        Load the agent to drive with, without a replay buffer, on the CPU.
+
+        :return: the agent
+        :raises UserError: if the file holds no agent of this algorithm, or was not made on this machine and
+            nobody vouches for it, see ``trust``
+        """
+        return load_to_drive(self.model_path, self.algo)
+
+
+@dataclass(frozen=True)
+class Run:
+    """
+    A folder in which ``sb3-cardqn train`` left an agent, such as ``logs/cardqn/CarRacing-v3_1``.
+
+    :param folder: path of the folder; the algorithm is the name of its parent
+    :raises UserError: if it is no such folder
+    """
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        if not self.config_path.is_file():
+            root = self.folder.parent.parent
+            runs = [str(path.parent.parent) for path in sorted(root.glob("*/*/*/config.yml"))]
+            known = [*runs, *shipped_agents()]
+            offer = did_you_mean(str(self.folder), known) if known and not self.folder.is_dir() else ""
+            raise UserError(
+                f"'{self.folder}' is no run folder: it has no {self.env_name}/{self.config_path.name}{offer}"
+            )
+        if self.algo not in ALGOS:
+            raise UserError(f"'{self.folder}' is no run folder: '{self.algo}' is no algorithm")
+
+    @property
+    def algo(self) -> str:
+        """Name of the algorithm."""
+        return self.folder.resolve().parent.name
+
+    @property
+    def env_id(self) -> str:
+        """Id of the environment, as Gymnasium knows it."""
+        if self.env_name in gym.registry:
+            return self.env_name
+        known = (env_id for env_id in gym.registry if EnvironmentName(env_id) == self.env_name)
+        return next(known, self.env_name)
+
+    @property
+    def env_name(self) -> str:
+        """Id of the environment with "-" for "/", as the zoo names files."""
+        configured = [path.parent.name for path in self.folder.glob("*/config.yml")]
+        name = parse_name(self.folder.resolve().name)
+        if len(configured) == 1:
+            return configured[0]
+        return name.env if name is not None else self.folder.resolve().name
+
+    @property
+    def config_folder(self) -> Path:
+        """Where the zoo keeps the configuration and the normalization statistics."""
+        return self.folder / self.env_name
+
+    @property
+    def config_path(self) -> Path:
+        """Where the zoo keeps the configuration."""
+        return self.config_folder / "config.yml"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The hyperparameters the agent was trained with."""
+        return _read_config(self.config_path, self.env_id)
+
+    def agent(self, checkpoint: Checkpoint = "best", model_path: Path | None = None) -> Agent:
+        """
+        Take one of the agents that the run saved.
+
+        :param checkpoint: "best" on validation tracks (the last one if none was validated), or "final", as it
+            was when training ended
+        :param model_path: of a particular one instead
+        :return: the agent
+        :raises UserError: if it is not there
+        """
+        if checkpoint not in get_args(Checkpoint):
+            raise UserError(f"checkpoint needs to be 'best' or 'final', got '{checkpoint}'")
+        name = f"{self.algo}/{self.folder.resolve().name}"
+        if model_path is not None:
+            return Agent(model_path, self.algo, self.config_path, f"{name}/{model_path.stem}", self.env_id)
+        best, final = self.folder / "best_model.zip", self.folder / f"{self.env_name}.zip"
+        path = best if checkpoint == "best" and best.is_file() else final
+        if not path.is_file():
+            missing = f"agent yet: neither {best.name} nor" if checkpoint == "best" else "final agent yet: no"
+            raise UserError(f"'{self.folder}' has no {missing} {final.name}")
+        return Agent(path, self.algo, self.config_path, name, self.env_id)
+
+    @property
+    def model_path(self) -> Path:
+        """The agent that did best on validation tracks; the last one if none was validated."""
+        return self.agent().model_path
+
+    def load_model(self) -> BaseAlgorithm:
+        """
+        Load the agent of ``model_path`` to drive with, without a replay buffer.
+
+        :return: the agent
+        """
+        return self.agent().load_model()

@@ -1,0 +1,140 @@
+"""Around an environment and all its wrappers: remembers the episode, so that it can be driven again."""
+
+import hashlib
+import json
+import time
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils import RecordConstructorArgs
+from stable_baselines3.common.env_util import unwrap_wrapper
+from stable_baselines3.common.monitor import Monitor
+
+from sb3_cardqn.checks import check_env
+
+
+class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
+    """
+    Let another process go on with the running episode: by the same random state and the same actions.
+
+    It works for environments that depend on nothing else, such as CarRacing. It has to be the outermost
+    wrapper, so that all others drive along. A ``Monitor`` inside goes on with its file and its clock. What it
+    remembers, and the time to drive it again, grow with the episode's length.
+
+    >>> env, other = (ResumableEpisode(gym.make("CartPole-v1")) for _ in range(2))
+    >>> _ = env.reset(seed=0), env.step(1), env.step(0)
+    >>> other.restore_episode(env.episode())
+    True
+    >>> bool((env.step(1)[0] == other.step(1)[0]).all())
+    True
+
+    :param env: the environment with all its wrappers
+    :raises TypeError: if it is no environment
+    """
+
+    def __init__(self, env: gym.Env) -> None:
+        check_env("ResumableEpisode", env)
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
+        self._start: dict[str, Any] | None = None
+        self._actions: list[Any] = []
+        self._observation: Any = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        """
+        :param seed: handed on
+        :param options: handed on
+        :return: first observation, info
+        """
+        self._start = {"random": _random_state(self), "seed": seed, "options": options}
+        self._actions = []
+        self._observation, info = self.env.reset(seed=seed, options=options)
+        return self._observation, info
+
+    def step(self, action: Any) -> Any:
+        """
+        :param action: handed on
+        :return: observation, reward, terminated, truncated, info
+        """
+        self._actions.append(np.array(action))
+        self._observation, *rest = self.env.step(action)
+        return self._observation, *rest
+
+    def episode(self) -> dict[str, Any]:
+        """
+        :return: how the running episode began, the actions since, and what tells that it was restored
+        """
+        monitor = unwrap_wrapper(self, Monitor)
+        log: dict[str, Any] = {}
+        if isinstance(monitor, Monitor):
+            log["seconds"] = time.time() - monitor.t_start
+            if monitor.results_writer is not None:
+                log["size"] = monitor.results_writer.file_handler.tell()
+        return {
+            "start": self._start,
+            "actions": np.array(self._actions),
+            "random": _random_state(self),
+            "observation": _digest(self._observation),
+            "log": log,
+        }
+
+    def restore_episode(self, episode: dict[str, Any]) -> bool:
+        """
+        Drive an episode again, up to where it was.
+
+        :param episode: from ``episode``, of an environment made in the same way
+        :return: whether observation and random state are the same now; if not, only the random state is,
+            and ``reset`` begins the episode that would have come next
+        """
+        exact = False
+        if episode["start"] is not None:
+            self.np_random.bit_generator.state = episode["start"]["random"]
+            self.reset(seed=episode["start"]["seed"], options=episode["start"]["options"])
+            ended = False
+            for action in episode["actions"]:
+                _, _, terminated, truncated, _ = self.step(action)
+                ended = ended or terminated or truncated
+            exact = (
+                not ended
+                and _digest(self._observation) == episode["observation"]
+                and _digest(_random_state(self)) == _digest(episode["random"])
+            )
+        self.np_random.bit_generator.state = episode["random"]
+        monitor = unwrap_wrapper(self, Monitor)
+        if isinstance(monitor, Monitor) and episode["log"]:
+            monitor.t_start = time.time() - episode["log"]["seconds"]
+            if monitor.results_writer is not None:
+                _truncate(monitor.results_writer.file_handler, episode["log"].get("size", 0))
+        return exact
+
+
+def _truncate(file: Any, size: int) -> None:
+    """
+    :param file: text, open for writing
+    :param size: bytes after which it is cut off, if it is longer
+    """
+    file.seek(0, 2)
+    if file.tell() > size:
+        file.truncate(size)
+        file.seek(0, 2)
+
+
+def _random_state(env: gym.Env) -> dict[str, Any]:
+    return dict(env.np_random.bit_generator.state)
+
+
+def _digest(data: Any) -> str:
+    """
+    :param data: numbers, arrays, and lists, tuples and dicts of them
+    :return: the same for the same data
+    """
+    digest = hashlib.sha256()
+
+    def array(value: Any) -> Any:
+        value = np.asarray(value)
+        digest.update(np.ascontiguousarray(value).tobytes())
+        return [str(value.dtype), value.shape]
+
+    digest.update(json.dumps(data, default=array).encode())
+    return digest.hexdigest()

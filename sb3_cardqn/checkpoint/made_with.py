@@ -1,0 +1,166 @@
+"""What a checkpoint is made with: settings, versions, and what it leaves out; compared where it goes on."""
+
+import enum
+import functools
+import inspect
+import platform
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import stable_baselines3
+import torch as th
+from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.utils import FloatSchedule
+from stable_baselines3.common.vec_env import (
+    VecCheckNan,
+    VecEnv,
+    VecEnvWrapper,
+    VecExtractDictObs,
+    VecFrameStack,
+    VecMonitor,
+    VecNormalize,
+    VecTransposeImage,
+)
+
+from sb3_cardqn.env.vec_env import Meanwhile
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.version import __version__
+
+# arguments of algorithms that change no weights, or that the checkpoint describes elsewhere
+_NO_SETTINGS = {
+    "policy", "env", "replay_buffer_class", "tensorboard_log", "verbose", "seed", "device", "overlap",
+    "_init_setup_model",
+}  # fmt: skip
+# their state is in the checkpoint, or they have none
+_KNOWN_WRAPPERS = (
+    VecFrameStack, VecNormalize, VecMonitor, VecTransposeImage, VecExtractDictObs, VecCheckNan, Meanwhile,
+)  # fmt: skip
+_PLAIN = (bool, int, float, str)
+_OF_EVERY_WRAPPER = {
+    "venv", "num_envs", "observation_space", "action_space", "reset_infos", "metadata", "render_mode",
+    "class_attributes", "_seeds", "_options",
+}  # fmt: skip
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written or read as it should, and what was done instead."""
+
+
+def settings(model: OffPolicyAlgorithm) -> dict[str, Any]:
+    """
+    :param model: before it learns
+    :return: constructor arguments and spaces, as JSON knows them
+    """
+    names = [name for name in inspect.signature(type(model)).parameters if name not in _NO_SETTINGS]
+    arguments = {name: getattr(model, name) for name in names if hasattr(model, name)}
+    spaces = {name: str(getattr(model, name)) for name in ("observation_space", "action_space")}
+    return described({"policy": type(model.policy), **arguments, **spaces})
+
+
+def described(value: Any) -> Any:
+    """
+    Describe a setting so that JSON gives it back as it was.
+
+    >>> described({"layers": (64, 64), "activation_fn": th.nn.ReLU})
+    {'layers': [64, 64], 'activation_fn': 'torch.nn.modules.activation.ReLU'}
+
+    :param value: any
+    :return: classes and functions by name, other objects by class, schedules with their numbers
+    """
+    if isinstance(value, enum.Enum):
+        return value.value
+    if value is None or isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): described(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [described(part) for part in value]
+    if isinstance(value, functools.partial):
+        return [described(value.func), described(value.args), described(value.keywords)]
+    name = getattr(value, "__qualname__", None)
+    if name is not None:
+        return f"{value.__module__}.{name}"
+    if isinstance(value, FloatSchedule):
+        return described(value.value_schedule)
+    return [
+        described(type(value)),
+        {key: part for key, part in getattr(value, "__dict__", {}).items() if isinstance(part, _PLAIN)},
+    ]
+
+
+def versions() -> dict[str, str]:
+    """
+    :return: of everything that learns
+    """
+    return {
+        "python": platform.python_version(),
+        "torch": str(th.__version__),
+        "numpy": np.__version__,
+        "gymnasium": gym.__version__,
+        "stable_baselines3": stable_baselines3.__version__,
+        "sb3_cardqn": __version__,
+    }
+
+
+def check_settings(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """
+    :param saved: in the checkpoint; nothing in one of format 1
+    :param ours: of the training run that is to go on from it
+    :raises UserError: if one differs; the text names it and both values
+    """
+    missing = "nothing"
+    differences = [
+        f"{name}={saved.get(name, missing)!r:.200}, got {ours.get(name, missing)!r:.200}"
+        for name in sorted({*saved, *ours})
+        if saved and saved.get(name, missing) != ours.get(name, missing)
+    ]
+    if differences:
+        raise UserError(f"the checkpoint was written with {'; with '.join(differences)}")
+
+
+def warn_of_versions(saved: Mapping[str, str]) -> None:
+    """
+    :param saved: in the checkpoint; nothing in one of format 1
+    """
+    ours = versions()
+    differences = [
+        f"{name} {saved.get(name, 'of an unknown version')} (here {version})"
+        for name, version in ours.items()
+        if saved.get(name) != version
+    ]
+    if differences:
+        warnings.warn(
+            f"the checkpoint was written with {', '.join(differences)}: what follows may differ from a run "
+            "that never stopped",
+            CheckpointWarning,
+            stacklevel=2,
+        )
+
+
+def warn_of_what_is_left_out(model: OffPolicyAlgorithm) -> None:
+    """
+    :param model: before it learns
+    """
+    forgotten = list(_forgotten(model.env))
+    if model.action_noise is not None and type(model.action_noise) is not NormalActionNoise:
+        forgotten.append(f"action_noise {type(model.action_noise).__name__}")
+    if forgotten:
+        warnings.warn(
+            f"checkpoints do not hold what these remember, it begins anew on resume: {', '.join(forgotten)}",
+            CheckpointWarning,
+            stacklevel=2,
+        )
+
+
+def _forgotten(env: VecEnv | None) -> Iterator[str]:
+    while isinstance(env, VecEnvWrapper):
+        names = [name for name in vars(env) if name not in _OF_EVERY_WRAPPER]
+        if names and type(env) not in _KNOWN_WRAPPERS:
+            yield f"{type(env).__name__} ({', '.join(names)})"
+        env = env.venv

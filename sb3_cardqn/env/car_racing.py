@@ -1,0 +1,89 @@
+"""All wrappers in their order: what ``hyperparams/*.yml`` lists one by one, for Python."""
+
+from collections.abc import Callable, Sequence
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+from sb3_cardqn.checks import check_env, check_flag
+from sb3_cardqn.env.fast_render import FastRender
+from sb3_cardqn.env.road_contrast import RoadContrastObservation
+from sb3_cardqn.env.training_wrappers import (
+    EndAtLine,
+    EndWhenLost,
+    PenalizeMissedTiles,
+    PenalizeSpeed,
+    ScaleReward,
+)
+from sb3_cardqn.env.wrappers import (
+    DiscretizeActions,
+    FrameSkip,
+    FrameStack,
+    GrayscaleObservation,
+    ResizeObservation,
+)
+
+COLORS: dict[str, Callable[[gym.Env], gym.Env]] = {
+    "gray": GrayscaleObservation,
+    "road_contrast": RoadContrastObservation,
+    "rgb": lambda env: env,
+}
+
+
+class CarRacingWrapper(gym.Wrapper):
+    """
+    All of CarRacing's preprocessing, as SB3's ``AtariWrapper`` is for Atari.
+
+    In order: fast drawing, discrete actions, frame skip, training-only wrappers, gray (or what ``colors``
+    says), crop and resize, frame stack.
+
+    >>> env = CarRacingWrapper(gym.make("CarRacing-v3"))
+    >>> env.observation_space.shape, env.action_space
+    ((4, 64, 64), Discrete(12))
+
+    :param actions: see ``DiscretizeActions``
+    :param frame_skip: frames an action lasts (50 frames are a second of driving)
+    :param screen_size: height and width of what the agent sees, in pixels
+    :param crop: pixels cut off before resizing: top, bottom, left, right; the default keeps the dashboard
+    :param num_frames: frames in a stack
+    :param colors: ``"gray"``; ``"road_contrast"``, which looks the same in the colours of
+        ``domain_randomize``; ``"rgb"``, three channels a frame
+    :param fast_render: draw with ``FastRender``; False for the stock picture
+    :param training: add the training-only wrappers: ``EndWhenLost``, ``EndAtLine``, ``PenalizeMissedTiles``,
+        ``PenalizeSpeed`` and ``ScaleReward``. They change the rewards: ``evaluate``, ``race``, ``enjoy`` and
+        the evaluations of ``train`` leave them out
+    """
+
+    training_arguments = ("training",)
+
+    def __init__(
+        self,
+        env: gym.Env,
+        actions: str | Sequence[Sequence[float]] = "gas_and_steer12",
+        frame_skip: int = 4,
+        screen_size: int | Sequence[int] = (64, 64),
+        crop: Sequence[int] = (0, 0, 0, 0),
+        num_frames: int = 4,
+        colors: str = "gray",
+        fast_render: bool = True,
+        training: bool = False,
+    ) -> None:
+        check_env("CarRacingWrapper", env)
+        if colors not in list(COLORS):
+            raise ValueError(f"CarRacingWrapper needs colors from {list(COLORS)}, got {colors!r}")
+        check_flag("CarRacingWrapper", "fast_render", fast_render)
+        check_flag("CarRacingWrapper", "training", training)
+        if fast_render:
+            env = FastRender(env)
+        env = DiscretizeActions(env, actions)
+        env = FrameSkip(env, frame_skip)
+        if training:
+            env = ScaleReward(PenalizeSpeed(PenalizeMissedTiles(EndAtLine(EndWhenLost(env)))))
+        env = COLORS[colors](env)
+        env = ResizeObservation(env, screen_size, crop)
+        super().__init__(FrameStack(env, num_frames))
+
+    @property
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
+        """What ``gym.make`` needs to build this again: the parts are all in it."""
+        return self.env.spec

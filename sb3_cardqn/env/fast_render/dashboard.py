@@ -1,0 +1,171 @@
+"""The dashboard and the score as CarRacing's observation shows them, for FastRender."""
+
+import math
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+import pygame
+from gymnasium.envs.box2d import car_racing as stock
+
+from sb3_cardqn.env.fast_render.picture import PIXEL_H, PIXEL_W, box_filter
+
+# The dashboard is a product: what each column of the 1000 pixels shows does not change along a bar, so the
+# picture is (12, bars) parts of rows times (bars, 96 * 3) colours of columns.
+DASH_TOP, DASH_BOTTOM = 700, stock.WINDOW_H
+_DASH_ROWS = box_filter(slice(84, 96), PIXEL_H, DASH_TOP, DASH_BOTTOM)
+_DASH_COLUMNS = box_filter(slice(0, 96), PIXEL_W, 0, stock.WINDOW_W)
+ABSENT = 100  # in the table of heights: a bar that stock does not draw
+SIDEWAYS = 101  # in the table of heights: the two horizontal bars
+WHITE, BLUE, VIOLET, GREEN, RED = (255, 255, 255), (0, 0, 255), (51, 0, 255), (0, 255, 0), (255, 0, 0)
+
+
+def _heights() -> np.ndarray:
+    """
+    :return: (102, 12) for each screen row of the dashboard where a bar that stands on row 780 may end, the
+        part of each observed row that it covers; none; the same of the horizontal bars
+    """
+    table = np.zeros((SIDEWAYS + 1, 12), np.float32)
+    table[SIDEWAYS] = _DASH_ROWS[:, 20:61].sum(axis=1)
+    for end in range(ABSENT):
+        low, high = sorted((end, 80))
+        table[end] = _DASH_ROWS[:, low : high + 1].sum(axis=1)
+    return table
+
+
+def _columns(first: int, last: int, color: tuple[int, int, int]) -> np.ndarray:
+    """
+    :param first: screen column where it starts
+    :param last: screen column where it ends, inclusive
+    :param color: red, green, blue
+    :return: (96 * 3,) after smoothscale's horizontal pass, which truncates
+    """
+    part = _DASH_COLUMNS[:, first : last + 1].sum(axis=1)
+    return np.floor(np.maximum(part[:, None] * np.array(color) - 0.01, 0)).astype(np.float32).ravel()
+
+
+def _sweep(origin: int, color: tuple[int, int, int]) -> np.ndarray:
+    """
+    :param origin: screen column of the bar's zero
+    :param color: red, green, blue
+    :return: (1000, 96 * 3) for each screen column where the bar may end, its columns
+    """
+    ends = range(stock.WINDOW_W)
+    return np.stack([_columns(min(origin, end), max(origin, end), color) for end in ends])
+
+
+@cache
+def _dash_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """
+    :return: heights; (10, 96 * 3) columns with room for the two horizontal bars in the last two rows;
+        the steering bar's and the gyroscope's sweeps
+    """
+    columns = np.zeros((10, 96 * 3), np.float32)
+    # pygame fills the last column as well, so neighbours share one: it shows the higher (and the later)
+    columns[0] = _columns(125, 150, WHITE)
+    columns[1] = _columns(175, 199, BLUE)
+    columns[2] = _columns(200, 200, BLUE)
+    columns[3] = _columns(201, 224, BLUE)
+    columns[4] = _columns(225, 225, BLUE)
+    columns[5] = _columns(225, 249, (51, 0, 0)) + _columns(226, 249, BLUE)
+    columns[6] = _columns(250, 250, VIOLET)
+    columns[7] = _columns(251, 275, VIOLET)
+    return _heights(), columns, _sweep(500, GREEN), _sweep(750, RED)
+
+
+def _height(value: float, shown: float) -> int:
+    """
+    :param value: what stock compares with its threshold
+    :param shown: what it draws, in fortieths of the screen's height
+    :return: row of the table of heights
+    """
+    if not abs(value) > 1e-4:
+        return ABSENT
+    return min(max(int(800.0 - (20.0 + 20.0 * shown)) - DASH_TOP, 0), ABSENT - 1)
+
+
+def _end(value: float, shown: float, place: int) -> int:
+    """
+    :param value: what stock compares with its threshold
+    :param shown: what it draws, in fortieths of the screen's width
+    :param place: where the bar starts, in fortieths of the screen's width
+    :return: screen column of the bar's end, -1 when it is not drawn
+    """
+    if not abs(value) > 1e-4:
+        return -1
+    return min(max(int((place + shown) * 25.0), 0), stock.WINDOW_W - 1)
+
+
+@lru_cache(maxsize=2048)
+def _score(text: str) -> np.ndarray | None:
+    """
+    :param text: the score
+    :return: (12, 12, 3) the left end of the dashboard, None if the score reaches beyond it
+    """
+    return _left_end(text, 125, ()) if _font().size(text)[0] <= 125 else None
+
+
+@cache
+def _font() -> pygame.font.Font:
+    """
+    :return: stock's
+    """
+    pygame.font.init()
+    return pygame.font.Font(pygame.font.get_default_font(), 42)
+
+
+def _left_end(text: str, width: int, bars: tuple[tuple[int, int, tuple[int, int, int]], ...]) -> np.ndarray:
+    """
+    The dashboard as stock draws it.
+
+    :param text: the score
+    :param width: screen pixels, a multiple of 125
+    :param bars: place, row in the table of heights, and color of each vertical bar
+    :return: (12, width * 0.096, 3)
+    """
+    surface = pygame.Surface((width, DASH_BOTTOM - DASH_TOP), depth=32)
+    for place, end, color in bars:
+        if end != ABSENT:
+            low, high = sorted((end, 80))
+            surface.fill(color, (place * 25, low, 26, high + 1 - low))
+    image = _font().render(text, True, (255, 255, 255), (0, 0, 0))
+    surface.blit(image, image.get_rect(center=(60, 50)))
+    small = pygame.transform.smoothscale(surface, (width * 12 // 125, 12))
+    return pygame.surfarray.array3d(small).swapaxes(0, 1)
+
+
+def dashboard(car_racing: Any, score: str, out: np.ndarray) -> None:
+    """
+    :param car_racing: the unwrapped environment
+    :param score: as it is written
+    :param out: (12, 96, 3) where it goes
+    """
+    car = car_racing.car
+    velocity = car.hull_velocity
+    true_speed = math.sqrt(velocity.x * velocity.x + velocity.y * velocity.y)
+    heights, columns, steering, gyroscope = _dash_tables()
+    speed = _height(true_speed, 0.02 * true_speed)
+    abs_7, abs_8, abs_9, abs_10 = (_height(wheel.omega, 0.01 * wheel.omega) for wheel in car.wheels)
+    rows = (speed, abs_7, min(abs_7, abs_8), abs_8, min(abs_8, abs_9), abs_9, min(abs_9, abs_10), abs_10)
+    columns = columns.copy()
+    angle, spin = car.wheels[0].joint.angle, car.hull.angularVelocity
+    gyroscope_end = _end(spin, -0.8 * spin, 30)
+    steering_end = _end(angle, -10.0 * angle, 20)
+    if gyroscope_end >= 0:
+        columns[9] = gyroscope[gyroscope_end]
+        if 0 <= gyroscope_end <= steering_end:
+            steering_end = gyroscope_end - 1  # the gyroscope's bar lies on top
+    if steering_end >= 0:
+        columns[8] = steering[steering_end]
+    # 0.15 less for what the vertical pass truncates, negative values end at 0
+    out[:] = (heights.take((*rows, SIDEWAYS, SIDEWAYS), axis=0).T @ columns - 0.15).reshape(12, 96, 3)
+    left_end = _score(score)
+    if left_end is None:  # Gymnasium 1.3 writes all digits, and over the bars
+        bars = zip(
+            (5, 7, 8, 9, 10),
+            (speed, abs_7, abs_8, abs_9, abs_10),
+            (WHITE, BLUE, BLUE, VIOLET, VIOLET),
+            strict=True,
+        )
+        left_end = _left_end(score, 375, tuple(bars))
+    out[:, : left_end.shape[1]] = left_end

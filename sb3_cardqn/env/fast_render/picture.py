@@ -1,0 +1,323 @@
+"""The world as CarRacing's observation shows it, for FastRender: field, grass and road in 84 rows of 96."""
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+from gymnasium.envs.box2d import car_racing as stock
+
+from sb3_cardqn.env.fast_render.grass import LEVELS, coverage
+
+# one observed pixel, in pixels of the 1000×800 screen that stock draws and shrinks
+PIXEL_W, PIXEL_H = stock.WINDOW_W / stock.STATE_W, stock.WINDOW_H / stock.STATE_H
+WORLD_ROWS = 84  # the 12 rows below them are the dashboard, 5/40 of the screen
+CAR_X, CAR_Y = stock.WINDOW_W / 2, stock.WINDOW_H / 4  # where the car is on the screen, y upwards
+VIEW_AHEAD = 250.0  # from the car to the middle of the visible world, screen pixels
+VIEW_HALF = (500.0 + 10, 350.0 + 10)  # half its width and height, and an observed pixel to spare
+FULL_ZOOM = stock.ZOOM * stock.SCALE  # after the first second
+
+# A texel of 3.3 screen pixels, blurred by [1 2 1] / 4 and sampled once per observed pixel, is as wide as
+# smoothscale's box of 10.4×8.3 in the mean of all directions (docs/explanation/fast_render.md).
+TEXEL = 3.3
+WINDOW = 512  # texels along a side
+ZOOM_AHEAD = 1.3  # in the first second, paint this much finer than is seen, to paint less often
+# How far, in texels, cv2 fills beyond the corners it is given; gfxdraw does by 0.6 screen pixels.
+SPREAD_SMOOTH, SPREAD_PLAIN = 0.66, 0.48
+GROWTH = 0.6 / TEXEL
+EDGE = GROWTH - SPREAD_SMOOTH
+SHIFT = 4  # fractional bits of a corner given to cv2
+SMOOTHSCALE_LOSS = 2  # smoothscale makes 100 out of a plain 102, and 0 out of 0
+
+
+def _plain(color: Any) -> tuple[int, int, int, int]:
+    """
+    What smoothscale makes of an area of one colour.
+
+    :param color: three numbers from 0 to 255, as CarRacing holds them
+    :return: four channels, because ``cv2.warpAffine`` is twice as fast on four as on three
+    """
+    red, green, blue = (max(int(c) - SMOOTHSCALE_LOSS, 0) for c in color)
+    return red, green, blue, 0
+
+
+def _channels(texels: np.ndarray) -> np.ndarray:
+    """
+    :param texels: (...) packed
+    :return: (..., 4) unpacked
+    """
+    return texels[..., None].view(np.uint8)
+
+
+def box_filter(pixels: slice, size: float, start: int, stop: int) -> np.ndarray:
+    """
+    :param pixels: observed pixels
+    :param size: screen pixels an observed pixel
+    :param start: first screen pixel
+    :param stop: end of the screen pixels
+    :return: (observed pixels, screen pixels) part of each observed pixel that a screen pixel is
+    """
+    first = np.arange(pixels.start, pixels.stop)[:, None] * size
+    screen = np.arange(start, stop)[None, :]
+    overlap = np.minimum(first + size, screen + 1) - np.maximum(first, screen)
+    return (np.maximum(overlap, 0) / size).astype(np.float32)
+
+
+class _Quads:
+    """
+    Quadrilaterals of the road in texels of the present zoom.
+
+    :param quads: (quads, 4, 2) left, right, previous right, previous left; world units
+    :param growth: texels by which their width and their length grow on either side when they are painted
+    """
+
+    def __init__(self, quads: np.ndarray, growth: tuple[float, float]) -> None:
+        self._quads, self._growth = quads, growth
+        across = quads[:, [1, 1, 2, 2]] - quads[:, [0, 0, 3, 3]]
+        along = quads[:, [0, 1, 1, 0]] - quads[:, [3, 2, 2, 3]]
+        self._sides = self._outward(across, (-1, 1, 1, -1)), self._outward(along, (1, 1, -1, -1))
+
+    @staticmethod
+    def _outward(edges: np.ndarray, signs: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """
+        :param edges: (quads, 4, 2) at each corner
+        :param signs: whether the edge points outward there
+        :return: (quads, 4, 2) unit vectors; (quads, 4, 1) how far the corner may move, inwards is negative
+        """
+        length = np.maximum(np.linalg.norm(edges, axis=2, keepdims=True), 1e-6)
+        return edges / length * np.array(signs)[:, None], -0.45 * length
+
+    def corners(self, index: Any, texels: float, growth: tuple[float, float]) -> np.ndarray:
+        """
+        :param index: which
+        :param texels: a world unit
+        :param growth: texels by which their width and their length grow on either side
+        :return: (quads, 4, 2) whole numbers with ``SHIFT`` fractional bits, texels from the world's origin
+        """
+        points = self._quads[index]
+        for (outward, most), by in zip(self._sides, growth, strict=True):
+            points = points + outward[index] * np.maximum(by / texels, most[index])
+        return np.rint((points * texels - 0.5) * (1 << SHIFT)).astype(np.int32)
+
+    def scale(self, texels: float) -> None:
+        """
+        :param texels: a world unit, from now on
+        """
+        self._corners = self.corners(slice(None), texels, self._growth)
+        # two texels more, because cv2 fills beyond the corners
+        self._low_x, self._low_y = ((self._corners.min(axis=1) >> SHIFT) - 2).T.copy()
+        self._high_x, self._high_y = ((self._corners.max(axis=1) >> SHIFT) + 3).T.copy()
+
+    def inside(self, left: int, bottom: int, width: int, height: int) -> tuple[list[int], np.ndarray]:
+        """
+        :param left: first texel of a rectangle
+        :param bottom: first texel of a rectangle
+        :param width: texels
+        :param height: texels
+        :return: which reach into it; (quads, 4, 2) their corners for cv2, from its first texel
+        """
+        across = (self._low_x < left + width) & (self._high_x > left)
+        along = (self._low_y < bottom + height) & (self._high_y > bottom)
+        index = np.flatnonzero(across & along)
+        return index.tolist(), self._corners[index] - (left << SHIFT, bottom << SHIFT)
+
+
+def _uncovered(moved: int) -> slice:
+    """
+    :param moved: texels from an old window to the new one
+    :return: what the old one did not show
+    """
+    return slice(WINDOW - moved, WINDOW) if moved > 0 else slice(0, -moved)
+
+
+class WorldPicture:
+    """
+    Field, grass and road of one CarRacing around its car.
+
+    A window of the world is painted once and sampled until the view leaves it, so that a picture costs one
+    ``cv2.warpAffine``.
+    """
+
+    def __init__(self) -> None:
+        # one texel is four bytes; memory is kept, as the kernel takes longer to give it than cv2 to paint it
+        self._memory = np.zeros(WINDOW**2, np.uint32)
+        self._window = _channels(self._memory.reshape(WINDOW, WINDOW))
+        self._canvas = np.zeros((WINDOW + 2) ** 2, np.uint32)
+        self._sampled = np.empty((WORLD_ROWS, stock.STATE_W, 4), np.uint8)
+        self._road_poly: list[Any] | None = None
+        self._zoom = 0.0  # that the window is painted for, screen pixels a world unit; 0: there is none
+        self._texels = 0.0  # a world unit
+        self._left, self._bottom = 0, 0  # first texel of the window, counted from the world's origin
+
+    def draw(self, car_racing: Any, zoom: float, out: np.ndarray) -> None:
+        """
+        :param car_racing: the unwrapped environment
+        :param zoom: screen pixels a world unit
+        :param out: (84, 96, 3) where the picture goes
+        """
+        if car_racing.road_poly is not self._road_poly:
+            self._new_track(car_racing)
+        position, angle = car_racing.car.hull_position, car_racing.car.hull.angle
+        x, y, cos, sin = position.x, position.y, math.cos(angle), math.sin(angle)
+        if zoom > self._zoom or not self._shows(x, y, cos, sin, zoom):
+            self._move(car_racing, x, y, cos, sin, zoom)
+        self._repaint_visited()
+        # from an observed pixel's centre to the screen around the car (rows go down, y goes up) to texels
+        scale = self._texels / zoom
+        right, up = PIXEL_W / 2 - CAR_X, stock.WINDOW_H - PIXEL_H / 2 - CAR_Y
+        left, bottom = x * self._texels - self._left - 0.5, y * self._texels - self._bottom - 0.5
+        matrix = (
+            (cos * scale * PIXEL_W, sin * scale * PIXEL_H, (cos * right - sin * up) * scale + left),
+            (sin * scale * PIXEL_W, -cos * scale * PIXEL_H, (sin * right + cos * up) * scale + bottom),
+        )
+        cv2.warpAffine(
+            self._window,
+            np.array(matrix),
+            (stock.STATE_W, WORLD_ROWS),
+            dst=self._sampled,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        )
+        cv2.cvtColor(self._sampled, cv2.COLOR_BGRA2BGR, dst=out)
+
+    def _new_track(self, car_racing: Any) -> None:
+        """
+        Take over a new episode's polygons, and let all its tiles share one array of colours from now on.
+
+        :param car_racing: the unwrapped environment
+        """
+        self._road_poly = road_poly = car_racing.road_poly
+        is_tile = np.array([isinstance(color, np.ndarray) for _, color in road_poly])
+        quads = np.array([quad for quad, _ in road_poly])
+        # tiles keep their length: they hide the seams of their smooth edges from each other
+        self._tiles = _Quads(quads[is_tile], (EDGE, 0.0))
+        self._kerbs = _Quads(quads[~is_tile], (EDGE, EDGE))
+        self._kerb_colors = [
+            _plain(color) for (_, color), tile in zip(road_poly, is_tile, strict=True) if not tile
+        ]
+        # stock's contact listener writes `tile.color[:] = road_color`: rows of one array show it in one look
+        self._colors = np.array([tile.color for tile in car_racing.road])
+        for tile, index, color in zip(
+            car_racing.road, np.flatnonzero(is_tile).tolist(), self._colors, strict=True
+        ):
+            tile.color = color
+            road_poly[index] = (road_poly[index][0], color)
+        self._seen = self._colors[:, 0].copy()
+        parts = np.arange(LEVELS**2 + 1)[:, None] / LEVELS**2
+        colors = _plain(car_racing.bg_color) * (1 - parts) + _plain(car_racing.grass_color) * parts
+        packed = np.rint(colors).astype(np.uint8).view(np.uint32)[:, 0]
+        levels = np.arange(LEVELS + 1)
+        self._grass_colors = packed[levels[:, None] * levels]  # by how much of a texel is grass in y and x
+        self._tile_colors = [_plain(color) for color in self._colors.tolist()]
+        self._zoom = 0.0
+
+    def _shows(self, x: float, y: float, cos: float, sin: float, zoom: float) -> bool:
+        """
+        :param x: of the car
+        :param y: of the car
+        :param cos: of the car's angle
+        :param sin: of the car's angle
+        :param zoom: screen pixels a world unit
+        :return: whether the window covers the visible world
+        """
+        scale, half = self._texels / zoom, WINDOW / 2
+        (width, height), cos_scale, sin_scale = VIEW_HALF, cos * scale, sin * scale
+        away_x = x * self._texels - sin_scale * VIEW_AHEAD - self._left - half
+        away_y = y * self._texels + cos_scale * VIEW_AHEAD - self._bottom - half
+        return (
+            abs(away_x) + abs(cos_scale) * width + abs(sin_scale) * height < half
+            and abs(away_y) + abs(sin_scale) * width + abs(cos_scale) * height < half
+        )
+
+    def _move(self, car_racing: Any, x: float, y: float, cos: float, sin: float, zoom: float) -> None:
+        """
+        Move the window to where the car is going, and paint what is new in it.
+
+        :param car_racing: the unwrapped environment
+        :param x: of the car
+        :param y: of the car
+        :param cos: of the car's angle
+        :param sin: of the car's angle
+        :param zoom: screen pixels a world unit
+        """
+        new_zoom = min(zoom * ZOOM_AHEAD, FULL_ZOOM)
+        texels = new_zoom / TEXEL
+        # as far ahead as the view fits in whichever way the car turns
+        ahead = WINDOW / 2 - (math.hypot(*VIEW_HALF) - VIEW_AHEAD) * texels / zoom
+        left = round(x * texels - sin * ahead - WINDOW / 2)
+        bottom = round(y * texels + cos * ahead - WINDOW / 2)
+        right, up, everywhere = left - self._left, bottom - self._bottom, slice(0, WINDOW)
+        self._left, self._bottom = left, bottom
+        if new_zoom == self._zoom and max(abs(right), abs(up)) < WINDOW:
+            moved = up * WINDOW + right
+            if moved > 0:
+                self._memory[:-moved] = self._memory[moved:]
+            elif moved < 0:
+                self._memory[-moved:] = self._memory[:moved]
+            self._paint(car_racing, _uncovered(up), everywhere)
+            self._paint(car_racing, everywhere, _uncovered(right))
+            return
+        self._zoom, self._texels = new_zoom, texels
+        self._tiles.scale(texels)
+        self._kerbs.scale(texels)
+        self._visited_corners = self._tiles.corners(slice(None), texels, (-SPREAD_PLAIN - 0.5, -SPREAD_PLAIN))
+        self._paint(car_racing, everywhere, everywhere)
+
+    def _paint(self, car_racing: Any, rows: slice, columns: slice) -> None:
+        """
+        :param car_racing: the unwrapped environment
+        :param rows: of the window
+        :param columns: of the window
+        """
+        if rows.start == rows.stop or columns.start == columns.stop:
+            return
+        # a texel more on each side, for the blur
+        width, height = columns.stop - columns.start + 2, rows.stop - rows.start + 2
+        left, bottom = self._left + columns.start - 1, self._bottom + rows.start - 1
+        picture = self._grass_picture(car_racing, left, bottom, width, height)
+        for quads, colors in ((self._tiles, self._tile_colors), (self._kerbs, self._kerb_colors)):
+            for index, corners in zip(*quads.inside(left, bottom, width, height), strict=True):
+                cv2.fillConvexPoly(picture, corners, colors[index], cv2.LINE_AA, SHIFT)
+        cv2.GaussianBlur(picture, (3, 3), 0, dst=picture)
+        self._window[rows, columns] = picture[1:-1, 1:-1]
+
+    def _repaint_visited(self) -> None:
+        """
+        A tile that was touched has taken the plain road colour.
+
+        Shades differ by 5 grey levels at most: no need for smooth edges, but to keep off the road's.
+        """
+        now = self._colors[:, 0]
+        changed = now != self._seen
+        if not changed.any():
+            return
+        self._seen = now.copy()
+        tiles = np.flatnonzero(changed)
+        corners = self._visited_corners[tiles] - (self._left << SHIFT, self._bottom << SHIFT)
+        for index, quad in zip(tiles.tolist(), corners, strict=True):
+            self._tile_colors[index] = _plain(self._colors[index].tolist())
+            cv2.fillConvexPoly(self._window, quad, self._tile_colors[index], cv2.LINE_8, SHIFT)
+
+    def _grass_picture(self, car_racing: Any, left: int, bottom: int, width: int, height: int) -> np.ndarray:
+        """
+        :param car_racing: the unwrapped environment
+        :param left: first texel
+        :param bottom: first texel
+        :param width: texels
+        :param height: texels
+        :return: (height, width, 4) field and grass, in the canvas
+        """
+        grass_x, field_x = coverage(self._texels, GROWTH, left, width)
+        grass_y, field_y = coverage(self._texels, GROWTH, bottom, height)
+        kinds = self._grass_colors[:, grass_x]  # (levels, width): each row is one of these
+        picture = self._canvas[: height * width].reshape(height, width)
+        kinds.take(grass_y, axis=0, out=picture, mode="clip")
+        for part, lines in ((field_y, picture), (field_x, picture.T)):
+            if part[0] == part[-1] == 1:  # the field has no holes
+                continue
+            inside = np.flatnonzero(part)
+            first, last = (inside[0], inside[-1]) if len(inside) else (len(part), len(part))
+            lines[:first] = 0
+            lines[last + 1 :] = 0
+            for line in np.flatnonzero((part > 0) & (part < 1)):
+                lines[line] = (_channels(lines[line]) * part[line]).astype(np.uint8).view(np.uint32)[:, 0]
+        return _channels(picture)

@@ -1,0 +1,96 @@
+"""What FastRender puts in the place of CarRacing's own ``_render``: world, car and dashboard, composed."""
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.box2d import car_racing as stock
+from gymnasium.envs.box2d.car_dynamics import Car
+from gymnasium.envs.box2d.car_racing import CarRacing, FrictionDetector
+
+from sb3_cardqn.env.fast_render.car import CAR_COLS, CAR_ROWS, car_layer
+from sb3_cardqn.env.fast_render.dashboard import dashboard
+from sb3_cardqn.env.fast_render.picture import FULL_ZOOM, WORLD_ROWS, WorldPicture
+
+# What FastRender does the work of, or relies on.
+_RACE_PARTS = (
+    "_create_track",
+    "_draw_colored_polygon",
+    "_create_image_array",
+    "_render",
+    "_render_indicators",
+    "_render_road",
+    "reset",
+    "step",
+)
+_LISTENER_PARTS = ("__init__", "BeginContact", "EndContact", "_contact")
+_CAR_PARTS = ("__init__", "_create_particle", "brake", "draw", "gas", "steer", "step")
+# How their sources write the score on the dashboard: the one thing that was changed, more than once.
+_SCORES: dict[str, Callable[[float], str]] = {
+    "af2633a441f7bb7c": lambda reward: f"{int(reward):04d}",  # Gymnasium 1.1.0, 1.1.1
+    "8b95008740a8b76c": lambda reward: f"{int(reward):04d}",  # 1.2.0 to 1.2.3
+    "64cc746df14a82a1": lambda reward: f"{reward:04}",  # 1.3.0
+    "574751390009c6ea": lambda reward: f"{reward:04.0f}",  # 1.4.0
+}
+
+
+@cache
+def _score_format(race: Any) -> Callable[[float], str]:
+    """
+    :param race: class of the environment
+    :return: how it writes the score
+    :raises RuntimeError: if it draws or drives differently from the CarRacing of Gymnasium 1.1 to 1.4
+    """
+    owners = ((race, _RACE_PARTS), (Car, _CAR_PARTS), (FrictionDetector, _LISTENER_PARTS))
+    text = "".join(inspect.getsource(getattr(owner, name)) for owner, names in owners for name in names)
+    digest = hashlib.sha256("".join(text.split()).encode()).hexdigest()[:16]
+    if digest not in _SCORES:
+        raise RuntimeError(
+            "FastRender needs the CarRacing of Gymnasium 1.1 to 1.4, whose private parts it copies, got "
+            f"{race.__module__}.{race.__qualname__} of Gymnasium {gym.__version__}, "
+            f"whose source differs ({digest})"
+        )
+    return _SCORES[digest]
+
+
+class Render:
+    """
+    Stands in for the ``_render`` method of one CarRacing.
+
+    :param car_racing: the unwrapped environment
+    """
+
+    def __init__(self, car_racing: CarRacing) -> None:
+        self._car_racing = car_racing
+        race: Any = type(car_racing)
+        self._score_format = _score_format(race)
+        self._world = WorldPicture()
+
+    def __call__(self, mode: str) -> Any:
+        """
+        :param mode: one of CarRacing's render modes
+        :return: what stock returns
+        """
+        # without "t" there was no reset() yet, and stock returns nothing
+        if mode == "state_pixels" and "t" in vars(self._car_racing):
+            return self._observation()
+        return type(self._car_racing)._render(self._car_racing, mode)
+
+    def _observation(self) -> np.ndarray:
+        """
+        :return: (96, 96, 3) what stock would draw
+        """
+        car_racing = self._car_racing
+        t = car_racing.t
+        zoom = 0.1 * stock.SCALE * max(1 - t, 0) + FULL_ZOOM * min(t, 1)
+        observation = np.empty((stock.STATE_H, stock.STATE_W, 3), np.uint8)
+        self._world.draw(car_racing, zoom, observation[:WORLD_ROWS])
+        light, part = car_layer(car_racing.car, zoom)
+        around = observation[CAR_ROWS, CAR_COLS]
+        np.maximum(around * part + light, 0, out=around, casting="unsafe")
+        dashboard(car_racing, self._score_format(car_racing.reward), observation[WORLD_ROWS:])
+        return observation

@@ -1,0 +1,308 @@
+"""Training-only wrappers: they change the race while an agent learns, and are left out when it is judged."""
+
+import math
+import pydoc
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.utils import RecordConstructorArgs
+from gymnasium.wrappers import TimeLimit
+
+from sb3_cardqn.checks import check_env, check_number, check_whole
+from sb3_cardqn.env.fast_render import is_car_racing
+
+
+def judged_wrappers(wrappers: Any) -> list[Any]:
+    """
+    Leave out what is for training only, wherever an agent is judged: evaluations in training, ``evaluate``,
+    ``race``, ``enjoy``, exported agents.
+
+    A class whose ``training_only`` is True is left out, and so are the arguments that a class names in
+    ``training_arguments``.
+
+    >>> judged_wrappers(["sb3_cardqn.EndAtLine", {"sb3_cardqn.CarRacingWrapper": {"training": True}}])
+    [{'sb3_cardqn.CarRacingWrapper': {}}]
+
+    :param wrappers: in the zoo's form: None, a class or its name, a dict from that to arguments, or a list
+    :return: those to judge with, in the same form
+    """
+    judged = []
+    for entry in wrappers if isinstance(wrappers, list) else [wrappers]:
+        named = isinstance(entry, dict) and len(entry) == 1
+        name, arguments = next(iter(entry.items())) if named else (entry, None)
+        cls = pydoc.locate(name) if isinstance(name, str) else name
+        if name is None or getattr(cls, "training_only", False):
+            continue
+        left_out = getattr(cls, "training_arguments", ())
+        if isinstance(arguments, dict):
+            entry = {name: {key: value for key, value in arguments.items() if key not in left_out}}
+        judged.append(entry)
+    return judged
+
+
+def _require_car_racing(wrapper: gym.Wrapper) -> None:
+    if not is_car_racing(wrapper.unwrapped):
+        raise TypeError(f"{type(wrapper).__name__} needs a CarRacing environment, got {wrapper.unwrapped}")
+
+
+def _furthest_tile(car_racing: Any, before: int) -> int:
+    """
+    :param car_racing: where the car is
+    :param before: what this gave one step ago; 0 when the race begins
+    :return: number of the furthest tile reached; the number of tiles when the car is over the line again
+    """
+    n_tiles = len(car_racing.road)
+    ahead = max((tile.idx for wheel in car_racing.car.wheels for tile in wheel.tiles), default=0)
+    if before > 3 * n_tiles // 4 and 0 < ahead < n_tiles // 4:
+        return n_tiles
+    if ahead - before > n_tiles // 4:  # backwards over the start line, or across the field
+        return before
+    return max(before, ahead)
+
+
+class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
+    """
+    Take a penalty off the reward each time the car leaves tiles behind that it did not touch.
+
+    A lap counts only when all tiles were touched. A corner cut too far costs the reward of a few tiles at
+    once, but 0.1 a frame until frame 1000 later, which no discounted return sees: the penalty stands for
+    that. A car that leaves the field, or that ``EndWhenLost`` inside gives up, leaves the rest of the lap
+    behind and pays once more: staying away must not be cheaper than coming back past a gap.
+    Around a Monitor, which keeps the environment's own scores.
+
+    >>> env = PenalizeMissedTiles(gym.make("CarRacing-v3"), penalty=200)
+
+    :param penalty: taken off once for each gap, however long, at least 0
+    :raises TypeError: if the environment is not CarRacing
+    :raises ValueError: if ``penalty`` is negative, or not finite
+    """
+
+    training_only = True
+    MARGIN = 2  # tiles; a wheel may touch a tile before the one behind it
+
+    def __init__(self, env: gym.Env, penalty: float = 200.0) -> None:
+        check_env("PenalizeMissedTiles", env)
+        check_number("PenalizeMissedTiles", "penalty", penalty, 0)
+        RecordConstructorArgs.__init__(self, penalty=penalty)
+        super().__init__(env)
+        _require_car_racing(self)
+        self.penalty = penalty
+        self._furthest = self._judged = 0  # tiles, from the start line on
+        self._in_gap = False
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """
+        :param kwargs: handed on
+        :return: observation and info
+        """
+        self._furthest, self._judged, self._in_gap = 0, 0, False
+        return self.env.reset(**kwargs)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """
+        :param action: handed on
+        :return: as the environment's, the reward less the penalties
+        """
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        lost = terminated and not info.get("lap_finished", True)
+        penalties = self.penalty * (self._new_gaps() + lost)
+        return observation, float(reward) - penalties, terminated, truncated, info
+
+    def _new_gaps(self) -> int:
+        car_racing: Any = self.unwrapped
+        tiles = car_racing.road
+        self._furthest = _furthest_tile(car_racing, self._furthest)
+        # over the line the last tiles count too
+        behind = self._furthest - (self.MARGIN if self._furthest < len(tiles) else 0)
+        gaps = 0
+        for i in range(self._judged, behind):
+            missed = not tiles[i].road_visited
+            gaps += missed and not self._in_gap
+            self._in_gap = missed
+        self._judged = max(self._judged, behind)
+        return gaps
+
+
+class PenalizeSpeed(gym.Wrapper, RecordConstructorArgs):
+    """
+    Take points off the reward for driving faster than the picture shows what comes.
+
+    At 100 units/s, the car's top speed, the road's next 0.4 s are on the picture, and three of four lost cars
+    that were looked at drove faster than 95 a second before (docs/explanation/recipe.md). Of 1,000 points a
+    lap that is 1 % faster brings 0.7, but a discounted return is 1 % higher at each step, so an agent risks
+    its car.
+
+    >>> env = PenalizeSpeed(gym.make("CarRacing-v3"), limit=90)
+
+    :param limit: units/s, from which on it costs, above 0; a tile of the road is about 3.5 units long
+    :param penalty: points a step (an agent step around a ``FrameSkip``) for each unit/s above it, at least 0
+    :raises TypeError: if the environment is not CarRacing
+    :raises ValueError: if ``limit`` is not above 0, ``penalty`` is negative, or one is not finite
+    """
+
+    training_only = True
+
+    def __init__(self, env: gym.Env, limit: float = 90.0, penalty: float = 0.2) -> None:
+        check_env("PenalizeSpeed", env)
+        check_number("PenalizeSpeed", "limit", limit, 0, above=True)
+        check_number("PenalizeSpeed", "penalty", penalty, 0)
+        RecordConstructorArgs.__init__(self, limit=limit, penalty=penalty)
+        super().__init__(env)
+        _require_car_racing(self)
+        self.limit = limit
+        self.penalty = penalty
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """
+        :param action: handed on
+        :return: as the environment's, the reward less the penalty for the speed after the step
+        """
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        car_racing: Any = self.unwrapped
+        speed = math.hypot(*car_racing.car.hull.linearVelocity)
+        excess = max(0.0, speed - self.limit)
+        return observation, float(reward) - self.penalty * excess, terminated, truncated, info
+
+
+class ScaleReward(gym.RewardWrapper, RecordConstructorArgs):
+    """
+    Multiply rewards by a constant.
+
+    DQN's Huber loss is a squared error only below 1, and seeks the median above it. A step of CarRacing can
+    bring 10 points and a Q-value is near 190, so errors are mostly above.
+
+    >>> env = ScaleReward(gym.make("CarRacing-v3"), scale=0.1)
+
+    :param scale: above 0
+    :raises ValueError: if ``scale`` is not above 0, or not finite
+    """
+
+    training_only = True
+
+    def __init__(self, env: gym.Env, scale: float = 0.1) -> None:
+        check_env("ScaleReward", env)
+        check_number("ScaleReward", "scale", scale, 0, above=True)
+        RecordConstructorArgs.__init__(self, scale=scale)
+        super().__init__(env)
+        self.scale = scale
+
+    def reward(self, reward: Any) -> float:
+        """
+        :param reward: the environment's
+        :return: what the agent learns from
+        """
+        return float(reward) * self.scale
+
+
+class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
+    """
+    Terminate an episode when the car has touched no new tile for a while: it is lost on the grass.
+
+    Nothing comes after it: were it truncated, being lost would be worth whatever the network thinks of the
+    grass. The environment's own time limit is what ends it, one step later, so that a Monitor inside logs it.
+    ``info["lap_finished"]`` is False then, as it is for a car off the field.
+
+    >>> env = EndWhenLost(gym.make("CarRacing-v3"), patience=25)
+
+    :param patience: steps without a new tile, at least 1; agent steps around a ``FrameSkip``, else frames
+    :raises TypeError: if the environment is not CarRacing, or has no time limit
+    :raises ValueError: if ``patience`` is smaller than 1
+    """
+
+    training_only = True
+
+    def __init__(self, env: gym.Env, patience: int = 25) -> None:
+        check_env("EndWhenLost", env)
+        patience = check_whole("EndWhenLost", "patience", patience)
+        RecordConstructorArgs.__init__(self, patience=patience)
+        super().__init__(env)
+        _require_car_racing(self)
+        self._time_limit = _find_time_limit(self)
+        self.patience = patience
+        self._touched = 0  # tiles
+        self._waited = 0  # steps since
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """
+        :param kwargs: handed on
+        :return: observation and info
+        """
+        self._touched = self._waited = 0
+        return self.env.reset(**kwargs)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """
+        :param action: handed on
+        :return: as the environment's, but terminated where the car is lost
+        """
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        car_racing: Any = self.unwrapped
+        if car_racing.tile_visited_count > self._touched:
+            self._touched, self._waited = car_racing.tile_visited_count, 0
+        else:
+            self._waited += 1
+        if self._waited >= self.patience:
+            _cut_next_step(self._time_limit)
+            if truncated:
+                terminated, truncated, info["lap_finished"] = True, False, False
+        return observation, reward, terminated, truncated, info
+
+
+class EndAtLine(gym.Wrapper, RecordConstructorArgs):
+    """
+    Cut an episode as truncated at the end of the lap, finished or not: for who learns, the race goes on.
+
+    The line looks like any other place of the track. If the lap's end terminated, all values would fall to 0
+    before it, and with them the differences between actions that steer the car. A truncated episode's last
+    value is bootstrapped instead (Pardo et al. 2018). A lap with missed tiles, which CarRacing does not end,
+    is cut by the environment's own time limit, one step after the line.
+
+    >>> env = EndAtLine(gym.make("CarRacing-v3"))
+
+    :raises TypeError: if the environment is not CarRacing, or has no time limit
+    """
+
+    training_only = True
+
+    def __init__(self, env: gym.Env) -> None:
+        check_env("EndAtLine", env)
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
+        _require_car_racing(self)
+        self._time_limit = _find_time_limit(self)
+        self._furthest = 0  # tiles
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """
+        :param kwargs: handed on
+        :return: observation and info
+        """
+        self._furthest = 0
+        return self.env.reset(**kwargs)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """
+        :param action: handed on
+        :return: as the environment's, but truncated where the lap ends
+        """
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        car_racing: Any = self.unwrapped
+        self._furthest = _furthest_tile(car_racing, self._furthest)
+        if self._furthest == len(car_racing.road):
+            _cut_next_step(self._time_limit)
+        if terminated and info.get("lap_finished", True):
+            terminated, truncated = False, True
+        return observation, reward, terminated, truncated, info
+
+
+def _find_time_limit(wrapper: gym.Wrapper) -> TimeLimit:
+    env: Any = wrapper
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, TimeLimit):
+            return env
+        env = env.env
+    raise TypeError(f"{type(wrapper).__name__} needs an environment with a time limit, as gym.make gives it")
+
+
+def _cut_next_step(time_limit: TimeLimit) -> None:
+    time_limit._elapsed_steps = time_limit._max_episode_steps  # type: ignore[assignment]

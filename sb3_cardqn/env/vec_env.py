@@ -1,0 +1,271 @@
+"""Environments in processes of their own, several in each: for those that are cheap to step."""
+
+import multiprocessing as mp
+import signal
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cv2
+import gymnasium as gym
+import numpy as np
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env.base_vec_env import CloudpickleWrapper, VecEnvObs, VecEnvStepReturn
+
+from sb3_cardqn.checks import check_whole
+from sb3_cardqn.errors import WorkerDiedError
+from sb3_cardqn.signals import not_ignored
+
+
+class GroupedSubprocVecEnv(SubprocVecEnv):
+    """
+    SB3's ``SubprocVecEnv`` with a few processes, in each of which several environments take turns.
+
+    A process for each environment costs more than a cheap environment itself: more processes than cores
+    wait for each other. The same seed gives the same episodes as in SB3's. An error in an environment is
+    raised here, with its own type, and a process that was killed is named by a ``WorkerDiedError``; after it
+    only ``close()`` is left. Ctrl-C is the learner's to handle.
+
+    >>> env = make_vec_env("CartPole-v1", 8, vec_env_cls=GroupedSubprocVecEnv)  # doctest: +SKIP
+
+    :param env_fns: each makes an environment
+    :param start_method: of the processes; as in SB3's "forkserver", or "spawn" where that is missing
+    :param n_processes: how many, at least 1: the cores that the learner does not need
+    :raises TypeError: if ``env_fns`` is something else, or empty
+    :raises ValueError: if another argument is out of range
+    """
+
+    def __init__(
+        self,
+        env_fns: list[Callable[[], gym.Env]],
+        start_method: str | None = None,
+        n_processes: int = 1,
+    ) -> None:
+        n_processes = check_whole("GroupedSubprocVecEnv", "n_processes", n_processes)
+        if not isinstance(env_fns, (list, tuple)) or not env_fns or not all(map(callable, env_fns)):
+            raise TypeError(
+                "GroupedSubprocVecEnv needs a list of at least one function that makes an environment, got "
+                f"{env_fns!r}"
+            )
+        methods = mp.get_all_start_methods()
+        if start_method is not None and start_method not in methods:
+            raise ValueError(
+                f"GroupedSubprocVecEnv needs start_method from {methods} or None, got {start_method!r}"
+            )
+        if start_method is None:
+            start_method = "forkserver" if "forkserver" in methods else "spawn"
+        self.waiting = False
+        self.closed = False
+        groups = np.array_split(np.arange(len(env_fns)), min(n_processes, len(env_fns)))
+        context = mp.get_context(start_method)
+        self._workers = [_Worker(context, env_fns, [int(i) for i in group]) for group in groups]
+        self.remotes: Any = tuple(
+            _Remote(worker, i) for worker in self._workers for i in range(len(worker.envs))
+        )
+        self.remotes[0].send(("get_spaces", None))
+        # past SubprocVecEnv's own __init__, which starts a process for each environment
+        VecEnv.__init__(self, len(env_fns), *self.remotes[0].recv())
+
+    @property
+    def processes(self) -> list[Any]:  # type: ignore[override]
+        """The processes, as SB3 knows them."""
+        return [worker.process for worker in self._workers]
+
+    def close(self) -> None:
+        """End the processes, also after an error in one of them."""
+        try:
+            super().close()
+        except (WorkerDiedError, EOFError, OSError):  # the process that failed has ended
+            for process in self.processes:
+                process.terminate()
+                process.join()
+            self.closed = True
+
+
+class _Worker:
+    """
+    A process with environments in it.
+
+    :param context: starts processes
+    :param env_fns: of all processes
+    :param envs: numbers of those in this one
+    """
+
+    def __init__(self, context: Any, env_fns: list[Callable[[], gym.Env]], envs: list[int]) -> None:
+        self.envs = envs
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(
+            target=_serve, args=(theirs, CloudpickleWrapper([env_fns[i] for i in envs])), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+
+    def died(self) -> WorkerDiedError:
+        """
+        :return: which process it was, and how it ended
+        """
+        self.process.join(timeout=10)
+        return WorkerDiedError(self.envs, self.process.exitcode)
+
+
+class _Remote:
+    """
+    The end of a pipe as SB3 knows it: one environment's. The environments of a process share the pipe; their
+    answers come in the order of the questions.
+
+    :param worker: the process
+    :param index: of the environment there
+    """
+
+    def __init__(self, worker: _Worker, index: int) -> None:
+        self._worker, self._index = worker, index
+
+    def send(self, message: tuple[str, Any]) -> None:
+        try:
+            self._worker.connection.send((self._index, *message))
+        except OSError as error:
+            raise self._worker.died() from error
+
+    def recv(self) -> Any:
+        try:
+            answer, error = self._worker.connection.recv()
+        except (EOFError, OSError) as lost:
+            raise self._worker.died() from lost
+        if error is not None:
+            raise error
+        return answer
+
+    def close(self) -> None:
+        self._worker.connection.close()
+
+
+def _serve(connection: Connection, env_fns: CloudpickleWrapper) -> None:
+    """
+    Answer SB3's questions, in a process of its own.
+
+    :param connection: (index of the environment, question, its data) come in, (answer, None) go out
+    :param env_fns: each makes an environment
+    """
+    for number in not_ignored("SIGINT", "SIGHUP"):  # a terminal sends them to every process
+        signal.signal(number, signal.SIG_IGN)  # the learner finishes its step, for which it needs this
+    cv2.setNumThreads(1)  # this process is for one core
+    answers: list[tuple[Any, Exception | None]] = []
+    try:
+        envs = [DummyVecEnv([env_fn]) for env_fn in env_fns.var]
+        still_open = len(envs)
+        while still_open:
+            index, question, data = connection.recv()
+            if question == "close":
+                envs[index].close()
+                still_open -= 1
+            else:
+                answers.append((_answer(envs[index], question, data), None))
+            if not connection.poll():
+                # not before: the learner may be busy, and with the pipe full the others would wait for it
+                _send(connection, answers)
+    except EOFError:
+        pass
+    except Exception as error:
+        _send(connection, [*answers, (None, error)])
+
+
+def _send(connection: Connection, answers: list[tuple[Any, Exception | None]]) -> None:
+    while answers:
+        connection.send(answers.pop(0))
+
+
+def _answer(env: DummyVecEnv, question: str, data: Any) -> Any:
+    """
+    :param env: of one environment
+    :param question: of ``SubprocVecEnv``
+    :param data: what belongs to it
+    :return: what SB3's worker would answer
+    """
+    if question == "step":
+        obs, rewards, dones, infos = env.step([data])  # type: ignore[arg-type]
+        return _first(obs), rewards[0], dones[0], infos[0], env.reset_infos[0]
+    if question == "reset":
+        seed, options = data
+        env._seeds, env._options = [seed], [options]
+        return _first(env.reset()), env.reset_infos[0]
+    if question == "env_method":
+        name, args, kwargs = data
+        return env.env_method(name, *args, **kwargs)[0]
+    if question == "set_attr":
+        return env.set_attr(*data)
+    ask: dict[str, Callable[[], Any]] = {
+        "get_spaces": lambda: (env.observation_space, env.action_space),
+        "get_attr": lambda: env.get_attr(data)[0],
+        "has_attr": lambda: env.has_attr(data),
+        "is_wrapped": lambda: env.env_is_wrapped(data)[0],
+        "render": lambda: env.envs[0].render(),
+    }
+    return ask[question]()
+
+
+def _first(obs: Any) -> Any:
+    """
+    :param obs: observations of a vector of one: array, or dict or tuple of them
+    :return: the one's
+    """
+    if isinstance(obs, dict):
+        return {key: value[0] for key, value in obs.items()}
+    return tuple(value[0] for value in obs) if isinstance(obs, tuple) else obs[0]
+
+
+class _Busy:
+    """Stands for the pipe to an environment while that steps."""
+
+    def send(self, message: tuple[str, Any]) -> None:
+        """
+        :param message: question of a ``SubprocVecEnv``, and its data
+        :raises RuntimeError: always
+        """
+        raise RuntimeError(
+            f"the environments step and can't answer '{message[0]}' to what is done meanwhile; an update of "
+            "CarDQN that asks them needs overlap=False"
+        )
+
+
+class Meanwhile(VecEnvWrapper):
+    """
+    Does something else while the environments step. It helps where they step in processes of their own.
+
+    :param venv: the environments
+    :param work: done once each step, after the actions went out and before the answers are waited for
+    """
+
+    def __init__(self, venv: VecEnv, work: Callable[[], None]) -> None:
+        super().__init__(venv)
+        self._work = work
+
+    def reset(self) -> VecEnvObs:
+        """
+        :return: (n_envs, ...) first observations
+        """
+        return self.venv.reset()
+
+    def step(self, actions: np.ndarray) -> VecEnvStepReturn:
+        """
+        :param actions: (n_envs, ...)
+        :return: observations, rewards, dones, infos
+        :raises RuntimeError: if the work asks them for something: it would get the answer to the step
+        """
+        self.step_async(actions)
+        processes: Any = self.unwrapped
+        remotes = getattr(processes, "remotes", None)  # of a SubprocVecEnv, whichever wrapper asks
+        if remotes is not None:
+            processes.remotes = (_Busy(),) * len(remotes)
+        try:
+            self._work()
+        finally:
+            if remotes is not None:
+                processes.remotes = remotes
+            result = self.step_wait()  # after an error, too: the next question must not get these answers
+        return result
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """
+        :return: observations, rewards, dones, infos
+        """
+        return self.venv.step_wait()

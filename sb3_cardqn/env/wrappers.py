@@ -1,0 +1,349 @@
+"""First in the flow: wrappers turn CarRacing's frames and pedals into what a DQN sees and chooses from."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, TimeLimit
+from stable_baselines3.common.monitor import Monitor
+
+from sb3_cardqn.checks import check_env, check_flag, check_whole, is_number, wholes
+from sb3_cardqn.env.fast_render import FastRender, is_car_racing
+
+ACTION_SETS: dict[str, list[list[float]]] = {
+    # [steer, gas, brake] of each action: what CarRacing(continuous=False) does, in its order
+    "default5": [[0, 0, 0], [0.6, 0, 0], [-0.6, 0, 0], [0, 0.2, 0], [0, 0, 0.8]],
+    # steer left, straight, right × coast, half gas, full gas, brake
+    "gas_and_steer12": [
+        [steer, gas, brake] for steer in (-1, 0, 1) for gas, brake in ((0, 0), (0.5, 0), (1, 0), (0, 0.4))
+    ],
+}
+
+
+def _require_uint8_image(
+    wrapper: gym.Wrapper, env: gym.Env, shapes: str, fits: Callable[[tuple], bool]
+) -> None:
+    check_env(type(wrapper).__name__, env)
+    space = env.observation_space
+    if not (isinstance(space, spaces.Box) and space.dtype == np.uint8 and fits(space.shape)):
+        raise TypeError(f"{type(wrapper).__name__} needs uint8 images of shape {shapes}, got {space}")
+
+
+# shapes in words, and what tells them
+_IMAGES: tuple[str, Callable[[tuple], bool]] = (
+    "(H, W), (H, W, 1) or (H, W, 3)",
+    lambda shape: len(shape) == 2 or shape[2:] in ((1,), (3,)),
+)
+
+
+def _is_action(row: Any) -> bool:
+    """
+    :param row: of a list of actions
+    :return: whether it is steer, gas and brake, each in its range; NaN is in none
+    """
+    values = row.tolist() if isinstance(row, np.ndarray) else row
+    return (
+        isinstance(values, (list, tuple))
+        and len(values) == 3
+        and all(is_number(value) for value in values)
+        and all(low <= value <= 1 for low, value in zip((-1, 0, 0), values, strict=True))
+    )
+
+
+class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
+    """
+    Offer a fixed list of ``[steer, gas, brake]`` as a ``Discrete`` action space.
+
+    >>> env = DiscretizeActions(gym.make("CarRacing-v3"), actions="default5")
+    >>> env.action_space
+    Discrete(5)
+
+    :param actions: name of a set in ``ACTION_SETS``, or rows of steer in [-1, 1], gas in [0, 1] and brake in
+        [0, 1]. ``"default5"`` drives exactly as ``CarRacing(continuous=False)`` does, which never gives gas
+        while steering; ``"gas_and_steer12"`` does.
+    :raises TypeError: if the environment does not have CarRacing's Box action space
+    :raises ValueError: if the name is unknown, the list is empty, or a row is not three numbers in that box
+    """
+
+    def __init__(self, env: gym.Env, actions: str | Sequence[Sequence[float]] = "gas_and_steer12") -> None:
+        check_env("DiscretizeActions", env)
+        box = env.action_space
+        low, high = np.array([-1, 0, 0]), np.array([1, 1, 1])
+        if not (
+            isinstance(box, spaces.Box)
+            and box.shape == (3,)
+            and np.array_equal(box.low, low)
+            and np.array_equal(box.high, high)
+        ):
+            raise TypeError(
+                "DiscretizeActions needs an environment with CarRacing's Box action space "
+                f"[-1, 0, 0] to [1, 1, 1], got {box}"
+            )
+        RecordConstructorArgs.__init__(self, actions=actions)
+        super().__init__(env)
+        if isinstance(actions, str):
+            if actions not in ACTION_SETS:
+                raise ValueError(
+                    f"DiscretizeActions needs actions from {sorted(ACTION_SETS)}, got '{actions}'"
+                )
+            actions = ACTION_SETS[actions]
+        if isinstance(actions, np.ndarray):
+            actions = actions.tolist()
+        if not isinstance(actions, (list, tuple)) or len(actions) == 0:
+            raise ValueError(
+                f"DiscretizeActions needs a list of at least one [steer, gas, brake], got {actions!r}"
+            )
+        for i, row in enumerate(actions):
+            if not _is_action(row):
+                raise ValueError(
+                    "DiscretizeActions needs rows of [steer, gas, brake] within [-1, 0, 0] and [1, 1, 1], "
+                    f"got row {i}: {row}"
+                )
+        # float64, because CarRacing computes in float64 and float32's 0.6 is not its 0.6
+        self.actions = np.array(actions, dtype=np.float64)  # (n, 3)
+        self.action_space = spaces.Discrete(len(self.actions))
+
+    def action(self, action: Any) -> np.ndarray:
+        """
+        Look up what the car does.
+
+        :param action: index in ``[0, n)``
+        :return: (3,) float64 steer, gas, brake
+        :raises ValueError: if the index is not in the action space
+        """
+        if not self.action_space.contains(action):
+            raise ValueError(f"DiscretizeActions needs an action in {self.action_space}, got {action!r}")
+        return self.actions[action].copy()
+
+
+# Wrappers that neither keep nor change observations: under FrameSkip they may see an old frame again.
+_BLIND_WRAPPERS = (
+    DiscretizeActions,
+    FastRender,
+    Monitor,
+    OrderEnforcing,
+    PassiveEnvChecker,
+    RecordEpisodeStatistics,
+    TimeLimit,
+)
+
+
+class FrameSkip(gym.Wrapper, RecordConstructorArgs):
+    """
+    Repeat each action for ``skip`` frames and return the last one, with the rewards summed.
+
+    Ends early when the episode does. Around a CarRacing, stock or under ``FastRender``, only the frame that
+    is returned is drawn, since drawing is 98 % of the time; the rewards, and with stock's drawing the frame,
+    are bit-identical to those of drawing all. (Pixels of ``FastRender`` depend a little on what was drawn
+    before. A wrapper in between that may remember or change frames keeps all of them drawn.)
+    ``metadata["render_fps"]`` is that of the frames it returns, so a recorded video runs in real time.
+
+    >>> env = FrameSkip(gym.make("CarRacing-v3"), skip=4)
+    >>> obs, info = env.reset(seed=0)
+    >>> obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
+
+    :param skip: frames an action lasts, at least 1
+    :raises ValueError: if ``skip`` is smaller than 1
+    """
+
+    def __init__(self, env: gym.Env, skip: int = 4) -> None:
+        check_env("FrameSkip", env)
+        skip = check_whole("FrameSkip", "skip", skip)
+        RecordConstructorArgs.__init__(self, skip=skip)
+        super().__init__(env)
+        self.skip = skip
+        if "render_fps" in env.metadata:
+            self.metadata = {**env.metadata, "render_fps": env.metadata["render_fps"] / skip}
+        self._may_hold_drawing = skip > 1 and is_car_racing(env)
+        layer = env
+        while self._may_hold_drawing and isinstance(layer, gym.Wrapper):
+            self._may_hold_drawing = isinstance(layer, _BLIND_WRAPPERS)
+            layer = layer.env
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """
+        Drive ``skip`` frames with one action.
+
+        :param action: the action to repeat
+        :return: last observation, sum of the rewards, terminated, truncated, last info
+        """
+        if not self._may_hold_drawing:
+            return self._repeat(action, self.skip)
+
+        car_racing: Any = self.env.unwrapped
+        own_hook = vars(car_racing).get("_render")  # FastRender's, or None for the class's own method
+        draw = car_racing._render
+        reward_when_drawn = 0.0
+
+        def hold(mode: str) -> Any:
+            nonlocal reward_when_drawn
+            if mode != "state_pixels":
+                return draw(mode)
+            reward_when_drawn = car_racing.reward
+            return car_racing.state.copy()  # a new object each frame, as Gymnasium's checker demands
+
+        car_racing._render = hold
+        try:
+            obs, reward, terminated, truncated, info = self._repeat(action, self.skip - 1)
+        finally:
+            if own_hook is None:
+                del car_racing._render
+            else:
+                car_racing._render = own_hook
+
+        if terminated or truncated:
+            # CarRacing draws the score before it takes a frame's 0.1 off: back to that for the late drawing
+            car_racing.reward, reward_after = reward_when_drawn, car_racing.reward
+            obs = car_racing.state = draw("state_pixels")
+            car_racing.reward = reward_after
+            return obs, reward, terminated, truncated, info
+        obs, last_reward, terminated, truncated, info = self.env.step(action)
+        return obs, reward + float(last_reward), terminated, truncated, info
+
+    def _repeat(self, action: Any, frames: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        total_reward = 0.0
+        for _ in range(frames):
+            obs, reward, terminated, truncated, info = self.env.step(action)
+            total_reward += float(reward)
+            if terminated or truncated:
+                break
+        return obs, total_reward, terminated, truncated, info
+
+
+class GrayscaleObservation(gym.ObservationWrapper, RecordConstructorArgs):
+    """
+    Turn RGB frames to gray, uint8 to uint8, by ``cv2.cvtColor``.
+
+    >>> env = GrayscaleObservation(gym.make("CarRacing-v3"))
+    >>> env.observation_space.shape
+    (96, 96)
+
+    :param keep_dim: keep the channel axis, (H, W, 1) instead of (H, W)
+    :raises TypeError: if the observations are not uint8 images of shape (H, W, 3)
+    """
+
+    def __init__(self, env: gym.Env, keep_dim: bool = False) -> None:
+        _require_uint8_image(self, env, "(H, W, 3)", lambda shape: len(shape) == 3 and shape[2] == 3)
+        check_flag("GrayscaleObservation", "keep_dim", keep_dim)
+        RecordConstructorArgs.__init__(self, keep_dim=keep_dim)
+        super().__init__(env)
+        self.keep_dim = keep_dim
+        shape = env.observation_space.shape[:2] + ((1,) if keep_dim else ())  # type: ignore[index]
+        self.observation_space = spaces.Box(0, 255, shape, np.uint8)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        """
+        :param observation: (H, W, 3) uint8
+        :return: (H, W) uint8, or (H, W, 1) with ``keep_dim``
+        """
+        gray = cv2.cvtColor(observation, cv2.COLOR_RGB2GRAY)
+        return gray[:, :, None] if self.keep_dim else gray
+
+
+class ResizeObservation(gym.ObservationWrapper, RecordConstructorArgs):
+    """
+    Crop, then resize with ``cv2.INTER_AREA``, which averages and so keeps thin kerbs visible.
+
+    CarRacing's lowest 12 of 96 rows are the dashboard: true speed, ABS sensors, steering angle and gyroscope.
+    Keep them (the default) and the agent can read its speed from one frame; ``crop=[0, 12, 0, 0]`` drops
+    them.
+
+    >>> env = ResizeObservation(gym.make("CarRacing-v3"), shape=[64, 64])
+    >>> env.observation_space.shape
+    (64, 64, 3)
+
+    :param shape: height and width in pixels; one number for a square
+    :param crop: pixels cut off at the top, bottom, left and right before resizing
+    :raises TypeError: if the observations are not uint8 images of shape (H, W), (H, W, 1) or (H, W, 3)
+    :raises ValueError: if a size is smaller than 1, or the crop is negative or leaves nothing
+    """
+
+    def __init__(
+        self, env: gym.Env, shape: int | Sequence[int] = (64, 64), crop: Sequence[int] = (0, 0, 0, 0)
+    ) -> None:
+        _require_uint8_image(self, env, *_IMAGES)
+        RecordConstructorArgs.__init__(self, shape=shape, crop=crop)
+        super().__init__(env)
+        height_width = wholes(shape if isinstance(shape, (list, tuple)) else (shape, shape), 1)
+        if height_width is None or len(height_width) != 2:
+            raise ValueError(
+                f"ResizeObservation needs shape [height, width] of at least 1 pixel, got {shape!r}"
+            )
+        height, width, *channels = env.observation_space.shape  # type: ignore[misc]
+        cut = wholes(crop, 0)
+        if cut is None or len(cut) != 4:
+            raise ValueError(f"ResizeObservation needs crop [top, bottom, left, right] >= 0, got {crop!r}")
+        top, bottom, left, right = cut
+        if top + bottom >= height or left + right >= width:
+            raise ValueError(
+                f"ResizeObservation needs a crop that leaves part of {height}x{width}, got {crop}"
+            )
+        self._window = (slice(top, height - bottom), slice(left, width - right))
+        self._out_shape = (*height_width, *channels)
+        self.observation_space = spaces.Box(0, 255, self._out_shape, np.uint8)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        """
+        :param observation: (H, W) or (H, W, C) uint8
+        :return: uint8 at the new height and width, same channels
+        """
+        height, width = self._out_shape[:2]
+        resized = cv2.resize(observation[self._window], (width, height), interpolation=cv2.INTER_AREA)
+        return resized.reshape(self._out_shape)  # cv2 drops a channel axis of length 1
+
+
+class FrameStack(gym.Wrapper, RecordConstructorArgs):
+    """
+    Show the last ``num_frames`` frames at once, channel-first, oldest first: speed can't be seen in one.
+
+    A frame in colours takes three channels. On reset the first frame is repeated. Each returned array is new
+    and never changes later.
+
+    >>> env = FrameStack(GrayscaleObservation(gym.make("CarRacing-v3")), num_frames=4)
+    >>> env.observation_space.shape
+    (4, 96, 96)
+
+    :param num_frames: frames in a stack, at least 1
+    :raises TypeError: if the observations are not uint8 images of shape (H, W), (H, W, 1) or (H, W, 3)
+    :raises ValueError: if ``num_frames`` is smaller than 1
+    """
+
+    def __init__(self, env: gym.Env, num_frames: int = 4) -> None:
+        num_frames = check_whole("FrameStack", "num_frames", num_frames)
+        _require_uint8_image(self, env, *_IMAGES)
+        RecordConstructorArgs.__init__(self, num_frames=num_frames)
+        super().__init__(env)
+        self.num_frames = num_frames
+        height, width, *channels = env.observation_space.shape  # type: ignore[misc]
+        self._frame_channels = channels[0] if channels else 1
+        self._stack = np.zeros((num_frames * self._frame_channels, height, width), np.uint8)
+        self.observation_space = spaces.Box(0, 255, self._stack.shape, np.uint8)
+
+    def _channels_first(self, obs: np.ndarray) -> np.ndarray:
+        """
+        :param obs: (H, W) or (H, W, C)
+        :return: (C, H, W)
+        """
+        return obs[None] if obs.ndim == 2 else obs.transpose(2, 0, 1)
+
+    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        """
+        :param kwargs: ``seed`` and ``options``, handed on
+        :return: (num_frames * C, H, W) uint8, the first frame in every place; info
+        """
+        obs, info = self.env.reset(**kwargs)
+        self._stack = np.tile(self._channels_first(obs), (self.num_frames, 1, 1))
+        return self._stack.copy(), info
+
+    def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+        """
+        :param action: handed on
+        :return: (num_frames * C, H, W) uint8, newest frame last; reward, terminated, truncated, info
+        """
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        self._stack = np.concatenate((self._stack[self._frame_channels :], self._channels_first(obs)))
+        return self._stack.copy(), reward, terminated, truncated, info

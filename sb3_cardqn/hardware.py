@@ -1,0 +1,55 @@
+"""What the machine can do: cores, memory that is kept, numbers of half the size."""
+
+import ctypes
+import math
+import os
+import platform
+from collections.abc import Mapping
+
+import torch as th
+
+from sb3_cardqn.cgroups import cores_allowed
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
+
+
+def n_cores() -> int:
+    """
+    :return: cores that this process may use, rounded up where a container has a share of one
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = cores_allowed()
+    return cores if allowed is None else max(min(cores, math.ceil(allowed)), 1)
+
+
+def keep_freed_memory() -> bool:
+    """
+    Let glibc keep up to 256 MiB of freed memory for the next allocation, in this process, from now on.
+
+    An update allocates and frees the same few megabytes again and again. By default glibc gives each such
+    block back to the system, which has to clear a new one page by page.
+
+    :return: whether that was possible: False where the C library is not glibc
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    # 32 MiB is the most that glibc takes; larger blocks are mapped one by one
+    return bool(mallopt(_M_MMAP_THRESHOLD, 32 * 2**20) and mallopt(_M_TRIM_THRESHOLD, 256 * 2**20))
+
+
+def has_bfloat16(device: th.device) -> bool:
+    """
+    Tell whether a device has instructions for bfloat16: without them it is slower than float32.
+
+    :param device: where the networks are
+    :return: True for a CPU with AVX-512 BF16 or AMX and for recent GPUs; False where torch cannot tell
+    """
+    if device.type == "cuda":
+        return th.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    capabilities: Mapping[str, object] = getattr(
+        th.cpu, "get_capabilities", dict
+    )()  # older torch does not have it
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))

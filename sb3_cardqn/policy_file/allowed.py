@@ -1,0 +1,242 @@
+"""What an exported file may name: no class is ever built from one but these, with no other arguments."""
+
+import inspect
+import math
+import re
+import reprlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
+from torch import nn
+
+from sb3_cardqn.cardqn.heads import DuelingHead, HistogramHead
+from sb3_cardqn.cardqn.torch_layers import CarRacingCNN
+from sb3_cardqn.env import wrappers
+from sb3_cardqn.env.car_racing import COLORS, CarRacingWrapper
+from sb3_cardqn.env.fast_render import FastRender
+from sb3_cardqn.env.road_contrast import RoadContrastObservation
+from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.python_text import short_name
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = 80  # characters
+short = _SHORT.repr  # of what came from a file: it may be long, and it may move a terminal's cursor
+
+
+@dataclass(frozen=True)
+class Need:
+    """
+    What a value from a file has to be.
+
+    :param text: that, in words
+    :param fits: whether a value is so
+    """
+
+    text: str
+    fits: Callable[[Any], bool]
+
+    def check(self, name: str, value: Any) -> None:
+        """
+        :param name: what the value is called
+        :param value: of any JSON type
+        :raises UserError: if it does not fit
+        """
+        if not self.fits(value):
+            raise UserError(f"{name} needs {self.text}, got {short(value)}")
+
+
+def whole(low: int, high: int) -> Need:
+    """
+    Ask for a whole number.
+
+    >>> whole(1, 8).fits(8), whole(1, 8).fits(True), whole(1, 8).fits(8.0)
+    (True, False, False)
+
+    :param low: smallest number that fits
+    :param high: largest
+    :return: a need for a whole number
+    """
+    text = f"a whole number from {low} to {high}"
+    return Need(text, lambda value: type(value) is int and low <= value <= high)
+
+
+def one_of(*values: Any) -> Need:
+    """
+    :param values: those that fit, all of one type
+    :return: a need for one of them
+    """
+    return Need(
+        f"one of {', '.join(map(repr, values))}",
+        lambda value: type(value) is type(values[0]) and value in values,
+    )
+
+
+def list_of(item: Need, low: int, high: int) -> Need:
+    """
+    :param item: what each item has to be
+    :param low: smallest length that fits
+    :param high: largest
+    :return: a need for a list
+    """
+    return Need(
+        f"a list of {low} to {high} items, each {item.text}",
+        lambda value: isinstance(value, list) and low <= len(value) <= high and all(map(item.fits, value)),
+    )
+
+
+YES_OR_NO = one_of(True, False)
+PIXELS = whole(0, 512)
+NUMBER = Need("a number", lambda value: type(value) in (int, float) and abs(value) < 1e9)  # no NaN
+NEGATIVE = Need("a number below 0", lambda value: NUMBER.fits(value) and value < 0)
+POSITIVE = Need("a number above 0", lambda value: NUMBER.fits(value) and value > 0)
+# shown to people, so nothing that moves a terminal's cursor
+TEXT = Need(
+    "printable text", lambda value: isinstance(value, str) and len(value) <= 10_000 and value.isprintable()
+)
+SHAPE = Need(
+    "1 to 4 whole numbers with a product of at most 1048576",
+    lambda value: list_of(whole(1, 2**20), 1, 4).fits(value) and math.prod(value) <= 2**20,
+)
+FACTS = Need(
+    "texts and numbers by name",
+    lambda value: (
+        isinstance(value, dict)
+        and all(TEXT.fits(name) and (TEXT.fits(fact) or NUMBER.fits(fact)) for name, fact in value.items())
+    ),
+)
+# No "module:" in front, which gym.make would import.
+ENV_ID = Need(
+    "the id of an environment, such as 'CarRacing-v3'",
+    lambda value: isinstance(value, str) and re.fullmatch(r"[\w./-]{1,100}", value) is not None,
+)
+ENV_KWARGS: dict[str, Need] = {
+    "lap_complete_percent": NUMBER,
+    "domain_randomize": YES_OR_NO,
+    "continuous": YES_OR_NO,
+}
+
+# name -> class, and what each of its arguments has to be
+Table = dict[str, tuple[type, dict[str, Need]]]
+
+FEATURES_EXTRACTORS: Table = {
+    "CarRacingCNN": (
+        CarRacingCNN,
+        {
+            "features_dim": whole(1, 4096),
+            "width": whole(1, 256),
+            "normalized_image": YES_OR_NO,
+        },
+    ),
+    "NatureCNN": (NatureCNN, {"features_dim": whole(1, 4096), "normalized_image": YES_OR_NO}),
+    "FlattenExtractor": (FlattenExtractor, {}),
+}
+HEADS: Table = {
+    "Linear": (nn.Linear, {}),
+    "DuelingHead": (DuelingHead, {}),
+    "HistogramHead": (HistogramHead, {"low": NEGATIVE, "high": POSITIVE, "n_bins": whole(1, 1024)}),
+}
+ACTIVATIONS: Table = {"ReLU": (nn.ReLU, {}), "Tanh": (nn.Tanh, {}), "ELU": (nn.ELU, {})}
+
+_PEDALS = {"actions": list_of(list_of(NUMBER, 3, 3), 1, 1000)}
+_CROP = {"crop": list_of(PIXELS, 4, 4)}
+_STACK = {"num_frames": whole(1, 64)}
+WRAPPERS: Table = {
+    "sb3_cardqn.FastRender": (FastRender, {}),
+    "sb3_cardqn.DiscretizeActions": (wrappers.DiscretizeActions, _PEDALS),
+    "sb3_cardqn.FrameSkip": (wrappers.FrameSkip, {"skip": whole(1, 1000)}),
+    "sb3_cardqn.GrayscaleObservation": (
+        wrappers.GrayscaleObservation,
+        {"keep_dim": YES_OR_NO},
+    ),
+    "sb3_cardqn.RoadContrastObservation": (RoadContrastObservation, {}),
+    "sb3_cardqn.ResizeObservation": (
+        wrappers.ResizeObservation,
+        {"shape": list_of(PIXELS, 2, 2), **_CROP},
+    ),
+    "sb3_cardqn.FrameStack": (wrappers.FrameStack, _STACK),
+    "sb3_cardqn.CarRacingWrapper": (
+        CarRacingWrapper,
+        {
+            **_PEDALS,
+            "frame_skip": whole(1, 1000),
+            "screen_size": list_of(PIXELS, 2, 2),
+            **_CROP,
+            **_STACK,
+            "colors": one_of(*COLORS),
+            "fast_render": YES_OR_NO,
+        },
+    ),
+}
+
+
+def look_up(table: Table, what: str, entry: Any) -> tuple[type, dict[str, Any]]:
+    """
+    Read one entry, ``"Name"`` or ``{"Name": {"argument": value}}`` as in the zoo's YAML files.
+
+    >>> look_up(FEATURES_EXTRACTORS, "features_extractor", {"NatureCNN": {"features_dim": 64}})
+    (<class 'stable_baselines3.common.torch_layers.NatureCNN'>, {'features_dim': 64})
+
+    :param table: what it may name
+    :param what: what the entry is called
+    :param entry: of any JSON type
+    :return: the class and its arguments
+    :raises UserError: if the name is not in the table, or an argument is unknown or does not fit
+    """
+    name, arguments = entry, dict[str, Any]()
+    if isinstance(entry, dict) and len(entry) == 1:
+        ((name, arguments),) = entry.items()
+    name = short_name(name) if isinstance(name, str) else name  # files name where a class was once
+    if not isinstance(name, str) or name not in table or not isinstance(arguments, dict):
+        raise UserError(f"{what} needs one of {', '.join(table)}, got {short(entry)}")
+    built, needs = table[name]
+    check_arguments(what, arguments, needs)
+    return built, arguments
+
+
+def check_arguments(what: str, arguments: dict[str, Any], needs: dict[str, Need]) -> None:
+    """
+    :param what: what they are arguments of
+    :param arguments: from a file
+    :param needs: by name
+    :raises UserError: if one is unknown or does not fit
+    """
+    for name, value in arguments.items():
+        if name not in needs:
+            raise UserError(f"{what} has no argument {short(name)}{did_you_mean(name, list(needs))}")
+        needs[name].check(f"{what}'s {name}", value)
+
+
+def write_down(table: Table, what: str, cls: Any, arguments: dict[str, Any]) -> Any:
+    """
+    Write an entry that ``look_up`` reads, with the defaults of today spelled out.
+
+    :param table: what it may name
+    :param what: what the entry is called
+    :param cls: class of what is exported
+    :param arguments: its keyword arguments
+    :return: the entry
+    :raises UserError: if the class is not in the table, or an argument does not fit
+    """
+    names = [name for name, (known, _) in table.items() if known is cls]
+    if not names:
+        name = getattr(cls, "__name__", repr(cls))
+        raise UserError(f"cannot export {what} {name}, only {', '.join(table)}")
+    needs = table[names[0]][1]
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if name in needs
+    }
+    arguments = {name: _as_json(name, value) for name, value in (defaults | arguments).items()}
+    check_arguments(what, arguments, needs)
+    return {names[0]: arguments} if arguments else names[0]
+
+
+def _as_json(name: str, value: Any) -> Any:
+    if name == "actions" and isinstance(value, str):
+        value = wrappers.ACTION_SETS[value]  # the set may come to hold other actions, this agent's stay
+    if name in ("shape", "screen_size") and isinstance(value, int):
+        value = [value, value]
+    return [_as_json("", item) for item in value] if isinstance(value, (list, tuple)) else value

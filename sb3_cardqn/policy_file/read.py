@@ -1,0 +1,242 @@
+"""
+The file of an exported policy: safetensors, whose header also holds, as JSON, how to rebuild and drive it.
+
+``write`` makes one, ``read`` and ``load_policy`` read one, trusting nothing in it.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch as th
+from gymnasium import spaces
+from safetensors import SafetensorError
+
+from sb3_cardqn.cardqn.policies import QNetwork
+from sb3_cardqn.checks import check_path
+from sb3_cardqn.durable import write_file, write_text
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.policy_file import allowed
+
+VERSION = 1  # of the format
+MAX_BYTES = 64 * 2**20  # of a file; CarRacingCNN on 4×64×64 has 0.6 to 1.7 MB, NatureCNN on 4×84×84 6.7 MB
+_MAX_HEADER = 2**20  # bytes
+
+_ABOUT: dict[str, allowed.Need] = {
+    "format_version": allowed.one_of(VERSION),
+    "algorithm": allowed.one_of("cardqn", "dqn", "qrdqn"),
+    "observation_space": allowed.Need("an object", lambda value: isinstance(value, dict)),
+    "actions": allowed.whole(1, 10_000),
+    "features_extractor": allowed.Need("a name, with or without arguments", lambda value: True),
+    "net_arch": allowed.list_of(allowed.whole(1, 8192), 0, 16),
+    "activation": allowed.Need("a name", lambda value: True),
+    "head": allowed.Need("a name", lambda value: True),
+    "normalize_images": allowed.YES_OR_NO,
+    "env": allowed.Need("an object or null", lambda value: value is None or isinstance(value, dict)),
+    "training": allowed.FACTS,
+}
+_OBSERVATION_SPACE = {"shape": allowed.SHAPE, "dtype": allowed.one_of("uint8", "float32", "float64")}
+_ENV = {
+    "id": allowed.ENV_ID,
+    "kwargs": allowed.Need("an object", lambda value: isinstance(value, dict)),
+    "wrappers": allowed.Need(
+        "a list of at most 20", lambda value: isinstance(value, list) and len(value) <= 20
+    ),
+}
+
+
+@dataclass(frozen=True)
+class PolicyFile:
+    """
+    What a file holds, checked.
+
+    :param about: see ``docs/untrusted.md``
+    :param tensors: float32 weights by name
+    """
+
+    about: dict[str, Any]
+    tensors: dict[str, th.Tensor]
+
+
+def _fields(what: str, value: dict[str, Any], needs: dict[str, allowed.Need]) -> None:
+    allowed.check_arguments(what, value, needs)
+    missing = [name for name in needs if name not in value]
+    if missing:
+        raise UserError(f"{what} has no {missing[0]!r}")
+
+
+def check_about(about: Any) -> None:
+    """
+    :param about: of any JSON type
+    :raises UserError: if anything in it is unknown, missing or out of range
+    """
+    if not isinstance(about, dict):
+        raise UserError(f"the description needs an object, got {allowed.short(about)}")
+    _fields("the description", about, _ABOUT)
+    _fields("observation_space", about["observation_space"], _OBSERVATION_SPACE)
+    allowed.look_up(allowed.FEATURES_EXTRACTORS, "features_extractor", about["features_extractor"])
+    allowed.look_up(allowed.ACTIVATIONS, "activation", about["activation"])
+    allowed.look_up(allowed.HEADS, "head", about["head"])
+    if about["env"] is not None:
+        _fields("env", about["env"], _ENV)
+        allowed.check_arguments("env", about["env"]["kwargs"], allowed.ENV_KWARGS)
+        for wrapper in about["env"]["wrappers"]:
+            allowed.look_up(allowed.WRAPPERS, "wrapper", wrapper)
+
+
+def build(about: dict[str, Any]) -> QNetwork:
+    """
+    :param about: checked description
+    :return: a Q-network without memory for its weights
+    :raises UserError: if the parts do not fit each other
+    """
+    shape, dtype = about["observation_space"]["shape"], about["observation_space"]["dtype"]
+    low, high = (0.0, 255.0) if dtype == "uint8" else (-np.inf, np.inf)
+    observation_space = spaces.Box(low, high, tuple(shape), np.dtype(dtype))
+    extractor_class, extractor_kwargs = allowed.look_up(
+        allowed.FEATURES_EXTRACTORS, "features_extractor", about["features_extractor"]
+    )
+    head_class, head_kwargs = allowed.look_up(allowed.HEADS, "head", about["head"])
+    try:
+        with th.device("meta"):
+            features_extractor = extractor_class(observation_space, **extractor_kwargs)
+            return QNetwork(
+                observation_space,
+                spaces.Discrete(about["actions"]),
+                features_extractor,
+                features_extractor.features_dim,
+                net_arch=about["net_arch"],
+                activation_fn=allowed.look_up(allowed.ACTIVATIONS, "activation", about["activation"])[0],
+                normalize_images=about["normalize_images"],
+                head_class=partial(head_class, **head_kwargs),
+            )
+    except (AssertionError, RuntimeError) as error:  # SB3's and torch's ways to say that images are too small
+        raise UserError(f"its parts do not fit each other: {str(error).splitlines()[0]}") from error
+
+
+def _fingerprint(about: str, tensors: dict[str, th.Tensor]) -> str:
+    digest = hashlib.sha256(about.encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {list(tensors[name].shape)}".encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write(path: Path, about: dict[str, Any], tensors: dict[str, th.Tensor]) -> None:
+    """
+    Write a policy, and its description once more beside it, as ``.json``, for people and other programs.
+
+    :param path: of the ``.safetensors`` file
+    :param about: how to rebuild and drive it
+    :param tensors: float32 weights by name
+    :raises UserError: if something in it could not be read again
+    """
+    check_about(about)
+    text = "{\n" + ",\n".join(f"  {json.dumps(name)}: {json.dumps(about[name])}" for name in about) + "\n}"
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    _check_tensors(build(about), tensors)
+    metadata = {"sb3_cardqn": text, "sha256": _fingerprint(text, tensors)}
+    write_file(path, lambda file: file.write(safetensors.torch.save(tensors, metadata)))
+    write_text(path.with_suffix(".json"), text + "\n")
+
+
+def read(path: Path) -> PolicyFile:
+    """
+    Read an exported policy. Nothing in the file is run, and no more memory is taken than the file is long.
+
+    :param path: of the ``.safetensors`` file
+    :return: what it holds
+    :raises UserError: if it cannot be read, is no such file, or is damaged; the text says where
+    """
+    try:
+        return _parse(_bytes(path))
+    except OSError as error:
+        raise UserError(f"cannot read '{path}': {error.strerror}") from error
+    except RecursionError as error:
+        raise UserError(f"'{path}' is no exported policy: its JSON is nested too deep") from error
+    except (ValueError, SafetensorError) as error:
+        raise UserError(f"'{path}' is no exported policy: {error}") from error
+
+
+def _bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise ValueError("not a file")
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"needs at most {MAX_BYTES} bytes")
+    if data.startswith(b"PK"):
+        raise ValueError("this is a zip; make one of an agent you trust with: sb3-cardqn export")
+    return data
+
+
+def _parse(data: bytes) -> PolicyFile:
+    header_size = int.from_bytes(data[:8], "little")
+    if not 2 <= header_size <= min(len(data) - 8, _MAX_HEADER):
+        raise ValueError(f"a header of {header_size} bytes in {len(data)}")
+    header = _json(data[8 : 8 + header_size].decode())
+    if not isinstance(header, dict) or not isinstance(header.get("__metadata__"), dict):
+        raise ValueError("its header has no metadata")
+    metadata = header.pop("__metadata__")
+    if set(metadata) != {"sb3_cardqn", "sha256"} or not isinstance(metadata["sb3_cardqn"], str):
+        raise ValueError("its metadata needs 'sb3_cardqn' and 'sha256', and nothing else")
+    for name, entry in header.items():
+        if not isinstance(entry, dict) or entry.get("dtype") != "F32":
+            raise ValueError(f"{allowed.short(name)} needs dtype F32")
+    about = _json(metadata["sb3_cardqn"])
+    check_about(about)
+    tensors = safetensors.torch.load(data)
+    _check_tensors(build(about), tensors)
+    if metadata["sha256"] != _fingerprint(metadata["sb3_cardqn"], tensors):
+        raise ValueError("it was altered or damaged: its SHA-256 does not fit")
+    return PolicyFile(about, tensors)
+
+
+def _json(text: str) -> Any:
+    def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) < len(pairs):
+            raise ValueError("its JSON has a name twice")
+        return result
+
+    return json.loads(text, object_pairs_hook=no_duplicates)
+
+
+def _check_tensors(network: QNetwork, tensors: dict[str, th.Tensor]) -> None:
+    expected = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    for name in sorted({*expected, *tensors}):
+        if name not in tensors or name not in expected:
+            raise UserError(
+                f"weights {allowed.short(name)} {'are missing' if name in expected else 'fit nowhere'}"
+            )
+        if list(tensors[name].shape) != expected[name]:
+            raise UserError(f"{name} needs shape {expected[name]}, got {list(tensors[name].shape)}")
+        if tensors[name].dtype != th.float32:
+            raise UserError(f"{name} needs float32, got {tensors[name].dtype}")
+        if not th.isfinite(tensors[name]).all():
+            raise UserError(f"{name} has weights that are NaN or infinite")
+
+
+def load_policy(path: str | Path) -> QNetwork:
+    """
+    Load an exported policy. Nothing in the file is run, whoever made it.
+
+    >>> policy = load_policy("policy.safetensors")  # doctest: +SKIP
+    >>> action, _ = policy.predict(obs)  # doctest: +SKIP
+
+    :param path: of the ``.safetensors`` file that ``sb3-cardqn export`` wrote
+    :return: a Q-network: ``predict`` chooses the greedy action, as an SB3 algorithm's does; called with a
+        batch of observations it returns Q-values
+    :raises UserError: if it is no such file, or is damaged
+    """
+    check_path("load_policy", "path", path)
+    file = read(Path(path))
+    network = build(file.about)
+    network.load_state_dict(file.tensors, assign=True)
+    network.set_training_mode(False)
+    return network

@@ -1,0 +1,160 @@
+"""From a trained agent to an exported policy: the Q-network that drives alone, and what it saw."""
+
+import platform
+import pydoc
+from pathlib import Path
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+import stable_baselines3
+import torch as th
+from gymnasium import spaces
+from sb3_contrib.qrdqn.policies import QuantileNetwork
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.dqn.policies import QNetwork as DQNsQNetwork
+from torch import nn
+
+from sb3_cardqn.cardqn.heads import HistogramHead, QuantileHead
+from sb3_cardqn.cardqn.policies import CarDQNPolicy, QNetwork
+from sb3_cardqn.env.training_wrappers import judged_wrappers
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.policy_file import allowed
+from sb3_cardqn.policy_file import read as policy_file
+from sb3_cardqn.version import __version__
+
+EXPORTABLE = ("cardqn", "dqn", "qrdqn")  # the zoo's names of the algorithms
+
+
+class Trained(Protocol):
+    """Where an agent was trained, such as ``agents.Run``."""
+
+    @property
+    def env_id(self) -> str:
+        """Id of the environment."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The hyperparameters the agent was trained with."""
+
+
+def write_policy(
+    model: BaseAlgorithm,
+    algo: str,
+    path: Path,
+    run: Trained | None = None,
+    facts: dict[str, Any] | None = None,
+) -> None:
+    """
+    Export an agent of CarDQN, or of SB3's DQN or QRDQN, as ``load_policy`` reads it.
+
+    :param model: the agent
+    :param algo: the zoo's name of its algorithm
+    :param path: of the ``.safetensors`` file; the description is also written beside it, as ``.json``
+    :param run: where it was trained, which says what it drives; without, the file is for ``load_policy`` only
+    :param facts: of its training, texts and numbers, on top of agent steps and versions
+    :raises UserError: if the agent has a part that a file may not name; the text says which it may
+    """
+    if algo not in EXPORTABLE:
+        raise UserError(f"cannot export '{algo}', only cardqn, dqn and qrdqn")
+    policy: Any = model.policy
+    about = {
+        "format_version": policy_file.VERSION,
+        "algorithm": algo,
+        "observation_space": _observation_space(policy.observation_space),
+        "actions": int(policy.action_space.n),
+        "features_extractor": allowed.write_down(
+            allowed.FEATURES_EXTRACTORS,
+            "features extractor",
+            policy.features_extractor_class,
+            policy.features_extractor_kwargs,
+        ),
+        "net_arch": list(policy.net_arch),
+        "activation": allowed.write_down(allowed.ACTIVATIONS, "activation", policy.activation_fn, {}),
+        "head": allowed.write_down(allowed.HEADS, "head", *_head(policy)),
+        "normalize_images": policy.normalize_images,
+        "env": None if run is None else _env(run),
+        "training": _training(model) | (facts or {}),
+    }
+    policy_file.write(path, about, _weights(policy))
+
+
+_NETWORKS = (QNetwork, DQNsQNetwork, QuantileNetwork)
+
+
+def _head(policy: Any) -> tuple[Any, dict[str, Any]]:
+    """
+    :param policy: of the agent
+    :return: class of its last layer, and the arguments that say what it was built with
+    """
+    if not isinstance(policy, CarDQNPolicy):
+        return nn.Linear, {}  # SB3's have no choice of one
+    head: Any = policy.q_net.q_net[-1]
+    if isinstance(head, QuantileHead):
+        return nn.Linear, {}  # what ``_weights`` makes of it
+    if isinstance(head, HistogramHead):
+        return type(head), {"low": head.low, "high": head.high, "n_bins": head.n_bins}
+    return type(head), {}
+
+
+def _observation_space(space: spaces.Space) -> dict[str, Any]:
+    if not isinstance(space, spaces.Box) or (
+        space.dtype == np.uint8 and not (np.all(space.low == 0) and np.all(space.high == 255))
+    ):
+        raise UserError(f"cannot export an agent that sees {space}, only Box, with uint8 from 0 to 255")
+    return {"shape": list(space.shape), "dtype": str(space.dtype)}
+
+
+def _weights(policy: Any) -> dict[str, th.Tensor]:
+    network: Any
+    if isinstance(policy, CarDQNPolicy):
+        network = policy.driving_net
+    else:
+        network = policy.quantile_net if hasattr(policy, "quantile_net") else policy.q_net
+    if type(network) not in _NETWORKS:  # a forward() of its own would be lost
+        raise UserError(f"cannot export a network of the class {type(network).__name__}, only DQN's own")
+    weights = {
+        name.replace("quantile_net.", "q_net."): tensor for name, tensor in network.state_dict().items()
+    }
+    layers = network.quantile_net if isinstance(network, QuantileNetwork) else network.q_net
+    n_quantiles = getattr(layers[-1], "n_quantiles", getattr(network, "n_quantiles", None))
+    if n_quantiles is not None:
+        # The mean over quantiles is linear: it goes into the last layer, with outputs (quantile, action).
+        for name in (f"q_net.{len(layers) - 1}.weight", f"q_net.{len(layers) - 1}.bias"):
+            weights[name] = weights[name].unflatten(0, (n_quantiles, -1)).mean(dim=0)
+    return weights
+
+
+def _training(model: BaseAlgorithm) -> dict[str, Any]:
+    return {
+        "agent_steps": model.num_timesteps,
+        "sb3_cardqn": __version__,
+        "stable_baselines3": stable_baselines3.__version__,
+        "torch": str(th.__version__),
+        "gymnasium": gym.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _env(run: Trained) -> dict[str, Any]:
+    config = run.config
+    for name in ("normalize", "vec_env_wrapper", "frame_stack"):
+        if config.get(name):
+            raise UserError(f"cannot export an agent trained with {name}: {config[name]}")
+    return {
+        "id": run.env_id,
+        "kwargs": config.get("env_kwargs") or {},
+        "wrappers": [_wrapper(entry) for entry in judged_wrappers(config.get("env_wrapper"))],
+    }
+
+
+def _wrapper(entry: str | dict[str, dict[str, Any]]) -> Any:
+    """
+    :param entry: in the zoo's form
+    :return: the same for a file
+    """
+    ((path, arguments),) = entry.items() if isinstance(entry, dict) else [(entry, {})]
+    cls = pydoc.locate(path)
+    if cls is None:
+        raise UserError(f"cannot export wrapper {path}: Python finds no such class here")
+    return allowed.write_down(allowed.WRAPPERS, "wrapper", cls, arguments or {})

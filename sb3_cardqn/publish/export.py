@@ -1,0 +1,132 @@
+"""``sb3-cardqn export``: a trained agent as a file that is safe to give away."""
+
+import argparse
+import re
+from pathlib import Path
+
+from sb3_cardqn.agents.find import WHICH_AGENT, locate
+from sb3_cardqn.agents.saved import load_to_drive
+from sb3_cardqn.durable import is_zip, write_text
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.evaluate import Run, evaluate
+from sb3_cardqn.options import add_trust
+from sb3_cardqn.policy_file import read as policy_file
+from sb3_cardqn.policy_file.onnx import write_onnx
+from sb3_cardqn.policy_file.read import load_policy
+from sb3_cardqn.policy_file.write import EXPORTABLE, write_policy
+
+
+def export(agent: str | Path, output: Path | None = None, algo: str = "cardqn") -> Path:
+    """
+    Export a trained agent.
+
+    :param agent: run folder; a zip that SB3 saved, which in a run folder has the folder's environment; a file
+        that was exported or, as text, the name of an agent that comes with the package, which are copied
+    :param output: file to write, ending in ``.safetensors``, or its folder; by default the agent's, for a
+        name the current one
+    :param algo: the zoo's name of the algorithm, of a zip that is in no run folder
+    :return: the ``.safetensors`` file
+    :raises UserError: if it is no agent, is not trusted, or has a part that cannot be exported
+    """
+    source = locate(agent)
+    if source != Path(agent):
+        output = output or Path()
+    if source.suffix == ".safetensors":
+        return _copy(source, output)
+    run, zipped = _find(source)
+    name = "policy.safetensors" if source.is_dir() else f"{source.stem}.safetensors"
+    facts = {"file": zipped.name}
+    if run is None:
+        model = load_to_drive(zipped, algo)
+    else:
+        model, algo = run.agent(model_path=zipped).load_model(), run.algo
+        facts |= training_command(run)
+    path = _target(output or zipped.parent, name)
+    write_policy(model, algo, path, run, facts)
+    return path
+
+
+def _target(output: Path, name: str) -> Path:
+    if output.suffix not in ("", ".safetensors") and not output.is_dir():
+        raise UserError(f"-o needs a file that ends in .safetensors, or a folder, got '{output}'")
+    path = output if output.suffix == ".safetensors" else output / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _copy(source: Path, output: Path | None) -> Path:
+    file, path = policy_file.read(source), _target(output or source.parent, source.name)
+    policy_file.write(path, file.about, file.tensors)
+    return path
+
+
+def _find(source: Path) -> tuple[Run | None, Path]:
+    if source.is_dir():
+        run = Run(source)
+        return run, run.model_path
+    if not is_zip(source):
+        raise UserError(f"'{source}' is no run folder, no zip and no exported agent")
+    try:
+        return Run(source.parent), source
+    except UserError:
+        return None, source
+
+
+def training_command(run: Run) -> dict[str, str]:
+    """
+    :param run: as ``train`` left it
+    :return: the command that trained it, by the name "command", if that is known
+    """
+    path = run.config_folder / "command.txt"
+    text = path.read_text() if path.is_file() else ""
+    options = re.search(r" train\b.*", text)  # in front are paths of this machine
+    return {"command": f"sb3-cardqn{options[0].rstrip()}"} if options else {}
+
+
+def main(argv: list[str]) -> None:
+    """
+    Run ``sb3-cardqn export``.
+
+    :param argv: what follows on the command line
+    """
+    parser = argparse.ArgumentParser(
+        prog="sb3-cardqn export",
+        description="Write a trained agent's policy to a file that runs no code on loading: safetensors with "
+        "its description as JSON inside, and beside it to read. load_policy, race and enjoy take it.",
+    )
+    parser.add_argument(
+        "source",
+        help=WHICH_AGENT,
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="file.safetensors, or a folder (default: the source's folder; of a name: this one)",
+    )
+    parser.add_argument("--onnx", action="store_true", help="write ONNX as well")
+    parser.add_argument(
+        "--algo",
+        default="cardqn",
+        choices=EXPORTABLE,
+        help="of a zip outside a run folder (default: cardqn)",
+    )
+    parser.add_argument(
+        "--card",
+        action="store_true",
+        help="write README.md as well, a model card: drives the 100 held-out tracks",
+    )
+    add_trust(parser)
+    options = parser.parse_args(argv)
+    path = export(options.source, options.output, options.algo)
+    if options.onnx:
+        write_onnx(load_policy(path), path.with_suffix(".onnx"))
+    files = [path, path.with_suffix(".json"), *([path.with_suffix(".onnx")] if options.onnx else [])]
+    if options.card:
+        from sb3_cardqn.publish.model_card import model_card  # the hub's package takes a while
+
+        (evaluation,) = evaluate(str(path), progress=True)
+        files.append(path.with_name("README.md"))
+        write_text(files[-1], model_card(evaluation, f"sb3-cardqn evaluate {path.name}"))
+    for file in files:
+        print(f"{file}  {file.stat().st_size / 1e6:.2f} MB")

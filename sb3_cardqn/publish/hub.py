@@ -1,0 +1,105 @@
+"""rl-zoo3's hub commands with this package's safe form and model card in them."""
+
+import argparse
+import datetime
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.repocard
+import huggingface_sb3
+from huggingface_hub.errors import EntryNotFoundError
+from requests.exceptions import HTTPError
+
+from sb3_cardqn.agents.exported import SafeAgent
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.evaluate import Evaluation, Run, evaluate
+from sb3_cardqn.policy_file.write import EXPORTABLE, write_policy
+from sb3_cardqn.publish.export import training_command
+from sb3_cardqn.publish.model_card import model_card
+from sb3_cardqn.seeds import HELD_OUT_SEEDS
+from sb3_cardqn.zoo.commands import run
+from sb3_cardqn.zoo.run_names import find_run
+
+
+def mend() -> None:
+    """Let rl-zoo3 2.9's hub commands work with the releases of huggingface_hub and its SB3 glue of today."""
+    push = sys.modules["huggingface_sb3.push_to_hub"]
+    if not hasattr(push, "generate_metadata"):  # renamed in sb3-team-hf-integration 3.2; the zoo wants a dict
+        vars(push)["generate_metadata"] = lambda *args: vars(push)["_generate_metadata"](*args).to_dict()
+    download = huggingface_sb3.load_from_hub
+
+    def load_from_hub(repo_id: str, filename: str) -> str:
+        try:
+            return download(repo_id, filename)
+        except EntryNotFoundError as error:  # huggingface_hub 1.0 left requests; the zoo expects its error
+            raise HTTPError(str(error)) from error
+        except ValueError as error:  # TRUST_REMOTE_CODE is not set: its text says all
+            raise UserError(str(error)) from error
+
+    huggingface_sb3.load_from_hub = load_from_hub
+
+
+def push_safe_form(options: argparse.Namespace) -> None:
+    """
+    Let ``push_to_hub`` put the safe form and this package's model card beside the run that it uploads.
+
+    :param options: algo, env, folder and exp_id of that run
+    """
+    run = find_run(Path(options.folder, options.algo), options.env, max(options.exp_id, 0))
+    if options.exp_id >= 0 and run is not None:  # else the zoo says so
+        add_safe_form(Run(run))
+
+
+def add_safe_form(run: Run) -> None:
+    """
+    Let ``push_to_hub`` also upload the exported policy of an agent on CarRacing, with scores on held-out
+    tracks and this package's model card; the zoo would evaluate on tracks that were trained on.
+
+    :param run: whose agent is pushed
+    """
+    if run.algo not in EXPORTABLE or not run.env_id.startswith("CarRacing"):
+        return
+    push, repocard = vars(sys.modules["huggingface_sb3.push_to_hub"]), vars(huggingface_hub.repocard)
+    zoos_evaluation, zoos_card = push["_evaluate_agent"], repocard["metadata_save"]
+    evaluations: list[Evaluation] = []
+
+    def evaluate_agent(
+        model: Any, env: Any, episodes: int, greedy: bool, folder: Path
+    ) -> tuple[float, float]:
+        path = folder / "policy.safetensors"
+        try:
+            write_policy(model, run.algo, path, run, training_command(run))
+        except UserError as error:
+            print(f"Without a safe form: {error}")
+            return zoos_evaluation(model, env, episodes, greedy, folder)
+        evaluations.extend(evaluate(SafeAgent(path), HELD_OUT_SEEDS[:episodes], stock=False, n_processes=1))
+        summary = evaluations[0].summary()
+        results = {
+            "mean_reward": summary["mean"],
+            "std_reward": summary["std"],
+            "is_deterministic": True,
+            "n_eval_episodes": episodes,
+            "eval_datetime": datetime.datetime.now().isoformat(),
+        }
+        (folder / "results.json").write_text(json.dumps(results))
+        return summary["mean"], summary["std"]
+
+    def save_card(path: Path, metadata: dict[str, Any]) -> None:
+        if not evaluations:
+            zoos_card(path, metadata)
+            return
+        command = f"sb3-cardqn evaluate policy.safetensors --fast --tracks {len(evaluations[0].drives)}"
+        path.write_text(model_card(evaluations[0], command))
+
+    push["_evaluate_agent"], repocard["metadata_save"] = evaluate_agent, save_card
+
+
+def main(command: str, argv: list[str]) -> None:
+    """
+    :param command: push_to_hub or load_from_hub
+    :param argv: what follows it on the command line
+    """
+    mend()
+    run(command, argv, parsed=push_safe_form if command == "push_to_hub" else None)

@@ -1,0 +1,83 @@
+"""``sb3-cardqn enjoy AGENT``: watch one agent, also an exported one, which the zoo's cannot load."""
+
+import argparse
+from pathlib import Path
+
+from sb3_cardqn.agents.exported import SafeAgent, shipped_agents
+from sb3_cardqn.agents.find import WHICH_AGENT
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.evaluate import Agent, drive, find_agents, make_env
+from sb3_cardqn.options import add_trust
+from sb3_cardqn.seeds import HELD_OUT_SEEDS
+from sb3_cardqn.zoo.run_names import find_run
+
+
+def takes(options: list[str]) -> bool:
+    """
+    :param options: what follows ``enjoy`` on the command line
+    :return: whether that is for this ``enjoy``: it names an agent, or nothing was trained yet and one comes
+        with the package; all else is for the zoo's
+    """
+    if options:
+        return not options[0].startswith("-")
+    return "cardqn" in shipped_agents() and find_run(Path("logs/cardqn"), "CarRacing-v3") is None
+
+
+def watch(agent: Agent | SafeAgent, first_seed: int, agent_steps: int, render: bool = True) -> None:
+    """
+    Drive track after track of the unmodified environment in a window, and print each score.
+
+    :param agent: from ``find_agents``
+    :param first_seed: of the first track; the next ones follow
+    :param agent_steps: to stop after
+    :param render: open the window
+    """
+    model = agent.load_model()
+    env = make_env(agent, render_mode="human" if render else None)
+    seed, steps = first_seed, drive(model, env, first_seed)
+    try:
+        for _ in range(agent_steps):
+            result = next(steps)
+            if result is not None:
+                lap = "lap finished" if result.lap_finished else "lap unfinished"
+                print(f"track {result.seed}: score {result.score:.1f}, {result.frames} frames, {lap}")
+                seed += 1
+                steps = drive(model, env, seed)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        env.close()
+
+
+def main(argv: list[str]) -> None:
+    """
+    Run ``sb3-cardqn enjoy AGENT``.
+
+    :param argv: what follows on the command line
+    """
+    parser = argparse.ArgumentParser(
+        prog="sb3-cardqn enjoy",
+        description="Watch an agent drive the unmodified environment. With options only: the zoo's.",
+    )
+    parser.add_argument(
+        "agent",
+        nargs="?",
+        default="cardqn",
+        help=f"{WHICH_AGENT} (default: cardqn)",
+    )
+    parser.add_argument("-n", "--n-timesteps", type=int, default=1000, help="agent steps (default: 1000)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=HELD_OUT_SEEDS.start,
+        help="first track (default: %(default)s)",
+    )
+    parser.add_argument("--no-render", action="store_true", help="no window, only the scores")
+    add_trust(parser)
+    options = parser.parse_args(argv)
+    if options.n_timesteps < 1:
+        raise UserError(f"-n needs 1 or more agent steps, got {options.n_timesteps}")
+    if options.seed < 0:
+        raise UserError(f"--seed needs 0 or more, got {options.seed}")
+    (agent,) = find_agents(options.agent)
+    watch(agent, options.seed, options.n_timesteps, not options.no_render)

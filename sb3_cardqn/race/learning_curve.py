@@ -1,0 +1,53 @@
+"""The learning curve of a run: training episodes and evaluations over the minutes of training."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from stable_baselines3.common.monitor import load_results
+
+from sb3_cardqn.durable import replacing
+from sb3_cardqn.evaluate import Run
+from sb3_cardqn.zoo.clock import Reading, read_clock
+
+
+def plot_learning_curve(run: Run, path: Path) -> None:
+    """
+    Plot the scores of training episodes and of the evaluations on validation tracks.
+
+    :param run: the agent's
+    :param path: of the picture to write
+    """
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    episodes = load_results(str(run.folder))
+    clock = [Reading(), *read_clock(run.folder)]
+
+    def minutes_at(agent_steps: np.ndarray) -> np.ndarray:
+        return np.interp(agent_steps, [r.agent_steps for r in clock], [r.seconds / 60 for r in clock])
+
+    # lengths are frames, of all environments, in the order of their ends: near enough for a picture
+    minutes = minutes_at(episodes["l"].cumsum().to_numpy() / episodes["l"].sum() * clock[-1].agent_steps)
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    axes.plot(
+        minutes, episodes["r"], ".", markersize=3, alpha=0.35, color="tab:gray", label="training episodes"
+    )
+    mean = episodes["r"].rolling(50, min_periods=10).mean()
+    axes.plot(minutes, mean, color="tab:blue", label="mean of the last 50")
+    evaluations = run.folder / "evaluations.npz"
+    if evaluations.is_file():
+        data = np.load(evaluations)
+        axes.plot(
+            minutes_at(data["timesteps"]),
+            data["results"].mean(axis=1),
+            "o-",
+            color="tab:red",
+            label="greedy, validation tracks",
+        )
+    axes.set(xlabel="minutes of training", ylabel="score", title=f"{run.algo} on {run.env_id}")
+    axes.legend(loc="lower right")
+    axes.grid(alpha=0.3)
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=120)
+    plt.close(figure)

@@ -1,0 +1,84 @@
+"""What an agent makes of what it sees: Q-values, probabilities, or just what it does."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_cardqn.cardqn.policies import QNetwork
+from sb3_cardqn.env.wrappers import ACTION_SETS, DiscretizeActions
+
+
+@dataclass(frozen=True)
+class Thought:
+    """
+    What led to one action.
+
+    :param kind: what the values are: "Q-value", "probability", or "" where nothing can be told
+    :param values: (actions,) one an action, or none
+    :param action: index of the action that was chosen, or [steer, gas, brake]
+    """
+
+    kind: str
+    values: np.ndarray
+    action: Any
+
+
+def discrete_actions(env: VecEnv) -> np.ndarray | None:
+    """
+    :param env: from ``make_env``
+    :return: (actions, 3) steer, gas and brake of each action; None if there is no such list
+    """
+    layer: Any = env.unwrapped.envs[0]  # type: ignore[attr-defined]
+    while isinstance(layer, gym.Wrapper):
+        if isinstance(layer, DiscretizeActions):
+            return layer.actions
+        layer = layer.env
+    return np.array(ACTION_SETS["default5"]) if isinstance(layer.action_space, spaces.Discrete) else None
+
+
+class Mind:
+    """
+    An agent that tells why it acts.
+
+    :param model: the agent
+    """
+
+    def __init__(self, model: BaseAlgorithm | QNetwork) -> None:
+        self._model = model
+        self.thought: Thought | None = None  # about the last action
+
+    def predict(self, observation: Any, **kwargs: Any) -> Any:
+        """
+        :param observation: as the agent's
+        :param kwargs: as the agent's
+        :return: as the agent's
+        """
+        actions, state = self._model.predict(observation, **kwargs)
+        with th.no_grad():
+            kind, values = self._values(observation)
+        self.thought = Thought(kind, values, actions[0])
+        return actions, state
+
+    def _values(self, observation: Any) -> tuple[str, np.ndarray]:
+        policy: Any = self._model if isinstance(self._model, QNetwork) else self._model.policy
+        obs, _ = policy.obs_to_tensor(observation)
+        if isinstance(policy, QNetwork):  # of an exported agent
+            return "Q-value", policy(obs)[0].numpy()
+        if hasattr(policy, "q_net"):
+            return "Q-value", getattr(policy, "driving_net", policy.q_net)(obs)[0].numpy()
+        if hasattr(policy, "quantile_net"):
+            return "Q-value", policy.quantile_net(obs).mean(dim=1)[0].numpy()  # (batch, quantiles, actions)
+        chooses = isinstance(policy, ActorCriticPolicy) and isinstance(policy.action_space, spaces.Discrete)
+        if chooses and not isinstance(
+            policy, RecurrentActorCriticPolicy
+        ):  # which would need its memory again
+            return "probability", policy.get_distribution(obs).distribution.probs[0].numpy()
+        return "", np.empty(0)

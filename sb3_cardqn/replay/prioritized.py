@@ -1,0 +1,197 @@
+"""Replay that samples by error, on frames that are stored once."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecNormalize
+
+from sb3_cardqn.checks import check_number, check_whole
+from sb3_cardqn.replay.buffers import FrameReplayBuffer
+from sb3_cardqn.replay.storage import SumTree
+
+
+class PrioritizedReplayBufferSamples(NamedTuple):
+    """SB3's ``ReplayBufferSamples``, and what prioritized replay adds: an algorithm may ignore it."""
+
+    observations: th.Tensor
+    actions: th.Tensor
+    next_observations: th.Tensor
+    dones: th.Tensor
+    rewards: th.Tensor
+    discounts: th.Tensor | None
+    weights: th.Tensor  # (batch, 1) importance weights, at most 1
+    indices: np.ndarray  # (batch,) for update_priorities()
+
+
+class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
+    """
+    Proportional prioritized replay, Schaul et al. 2016, on frames that are stored once.
+
+    - priority of a transition: ``(|td_error| + eps) ** alpha``, rounded up to a multiple of ``2**-20``;
+      of a new one: the largest so far
+    - one draw from each of ``batch_size`` equal shares of the summed priorities (their appendix B.2.1)
+    - importance weight: ``(N * P(i)) ** -beta``, divided by the largest of the batch
+
+    >>> from gymnasium import spaces
+    >>> space = spaces.Box(0, 255, (2, 8, 8), np.uint8)
+    >>> buffer = PrioritizedFrameReplayBuffer(100, space, spaces.Discrete(5), device="cpu")
+    >>> stack = np.zeros((1, 2, 8, 8), np.uint8)
+    >>> buffer.add(stack, stack, np.array([3]), np.array([1.0]), np.array([False]), [{}])
+    >>> batch = buffer.sample(4)
+    >>> buffer.update_priorities(batch.indices, np.array([0.5, 0.5, 0.5, 0.5]))
+
+    The first ten arguments are :class:`FrameReplayBuffer`'s, in its order.
+
+    :param buffer_size: transitions to hold, shared evenly by the environments (rounded down)
+    :param observation_space: Box of stacks ``(k * frame_channels, ...)``, oldest frame first
+    :param action_space: Action space
+    :param device: PyTorch device of the batches
+    :param n_envs: Number of parallel environments
+    :param optimize_memory_usage: must stay False
+    :param handle_timeout_termination: a time limit is not the end: bootstrap from its final observation
+    :param n_steps: rewards summed before bootstrapping; with 1 the algorithm's own gamma counts
+    :param gamma: discount inside an n-step return; give it the algorithm's
+    :param frame_channels: of each frame: 1, or 3 for colours
+    :param alpha: how much errors count: 0 samples uniformly
+    :param beta: how much of the sampling's bias the weights take back, 0 to 1
+    :param beta_steps: agent steps over which that rises linearly to 1; None keeps it
+    :param eps: added to errors, so that a transition without error is sampled again
+    :raises ValueError: if ``alpha``, ``beta``, ``beta_steps`` or ``eps`` is out of range
+    """
+
+    UNIT = 2**20  # what a priority of 1 is in the tree's whole numbers
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        device: th.device | str = "auto",
+        n_envs: int = 1,
+        optimize_memory_usage: bool = False,
+        handle_timeout_termination: bool = True,
+        n_steps: int = 1,
+        gamma: float = 0.99,
+        frame_channels: int = 1,
+        alpha: float = 0.6,
+        beta: float = 0.4,
+        beta_steps: int | None = None,
+        eps: float = 1e-6,
+    ) -> None:
+        super().__init__(
+            buffer_size,
+            observation_space,
+            action_space,
+            device,
+            n_envs,
+            optimize_memory_usage,
+            handle_timeout_termination,
+            n_steps,
+            gamma,
+            frame_channels,
+        )
+        name = type(self).__name__
+        check_number(name, "alpha", alpha, 0)
+        check_number(name, "beta", beta, 0, 1)
+        check_number(name, "eps", eps, 0, above=True)
+        if beta_steps is not None:
+            beta_steps = check_whole(name, "beta_steps", beta_steps)
+        self.alpha = alpha
+        self.beta = beta
+        self.beta_steps = beta_steps
+        self.eps = eps
+        self._capacity = self.buffer_size * self.n_envs
+        self.tree = SumTree(self._capacity)
+        self._max_priority = self.UNIT
+        # Never wraps, as pos does: tells a transition from the one that took its place.
+        self._rows_added = 0
+
+    @property
+    def _row_bytes(self) -> int:
+        return super()._row_bytes + 9  # an int64 in the tree, and its share of the sums
+
+    @property
+    def current_beta(self) -> float:
+        """The exponent of the weights now, between ``beta`` and 1."""
+        if self.beta_steps is None:
+            return self.beta
+        return self.beta + (1.0 - self.beta) * min(self._rows_added * self.n_envs / self.beta_steps, 1.0)
+
+    def reset(self) -> None:
+        """Forget all transitions and priorities; the memory stays."""
+        super().reset()
+        self.tree = SumTree(self._capacity)
+        self._max_priority = self.UNIT
+        # pos starts at 0 again: the next multiple of buffer_size keeps it the remainder.
+        self._rows_added = -(-self._rows_added // self.buffer_size) * self.buffer_size
+
+    def add(self, *args: Any, **kwargs: Any) -> None:
+        """
+        Add a transition of each environment, with the largest priority so far.
+
+        :param args: as :meth:`FrameReplayBuffer.add`
+        :param kwargs: as :meth:`FrameReplayBuffer.add`
+        """
+        inds = self.pos * self.n_envs + np.arange(self.n_envs)
+        super().add(*args, **kwargs)
+        self.tree.set(inds, self._max_priority)
+        self._rows_added += 1
+
+    def sample(self, batch_size: int, env: VecNormalize | None = None) -> PrioritizedReplayBufferSamples:  # type: ignore[override]
+        """
+        :param batch_size: transitions to draw
+        :param env: normalizes observations and rewards
+        :return: the transitions, their weights and their indices
+        :raises ValueError: if the buffer is empty
+        """
+        if self.size() == 0:
+            raise ValueError("PrioritizedFrameReplayBuffer needs transitions to sample, got an empty buffer")
+        shares = np.arange(batch_size) + np.random.random(batch_size)  # noqa: NPY002
+        inds = self.tree.find(shares / batch_size)
+        priorities = self.tree.weights.take(inds)
+        # N and the sum of priorities fall out when divided by the largest weight.
+        weights = (priorities[priorities.argmin()] / priorities) ** self.current_beta
+        newest = self._rows_added * self.n_envs - 1
+        return PrioritizedReplayBufferSamples(
+            *self._gather(inds, env),
+            weights=self.to_torch(weights.astype(np.float32).reshape(-1, 1), copy=False),
+            indices=newest - (newest - inds) % self._capacity,
+        )
+
+    def update_priorities(self, indices: np.ndarray, td_errors: np.ndarray | th.Tensor) -> None:
+        """
+        Give transitions the priority of their new errors; those overwritten since are left out.
+
+        :param indices: (batch,) from the sample
+        :param td_errors: (batch,) or (batch, 1) absolute errors
+        :raises ValueError: if an error is negative or not finite, or an index was never sampled
+        """
+        if isinstance(td_errors, th.Tensor):
+            td_errors = td_errors.detach().to("cpu", th.float64).numpy()
+        errors = np.asarray(td_errors, dtype=np.float64).reshape(-1)  # (batch,)
+        if errors.shape != indices.shape:
+            raise ValueError(
+                f"update_priorities needs an error an index, got {len(errors)} for {len(indices)}"
+            )
+        # numpy finds argmin and argmax in a quarter of the time of min and max; NaN comes first in all.
+        top = errors.argmax()
+        lowest, largest = errors[errors.argmin()], errors[top]
+        oldest, newest = indices[indices.argmin()], indices[indices.argmax()]
+        added = self._rows_added * self.n_envs
+        if not (lowest >= 0 and largest < np.inf and newest < added):  # false for NaN too
+            raise ValueError(
+                f"update_priorities needs absolute, finite errors and indices below {added}, "
+                f"got errors {lowest} to {largest} and indices to {newest}"
+            )
+        priorities = np.ceil((errors + self.eps) ** self.alpha * self.UNIT)
+        highest = 2**62 // self._capacity  # their sum has to fit into 63 bits
+        if priorities[top] > highest:
+            priorities = np.minimum(priorities, highest)
+        self._max_priority = max(self._max_priority, int(priorities[top]))
+        first = added - self.size() * self.n_envs
+        if oldest < first:
+            alive = indices >= first
+            indices, priorities = indices[alive], priorities[alive]
+        self.tree.set(indices % self._capacity, priorities)

@@ -1,0 +1,239 @@
+"""rl-zoo3's own commands, with cardqn in them, and ``resume``."""
+
+import argparse
+import contextlib
+import importlib
+import json
+import random
+import runpy
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rl_zoo3 import ALGOS
+
+from sb3_cardqn import trust
+from sb3_cardqn.cardqn import CarDQN
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.options import add_trust, own_options, parse, zoo_parser
+from sb3_cardqn.seeds import TRAINING_SEEDS
+from sb3_cardqn.zoo.experiment import (
+    CarExperimentManager,
+)
+from sb3_cardqn.zoo.files import filmed_run, private_plots, private_run, remembered_plots
+from sb3_cardqn.zoo.plots import check_all_plots, check_plot_from_file, check_plot_train
+from sb3_cardqn.zoo.resumable import CHECKPOINTS, COMMAND, DONE, ResumableExperimentManager
+from sb3_cardqn.zoo.run_names import find_run, parse_name
+from sb3_cardqn.zoo.settings import check_algorithm, check_environment
+from sb3_cardqn.zoo.train_options import check_numbers, check_train
+
+# command -> module and function; without a function the module is a script
+COMMANDS = {
+    "train": ("rl_zoo3.train", "train"),
+    "enjoy": ("rl_zoo3.enjoy", "enjoy"),
+    "record_video": ("rl_zoo3.record_video", None),
+    "plot_train": ("rl_zoo3.plots.plot_train", "plot_train"),
+    "plot_from_file": ("rl_zoo3.plots.plot_from_file", "plot_from_file"),
+    "all_plots": ("rl_zoo3.plots.all_plots", "all_plots"),
+    "load_from_hub": ("rl_zoo3.load_from_hub", None),
+    "push_to_hub": ("rl_zoo3.push_to_hub", None),
+}
+_PLOTS = {
+    "plot_train": check_plot_train,
+    "all_plots": check_all_plots,
+    "plot_from_file": check_plot_from_file,
+}
+# commands that load a trained agent from a folder of runs
+_PLAYERS = ("enjoy", "record_video", "push_to_hub")
+# context around a command, for the files it reads or writes that can run code; gives more options
+_FILES = {
+    "enjoy": private_run,
+    "record_video": filmed_run,
+    "push_to_hub": private_run,
+    "plot_from_file": private_plots,
+    "all_plots": remembered_plots,
+}
+
+
+class _PlayedCarDQN(CarDQN):
+    """What the zoo's players load: their list of off-policy algorithms, which get no buffer, is fixed."""
+
+    @classmethod
+    def load(cls, path: Any, **kwargs: Any) -> CarDQN:  # type: ignore[override]
+        return CarDQN.load(path, **{"buffer_size": 1} | kwargs)
+
+
+_PlayedCarDQN.__name__ = "CarDQN"  # the title of its model card
+
+
+def _check(command: str, options: argparse.Namespace) -> None:
+    """
+    :param command: of the zoo
+    :param options: its
+    :raises UserError: if a name in them is not known, a number is out of range, or there is nothing to show
+    """
+    check_numbers(options)
+    if command in _PLOTS:
+        _PLOTS[command](options)
+        return
+    check_algorithm(options.algo)
+    for package in getattr(options, "gym_packages", []):
+        try:
+            importlib.import_module(package)
+        except (ImportError, ValueError) as error:
+            raise UserError(f"--gym-packages needs names of packages, got '{package}' ({error})") from error
+    if command != "load_from_hub":
+        check_environment(options.env)
+    if command == "train":
+        check_train(options)
+    if (
+        command in _PLAYERS
+        and options.exp_id == 0
+        and find_run(Path(options.folder, options.algo), options.env) is None
+    ):
+        raise UserError(
+            f"no run of {options.algo} on {options.env} in folder '{options.folder}', "
+            f"train one with: sb3-cardqn train --algo {options.algo} --env {options.env}"
+        )
+
+
+def _manager(options: argparse.Namespace, argv: list[str], resumed: Path | None) -> Any:
+    """
+    :param options: of ``train``
+    :param argv: the same as words
+    :param resumed: folder of a run that goes on
+    :return: who manages the training
+    """
+    if options.checkpoint_freq is None:
+        return partial(CarExperimentManager, run_id=options.run_id, minutes=options.minutes)
+    return partial(
+        ResumableExperimentManager,
+        run_id=options.run_id if resumed is None else None,  # one that goes on has its folder
+        minutes=options.minutes,
+        checkpoint_freq=options.checkpoint_freq,
+        argv=argv,
+        resumed=resumed,
+    )
+
+
+def run(
+    command: str,
+    argv: list[str],
+    resumed: Path | None = None,
+    parsed: Callable[[argparse.Namespace], None] | None = None,
+) -> None:
+    """
+    Run one of the zoo's commands in this process, with cardqn known to it.
+
+    The defaults differ from the zoo's in three ways: ``--algo`` is cardqn and ``--env`` CarRacing-v3, agents
+    are looked for where ``train`` puts them, and ``--seed`` is drawn from the training seeds.
+
+    :param command: a key of ``COMMANDS``
+    :param argv: what follows it on the command line
+    :param resumed: for ``train``: folder of the run that goes on; ``resume`` gives it
+    :param parsed: gets the options, before the zoo's code runs
+    :raises UserError: if an option, or a name in it, is not known, or a number is out of range
+    """
+    parser = zoo_parser(command, partial(_dispatch, command))
+    options = parse(parser, argv)  # asked for help, it ends here
+    _check(command, options)
+    if command not in _PLOTS:
+        argv = ["--algo", options.algo, "--env", options.env, *argv]
+    if command == "train":
+        if options.seed < 0:  # the zoo would draw from all there are
+            argv = [*argv, "--seed", str(random.SystemRandom().choice(TRAINING_SEEDS[:-1000]))]
+    elif command not in _PLOTS:
+        argv = ["-f", options.folder, *argv]
+    if parsed is not None:
+        parsed(options)
+    with contextlib.ExitStack() as stack:
+        if command == "train":
+            zoos = vars(importlib.import_module("rl_zoo3.train"))
+            stack.enter_context(_replaced(zoos, "ExperimentManager", _manager(options, argv, resumed)))
+        if command in _PLAYERS:
+            stack.enter_context(_replaced(ALGOS, "cardqn", _PlayedCarDQN))
+        if command in _FILES:
+            argv = [*argv, *stack.enter_context(_FILES[command](options))]
+        _dispatch(command, own_options(command).parse_known_args(argv)[1])
+
+
+@contextlib.contextmanager
+def _replaced(owner: dict[str, Any], name: str, value: Any) -> Iterator[None]:
+    """
+    :param owner: the zoo's, that it looks a name up in
+    :param name: of what is there
+    :param value: to find there instead
+    :return: context, after which the old one is there again
+    """
+    old, owner[name] = owner[name], value
+    try:
+        yield
+    finally:
+        owner[name] = old
+
+
+def _dispatch(command: str, argv: list[str]) -> None:
+    """
+    :param command: a key of ``COMMANDS``
+    :param argv: what follows it, as the zoo knows it
+    """
+    module, function = COMMANDS[command]
+    sys.argv = [f"sb3-cardqn {command}", *argv]
+    if function is None:
+        runpy.run_module(module, run_name="__main__")
+    else:
+        getattr(importlib.import_module(module), function)()
+
+
+def resume(folder: Path) -> None:
+    """
+    Go on with a run that ``train --checkpoint-freq`` began, in this process.
+
+    It begins anew, in the same folder, if it was stopped before its first checkpoint.
+
+    :param folder: of the run, such as ``logs/cardqn/CarRacing-v3_1``
+    :raises UserError: if it is no such run, is finished, still runs, or nobody vouches for its command
+    :raises Stopped: if it is stopped by a signal, after another checkpoint
+    """
+    command = folder / CHECKPOINTS / COMMAND
+    if not command.is_file():
+        name = parse_name(folder.resolve().name)
+        agent = folder / f"{name.env if name else None}.zip"
+        shutil.rmtree(folder / DONE, ignore_errors=True)  # killed while it was removed
+        why = f"it is finished and left {agent.name}" if agent.is_file() else "it has no checkpoints"
+        raise UserError(f"'{folder}' is no run to go on with: {why}")
+    trust.refuse_links(folder)
+    run("train", _words(trust.read_code(command), command), resumed=folder)
+
+
+def _words(contents: bytes, path: Path) -> list[str]:
+    """
+    :param contents: of a file
+    :param path: of it
+    :return: the command line in it
+    :raises UserError: if there is something else
+    """
+    try:
+        words = json.loads(contents)
+    except (ValueError, RecursionError):
+        words = None
+    if not (isinstance(words, list) and words and all(isinstance(word, str) for word in words)):
+        raise UserError(
+            f"'{path}' needs the options that train was started with, a list of texts, got {contents!r:.80}"
+        )
+    return words
+
+
+def main(argv: list[str]) -> None:
+    """
+    :param argv: arguments
+    """
+    parser = argparse.ArgumentParser(
+        prog="sb3-cardqn resume", description="Go on with a training that was stopped, exactly where it was."
+    )
+    parser.add_argument("run", type=Path, help="folder of a run started with train --checkpoint-freq")
+    add_trust(parser)
+    resume(parser.parse_args(argv).run)

@@ -1,0 +1,270 @@
+"""One training as the zoo runs it, with this package's hyperparameters, validation tracks and clock."""
+
+import argparse
+import contextlib
+import copy
+import os
+import shlex
+import shutil
+import sys
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id
+from rl_zoo3.exp_manager import ExperimentManager
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.type_aliases import TrainFrequencyUnit
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
+
+from sb3_cardqn import trust
+from sb3_cardqn.checks import check_normalized
+from sb3_cardqn.env.training_wrappers import judged_wrappers
+from sb3_cardqn.env.validation import ValidationCallback, ValidationTracks, share_out
+from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.hardware import n_cores
+from sb3_cardqn.python_text import code_in, without_text
+from sb3_cardqn.replay.buffers import FrameReplayBuffer
+from sb3_cardqn.seeds import TRAINING_SEEDS
+from sb3_cardqn.zoo.clock import TrainingClock
+from sb3_cardqn.zoo.configuration import checked_hyperparams, hyperparams_path, read_configuration
+from sb3_cardqn.zoo.studies import find_trial, hyperparams_of
+
+_NO_LIMIT = 10**12  # agent steps; with --minutes the clock comes first
+
+
+def judged_wrapper_class(hyperparams: dict[str, Any], key: str = "env_wrapper") -> Any:
+    """
+    Make the wrapper that an agent is judged with.
+
+    :param hyperparams: the zoo's
+    :param key: where the wrappers stand in it
+    :return: what the zoo's ``get_wrapper_class`` makes of ``judged_wrappers``
+    """
+    return exp_manager.get_wrapper_class({key: judged_wrappers(hyperparams.get(key))}, key)
+
+
+def _check_first_step(algo: str, made: tuple[BaseAlgorithm, dict[str, Any]] | None) -> None:
+    model = made[0] if made is not None else None
+    if not isinstance(model, OffPolicyAlgorithm):
+        return
+    train_freq: Any = model.train_freq
+    if train_freq.unit == TrainFrequencyUnit.EPISODE and model.n_envs > 1:
+        raise UserError(
+            f"train_freq in episodes needs n_envs: 1, got train_freq {train_freq.frequency} episode(s) with "
+            f"n_envs {model.n_envs}"
+        )
+    if model.env is not None:
+        check_normalized(algo, model.env, isinstance(model.replay_buffer, FrameReplayBuffer))
+
+
+class CarExperimentManager(ExperimentManager):
+    """
+    The zoo's ExperimentManager with this package's hyperparameters, and tracks of their own to evaluate on.
+
+    :param args: parsed command line
+    :param algo: name of the algorithm
+    :param env_id: id of the environment
+    :param rest: as the zoo's
+    :param config: configuration file; this package's if None, or the zoo's where this package has none
+    :param run_id: number of the run's folder; the next free one if None
+    :param minutes: budget of training, evaluations not counted; the zoo's in agent steps if None
+    :param kwargs: as the zoo's
+    :raises UserError: if there is a run of that number
+    """
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        algo: str,
+        env_id: str,
+        *rest: Any,
+        config: str | None = None,
+        run_id: int | None = None,
+        minutes: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        config = config or hyperparams_path(algo, env_id)
+        super().__init__(args, algo, env_id, *rest, config=config, **kwargs)  # type: ignore[misc]
+        vars(args).update(run_id=run_id, minutes=minutes)  # to args.yml, with the zoo's
+        self.made_folder, self.minutes = False, minutes
+        if run_id is not None:
+            self.save_path = f"{self.log_path}{self.env_name}_{run_id}"
+            self.params_path = f"{self.save_path}/{self.env_name}"
+            if Path(self.save_path).exists():
+                raise UserError(f"--run-id {run_id}: '{self.save_path}' exists already")
+        if minutes is not None:
+            self.n_timesteps = _NO_LIMIT
+        if self.vec_env_class is SubprocVecEnv:
+            # one core is the learner's
+            self.vec_env_class = GroupedSubprocVecEnv
+            self.vec_env_kwargs = {"n_processes": max(n_cores() - 1, 1)}
+
+    def setup_experiment(self) -> tuple[BaseAlgorithm, dict[str, Any]] | None:
+        """
+        Set up environments and model; a run folder is left only if that worked.
+
+        :return: model and hyperparameters, or None before an optimization
+        :raises UserError: if training is to go on from an agent that nobody vouches for, see ``trust``, or
+            it would fail at its first step
+        """
+        trust.remember_what_is_saved()
+        cv2.setNumThreads(1)  # pictures too small to share out: docs/explanation/learner.md
+        try:
+            with self._private_agent():
+                model = super().setup_experiment()
+            _check_first_step(self.algo, model)
+        except BaseException:
+            self.discard()
+            raise
+        if model is None:  # trials leave their results elsewhere
+            self.discard()
+        return model
+
+    @contextlib.contextmanager
+    def _private_agent(self) -> Iterator[None]:
+        if not self.continue_training:
+            # With "", the zoo would load a vecnormalize.pkl that lies in the current folder.
+            self.trained_agent = f"{os.devnull}/none"
+            yield
+            return
+        agent = Path(self.trained_agent)
+        beside = (agent.parent / self.env_name / "vecnormalize.pkl", agent.parent / "replay_buffer.pkl")
+        with trust.private_copies(agent.parent, [agent, *beside]) as private:
+            self.trained_agent = str(private / agent.name)
+            yield
+        self.trained_agent = str(agent)
+
+    def discard(self) -> None:
+        """Remove the folder of a run that never began: it would be the newest one for enjoy."""
+        if self.made_folder:
+            shutil.rmtree(self.save_path, ignore_errors=True)
+
+    def create_log_folder(self) -> None:
+        """Make the run's folder, another one if a run that was started at the same time has made it."""
+        while True:
+            try:
+                os.makedirs(self.save_path)
+                self.made_folder = True
+                break
+            except FileExistsError:
+                run_id = get_latest_run_id(self.log_path, self.env_name) + 1
+                self.save_path = os.path.join(self.log_path, f"{self.env_name}_{run_id}")
+                self.params_path = f"{self.save_path}/{self.env_name}"
+        super().create_log_folder()
+
+    def learn(self, model: BaseAlgorithm) -> None:
+        """
+        :param model: from ``setup_experiment``
+        """
+        try:
+            super().learn(model)
+        except BaseException as error:
+            if self.clock.seconds == 0:
+                self.discard()
+            if isinstance(error, OSError) and not Path(self.save_path).is_dir():
+                raise UserError(f"the run's folder '{self.save_path}' is gone, so is the training") from error
+            vars(error)["has_learned"] = self.clock.seconds > 0  # for the command line, see cli
+            raise
+
+    def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
+        super()._save_config(saved_hyperparams)
+        # quoted, as the zoo's is not: it can be typed again
+        (Path(self.params_path) / "command.txt").write_text(shlex.join(sys.orig_argv))
+        trust.remember(*(Path(self.params_path) / name for name in ("config.yml", "args.yml")))
+
+    def create_callbacks(self) -> None:
+        """Time the training, and let every evaluation drive the same validation tracks."""
+        of_the_user = len(self.callbacks)
+        super().create_callbacks()
+        evaluation = None
+        for i, callback in enumerate(self.callbacks[of_the_user:], of_the_user):
+            if isinstance(callback, EvalCallback):
+                evaluation = self.callbacks[i] = ValidationCallback(callback, self.save_path)
+        if self.optimize_hyperparameters:
+            return
+        evaluations = [callback for callback in self.callbacks if isinstance(callback, EvalCallback)]
+        self.clock = TrainingClock(Path(self.save_path), evaluation, self.minutes, self.n_evaluations or 20)
+        for other in evaluations:
+            if other is not evaluation:
+                self.clock.leave_out(other)
+        others = [callback for callback in self.callbacks if not isinstance(callback, EvalCallback)]
+        self.callbacks = [*others, self.clock, *evaluations]
+
+    def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
+        hyperparams = without_text(hyperparams)
+        self.eval_env_wrapper = judged_wrapper_class(hyperparams)
+        self.eval_vec_env_wrapper = judged_wrapper_class(hyperparams, "vec_env_wrapper")
+        result = super()._preprocess_hyperparams(hyperparams)
+        buffer = hyperparams.get("replay_buffer_kwargs") or {}
+        if "n_steps" in buffer and "gamma" in hyperparams:
+            buffer["gamma"] = hyperparams["gamma"]  # also where -params changed it
+        return result
+
+    def read_hyperparameters(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """
+        Read the configuration and what ``-params`` changes in it.
+
+        :return: hyperparameters, and the same as they will be saved
+        :raises UserError: if a name is unknown or stands there twice, or the zoo could not use a value
+        """
+        print(f"Loading hyperparameters from: {self.config}")
+        self.configuration = read_configuration(self.config, self.env_name.gym_id, self._is_atari)
+        if self.n_timesteps > 0:  # the zoo needs it there as well
+            self.configuration.entry.setdefault("n_timesteps", self.n_timesteps)
+        hyperparams = checked_hyperparams(
+            self.algo, self.configuration, self.custom_hyperparams or {}, self._sampled(), self.storage
+        )
+        if "env_kwargs" in hyperparams and self.env_kwargs:
+            hyperparams["env_kwargs"] = self.env_kwargs  # the command line's
+            if self._eval_env_kwargs_args is None:
+                self.eval_env_kwargs = self.env_kwargs
+        return hyperparams, OrderedDict(hyperparams)
+
+    def _sampled(self) -> dict[str, Any]:
+        """
+        :return: hyperparameters of the trial that ``--storage`` and ``--study-name`` ask for; none without
+        :raises UserError: if there is no such trial, or nobody vouches for what is in it
+        """
+        searches = self.optimize_hyperparameters and self.trial_id is None
+        if not self.storage or not self.study_name or searches:
+            return {}
+        print("Loading from Optuna study...")
+        trial = find_trial(self.storage, self.study_name, self.trial_id)
+        sampled = hyperparams_of(trial, self.algo)
+        trust.require_for(code_in(sampled), Path(self.storage), self.storage.encode())
+        self.args.trial_id = trial.number
+        self.trial_id = None  # the zoo's own loading leaves out the best trial, and number 0
+        return sampled
+
+    def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
+        """
+        Make the environments; the zoo would evaluate on the tracks, and with the wrappers, it trains on.
+
+        :param n_envs: how many
+        :param eval_env: for evaluation: seeded from the validation range
+        :param no_log: write no monitor files
+        :return: vectorized, wrapped environment
+        :raises UserError: if the seed is not a training seed, or the algorithm could not learn from them
+        """
+        on_tracks = self.env_name.gym_id.startswith("CarRacing")
+        if on_tracks and not eval_env and self.seed + n_envs > TRAINING_SEEDS.stop:
+            raise UserError(
+                f"--seed needs 0 to {TRAINING_SEEDS.stop - n_envs} with {n_envs} environments (seeds above "
+                f"are kept for validation and held-out tracks), got {self.seed}"
+            )
+        if not eval_env:
+            envs = super().create_envs(n_envs, eval_env, no_log)
+            if issubclass(ALGOS[self.algo], OffPolicyAlgorithm):
+                check_normalized(self.algo, envs)
+            return envs
+        manager = copy.copy(self)  # trials of -optimize may run at the same time, in threads
+        judged = self.eval_env_wrapper
+        manager.env_wrapper = lambda env: ValidationTracks(judged(env), n_envs)
+        manager.vec_env_wrapper = self.eval_vec_env_wrapper
+        return share_out(super(CarExperimentManager, manager).create_envs(n_envs, eval_env, no_log))

@@ -1,0 +1,97 @@
+"""What rl-zoo3's commands read and could run code from, copied to where it stays as it was checked."""
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from huggingface_sb3 import EnvironmentName
+
+from sb3_cardqn import trust
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.zoo.plots import check_chosen, prepare_results
+from sb3_cardqn.zoo.run_names import find_run
+
+
+def _find(options: argparse.Namespace) -> tuple[Path, Path]:
+    """
+    :param options: of enjoy, record_video or push_to_hub
+    :return: the run folder, and the agent's zip in it
+    :raises UserError: if there is no such agent
+    """
+    runs = Path(options.folder, options.algo)
+    run = runs if options.exp_id < 0 else find_run(runs, options.env, options.exp_id)
+    if run is None:
+        raise UserError(f"no run {options.exp_id} of {options.algo} on {options.env} in '{runs}'")
+    checkpoints = sorted(run.glob("rl_model_*_steps.zip"), key=lambda path: int(path.stem.split("_")[-2]))
+    model = run / f"{EnvironmentName(options.env)}.zip"
+    if options.load_best:
+        model = run / "best_model.zip"
+    elif options.load_checkpoint is not None:
+        model = run / f"rl_model_{options.load_checkpoint}_steps.zip"
+    elif options.load_last_checkpoint:
+        model = checkpoints[-1] if checkpoints else run / "rl_model_*_steps.zip"
+    if not model.exists():
+        there = ", ".join(path.name for path in sorted(run.glob("*.zip"))) or "none"
+        raise UserError(f"'{run}' has no {model.name}, agents in it: {there}")
+    return run, model
+
+
+@contextlib.contextmanager
+def private_run(options: argparse.Namespace) -> Iterator[list[str]]:
+    """
+    Copy a run, nearly all of which can run code when the zoo's players read it.
+
+    :param options: of enjoy, record_video or push_to_hub
+    :return: context with the options that let it read the copies
+    :raises UserError: if the run has no such agent, or nobody vouches for a file
+    """
+    run, model = _find(options)
+    env = EnvironmentName(options.env)
+    code = [model, *(run / env / name for name in ("config.yml", "args.yml", "vecnormalize.pkl"))]
+    data = [*run.glob("*.csv"), run / "evaluations.npz"]  # push_to_hub's
+    # a name that the zoo finds, also where the run's own has a uuid in it
+    name = "" if options.exp_id < 0 else f"{env}_{options.exp_id or 1}"
+    with trust.private_copies(run, code, data, at=f"{options.algo}/{name}") as private:
+        print(f"Copied to be checked and loaded: {model}")
+        yield ["-f", str(private)]
+
+
+@contextlib.contextmanager
+def filmed_run(options: argparse.Namespace) -> Iterator[list[str]]:
+    """
+    :param options: of record_video
+    :return: as ``private_run``; videos go to the run's own folder
+    """
+    run, _ = _find(options)
+    with private_run(options) as more:
+        yield more if options.output_folder else [*more, "-o", str(run / "videos")]
+
+
+@contextlib.contextmanager
+def private_plots(options: argparse.Namespace) -> Iterator[list[str]]:
+    """
+    :param options: of plot_from_file
+    :return: context with the options that let it read copies of its pickles
+    :raises UserError: if nobody vouches for one
+    """
+    pickles = [Path(options.input if options.input.endswith(".pkl") else f"{options.input}.pkl")]
+    pickles += map(Path, options.merge)
+    with contextlib.ExitStack() as stack:
+        folders = [stack.enter_context(trust.private_copies(path.parent, [path])) for path in pickles]
+        copies = [folder / path.name for folder, path in zip(folders, pickles, strict=True)]
+        for copy, pickled in zip(copies, pickles, strict=True):
+            prepare_results(copy, pickled)
+        check_chosen(copies, options)
+        yield ["-i", str(copies[0]), *(["--merge", *map(str, copies[1:])] if options.merge else [])]
+
+
+@contextlib.contextmanager
+def remembered_plots(options: argparse.Namespace) -> Iterator[list[str]]:
+    """
+    :param options: of all_plots
+    :return: context after which the pickle that it wrote is known as made here
+    """
+    yield []
+    if options.output:
+        trust.remember(Path(f"{options.output}.pkl"))

@@ -1,0 +1,93 @@
+"""Makes cardqn known to rl-zoo3: importing this room registers it, and changes nothing else."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+import stable_baselines3
+import torch
+from rl_zoo3 import ALGOS, exp_manager, utils
+from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
+from stable_baselines3 import HerReplayBuffer
+
+from sb3_cardqn.cardqn import CarDQN
+from sb3_cardqn.zoo.experiment import judged_wrapper_class
+
+
+def convert_cardqn_params(sampled: dict[str, Any]) -> dict[str, Any]:
+    """
+    Turn a trial's numbers into hyperparameters.
+
+    :param sampled: parameters of an Optuna trial made by ``sample_cardqn_params``
+    :return: keyword arguments of CarDQN
+    """
+    hyperparams = dict(sampled)
+    hyperparams["gamma"] = 1 - hyperparams.pop("one_minus_gamma")
+    hyperparams["batch_size"] = 2 ** hyperparams.pop("batch_size_pow")
+    return hyperparams
+
+
+def sample_cardqn_params(
+    trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]
+) -> dict[str, Any]:
+    """
+    Draw hyperparameters for ``train -optimize``. The network stays the configuration's.
+
+    :param trial: Optuna's
+    :param n_actions: unused, part of the zoo's interface
+    :param n_envs: unused, part of the zoo's interface
+    :param additional_args: unused, part of the zoo's interface
+    :return: keyword arguments of CarDQN
+    """
+    return convert_cardqn_params(
+        {
+            "learning_rate": trial.suggest_float("learning_rate", 3e-5, 3e-3, log=True),
+            "one_minus_gamma": trial.suggest_float("one_minus_gamma", 0.003, 0.1, log=True),
+            "n_steps": trial.suggest_int("n_steps", 1, 5),
+            "batch_size_pow": trial.suggest_int("batch_size_pow", 5, 8),
+            "train_freq": trial.suggest_int("train_freq", 1, 8),
+            "target_update_interval": trial.suggest_int("target_update_interval", 100, 20_000, log=True),
+            "exploration_final_eps": trial.suggest_float("exploration_final_eps", 0.005, 0.1, log=True),
+            "exploration_decay": trial.suggest_categorical(
+                "exploration_decay", ["linear", "exponential", "cosine"]
+            ),
+            "double_q": trial.suggest_categorical("double_q", [False, True]),
+            "advantage_learning": trial.suggest_categorical("advantage_learning", [0.0, 0.5, 0.7, 0.9]),
+        }
+    )
+
+
+def _also_to_the_buffer(sample: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """
+    :param sample: the zoo's, for an algorithm whose replay buffer is told the discount factor
+    :return: the same, and the buffer gets the gamma that was drawn
+    """
+
+    def sample_for_both(
+        trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]
+    ) -> dict[str, Any]:
+        sampled = sample(trial, n_actions, n_envs, additional_args)
+        buffer = additional_args["her_kwargs"]  # the configuration's replay_buffer_kwargs, of any buffer
+        if "n_steps" in buffer:
+            sampled["replay_buffer_kwargs"] = buffer | {"gamma": sampled["gamma"]}
+        return sampled
+
+    return sample_for_both
+
+
+def register() -> None:
+    """Make cardqn known to rl-zoo3, and this package to the Python in its YAML files and ``-params``."""
+    ALGOS["cardqn"] = CarDQN
+    HYPERPARAMS_SAMPLER["cardqn"] = sample_cardqn_params
+    for algo in ("dqn", "qrdqn"):
+        HYPERPARAMS_SAMPLER[algo] = _also_to_the_buffer(HYPERPARAMS_SAMPLER[algo])
+    HYPERPARAMS_CONVERTER["cardqn"] = convert_cardqn_params  # type: ignore[assignment]
+    for reads_python in (exp_manager, utils):  # what ``python_text`` knows, wherever text is evaluated
+        vars(reads_python).update(
+            sb3_cardqn=sys.modules["sb3_cardqn"],
+            stable_baselines3=stable_baselines3,
+            torch=torch,
+            HerReplayBuffer=HerReplayBuffer,
+        )
+    utils.get_wrapper_class = judged_wrapper_class  # what enjoy and its like make environments with
