@@ -29,7 +29,7 @@ from torch import nn
 
 from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead, HistogramHead, QuantileHead
 from sb3_cardqn.cardqn.heads import Head
-from sb3_cardqn.cardqn.td import quantile_td, td_of
+from sb3_cardqn.cardqn.td import td_of
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 
 SMALL: dict[str, Any] = {
@@ -205,7 +205,8 @@ def test_updates_as_sb3_contribs_qrdqn_does_with_a_quantile_head() -> None:
         for parameter, source in zip(mine.parameters(), other.parameters(), strict=True):
             parameter.data.copy_(source)
     obs = th.randn(3, 4)
-    assert th.equal(ours.q_net.quantiles(obs), theirs.quantile_net(obs))
+    head: Any = ours.q_net.q_net[-1]
+    assert th.equal(ours.q_net.through_head(obs, head.quantiles), theirs.quantile_net(obs))
     assert th.equal(ours.q_net(obs), theirs.quantile_net(obs).mean(dim=1))
     updated_alike(ours, theirs)
 
@@ -657,7 +658,7 @@ def test_double_q_of_quantiles_uses_the_online_choice() -> None:
             observations=obs, next_observations=obs, actions=th.zeros(1, 1), rewards=th.ones(1, 1)
         )
         for alpha in (0.0, 0.5):
-            td = quantile_td(model.q_net, model.q_net_target, batch, th.tensor([0.5]), double_q, alpha)
+            td = td_of(model.q_net)(model.q_net, model.q_net_target, batch, th.tensor([0.5]), double_q, alpha)
             targets.append((td.error + td.q_value).item())
     # 1 + 0.5 * mean(6, 8) with the target's own choice; 1 + 0.5 * mean(3, 5) with the online network's;
     # advantage learning takes 0.5 * (9 - 0) off, what the online network thinks the action lacks

@@ -1,11 +1,27 @@
-"""Last layers of the Q-network: features in, Q-values out."""
+"""
+Last layers of the Q-network: features in, Q-values out.
+
+A head that gives more than one number an action has a ``temporal_difference`` of its own. One whose
+constructor takes more than widths has ``arguments``. One that drives as a simpler head does is ``exported``
+as that.
+"""
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch as th
 from torch import nn
 
+from sb3_cardqn.cardqn.losses import (
+    advantage_learning_target,
+    cross_entropy,
+    gaussian_histogram,
+    quantile_huber,
+    quantile_target,
+    td_error,
+)
+from sb3_cardqn.cardqn.td import TemporalDifference, expected_target
 from sb3_cardqn.checks import check_number, check_whole, is_number
 
 Head = Callable[[int, int], nn.Module]  # (features, actions) -> module from (batch, features) to Q-values
@@ -68,6 +84,46 @@ class QuantileHead(nn.Linear):
         :return: (batch, actions) Q-values
         """
         return self.quantiles(features).mean(dim=1)
+
+    def temporal_difference(
+        self, q_net: Any, q_net_target: Any, batch: Any, discount_t: th.Tensor, double_q: bool, alpha: float
+    ) -> TemporalDifference:
+        """
+        QR-DQN (Dabney et al. 2018): quantiles of the return are moved towards the target's.
+
+        :return: loss and errors; arguments as ``expected_td``'s
+        """
+        with th.no_grad():
+            head_t = q_net_target.q_net[-1]
+            z_t = q_net_target.through_head(batch.next_observations, head_t.quantiles)
+            q_t = q_net(batch.next_observations) if double_q else z_t.mean(dim=1)  # (batch, actions)
+            target = quantile_target(batch.rewards.flatten(), discount_t, z_t, q_t.argmax(dim=1))
+        actions = batch.actions.long().flatten()  # (batch,)
+        z_tm1 = q_net.through_head(batch.observations, self.quantiles)  # (batch, quantiles, actions)
+        target = advantage_learning_target(target, z_tm1.detach().mean(dim=1), actions, alpha)
+        z_tm1 = z_tm1[th.arange(len(actions)), :, actions]  # (batch, quantiles)
+        q_value = z_tm1.detach().mean(dim=1)
+        return TemporalDifference(quantile_huber(z_tm1, target), target.mean(dim=1) - q_value, q_value)
+
+    def exported(self) -> nn.Linear:
+        """
+        :return: a linear head with the same Q-values
+        """
+        return mean_of_quantiles(self, self.n_quantiles)
+
+
+def mean_of_quantiles(layer: nn.Linear, n_quantiles: int) -> nn.Linear:
+    """
+    :param layer: with outputs (quantile, action)
+    :param n_quantiles: for each action
+    :return: layer that gives their means, as the mean is linear, too
+    """
+    actions = layer.out_features // n_quantiles
+    mean = nn.utils.skip_init(nn.Linear, layer.in_features, actions, device=layer.weight.device)
+    with th.no_grad():
+        mean.weight.copy_(layer.weight.unflatten(0, (n_quantiles, -1)).mean(dim=0))
+        mean.bias.copy_(layer.bias.unflatten(0, (n_quantiles, -1)).mean(dim=0))
+    return mean
 
 
 class HistogramHead(nn.Linear):
@@ -139,3 +195,28 @@ class HistogramHead(nn.Linear):
         :return: (batch, actions) Q-values
         """
         return self.mean(self.logits(features))
+
+    def temporal_difference(
+        self, q_net: Any, q_net_target: Any, batch: Any, discount_t: th.Tensor, double_q: bool, alpha: float
+    ) -> TemporalDifference:
+        """
+        HL-Gauss (Farebrother et al. 2024): histograms are moved towards a Gaussian around DQN's target.
+
+        :return: loss and errors; arguments as ``expected_td``'s
+        """
+        target = expected_target(q_net, q_net_target, batch, discount_t, double_q)
+        logits = q_net.through_head(batch.observations, self.logits)  # (batch, actions, bins)
+        q_tm1 = self.mean(logits.detach())  # (batch, actions)
+        actions = batch.actions.long().flatten()  # (batch,)
+        target = advantage_learning_target(target, q_tm1, actions, alpha)
+        error = td_error(q_tm1, actions, target)
+        edges: Any = self.edges
+        histogram = gaussian_histogram(target, edges, self.SIGMA * (edges[1] - edges[0]))  # (batch, bins)
+        loss = cross_entropy(logits[th.arange(len(actions)), actions], histogram)
+        clipped = (target < self.low) | (target > self.high)
+        return TemporalDifference(loss, error, target - error, clipped)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's, besides the widths."""
+        return {"low": self.low, "high": self.high, "n_bins": self.n_bins}

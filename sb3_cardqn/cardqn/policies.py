@@ -78,29 +78,18 @@ class QNetwork(BasePolicy):
         :param obs: (batch, ...) observations, as they come from the environment
         :return: (batch, actions) Q-values
         """
-        return self._in_float32(obs, self.q_net)
+        return self.through_head(obs, self.q_net[-1])
 
-    def quantiles(self, obs: PyTorchObs) -> th.Tensor:
+    def through_head(self, obs: PyTorchObs, head: Callable[[th.Tensor], th.Tensor]) -> th.Tensor:
         """
         :param obs: (batch, ...) observations, as they come from the environment
-        :return: (batch, quantiles, actions) of a ``QuantileHead``, in float32
+        :param head: the last layer, or a method of it, such as ``HistogramHead.logits``
+        :return: what it makes of the features before it, in float32
         """
-        head: Any = self.q_net[-1]
-        return self._in_float32(obs, lambda features: head.quantiles(self.q_net[:-1](features)))
-
-    def logits(self, obs: PyTorchObs) -> th.Tensor:
-        """
-        :param obs: (batch, ...) observations, as they come from the environment
-        :return: (batch, actions, bins) of a ``HistogramHead``, in float32
-        """
-        head: Any = self.q_net[-1]
-        return self._in_float32(obs, lambda features: head.logits(self.q_net[:-1](features)))
-
-    def _in_float32(self, obs: PyTorchObs, layers: Callable[[th.Tensor], th.Tensor]) -> th.Tensor:
         features = self._features(obs)
         # bfloat16 has steps of 0.5 at a Q-value of 100
         with th.autocast(self.device.type, enabled=False):
-            return layers(features)
+            return head(self.q_net[:-1](features))
 
     def _features(self, obs: PyTorchObs) -> th.Tensor:
         """

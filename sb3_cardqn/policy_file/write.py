@@ -15,7 +15,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.dqn.policies import QNetwork as DQNsQNetwork
 from torch import nn
 
-from sb3_cardqn.cardqn.heads import HistogramHead, QuantileHead
+from sb3_cardqn.cardqn.heads import mean_of_quantiles
 from sb3_cardqn.cardqn.policies import CarDQNPolicy, QNetwork
 from sb3_cardqn.env.training_wrappers import judged_wrappers
 from sb3_cardqn.errors import UserError
@@ -58,6 +58,7 @@ def write_policy(
     if algo not in EXPORTABLE:
         raise UserError(f"cannot export '{algo}', only cardqn, dqn and qrdqn")
     policy: Any = model.policy
+    head, weights = _head_and_weights(policy)
     about = {
         "format_version": policy_file.VERSION,
         "algorithm": algo,
@@ -71,30 +72,15 @@ def write_policy(
         ),
         "net_arch": list(policy.net_arch),
         "activation": allowed.write_down(allowed.ACTIVATIONS, "activation", policy.activation_fn, {}),
-        "head": allowed.write_down(allowed.HEADS, "head", *_head(policy)),
+        "head": allowed.write_down(allowed.HEADS, "head", type(head), getattr(head, "arguments", {})),
         "normalize_images": policy.normalize_images,
         "env": None if run is None else _env(run),
         "training": _training(model) | (facts or {}),
     }
-    policy_file.write(path, about, _weights(policy))
+    policy_file.write(path, about, weights)
 
 
 _NETWORKS = (QNetwork, DQNsQNetwork, QuantileNetwork)
-
-
-def _head(policy: Any) -> tuple[Any, dict[str, Any]]:
-    """
-    :param policy: of the agent
-    :return: class of its last layer, and the arguments that say what it was built with
-    """
-    if not isinstance(policy, CarDQNPolicy):
-        return nn.Linear, {}  # SB3's have no choice of one
-    head: Any = policy.q_net.q_net[-1]
-    if isinstance(head, QuantileHead):
-        return nn.Linear, {}  # what ``_weights`` makes of it
-    if isinstance(head, HistogramHead):
-        return type(head), {"low": head.low, "high": head.high, "n_bins": head.n_bins}
-    return type(head), {}
 
 
 def _observation_space(space: spaces.Space) -> dict[str, Any]:
@@ -105,7 +91,7 @@ def _observation_space(space: spaces.Space) -> dict[str, Any]:
     return {"shape": list(space.shape), "dtype": str(space.dtype)}
 
 
-def _weights(policy: Any) -> dict[str, th.Tensor]:
+def _head_and_weights(policy: Any) -> tuple[nn.Module, dict[str, th.Tensor]]:
     network: Any
     if isinstance(policy, CarDQNPolicy):
         network = policy.driving_net
@@ -113,16 +99,18 @@ def _weights(policy: Any) -> dict[str, th.Tensor]:
         network = policy.quantile_net if hasattr(policy, "quantile_net") else policy.q_net
     if type(network) not in _NETWORKS:  # a forward() of its own would be lost
         raise UserError(f"cannot export a network of the class {type(network).__name__}, only DQN's own")
+    if isinstance(network, QuantileNetwork):
+        layers: Any = network.quantile_net
+        head: Any = mean_of_quantiles(layers[-1], network.n_quantiles)
+    else:
+        layers = network.q_net
+        head = layers[-1].exported() if hasattr(layers[-1], "exported") else layers[-1]
+    last = f"q_net.{len(layers) - 1}."
     weights = {
         name.replace("quantile_net.", "q_net."): tensor for name, tensor in network.state_dict().items()
     }
-    layers = network.quantile_net if isinstance(network, QuantileNetwork) else network.q_net
-    n_quantiles = getattr(layers[-1], "n_quantiles", getattr(network, "n_quantiles", None))
-    if n_quantiles is not None:
-        # The mean over quantiles is linear: it goes into the last layer, with outputs (quantile, action).
-        for name in (f"q_net.{len(layers) - 1}.weight", f"q_net.{len(layers) - 1}.bias"):
-            weights[name] = weights[name].unflatten(0, (n_quantiles, -1)).mean(dim=0)
-    return weights
+    weights = {name: tensor for name, tensor in weights.items() if not name.startswith(last)}
+    return head, weights | {f"{last}{name}": tensor for name, tensor in head.state_dict().items()}
 
 
 def _training(model: BaseAlgorithm) -> dict[str, Any]:
