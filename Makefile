@@ -55,12 +55,12 @@ type: .venv/tests-installed
 gymnasium: .venv/tests-installed
 	for release in 1.1.0 1.1.1 1.2.0 1.2.3 1.3.0; do \
 		$(BIN)/python -m pip --quiet install --no-deps --upgrade --target build/gymnasium-$$release gymnasium==$$release && \
-		PYTHONPATH=build/gymnasium-$$release $(BIN)/pytest tests/test_fast_render.py || exit 1; \
+		PYTHONPATH=build/gymnasium-$$release $(BIN)/pytest tests/env/test_fast_render.py || exit 1; \
 	done
 
 # SOAK_MINUTES: how long the memory of a run is watched.
 soak: .venv/tests-installed
-	$(BIN)/pytest -m soak -s tests/test_soak.py tests/test_export.py tests/test_readme.py
+	$(BIN)/pytest -m soak -s tests/test_soak.py tests/policy_file/test_policy_file.py tests/docs/test_readme.py
 
 # The wheel has to work without the repository: it is installed in an empty environment, in a folder of its own, and races.
 # CONSTRAINTS: versions to install there; empty for the newest.

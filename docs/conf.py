@@ -23,7 +23,7 @@ extensions = [
 exclude_patterns = ["_extensions", "head_to_head/results", "ablation/results"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"  # tests/test_tutorial.py executes them
+nb_execution_mode = "off"  # tests/docs/test_tutorial.py executes them
 
 html_theme = "furo"
 html_title = f"sb3-cardqn {version}"

@@ -27,7 +27,7 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.yaml_files import with_numbers
 from sb3_cardqn.zoo.commands import run
 from sb3_cardqn.zoo.config_checks import check_entries, check_values
-from tests.test_wrappers import Pictures
+from tests.env.test_wrappers import Pictures
 
 NAN, INF = math.nan, math.inf
 STACK, ACTIONS = spaces.Box(0, 255, (4, 8, 8), np.uint8), spaces.Discrete(5)

@@ -16,7 +16,7 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.publish.export import export
 from sb3_cardqn.zoo.commands import resume
 from sb3_cardqn.zoo.experiment import CarExperimentManager
-from tests.test_zoo import run_well, sb3_cardqn
+from tests.zoo.test_commands import run_well, sb3_cardqn
 
 
 def refused(path: Path) -> bool:

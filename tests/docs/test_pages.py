@@ -8,9 +8,9 @@ from types import ModuleType
 import pytest
 
 import sb3_cardqn
-from tests.test_readme import blocks, with_smaller_budget
+from tests.docs.test_readme import blocks, with_smaller_budget
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(
     page

@@ -355,7 +355,7 @@ def wrappers_of(env: gym.Env) -> Iterator[gym.Wrapper]:
 
 
 def test_car_racing_wrapper_can_train_as_the_hyperparameters_do() -> None:
-    path = Path(__file__).parent.parent / "hyperparams" / "cardqn.yml"
+    path = Path(__file__).parent.parent.parent / "hyperparams" / "cardqn.yml"
     wrap = get_wrapper_class(yaml.safe_load(path.read_text())["CarRacing-v3"])
     assert wrap is not None
     _, *ours = wrappers_of(CarRacingWrapper(car_racing(), training=True))

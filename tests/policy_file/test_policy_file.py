@@ -45,9 +45,9 @@ from sb3_cardqn.policy_file import read as policy_file
 from sb3_cardqn.policy_file.write import write_policy
 from sb3_cardqn.publish.export import export
 from sb3_cardqn.publish.model_card import model_card
-from tests.fuzz_export import CAR_RACING, VECTORS, weights
-from tests.test_evaluate import WRAPPERS
-from tests.test_zoo import ROOT
+from tests.evaluate.test_evaluate import WRAPPERS
+from tests.policy_file.fuzz import CAR_RACING, VECTORS, weights
+from tests.zoo.test_commands import ROOT
 
 ACTIONS = [[0, 1, 0], [0.5, 0, 0]]  # those of WRAPPERS
 SMALL = {"features_extractor_class": CarRacingCNN, "features_extractor_kwargs": {"features_dim": 32}}
@@ -381,7 +381,7 @@ def test_weights_that_are_no_numbers_are_neither_written_nor_read(value: float, 
 
 def fuzz(mutants: int) -> dict[str, Any]:
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.fuzz_export", str(mutants)]
+    command = [sys.executable, "-m", "tests.policy_file.fuzz", str(mutants)]
     result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)

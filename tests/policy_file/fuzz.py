@@ -1,5 +1,5 @@
 """
-Damaged and forged policy files, by the thousand: ``python -m tests.fuzz_export 10000``.
+Damaged and forged policy files, by the thousand: ``python -m tests.policy_file.fuzz 10000``.
 
 A process of its own, because it limits its own memory and watches what Python does. Damage keeps its SHA-256 and
 so has to be noticed; a forger computes a new one, so that everything behind it is reached.

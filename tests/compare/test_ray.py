@@ -11,7 +11,7 @@ from sb3_cardqn.errors import UserError
 ray = pytest.importorskip("ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 def test_a_lost_nodes_run_goes_on_elsewhere_from_its_checkpoint(

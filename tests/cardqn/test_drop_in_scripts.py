@@ -42,8 +42,8 @@ from sb3_cardqn import CarDQN, CarRacingCNN, PrioritizedFrameReplayBuffer
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.policy_file.write import write_policy
-from tests.test_drop_in import SMALL, DuelingPolicy, OwnPolicy, Shows, image
-from tests.test_zoo import sb3_cardqn
+from tests.cardqn.test_drop_in import SMALL, DuelingPolicy, OwnPolicy, Shows, image
+from tests.zoo.test_commands import sb3_cardqn
 
 Algorithm = type[Any]  # DQN, or CarDQN in its place
 

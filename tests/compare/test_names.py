@@ -13,7 +13,7 @@ from sb3_cardqn.compare.launchers import LocalLauncher
 from sb3_cardqn.compare.report import write_report
 from sb3_cardqn.compare.run import Attempt, PlannedRun, State, runs_of
 from sb3_cardqn.errors import UserError
-from tests.compare_results import made_up_results
+from tests.compare.results import made_up_results
 
 NAMES = [
     "dqn", "DQN", "$", "a$b$c", "$\\frac{", "1", "02", "1e3", "nan", "NaN", "None", "NA", "null", "inf", "true",

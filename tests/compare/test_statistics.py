@@ -21,7 +21,7 @@ from sb3_cardqn.compare.statistics import (
     run_curves,
 )
 from sb3_cardqn.errors import UserError
-from tests.compare_results import made_up_results
+from tests.compare.results import made_up_results
 
 FIVE = [0.0, 10.0, 20.0, 30.0, 100.0]
 

@@ -23,7 +23,7 @@ from sb3_cardqn.race.camera import Camera, Frame
 from sb3_cardqn.race.command import main
 from sb3_cardqn.race.overlay import PANE, Overlay, action_names
 from sb3_cardqn.race.q_values import Mind, Thought, discrete_actions
-from tests.test_evaluate import SMALL, save, small_env
+from tests.evaluate.test_evaluate import SMALL, save, small_env
 
 SHORT = {"max_episode_steps": 10}  # frames
 ACTIONS = [[0, 1, 0], [0.5, 0, 0], [-0.5, 0, 0.8]]

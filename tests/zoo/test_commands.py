@@ -27,7 +27,7 @@ from sb3_cardqn.env.validation import ValidationTracks
 from sb3_cardqn.zoo import commands as zoo
 from sb3_cardqn.zoo import configuration, experiment
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 HYPERPARAMS = ROOT / "hyperparams"
 # rendering and plotting without a screen; one thread, since tests run side by side
 HEADLESS = {"SDL_VIDEODRIVER": "dummy", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
@@ -367,7 +367,7 @@ def test_hyperparameters_are_found_from_an_installed_package(editable: bool, tmp
     subprocess.run([python, "-m", "pip", "install", *options, source], check=True, cwd=tmp_path)
     # the new environment's own sb3_cardqn comes first, everything else from here
     site = next(Path(path) for path in sys.path if (Path(path) / "rl_zoo3").is_dir())
-    code = "from sb3_cardqn import configuration; print(configuration.__file__, configuration.hyperparams_path('cardqn', 'CarRacing-v3'))"
+    code = "from sb3_cardqn.zoo import configuration; print(configuration.__file__, configuration.hyperparams_path('cardqn', 'CarRacing-v3'))"
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": ""}
     code = f"import sys; sys.path.append({str(site)!r}); import sb3_cardqn; {code}"
     output = subprocess.run(

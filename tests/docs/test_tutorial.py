@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parent.parent.parent / "docs"
 NOTEBOOKS = sorted((DOCS / "tutorial").glob("*.ipynb"))
 TITLES = [
     "3.0 Background",

@@ -28,7 +28,7 @@ from sb3_cardqn.compare.launchers import LocalLauncher
 from sb3_cardqn.compare.run import PlannedRun, State, runs_of
 from sb3_cardqn.errors import UserError
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 # cartpole, for a moment: one evaluation in the middle and one in the end
 SHORT = {"env": "CartPole-v1", "n_timesteps": 1000, "n_evaluations": 2, "eval_episodes": 1, "tracks": 1}
 TYPED = "--env CartPole-v1 -n 1000 --n-evaluations 2 --eval-episodes 1 --tracks 1 --seeds 1 --jobs 1"

@@ -18,7 +18,7 @@ from sb3_cardqn.compare.phrases import count_seeds, verdict
 from sb3_cardqn.compare.report import write_report
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.errors import UserError
-from tests.compare_results import CONTESTANTS, made_up_results
+from tests.compare.results import CONTESTANTS, made_up_results
 
 CHROMIUM = shutil.which("chromium")
 NASTY = 'cardqn <b>bold</b> & "q" | a:b'

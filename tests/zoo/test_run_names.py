@@ -9,7 +9,7 @@ import pytest
 from sb3_cardqn.evaluate import Run
 from sb3_cardqn.policy_file import read as policy_file
 from sb3_cardqn.zoo.run_names import find_run, parse_name
-from tests.test_zoo import run_well, sb3_cardqn
+from tests.zoo.test_commands import run_well, sb3_cardqn
 
 UUIDS = [UUID(int=number) for number in (7, 2**127)]
 gym.register("space_craft/Lan_der-v0", "gymnasium.envs.classic_control.cartpole:CartPoleEnv")
