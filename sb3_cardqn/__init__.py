@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from sb3_cardqn.cardqn.heads import HistogramHead as HistogramHead
     from sb3_cardqn.cardqn.heads import QuantileHead as QuantileHead
     from sb3_cardqn.cardqn.torch_layers import CarRacingCNN as CarRacingCNN
-    from sb3_cardqn.checkpoint.episode import ResumableEpisode as ResumableEpisode
     from sb3_cardqn.checkpoint.exact import ExactCheckpoint as ExactCheckpoint
+    from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode as ResumableEpisode
     from sb3_cardqn.env.car_racing import CarRacingWrapper as CarRacingWrapper
     from sb3_cardqn.env.fast_render import FastRender as FastRender
     from sb3_cardqn.env.road_contrast import RoadContrastObservation as RoadContrastObservation
@@ -52,7 +52,7 @@ _PLACES = {
     "PrioritizedFrameReplayBuffer": "replay.prioritized",
     "QuantileHead": "cardqn.heads",
     "ResizeObservation": "env.wrappers",
-    "ResumableEpisode": "checkpoint.episode",
+    "ResumableEpisode": "checkpoint.resumable_episode",
     "RoadContrastObservation": "env.road_contrast",
     "ScaleReward": "env.training_wrappers",
     "load_policy": "policy_file.read",

@@ -19,8 +19,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn import CarDQN, durable
-from sb3_cardqn.checkpoint.episode import ResumableEpisode
 from sb3_cardqn.checkpoint.exact import ExactCheckpoint
+from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode
 from sb3_cardqn.env.wrappers import FrameStack
 
 TOTAL = 900  # agent steps

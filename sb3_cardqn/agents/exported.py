@@ -67,6 +67,13 @@ class SafeAgent:
         """
         return load_policy(self.model_path)
 
+    def renamed(self, name: str) -> "SafeAgent":
+        """
+        :param name: for tables and videos
+        :return: the same agent with that name
+        """
+        return SafeAgent(self.model_path, name)
+
 
 def shipped_agents() -> dict[str, Path]:
     """

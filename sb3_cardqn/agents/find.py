@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sb3_cardqn.agents.exported import SafeAgent, shipped_agents
-from sb3_cardqn.agents.saved import Agent, Checkpoint, Run
+from sb3_cardqn.agents.saved import Agent, Run, WhichCheckpoint
+from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.settings import check_algorithm
 
@@ -54,7 +55,7 @@ def car_racing_run(folder: Path | None) -> Run:
     return run
 
 
-def default_agent() -> Run | SafeAgent:
+def default_agent() -> Run | TrainedAgent:
     """
     :return: the run on CarRacing in ``logs`` whose training was started last; where there is none, the agent
         that comes with the package
@@ -66,15 +67,15 @@ def default_agent() -> Run | SafeAgent:
     return car_racing_run(None)
 
 
-AgentLike: TypeAlias = str | Path | Run | Agent | SafeAgent
+AgentLike: TypeAlias = str | Path | Run | TrainedAgent
 
 
 def find_agents(
     agents: AgentLike | Sequence[AgentLike],
-    checkpoint: Checkpoint = "best",
+    checkpoint: WhichCheckpoint = "best",
     config: Path | None = None,
     algo: str | None = None,
-) -> list[Agent | SafeAgent]:
+) -> list[TrainedAgent]:
     """
     Find agents where the user says they are.
 
@@ -88,7 +89,7 @@ def find_agents(
     :raises UserError: if one is not there, or is not on CarRacing, the algorithm is unknown, or ``config`` or
         ``algo`` is of no use to any
     """
-    if isinstance(agents, str | Path | Run | Agent | SafeAgent):
+    if isinstance(agents, str) or not isinstance(agents, Sequence):
         agents = [agents]
     if not agents:
         raise UserError("needs at least one agent, got none")
@@ -103,11 +104,11 @@ def find_agents(
     names = [agent.name for agent in found]
     for i, agent in enumerate(found):
         if names.count(agent.name) > 1:
-            found[i] = replace(agent, name=str(agent.model_path))
+            found[i] = agent.renamed(str(agent.model_path))
     return _numbered(found)
 
 
-def _numbered(agents: list[Agent | SafeAgent]) -> list[Agent | SafeAgent]:
+def _numbered(agents: list[TrainedAgent]) -> list[TrainedAgent]:
     """
     :param agents: whose names may be the same
     :return: the same, the second of a name with a 2 behind it
@@ -119,7 +120,7 @@ def _numbered(agents: list[Agent | SafeAgent]) -> list[Agent | SafeAgent]:
             number += 1
             name = f"{agent.name} ({number})"
         names.add(name)
-        agents[i] = replace(agent, name=name)
+        agents[i] = agent.renamed(name)
     return agents
 
 
@@ -135,20 +136,20 @@ def _split(agent: str) -> tuple[str, str]:
 
 
 def _find(
-    agent: AgentLike, checkpoint: Checkpoint, config: Path | None, algo: str | None
-) -> Agent | SafeAgent:
-    if isinstance(agent, Agent | SafeAgent):
-        return agent
+    agent: AgentLike, checkpoint: WhichCheckpoint, config: Path | None, algo: str | None
+) -> TrainedAgent:
     if isinstance(agent, Run):
         return car_racing_run(agent.folder).agent(checkpoint)
+    if not isinstance(agent, str | Path):
+        return agent
     name, where = _split(agent) if isinstance(agent, str) else ("", agent)
     found = _find_unnamed(locate(where), checkpoint, config, algo)
-    return replace(found, name=name) if name else found
+    return found.renamed(name) if name else found
 
 
 def _find_unnamed(
-    path: Path, checkpoint: Checkpoint, config: Path | None, algo: str | None
-) -> Agent | SafeAgent:
+    path: Path, checkpoint: WhichCheckpoint, config: Path | None, algo: str | None
+) -> TrainedAgent:
     if path.suffix == ".safetensors":
         safe = SafeAgent(path)
         if not safe.env_id.startswith("CarRacing"):

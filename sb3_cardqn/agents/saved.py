@@ -1,7 +1,7 @@
 """Saved agents: what a run folder or a zip file holds, and how it was trained."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -20,7 +20,7 @@ from sb3_cardqn.yaml_files import UniqueKeyLoader, parse_yaml
 from sb3_cardqn.zoo.run_names import parse_name
 from sb3_cardqn.zoo.settings import check_algorithm
 
-Checkpoint: TypeAlias = Literal["best", "final"]
+WhichCheckpoint: TypeAlias = Literal["best", "final"]
 
 # in the place of what only training needs, and other versions of Python cannot unpickle
 _FOR_TRAINING: dict[str, Any] = {
@@ -136,6 +136,13 @@ class Agent:
         """
         return load_to_drive(self.model_path, self.algo)
 
+    def renamed(self, name: str) -> "Agent":
+        """
+        :param name: for tables and videos
+        :return: the same agent with that name
+        """
+        return replace(self, name=name)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -197,7 +204,7 @@ class Run:
         """The hyperparameters the agent was trained with."""
         return _read_config(self.config_path, self.env_id)
 
-    def agent(self, checkpoint: Checkpoint = "best", model_path: Path | None = None) -> Agent:
+    def agent(self, checkpoint: WhichCheckpoint = "best", model_path: Path | None = None) -> Agent:
         """
         Take one of the agents that the run saved.
 
@@ -207,7 +214,7 @@ class Run:
         :return: the agent
         :raises UserError: if it is not there
         """
-        if checkpoint not in get_args(Checkpoint):
+        if checkpoint not in get_args(WhichCheckpoint):
             raise UserError(f"checkpoint needs to be 'best' or 'final', got '{checkpoint}'")
         name = f"{self.algo}/{self.folder.resolve().name}"
         if model_path is not None:

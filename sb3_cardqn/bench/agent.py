@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_cardqn.agents.exported import SafeAgent
-from sb3_cardqn.evaluate import Agent, Drive, drive, make_env
+from sb3_cardqn.agents.trained import TrainedAgent
+from sb3_cardqn.evaluate import Drive, drive, make_env
 from sb3_cardqn.evaluate.driving import Driver
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
@@ -40,7 +40,7 @@ class _Shadowed:
         return action, state
 
 
-def bench_agent(agent: Agent | SafeAgent, tracks: int = 50) -> list[tuple[Drive, Drive]]:
+def bench_agent(agent: TrainedAgent, tracks: int = 50) -> list[tuple[Drive, Drive]]:
     """
     Let an agent drive the same tracks with the stock picture and with FastRender's, and print the difference.
 

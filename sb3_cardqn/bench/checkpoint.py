@@ -13,8 +13,8 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.cardqn.torch_layers import CarRacingCNN
-from sb3_cardqn.checkpoint.episode import ResumableEpisode
 from sb3_cardqn.checkpoint.exact import ExactCheckpoint
+from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 
 N_ENVS = 8

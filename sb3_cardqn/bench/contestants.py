@@ -45,7 +45,7 @@ CarRacing-v3:
   gradient_steps: 1
 """
 
-Run = Callable[[int], object]  # does something that many times
+Repeat = Callable[[int], object]  # does something that many times
 
 
 class Pictures(gym.Env):
@@ -60,7 +60,7 @@ class Pictures(gym.Env):
         self.action_space = spaces.Discrete(12)
 
 
-def make_update(algorithm: str, **kwargs: Any) -> tuple[Run, float]:
+def make_update(algorithm: str, **kwargs: Any) -> tuple[Repeat, float]:
     """
     Make SB3's ``NatureCNN`` on 4×84×84 learn from batches of 32.
 
@@ -86,7 +86,7 @@ def make_update(algorithm: str, **kwargs: Any) -> tuple[Run, float]:
     return lambda n: [model.train(gradient_steps=1, batch_size=32) for _ in range(n)], 0
 
 
-def make_passes() -> tuple[Run, float]:
+def make_passes() -> tuple[Repeat, float]:
     """
     Make what no update of a DQN can be without: the network forward at the next observations, forward and
     backward at the observations; ``make_update``'s network and batch, in float32, the pixels ready.
@@ -123,7 +123,7 @@ def _configured(algo: str, hyperparams: dict[str, Any], **kwargs: Any) -> Any:
     return experiment[0]
 
 
-def make_configured_update(algo: str) -> tuple[Run, float]:
+def make_configured_update(algo: str) -> tuple[Repeat, float]:
     """
     Make an agent learn with the network, batch and input of this package's configuration.
 
@@ -135,7 +135,7 @@ def make_configured_update(algo: str) -> tuple[Run, float]:
     return lambda n: [model.train(gradient_steps=1, batch_size=model.batch_size) for _ in range(n)], 0
 
 
-def make_sampling(buffer_class: str, update: bool = True, **kwargs: Any) -> tuple[Run, float]:
+def make_sampling(buffer_class: str, update: bool = True, **kwargs: Any) -> tuple[Repeat, float]:
     """
     Fill a buffer with random driving, 4×64×64, and sample batches of 64.
 
@@ -183,7 +183,7 @@ def _bytes(buffer: Any) -> int:
 
 def make_training(
     algo: str, stock: bool = False, vec_env: str = "dummy", **hyperparams: Any
-) -> tuple[Run, float]:
+) -> tuple[Repeat, float]:
     """
     Train as ``sb3-cardqn train`` does, from where learning has started; files go to the current folder.
 

@@ -20,7 +20,7 @@ import psutil
 import torch as th
 
 from sb3_cardqn.bench.contestants import (
-    Run,
+    Repeat,
     make_configured_update,
     make_passes,
     make_sampling,
@@ -44,27 +44,27 @@ class Row(TypedDict):
     bytes: float  # of a transition; 0 where that is not what the table is about
 
 
-class Table(NamedTuple):
+class Measurement(NamedTuple):
     """What is compared with each other; the first is what the others are compared with."""
 
     title: str
     unit: str  # what is done once a call
     calls: int  # each round
     per_call: int  # things counted a second, such as samples of a batch
-    makers: Mapping[str, Callable[[], tuple[Run, float]]]  # what to call, and bytes of a transition
+    makers: Mapping[str, Callable[[], tuple[Repeat, float]]]  # what to call, and bytes of a transition
 
 
-class _Worker:
+class _Contestant:
     """
     One contestant in a process of its own: neither memory that another one freed nor its threads help it.
 
     :param make: called there
     """
 
-    def __init__(self, make: Callable[[], tuple[Run, float]]) -> None:
+    def __init__(self, make: Callable[[], tuple[Repeat, float]]) -> None:
         context = mp.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, make))
+        self._process = context.Process(target=_work, args=(theirs, make))
         with deaf_children():
             self._process.start()
         theirs.close()
@@ -85,7 +85,7 @@ class _Worker:
         self._process.join()
 
 
-def _serve(connection: Connection, make: Callable[[], tuple[Run, float]]) -> None:
+def _work(connection: Connection, make: Callable[[], tuple[Repeat, float]]) -> None:
     th.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # it has started: see ``deaf_children``
     with (
@@ -112,14 +112,14 @@ def _clocks() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time(), cpu])
 
 
-def _tables(size: float) -> list[Table]:
+def _tables(size: float) -> list[Measurement]:
     """
     :param size: 1, or less for fewer calls
     :return: what is measured
     """
     update = partial(partial, make_update)
     ours = {"replay_buffer_class": FrameReplayBuffer, "policy_kwargs": {"optimizer_kwargs": {"fused": True}}}
-    updates: dict[str, Callable[[], tuple[Run, float]]] = {
+    updates: dict[str, Callable[[], tuple[Repeat, float]]] = {
         "SB3 DQN": update("stable_baselines3.DQN"),
         "sb3-contrib QRDQN": update("sb3_contrib.QRDQN"),
         "CarDQN": update("sb3_cardqn.CarDQN", **ours),
@@ -156,10 +156,10 @@ def _tables(size: float) -> list[Table]:
     }
     few, many, steps = (max(int(calls * size), 2) for calls in (20, 200, 400))
     return [
-        Table("Update, NatureCNN, 4x84x84, batch 32", "updates", few, 32, updates),
-        Table("Update as configured, 4x64x64, batch 64", "updates", few, 64, configured),
-        Table("Sampling, 4x64x64, batch 64", "batches", many, 64, buffers),
-        Table("Whole training", "agent steps", steps, 1, training),
+        Measurement("Update, NatureCNN, 4x84x84, batch 32", "updates", few, 32, updates),
+        Measurement("Update as configured, 4x64x64, batch 64", "updates", few, 64, configured),
+        Measurement("Sampling, 4x64x64, batch 64", "batches", many, 64, buffers),
+        Measurement("Whole training", "agent steps", steps, 1, training),
     ]
 
 
@@ -181,13 +181,13 @@ def bench_learn(rounds: int = 5, json_path: str | None = None, size: float = 1.0
     return rows
 
 
-def _measure(table: Table, rounds: int) -> list[Row]:
+def _measure(table: Measurement, rounds: int) -> list[Row]:
     """
     :param table: who works
     :param rounds: how often each does
     :return: its lines
     """
-    workers = {name: _Worker(make) for name, make in table.makers.items()}
+    workers = {name: _Contestant(make) for name, make in table.makers.items()}
     # CPU time is disturbed less by other work, but does not see what waits, or other processes
     wall = table.unit == "agent steps"
     # one call of each in turn: a machine that slows down does so for all of them
@@ -208,7 +208,7 @@ def _measure(table: Table, rounds: int) -> list[Row]:
     return rows
 
 
-def _print(table: Table, rows: list[Row]) -> None:
+def _print(table: Measurement, rows: list[Row]) -> None:
     """
     :param table: whose
     :param rows: its lines

@@ -10,7 +10,7 @@ _MOVED = {
     "buffers": "replay.buffers",
     "car_racing": "env.car_racing",
     "checkpoint": "checkpoint.exact",
-    "episode": "checkpoint.episode",
+    "episode": "checkpoint.resumable_episode",
     "fast_render": "env.fast_render",
     "prioritized": "replay.prioritized",
     "road_contrast": "env.road_contrast",

@@ -17,16 +17,16 @@ from sb3_cardqn.compare.launchers import Launcher, LocalLauncher
 from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.compare.run import PlannedRun, runs_of
-from sb3_cardqn.compare.training import train
+from sb3_cardqn.compare.scheduler import train
 from sb3_cardqn.durable import write_text
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.evaluate import Checkpoint, Run, evaluate
+from sb3_cardqn.evaluate import Run, WhichCheckpoint, evaluate
 from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.race.film import MAX_PANES, race
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 PLAN_FILE = "plan.yml"
-_CHECKPOINTS: tuple[Checkpoint, ...] = ("final", "best")
+_CHECKPOINTS: tuple[WhichCheckpoint, ...] = ("final", "best")
 _RUN_BYTES, _CHECKPOINT_BYTES = 50 * 2**20, 2**30  # of disk: agents and logs of a run; a replay buffer
 
 

@@ -17,7 +17,7 @@ MEASURES = {
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """
     :param title: above it
     :param caption: what to know about its numbers
@@ -33,7 +33,7 @@ class Table:
     labels: int = 1
 
 
-def scores_table(aggregates: pd.DataFrame, runs: "pd.Series[int]") -> Table:
+def scores_table(aggregates: pd.DataFrame, runs: "pd.Series[int]") -> ReportTable:
     """
     :param aggregates: of one measure
     :param runs: how many each contestant has; some may lack the checkpoint
@@ -52,7 +52,7 @@ def scores_table(aggregates: pd.DataFrame, runs: "pd.Series[int]") -> Table:
         rows.append([row.contestant, seeds, iqm, iqm_bounds, mean, mean_bounds])
     absent = [str(name) for name in runs.index if name not in set(aggregates["contestant"])]
     missing = f" No run of {', '.join(absent)} has one." if absent else ""
-    return Table(
+    return ReportTable(
         "Scores in numbers",
         f"{count_seeds(aggregates['seeds'])}. 95 % bootstrap intervals over training seeds.{missing}",
         ["contestant", "seeds", "interquartile mean", "95 % interval", "mean", "95 % interval"],
@@ -60,7 +60,7 @@ def scores_table(aggregates: pd.DataFrame, runs: "pd.Series[int]") -> Table:
     )
 
 
-def comparisons_table(comparisons: pd.DataFrame) -> Table:
+def comparisons_table(comparisons: pd.DataFrame) -> ReportTable:
     """
     :param comparisons: of one measure
     :return: difference and probability of improvement of each pair
@@ -78,7 +78,7 @@ def comparisons_table(comparisons: pd.DataFrame) -> Table:
         for row in comparisons.itertuples()
     ]
     seeds = pd.concat([comparisons["seeds"], comparisons["other_seeds"]])
-    return Table(
+    return ReportTable(
         "Pairs in numbers",
         f"{count_seeds(seeds)}. Difference of the interquartile means; probability that a run of the first "
         "scores higher than one of the second. An interval from 1.00 to 1.00 says that all runs seen were "
@@ -89,7 +89,7 @@ def comparisons_table(comparisons: pd.DataFrame) -> Table:
     )
 
 
-def resources_table(resources: pd.DataFrame) -> Table:
+def resources_table(resources: pd.DataFrame) -> ReportTable:
     """
     :param resources: of a comparison
     :return: throughput, time and memory
@@ -108,7 +108,7 @@ def resources_table(resources: pd.DataFrame) -> Table:
         ]
         for row in resources.to_dict("records")
     ]
-    return Table(
+    return ReportTable(
         "Throughput, time, memory",
         f"{count_seeds(resources['seeds'])}. Mean (lowest to highest run). Minutes of training, without "
         "evaluations.",
@@ -117,7 +117,7 @@ def resources_table(resources: pd.DataFrame) -> Table:
     )
 
 
-def runs_table(scores: pd.DataFrame, results: Results) -> Table:
+def runs_table(scores: pd.DataFrame, results: Results) -> ReportTable:
     """
     :param scores: of each run, held-out tracks
     :param results: of the comparison
@@ -130,7 +130,7 @@ def runs_table(scores: pd.DataFrame, results: Results) -> Table:
         key = (row.contestant, row.seed)
         cells = [number(by_run[measure].get(key, float("nan")), 1) for measure in measures]
         rows.append([row.contestant, str(row.seed), *cells, number(row.seconds / 60, 1), str(row.folder)])
-    return Table(
+    return ReportTable(
         "Runs",
         f"Mean over the held-out tracks; {NO_NUMBER} where a run left no such checkpoint.",
         ["contestant", "seed", *measures, "minutes", "folder"],
@@ -138,14 +138,14 @@ def runs_table(scores: pd.DataFrame, results: Results) -> Table:
     )
 
 
-def track_tables(tracks: pd.DataFrame, seeds: str) -> list[Table]:
+def track_tables(tracks: pd.DataFrame, seeds: str) -> list[ReportTable]:
     """
     :param tracks: mean scores by measure and track
     :param seeds: how many, in words
     :return: one for each checkpoint
     """
     return [
-        Table(
+        ReportTable(
             f"Tracks: {MEASURES[str(measure)][0]}",
             f"{seeds}. Mean over the runs.",
             ["track", *map(str, tracks)],

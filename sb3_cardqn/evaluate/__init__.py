@@ -6,17 +6,17 @@ Drive saved agents of any algorithm on tracks they never saw, on the unmodified 
 """
 
 from sb3_cardqn.agents.find import car_racing_run, find_agents
-from sb3_cardqn.agents.saved import Agent, Checkpoint, Run
+from sb3_cardqn.agents.saved import Agent, Run, WhichCheckpoint
 from sb3_cardqn.evaluate.driving import Drive, Driver, check_tracks, drive, drive_at_random, make_env
 from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
 
 __all__ = [
     "Agent",
-    "Checkpoint",
     "Drive",
     "Driver",
     "Evaluation",
     "Run",
+    "WhichCheckpoint",
     "car_racing_run",
     "check_tracks",
     "drive",

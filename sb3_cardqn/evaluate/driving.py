@@ -15,8 +15,8 @@ from rl_zoo3 import create_test_env
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn import trust
-from sb3_cardqn.agents.exported import SafeAgent
-from sb3_cardqn.agents.saved import Agent, Run
+from sb3_cardqn.agents.saved import Run
+from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.env.fast_render import FastRender
 from sb3_cardqn.env.training_wrappers import judged_wrappers
 from sb3_cardqn.errors import UserError
@@ -58,7 +58,7 @@ def check_tracks(tracks: Sequence[int]) -> None:
 
 
 def make_env(
-    agent: Run | Agent | SafeAgent | Mapping[str, Any],
+    agent: Run | TrainedAgent | Mapping[str, Any],
     stock: bool = True,
     innermost: list[Any] | None = None,
     **env_kwargs: Any,

@@ -16,9 +16,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import check_for_correct_spaces
 from tqdm import tqdm
 
-from sb3_cardqn.agents.exported import SafeAgent
 from sb3_cardqn.agents.find import AgentLike, find_agents
-from sb3_cardqn.agents.saved import Agent, Checkpoint
+from sb3_cardqn.agents.saved import WhichCheckpoint
+from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.driving import Drive, Driver, check_tracks, drive, make_env
 from sb3_cardqn.hardware import n_cores
@@ -38,7 +38,7 @@ class Evaluation:
     :param seconds_per_decision: CPU time of choosing one action for one observation, one thread; the median
     """
 
-    agent: Agent | SafeAgent
+    agent: TrainedAgent
     drives: pd.DataFrame
     seconds_per_decision: float
 
@@ -112,9 +112,7 @@ class _Timed:
         return result
 
 
-def _drive(
-    job: tuple[Agent | SafeAgent, int], stock: bool, env_kwargs: Mapping[str, Any]
-) -> tuple[Drive, float]:
+def _drive(job: tuple[TrainedAgent, int], stock: bool, env_kwargs: Mapping[str, Any]) -> tuple[Drive, float]:
     """
     Drive one track from scratch: nothing of another track can leak into it, whichever process drives it.
 
@@ -163,7 +161,7 @@ def _workers(n_processes: int) -> Iterator[Callable[..., Iterable[Any]]]:
             pool.shutdown(cancel_futures=True)
 
 
-def check_fits(agent: Agent | SafeAgent, stock: bool = True, **env_kwargs: Any) -> None:
+def check_fits(agent: TrainedAgent, stock: bool = True, **env_kwargs: Any) -> None:
     """
     :param agent: saved agent
     :param stock: see ``make_env``
@@ -190,7 +188,7 @@ def evaluate(
     agents: AgentLike | Sequence[AgentLike],
     tracks: Sequence[int] = HELD_OUT_SEEDS,
     *,
-    checkpoint: Checkpoint = "best",
+    checkpoint: WhichCheckpoint = "best",
     stock: bool = True,
     n_processes: int | None = None,
     env_kwargs: Mapping[str, Any] | None = None,

@@ -118,9 +118,9 @@ ENV_KWARGS: dict[str, Need] = {
 }
 
 # name -> class, and what each of its arguments has to be
-Table = dict[str, tuple[type, dict[str, Need]]]
+Allowed = dict[str, tuple[type, dict[str, Need]]]
 
-FEATURES_EXTRACTORS: Table = {
+FEATURES_EXTRACTORS: Allowed = {
     "CarRacingCNN": (
         CarRacingCNN,
         {
@@ -132,17 +132,17 @@ FEATURES_EXTRACTORS: Table = {
     "NatureCNN": (NatureCNN, {"features_dim": whole(1, 4096), "normalized_image": YES_OR_NO}),
     "FlattenExtractor": (FlattenExtractor, {}),
 }
-HEADS: Table = {
+HEADS: Allowed = {
     "Linear": (nn.Linear, {}),
     "DuelingHead": (DuelingHead, {}),
     "HistogramHead": (HistogramHead, {"low": NEGATIVE, "high": POSITIVE, "n_bins": whole(1, 1024)}),
 }
-ACTIVATIONS: Table = {"ReLU": (nn.ReLU, {}), "Tanh": (nn.Tanh, {}), "ELU": (nn.ELU, {})}
+ACTIVATIONS: Allowed = {"ReLU": (nn.ReLU, {}), "Tanh": (nn.Tanh, {}), "ELU": (nn.ELU, {})}
 
 _PEDALS = {"actions": list_of(list_of(NUMBER, 3, 3), 1, 1000)}
 _CROP = {"crop": list_of(PIXELS, 4, 4)}
 _STACK = {"num_frames": whole(1, 64)}
-WRAPPERS: Table = {
+WRAPPERS: Allowed = {
     "sb3_cardqn.FastRender": (FastRender, {}),
     "sb3_cardqn.DiscretizeActions": (wrappers.DiscretizeActions, _PEDALS),
     "sb3_cardqn.FrameSkip": (wrappers.FrameSkip, {"skip": whole(1, 1000)}),
@@ -171,7 +171,7 @@ WRAPPERS: Table = {
 }
 
 
-def look_up(table: Table, what: str, entry: Any) -> tuple[type, dict[str, Any]]:
+def look_up(table: Allowed, what: str, entry: Any) -> tuple[type, dict[str, Any]]:
     """
     Read one entry, ``"Name"`` or ``{"Name": {"argument": value}}`` as in the zoo's YAML files.
 
@@ -208,7 +208,7 @@ def check_arguments(what: str, arguments: dict[str, Any], needs: dict[str, Need]
         needs[name].check(f"{what}'s {name}", value)
 
 
-def write_down(table: Table, what: str, cls: Any, arguments: dict[str, Any]) -> Any:
+def write_down(table: Allowed, what: str, cls: Any, arguments: dict[str, Any]) -> Any:
     """
     Write an entry that ``look_up`` reads, with the defaults of today spelled out.
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sb3_cardqn.agents.exported import SafeAgent
 from sb3_cardqn.agents.find import AgentLike, default_agent, locate
+from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.durable import check_writable
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.evaluate import Agent, Drive, Run, drive_at_random, find_agents
+from sb3_cardqn.evaluate import Drive, Run, drive_at_random, find_agents
 from sb3_cardqn.evaluate.command import add_agent_options
 from sb3_cardqn.race.film import animate, race
 from sb3_cardqn.race.learning_curve import plot_learning_curve
@@ -87,19 +87,19 @@ def _run(agents: Sequence[AgentLike]) -> Run | None:
     :param agents: as typed, or the default
     :return: the run, if it is one run and nothing else
     """
-    if len(agents) != 1 or isinstance(agents[0], Agent | SafeAgent):
+    if len(agents) != 1:
         return None
-    if isinstance(agents[0], Run):
-        return agents[0]
-    path = locate(agents[0])
-    return Run(path) if path.is_dir() else None
+    (agent,) = agents
+    if isinstance(agent, str | Path) and locate(agent).is_dir():
+        return Run(locate(agent))
+    return agent if isinstance(agent, Run) else None
 
 
 def _span(tracks: range) -> str:
     return f"track {tracks[0]}" if len(tracks) == 1 else f"tracks {tracks[0]} to {tracks[-1]}"
 
 
-def _print(agents: Sequence[Agent | SafeAgent], results: Sequence[Sequence[Drive]]) -> None:
+def _print(agents: Sequence[TrainedAgent], results: Sequence[Sequence[Drive]]) -> None:
     """
     :param agents: who drove
     :param results: one list an agent, of one drive a track

@@ -3,10 +3,11 @@
 import argparse
 from pathlib import Path
 
-from sb3_cardqn.agents.exported import SafeAgent, shipped_agents
+from sb3_cardqn.agents.exported import shipped_agents
 from sb3_cardqn.agents.find import WHICH_AGENT
+from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.evaluate import Agent, drive, find_agents, make_env
+from sb3_cardqn.evaluate import drive, find_agents, make_env
 from sb3_cardqn.options import add_trust
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 from sb3_cardqn.zoo.run_names import find_run
@@ -23,7 +24,7 @@ def takes(options: list[str]) -> bool:
     return "cardqn" in shipped_agents() and find_run(Path("logs/cardqn"), "CarRacing-v3") is None
 
 
-def watch(agent: Agent | SafeAgent, first_seed: int, agent_steps: int, render: bool = True) -> None:
+def watch(agent: TrainedAgent, first_seed: int, agent_steps: int, render: bool = True) -> None:
     """
     Drive track after track of the unmodified environment in a window, and print each score.
 

@@ -12,11 +12,11 @@ import imageio_ffmpeg
 import numpy as np
 from tqdm import tqdm
 
-from sb3_cardqn.agents.exported import SafeAgent
 from sb3_cardqn.agents.find import AgentLike
+from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.durable import check_writable, replacing
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.evaluate import Agent, Checkpoint, Drive, check_tracks, drive, find_agents, make_env
+from sb3_cardqn.evaluate import Drive, WhichCheckpoint, check_tracks, drive, find_agents, make_env
 from sb3_cardqn.evaluate.evaluation import check_fits
 from sb3_cardqn.race.camera import Camera
 from sb3_cardqn.race.overlay import PANE, Overlay
@@ -90,12 +90,12 @@ class _Pane:
     :param env_kwargs: see ``race``
     """
 
-    def __init__(self, agent: Agent | SafeAgent, track: int, stock: bool, env_kwargs: dict[str, Any]) -> None:
+    def __init__(self, agent: TrainedAgent, track: int, stock: bool, env_kwargs: dict[str, Any]) -> None:
         self.result: Drive | None = None
         self.pictures = self._pictures(agent, track, stock, env_kwargs)
 
     def _pictures(
-        self, agent: Agent | SafeAgent, track: int, stock: bool, env_kwargs: dict[str, Any]
+        self, agent: TrainedAgent, track: int, stock: bool, env_kwargs: dict[str, Any]
     ) -> Generator[np.ndarray]:
         """
         :return: the pane at each frame, however many frames an action lasts; then the last one for ever
@@ -126,7 +126,7 @@ def race(
     tracks: Sequence[int] = HELD_OUT_SEEDS[:1],
     path: str | Path | None = "race.mp4",
     *,
-    checkpoint: Checkpoint = "best",
+    checkpoint: WhichCheckpoint = "best",
     stock: bool = True,
     human: bool = False,
     env_kwargs: dict[str, Any] | None = None,

@@ -16,8 +16,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn import trust
-from sb3_cardqn.checkpoint.episode import ResumableEpisode
 from sb3_cardqn.checkpoint.exact import ExactCheckpoint, Stopped
+from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode
 from sb3_cardqn.durable import sync_folder, write_file, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.experiment import CarExperimentManager

@@ -24,9 +24,9 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecFrameStack, VecMo
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sb3_cardqn import FrameReplayBuffer, PrioritizedFrameReplayBuffer
-from sb3_cardqn.checkpoint.episode import ResumableEpisode
 from sb3_cardqn.checkpoint.exact import ExactCheckpoint, Stopped
 from sb3_cardqn.checkpoint.files import CheckpointWarning, newest_checkpoint
+from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import NotFiniteError, UserError
 from tests.small_training import (

@@ -22,7 +22,7 @@ from sb3_cardqn.compare import (
     comparison,
     estimate,
     run,
-    training,
+    scheduler,
 )
 from sb3_cardqn.compare.launchers import LocalLauncher
 from sb3_cardqn.compare.run import PlannedRun, State, runs_of
@@ -189,7 +189,7 @@ class FakeLauncher:
 
 @pytest.fixture
 def fake_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[PlannedRun]:
-    monkeypatch.setattr(training, "_POLL_SECONDS", 0)
+    monkeypatch.setattr(scheduler, "_POLL_SECONDS", 0)
     return list(runs_of(Plan.of(["dqn"], seeds=4, **SHORT), tmp_path))
 
 
@@ -201,14 +201,14 @@ def test_a_failed_run_is_tried_once_more_and_the_others_go_on(
         return State(finished=well, failure="" if well else "MemoryError: no room")
 
     launcher = FakeLauncher(outcome)
-    failed = training.train(fake_runs, launcher)
+    failed = scheduler.train(fake_runs, launcher)
     assert launcher.started == [0, 1000, 2000, 3000, 1000, 3000]
     assert [run.seed for run in failed] == [3000]
     assert "dqn, seed 1000 failed: MemoryError: no room (log: " in capsys.readouterr().err
 
     # started again: finished ones are left alone
     launcher = FakeLauncher(lambda *_: State(finished=True))
-    assert training.train(fake_runs, launcher) == []
+    assert scheduler.train(fake_runs, launcher) == []
     assert launcher.started == [3000]
 
 
@@ -222,7 +222,7 @@ def test_ctrl_c_stops_what_is_under_way(fake_runs: list[PlannedRun]) -> None:
 
     launcher = FakeLauncher(outcome, slots=2)
     with pytest.raises(KeyboardInterrupt):
-        training.train(fake_runs, launcher)
+        scheduler.train(fake_runs, launcher)
     assert launcher.stopped == [1000, 2000]
     assert fake_runs[0].state.finished
 
@@ -263,7 +263,7 @@ def test_watching_the_runs_reads_the_ends_of_their_clocks(tmp_path: Path) -> Non
     def read_so_far() -> int:
         return int(Path("/proc/self/io").read_text().split()[1])
 
-    bar = training._Bar(runs)
+    bar = scheduler._Bar(runs)
     before = read_so_far()
     for _ in range(10):
         bar.show(runs)
@@ -466,7 +466,7 @@ def test_a_run_that_ended_unseen_is_not_trained_again(tmp_path: Path) -> None:
     assert not planned.state.finished
     checkpoint.unlink()
     assert planned.state.finished
-    assert training.train([planned], FakeLauncher(lambda *_: pytest.fail("it is trained again"))) == []
+    assert scheduler.train([planned], FakeLauncher(lambda *_: pytest.fail("it is trained again"))) == []
 
 
 def test_what_a_stopped_process_took_is_kept(tmp_path: Path) -> None:

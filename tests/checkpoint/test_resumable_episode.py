@@ -7,7 +7,7 @@ import pytest
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_cardqn import CarRacingWrapper
-from sb3_cardqn.checkpoint.episode import ResumableEpisode
+from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode
 from tests.small_training import Dots, stacked_dots
 
 
