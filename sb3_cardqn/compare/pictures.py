@@ -1,22 +1,48 @@
-"""The main charts of a comparison as PNG files, for documents."""
+"""The charts of a comparison, drawn once: for its page, and as PNG files for documents."""
 
 import textwrap
-from pathlib import Path
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from sb3_cardqn.compare.styles import AXES, Style
-from sb3_cardqn.durable import replacing
-
-_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+# Okabe and Ito 2008: told apart by colour-blind people too; without their black and yellow, which dark and
+# light pages swallow
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_LINES = ("-", "--", ":", "-.")
+_MARKERS = ("o", "s", "D", "^", "P")
+# column of a learning curve -> title, factor
+_AXES = {"agent_steps": ("agent steps", 1.0), "seconds": ("minutes of training", 1 / 60)}
 _CROWD = 6  # contestants; the bands of more hide the lines
 _COLUMNS = 4  # of a legend
 _WIDTH = 60  # characters of a label
-_MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "cross": "P"}
+
+
+class Style(NamedTuple):
+    """Colour, line and marker in Matplotlib's words: no two contestants share all three."""
+
+    colour: str
+    line: str
+    marker: str
+
+
+def styles(contestants: list[str]) -> dict[str, Style]:
+    """
+    Give each contestant a look, the same in all charts.
+
+    >>> styles(["cardqn", "dqn"])["dqn"]
+    Style(colour='#D55E00', line='--', marker='s')
+
+    :param contestants: names, in the order of the plan
+    :return: contestant -> style
+    """
+    return {
+        name: Style(_COLOURS[i % len(_COLOURS)], _LINES[i % len(_LINES)], _MARKERS[i % len(_MARKERS)])
+        for i, name in enumerate(contestants)
+    }
 
 
 def _label(name: str) -> str:
@@ -28,21 +54,21 @@ def _label(name: str) -> str:
     return f" {label}" if label.startswith("_") else label
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _finish(figure: Figure, title: str, legend: bool = True) -> Figure:
+    """
+    :param figure: with all its panels
+    :param title: above it
+    :param legend: name the lines, which are the same in all panels, below it
+    :return: the figure
+    """
     for axes in figure.axes:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    with replacing(path) as beside:
-        figure.savefig(beside, dpi=120)
-
-
-def _legend(figure: Figure) -> None:
-    """
-    :param figure: whose panels have the same lines; they are named below it
-    """
-    figure.legend(
-        *figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=_COLUMNS, frameon=False
-    )
+    if legend:
+        lines = figure.axes[0].get_legend_handles_labels()
+        figure.legend(*lines, loc="outside lower center", ncols=_COLUMNS, frameon=False)
+    figure.suptitle(title, fontsize=10)
+    return figure
 
 
 def _title(estimate: str, styles: dict[str, Style], note: str) -> str:
@@ -66,7 +92,7 @@ def _draw(
 ) -> None:
     """
     :param axes: to draw one contestant's line on, and, if there is no crowd of them, the band between the
-        columns low and high
+        columns low and high, if there are any
     :param name: of the contestant
     :param styles: of the contestants
     :param table: the points
@@ -76,25 +102,23 @@ def _draw(
     """
     style = styles[name]
     drawstyle = "steps-post" if step else "default"
-    axes.plot(x, table[y], _DASHES[style.dash], color=style.colour, label=_label(name), drawstyle=drawstyle)
-    if len(styles) <= _CROWD and table["low"].notna().any():
+    axes.plot(x, table[y], style.line, color=style.colour, label=_label(name), drawstyle=drawstyle)
+    if len(styles) <= _CROWD and "low" in table and table["low"].notna().any():
         kind: Literal["post"] | None = "post" if step else None
         axes.fill_between(x, table["low"], table["high"], step=kind, color=style.colour, alpha=0.16, lw=0)
 
 
-def save_learning_curves(
-    path: Path, curves: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style], note: str
-) -> None:
+def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style], note: str) -> Figure:
     """
-    :param path: of the picture
     :param curves: of the contestants, both axes
     :param runs: curves of the runs, drawn thin if there is no crowd of contestants
     :param styles: of the contestants
     :param note: number of seeds, in words
+    :return: score over agent steps, and over minutes
     """
     figure = Figure(figsize=(10, 4.5 + 0.2 * (len(styles) // _COLUMNS)), layout="constrained")
     thin = runs if len(styles) <= _CROWD else runs.head(0)
-    for axes, (column, (title, unit)) in zip(figure.subplots(1, 2, sharey=True), AXES.items(), strict=True):
+    for axes, (column, (title, unit)) in zip(figure.subplots(1, 2, sharey=True), _AXES.items(), strict=True):
         for name, style in styles.items():
             for _, run in thin[thin["contestant"] == name].groupby("seed"):
                 axes.plot(run[column] * unit, run["score"], color=style.colour, alpha=0.25, lw=0.8)
@@ -103,20 +127,16 @@ def save_learning_curves(
         axes.set(xlabel=title, xlim=(0, None))
     figure.axes[0].set(ylabel="score, validation tracks")
     figure.axes[0].xaxis.set_major_formatter(EngFormatter(sep=""))  # agent steps: 50k
-    _legend(figure)
-    figure.suptitle(_title("Interquartile mean of runs", styles, note), fontsize=10)
-    _save(figure, path)
+    return _finish(figure, _title("Interquartile mean of runs", styles, note))
 
 
-def save_scores(
-    path: Path, aggregates: pd.DataFrame, scores: pd.DataFrame, styles: dict[str, Style], note: str
-) -> None:
+def scores(aggregates: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style], note: str) -> Figure:
     """
-    :param path: of the picture
     :param aggregates: of all measures to show, side by side
-    :param scores: of the runs
+    :param runs: scores of the runs
     :param styles: of the contestants
     :param note: number of seeds, in words
+    :return: interquartile mean of each contestant with its interval, each run's score below it
     """
     measures = list(aggregates["measure"].unique())
     figure = Figure(figsize=(5 * len(measures), 1.6 + 0.5 * len(styles)), layout="constrained")
@@ -124,38 +144,33 @@ def save_scores(
     places = {name: -place for place, name in enumerate(styles)}
     for axes, measure in zip(panels, measures, strict=True):
         for row in aggregates[aggregates["measure"] == measure].itertuples():
-            style, y = styles[row.contestant], places[row.contestant]
-            runs = scores[(scores["measure"] == measure) & (scores["contestant"] == row.contestant)]["score"]
-            marker = _MARKERS[style.symbol]
-            axes.plot(runs, [y - 0.25] * len(runs), marker, color=style.colour, alpha=0.5, ms=5, mew=0)
-            axes.plot([row.iqm_low, row.iqm_high], [y, y], "-", color=style.colour, lw=2.5)
-            axes.plot(row.iqm, y, marker, color=style.colour, ms=9)
+            (colour, _, marker), y = styles[row.contestant], places[row.contestant]
+            own = runs[(runs["measure"] == measure) & (runs["contestant"] == row.contestant)]["score"]
+            axes.plot(own, [y - 0.25] * len(own), marker, color=colour, alpha=0.5, ms=5, mew=0)
+            axes.plot([row.iqm_low, row.iqm_high], [y, y], "-", color=colour, lw=2.5)
+            axes.plot(row.iqm, y, marker, color=colour, ms=9)
         axes.set(title=f"{measure} checkpoint", xlabel="score, held-out tracks")
-        axes.set(
-            yticks=list(places.values()),
-            yticklabels=list(map(_label, places)),
-            ylim=(-len(places) + 0.4, 0.5),
-        )
-    figure.suptitle(f"Interquartile mean, 95 % interval, and each run; {note}", fontsize=10)
-    _save(figure, path)
+        axes.set(yticks=list(places.values()), yticklabels=list(map(_label, places)))
+        axes.set(ylim=(-len(places) + 0.4, 0.5))
+    return _finish(figure, f"Interquartile mean, 95 % interval, and each run; {note}", legend=False)
 
 
-def save_profiles(path: Path, profiles: pd.DataFrame, styles: dict[str, Style], note: str) -> None:
+def profiles(tables: dict[str, pd.DataFrame], styles: dict[str, Style], note: str) -> Figure:
     """
-    :param path: of the picture
-    :param profiles: of the runs, of all measures to show, side by side
+    :param tables: what is counted -> its profiles, of the same measures
     :param styles: of the contestants
     :param note: number of seeds, in words
+    :return: share that scores more than a threshold: a row for each table, a column for each measure
     """
-    measures = list(profiles["measure"].unique())
-    figure = Figure(figsize=(5 * len(measures), 4 + 0.2 * (len(styles) // _COLUMNS)), layout="constrained")
-    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
-    for axes, measure in zip(panels, measures, strict=True):
-        for name in styles:
-            table = profiles[(profiles["measure"] == measure) & (profiles["contestant"] == name)]
-            _draw(axes, name, styles, table, table["threshold"], "share", step=True)
-        axes.set(title=f"{measure} checkpoint", xlabel="score threshold")
-    panels[0].set(ylabel="share of runs above it")
-    _legend(figure)
-    figure.suptitle(_title("Performance profile", styles, note), fontsize=10)
-    _save(figure, path)
+    measures: Sequence[str] = next(iter(tables.values()))["measure"].unique()
+    size = 5 * len(measures), 4 * len(tables) + 0.2 * (len(styles) // _COLUMNS)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(len(tables), len(measures), sharey=True, squeeze=False)
+    for row, (what, table) in zip(panels, tables.items(), strict=True):
+        for axes, measure in zip(row, measures, strict=True):
+            for name in styles:
+                profile = table[(table["measure"] == measure) & (table["contestant"] == name)]
+                _draw(axes, name, styles, profile, profile["threshold"], "share", step=True)
+            axes.set(title=f"{measure} checkpoint", xlabel="score threshold")
+        row[0].set(ylabel=f"share of {what} above it")
+    return _finish(figure, _title("Performance profile", styles, note))

@@ -1,25 +1,24 @@
 """The report of a comparison: one page that works offline, the same tables as Markdown and CSV, pictures."""
 
 import base64
+import io
 import json
 import re
 import sys
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import matplotlib
 import pandas as pd
 import yaml
 
-from sb3_cardqn.compare import charts, pictures, tables
+from sb3_cardqn.compare import pictures, tables
 from sb3_cardqn.compare.analysis import Analysis, analyse
 from sb3_cardqn.compare.phrases import NOTES, count_seeds, number, verdict
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.compare.statistics import EQUAL_TIME
-from sb3_cardqn.compare.styles import AXES, Style, styles
-from sb3_cardqn.durable import write_text
+from sb3_cardqn.durable import replacing, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
@@ -81,36 +80,13 @@ def _equal_time(analysis: Analysis) -> str:
     )
 
 
-def _figures(analysis: Analysis, looks: dict[str, Style]) -> dict[str, Any]:
+def _embedded(contents: bytes, kind: str) -> str:
     """
-    :param analysis: of a comparison
-    :param looks: of the contestants
-    :return: name -> figure as plotly.js takes it
+    :param contents: of a file
+    :param kind: its media type
+    :return: data URI
     """
-    figures = {
-        f"learning_curves_{axis}": charts.learning_curves(
-            axis, analysis.learning_curves, analysis.run_curves, looks
-        )
-        for axis in AXES
-    }
-    shown = analysis.aggregates[["iqm_low", "iqm_high"]].stack()
-    everything = pd.concat([shown, analysis.scores["score"].dropna()])
-    margin = max(0.04 * (everything.max() - everything.min()), 1)
-    limits = [everything.min() - margin, everything.max() + margin]
-    for measure in analysis.aggregates["measure"].unique():
-        key = measure.replace(" ", "_")
-        table, scores = _of(analysis.aggregates, measure), _of(analysis.scores, measure)
-        figures[f"scores_{key}"] = charts.scores(table, scores, looks, limits)
-        figures[f"profile_{key}"] = charts.profiles(
-            _of(analysis.performance_profiles, measure), looks, "runs"
-        )
-        pairs = _of(analysis.comparisons, measure)
-        if not pairs.empty:
-            leads = pairs[pairs["contestant"] == pairs["contestant"].iloc[0]]
-            figures[f"improvement_{key}"] = charts.improvement(leads, looks)
-    for measure in analysis.drive_profiles["measure"].unique():
-        figures[f"drives_{measure}"] = charts.profiles(_of(analysis.drive_profiles, measure), looks, "drives")
-    return {name: json.loads(figure.to_json()) for name, figure in figures.items()}
+    return f"data:{kind};base64,{base64.b64encode(contents).decode()}"
 
 
 def _video(path: Path) -> str:
@@ -121,25 +97,37 @@ def _video(path: Path) -> str:
     """
     if path.suffix != ".mp4" or not path.is_file():
         raise UserError(f"a report's videos need to be mp4 files, got '{path}'")
-    return f"data:video/mp4;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return _embedded(path.read_bytes(), "video/mp4")
 
 
-def _save_pictures(folder: Path, analysis: Analysis, looks: dict[str, Style], note: str) -> None:
+def _draw(folder: Path, analysis: Analysis, contestants: list[str], note: str) -> dict[str, str]:
     """
     :param folder: to write PNG files to
     :param analysis: of a comparison
-    :param looks: of the contestants
+    :param contestants: names, in the order of the plan
     :param note: number of seeds, in words
+    :return: name of each -> the same as an SVG, for the page
     """
-    aggregates, profiles = (
+    looks = pictures.styles(contestants)
+    aggregates, runs = (
         table[table["measure"] != EQUAL_TIME]
         for table in (analysis.aggregates, analysis.performance_profiles)
     )
-    pictures.save_scores(folder / "scores.png", aggregates, analysis.scores, looks, note)
-    pictures.save_profiles(folder / "profiles.png", profiles, looks, note)
+    charts = {
+        "scores": pictures.scores(aggregates, analysis.scores, looks, note),
+        "profiles": pictures.profiles({"runs": runs, "drives": analysis.drive_profiles}, looks, note),
+    }
     if not analysis.run_curves.empty:
-        curves, runs = analysis.learning_curves, analysis.run_curves
-        pictures.save_learning_curves(folder / "learning_curves.png", curves, runs, looks, note)
+        curves = analysis.learning_curves, analysis.run_curves
+        charts["learning_curves"] = pictures.learning_curves(*curves, looks, note)
+    embedded = {}
+    for name, figure in charts.items():
+        with replacing(folder / f"{name}.png") as beside:
+            figure.savefig(beside, dpi=120)
+        svg = io.BytesIO()
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+        embedded[name] = _embedded(svg.getvalue(), "image/svg+xml")
+    return embedded
 
 
 def write_report(
@@ -164,7 +152,6 @@ def write_report(
     """
     sources = {caption: _video(path) for caption, path in (videos or {}).items()}
     analysis = analysis or analyse(results)
-    looks = styles([str(name) for name in results.runs["contestant"].unique()])
     seeds = results.runs.groupby("contestant", sort=False)["seed"].count()
     sections = []
     for measure in analysis.aggregates["measure"].unique():
@@ -172,17 +159,15 @@ def write_report(
         title, about = tables.MEASURES[measure]
         sections.append(
             {
-                "key": measure.replace(" ", "_"),
                 "title": title,
                 "about": about + (_equal_time(analysis) if measure == EQUAL_TIME else ""),
                 "verdict": verdict(aggregates, comparisons, results.plan.get("baseline")),
                 "scores": tables.scores_table(aggregates, seeds),
                 "comparisons": None if comparisons.empty else tables.comparisons_table(comparisons),
-                "compared": None if comparisons.empty else comparisons["contestant"].iloc[0],
             }
         )
     content = {
-        "contestants": list(looks),
+        "contestants": [str(name) for name in results.runs["contestant"].unique()],
         "sections": sections,
         "facts": _facts(results),
         "seeds": count_seeds(seeds),
@@ -208,13 +193,13 @@ def write_report(
     )
     environment.filters["cell"] = _markdown
     write_text(folder / "report.md", environment.get_template("report.md").render(content))
-    page = environment.get_template("report.html").render(
-        content, figures=_figures(analysis, looks), videos=sources, plotly_js=charts.get_plotlyjs()
-    )
-    write_text(folder / "report.html", page)
     try:
-        with matplotlib.rc_context({"text.parse_math": False, "text.usetex": False}):  # names are no formulas
-            _save_pictures(folder, analysis, looks, content["seeds"])
-    except Exception as error:  # the page has all of it
+        # names are no formulas; the same results give the same page
+        with matplotlib.rc_context({"text.parse_math": False, "text.usetex": False, "svg.hashsalt": ""}):
+            charts = _draw(folder, analysis, content["contestants"], content["seeds"])
+    except Exception as error:  # the tables say it, too
         print(f"sb3-cardqn: no pictures: {type(error).__name__}: {error}", file=sys.stderr)
+        charts = {}
+    page = environment.get_template("report.html").render(content, charts=charts, videos=sources)
+    write_text(folder / "report.html", page)
     return folder / "report.html"
