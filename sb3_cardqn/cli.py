@@ -80,11 +80,6 @@ def _import(module: str) -> Any:
     return importlib.import_module(f"sb3_cardqn.{module}")
 
 
-def _has_learned() -> bool:
-    experiment = sys.modules.get("sb3_cardqn.zoo.experiment")
-    return experiment is not None and experiment.CarExperimentManager.learned
-
-
 def main(argv: list[str] | None = None) -> None:
     """
     Run the command line.

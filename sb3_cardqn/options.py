@@ -4,8 +4,8 @@ import argparse
 import contextlib
 import io
 import traceback
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from sb3_cardqn.errors import UserError, did_you_mean
 
@@ -16,14 +16,39 @@ _SETTINGS = ("--hyperparams", "--env-kwargs", "--eval-env-kwargs")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says in one line what is wrong: no usage, and no traceback."""
+    """A parser that says in one line what is wrong: no usage, no traceback, no abbreviations."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False} | kwargs)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """
+        :param args: as argparse's
+        :param namespace: as argparse's
+        :return: as argparse's, with nothing unknown
+        :raises UserError: naming the first word that is not an option, with the nearest option
+        """
+        options, unknown = super().parse_known_args(args, namespace)
+        if not unknown:
+            return options, []
+        name = unknown[0].split("=")[0]
+        known = [long for long in self._option_string_actions if long.startswith("--")]
+        begun = [f"'{long}'" for long in known if name.startswith("--") and long.startswith(name)]
+        offer = f", did you mean {' or '.join(begun)}?" if begun else ""
+        if not offer and name.startswith("-"):
+            offer = did_you_mean(name, known)
+        raise UserError(f"{self._command} knows no option '{name}'{offer}")
 
     def error(self, message: str) -> NoReturn:
         """
         :param message: argparse's
         :raises UserError: always
         """
-        raise UserError(f"{self.prog.split()[-1]}: {message}")
+        raise UserError(f"{self._command}: {message}")
+
+    @property
+    def _command(self) -> str:
+        return self.prog.removeprefix("sb3-cardqn ")
 
 
 def add_trust(parser: argparse._ActionsContainer) -> None:
@@ -38,7 +63,7 @@ def own_options(command: str) -> argparse.ArgumentParser:
     :param command: of the zoo
     :return: parser of the options that this package adds to it
     """
-    parser = Parser(prog=f"sb3-cardqn {command}", add_help=False, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog=f"sb3-cardqn {command}", add_help=False, allow_abbrev=False)
     group = parser.add_argument_group("besides the zoo's")
     add_trust(group)
     if command != "train":
@@ -78,7 +103,6 @@ def zoo_parser(command: str, run: Callable[[list[str]], None]) -> argparse.Argum
         description=f"rl-zoo3's {command}, for cardqn and every algorithm of the zoo.",
         parents=[zoos, own],
         add_help=False,
-        allow_abbrev=False,  # what this package reads and what the zoo reads would differ
         conflict_handler="resolve",
     )
     for action in zoos._actions:
@@ -93,22 +117,3 @@ def zoo_parser(command: str, run: Callable[[list[str]], None]) -> argparse.Argum
     if command == "train":
         parser.set_defaults(eval_freq=None)  # tells whether somebody gave it
     return parser
-
-
-def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
-    """
-    :param parser: from ``zoo_parser``
-    :param argv: what follows the command
-    :return: its options, also those that nobody gave
-    :raises UserError: naming the first word that is no option, with the nearest option
-    """
-    options, unknown = parser.parse_known_args(argv)
-    if unknown:
-        name = unknown[0].split("=")[0]
-        known = [long for long in parser._option_string_actions if long.startswith("--")]
-        begun = [f"'{long}'" for long in known if name.startswith("--") and long.startswith(name)]
-        offer = f", did you mean {' or '.join(begun)}?" if begun else ""
-        if not offer and name.startswith("-"):
-            offer = did_you_mean(name, known)
-        raise UserError(f"{parser.prog.split()[-1]} knows no option '{name}'{offer}")
-    return options

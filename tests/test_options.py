@@ -67,3 +67,27 @@ def test_options_of_this_package_stand_anywhere(
         ]
     )
     assert (tmp_path / "logs/cardqn/CartPole-v1_7/CartPole-v1.zip").is_file()
+
+
+@pytest.mark.parametrize(
+    ("command", "typed", "meant"),
+    [
+        ("evaluate", "--trakcs", "--tracks"),
+        ("race", "--hum", "--human"),
+        ("compare", "--basline", "--baseline"),
+        ("enjoy cardqn", "--no-rend", "--no-render"),
+        ("export", "--onx", "--onnx"),
+        ("resume", "--trsut", "--trust"),
+        ("bench env", "--rond", "--rounds"),
+        ("bench learn", "--jsn", "--json"),
+    ],
+)
+def test_a_misspelled_option_of_our_own_is_one_line(
+    command: str, typed: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command.split(), typed, "3"])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"'{typed}'" in line
+    assert f"'{meant}'" in line

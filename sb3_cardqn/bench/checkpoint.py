@@ -1,6 +1,5 @@
 """Measures what a checkpoint of a large buffer costs: for ``sb3-cardqn bench checkpoint``."""
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.cardqn.torch_layers import CarRacingCNN
 from sb3_cardqn.checkpoint.exact import ExactCheckpoint
 from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode
+from sb3_cardqn.options import Parser
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 
 N_ENVS = 8
@@ -101,7 +101,7 @@ def main(argv: list[str] | None = None) -> None:
     """
     :param argv: arguments, ``sys.argv[1:]`` when None
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="sb3-cardqn bench checkpoint",
         description="Seconds and megabytes of checkpoints of a full buffer of 64x64 frames.",
     )

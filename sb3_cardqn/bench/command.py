@@ -10,7 +10,7 @@ from sb3_cardqn.bench.env import bench_env
 from sb3_cardqn.bench.parity import EPISODE, parity, picture
 from sb3_cardqn.durable import check_writable
 from sb3_cardqn.evaluate import find_agents
-from sb3_cardqn.options import add_trust
+from sb3_cardqn.options import Parser, add_trust
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
 
@@ -25,13 +25,11 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str]) -> None:
     """
-    :param argv: arguments, ``sys.argv[1:]`` when None
+    :param argv: what follows on the command line
     """
-    parser = argparse.ArgumentParser(
-        prog="sb3-cardqn bench", description="Measure how fast racing and learning are."
-    )
+    parser = Parser(prog="sb3-cardqn bench", description="Measure how fast racing and learning are.")
     commands = parser.add_subparsers(dest="what", required=True)
     env = commands.add_parser(
         "env", help="frames a second: stock, FastRender, FrameSkip, all wrappers, EnvPool"
@@ -55,12 +53,10 @@ def main(argv: list[str] | None = None) -> None:
     )
     commands.add_parser("checkpoint", help="what a checkpoint of a large buffer costs", add_help=False)
     commands.add_parser("decision", help="what a decision costs, in torch and ONNX Runtime", add_help=False)
-    args, rest = parser.parse_known_args(argv)
-    if args.what in ("checkpoint", "decision", "learn"):  # modules of their own, slow to import
-        importlib.import_module(f"sb3_cardqn.bench.{args.what}").main(rest)
+    if argv and argv[0] in ("checkpoint", "decision", "learn"):  # modules of their own, slow to import
+        importlib.import_module(f"sb3_cardqn.bench.{argv[0]}").main(argv[1:])
         return
-    if rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    args = parser.parse_args(argv)
     written = {"env": vars(args).get("json"), "picture": vars(args).get("path")}.get(args.what)
     if written is not None:
         check_writable(Path(written))

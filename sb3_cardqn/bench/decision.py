@@ -1,6 +1,5 @@
 """Measures what a decision costs, in torch and in ONNX Runtime: for ``sb3-cardqn bench decision``."""
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import torch as th
 from sb3_cardqn.agents.exported import SafeAgent
 from sb3_cardqn.cardqn.policies import QNetwork
 from sb3_cardqn.evaluate import find_agents, make_env
+from sb3_cardqn.options import Parser
 from sb3_cardqn.policy_file.onnx import write_onnx
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
@@ -83,7 +83,7 @@ def main(argv: list[str]) -> None:
     """
     :param argv: what follows on the command line
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="sb3-cardqn bench decision",
         description="CPU milliseconds of choosing an action, one thread; ONNX Runtime where it is installed.",
     )

@@ -1,6 +1,5 @@
 """Measures how fast agents learn, side by side; docs/explanation/learner.md has results."""
 
-import argparse
 import contextlib
 import importlib.util
 import json
@@ -29,6 +28,7 @@ from sb3_cardqn.bench.contestants import (
 )
 from sb3_cardqn.durable import check_writable, write_text
 from sb3_cardqn.hardware import n_cores
+from sb3_cardqn.options import Parser
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 from sb3_cardqn.signals import deaf_children
 
@@ -231,7 +231,7 @@ def main(argv: list[str] | None = None) -> None:
     """
     :param argv: arguments, ``sys.argv[1:]`` when None
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="sb3-cardqn bench learn",
         description="Measure how fast agents learn: CarDQN, SB3, sb3-contrib, SBX.",
     )

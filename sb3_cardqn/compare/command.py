@@ -13,7 +13,7 @@ from sb3_cardqn.compare.launchers import Launcher, LocalLauncher
 from sb3_cardqn.compare.plan import Plan, read_plan
 from sb3_cardqn.compare.run import runs_of
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.options import add_trust
+from sb3_cardqn.options import Parser, add_trust
 from sb3_cardqn.signals import not_ignored
 
 _EXAMPLES = """\
@@ -69,7 +69,7 @@ def _run(plan: Plan, options: argparse.Namespace, launcher: Launcher) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="sb3-cardqn compare",
         description="Train several algorithms with several seeds each through rl-zoo3, drive the agents on "
         "held-out tracks, and report who wins, by how much, and how sure that is.",

@@ -15,7 +15,7 @@ from sb3_cardqn.durable import check_writable, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
 from sb3_cardqn.machine import machine
-from sb3_cardqn.options import add_trust
+from sb3_cardqn.options import Parser, add_trust
 from sb3_cardqn.seeds import HELD_OUT_SEEDS, VALIDATION_SEEDS
 
 
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> None:
 
     :param argv: what follows on the command line
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="sb3-cardqn evaluate",
         description="Drive saved agents of any algorithm greedily on the same held-out tracks of the "
         "unmodified CarRacing-v3, and print a table.",

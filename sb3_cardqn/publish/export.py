@@ -1,6 +1,5 @@
 """``sb3-cardqn export``: a trained agent as a file that is safe to give away."""
 
-import argparse
 import re
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from sb3_cardqn.agents.saved import load_to_drive
 from sb3_cardqn.durable import is_zip, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run, evaluate
-from sb3_cardqn.options import add_trust
+from sb3_cardqn.options import Parser, add_trust
 from sb3_cardqn.policy_file import read as policy_file
 from sb3_cardqn.policy_file.onnx import write_onnx
 from sb3_cardqn.policy_file.read import load_policy
@@ -89,7 +88,7 @@ def main(argv: list[str]) -> None:
 
     :param argv: what follows on the command line
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="sb3-cardqn export",
         description="Write a trained agent's policy to a file that runs no code on loading: safetensors with "
         "its description as JSON inside, and beside it to read. load_policy, race and enjoy take it.",

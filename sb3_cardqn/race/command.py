@@ -1,6 +1,5 @@
 """``sb3-cardqn race``."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from sb3_cardqn.durable import check_writable
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Drive, Run, drive_at_random, find_agents
 from sb3_cardqn.evaluate.command import add_agent_options
+from sb3_cardqn.options import Parser
 from sb3_cardqn.race.film import animate, race
 from sb3_cardqn.race.learning_curve import plot_learning_curve
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
@@ -23,7 +23,7 @@ def main(argv: list[str]) -> None:
 
     :param argv: what follows on the command line
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="sb3-cardqn race",
         description="Drive saved agents greedily on held-out tracks of the unmodified CarRacing-v3, side by "
         "side in one video with their scores, speeds and Q-values. One run gets race.mp4 and "

@@ -1,6 +1,5 @@
 """``sb3-cardqn enjoy AGENT``: watch one agent, also an exported one, which the zoo's cannot load."""
 
-import argparse
 from pathlib import Path
 
 from sb3_cardqn.agents.exported import shipped_agents
@@ -8,7 +7,7 @@ from sb3_cardqn.agents.find import WHICH_AGENT
 from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import drive, find_agents, make_env
-from sb3_cardqn.options import add_trust
+from sb3_cardqn.options import Parser, add_trust
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 from sb3_cardqn.zoo.run_names import find_run
 
@@ -56,7 +55,7 @@ def main(argv: list[str]) -> None:
 
     :param argv: what follows on the command line
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="sb3-cardqn enjoy",
         description="Watch an agent drive the unmodified environment. With options only: the zoo's.",
     )

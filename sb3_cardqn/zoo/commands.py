@@ -18,7 +18,7 @@ from rl_zoo3 import ALGOS
 from sb3_cardqn import trust
 from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.options import add_trust, own_options, parse, zoo_parser
+from sb3_cardqn.options import Parser, add_trust, own_options, zoo_parser
 from sb3_cardqn.seeds import TRAINING_SEEDS
 from sb3_cardqn.zoo.experiment import (
     CarExperimentManager,
@@ -138,7 +138,7 @@ def run(
     :raises UserError: if an option, or a name in it, is not known, or a number is out of range
     """
     parser = zoo_parser(command, partial(_dispatch, command))
-    options = parse(parser, argv)  # asked for help, it ends here
+    options = parser.parse_args(argv)  # asked for help, it ends here
     _check(command, options)
     if command not in _PLOTS:
         argv = ["--algo", options.algo, "--env", options.env, *argv]
@@ -231,7 +231,7 @@ def main(argv: list[str]) -> None:
     """
     :param argv: arguments
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="sb3-cardqn resume", description="Go on with a training that was stopped, exactly where it was."
     )
     parser.add_argument("run", type=Path, help="folder of a run started with train --checkpoint-freq")
