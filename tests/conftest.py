@@ -1,4 +1,5 @@
 import os
+import signal
 import tempfile
 
 import torch as th
@@ -8,6 +9,10 @@ from hypothesis import HealthCheck, settings
 # trusted: a test that needs more says so.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp()
 os.environ.pop("TRUST_REMOTE_CODE", None)
+
+# Under nohup this process would ignore it, and so would those that tests start and hang up on.
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Small networks: one thread is faster than two, and tests may run side by side.
 th.set_num_threads(1)
