@@ -1,4 +1,4 @@
-"""All wrappers in their order: what ``hyperparams/*.yml`` lists one by one, for Python."""
+"""CarRacingWrapper: all wrappers that ``hyperparams/*.yml`` lists, in their order."""
 
 from collections.abc import Callable, Sequence
 
@@ -32,26 +32,26 @@ COLORS: dict[str, Callable[[gym.Env], gym.Env]] = {
 
 class CarRacingWrapper(gym.Wrapper):
     """
-    All of CarRacing's preprocessing, as SB3's ``AtariWrapper`` is for Atari.
+    All of CarRacing's preprocessing, like SB3's ``AtariWrapper`` for Atari.
 
-    In order: fast drawing, discrete actions, frame skip, training-only wrappers, gray (or what ``colors``
-    says), crop and resize, frame stack.
+    In order: fast drawing, discrete actions, frame skip, training-only wrappers, gray (or another
+    ``colors``), crop and resize, frame stack.
 
     >>> env = CarRacingWrapper(gym.make("CarRacing-v3"))
     >>> env.observation_space.shape, env.action_space
     ((4, 64, 64), Discrete(12))
 
-    :param actions: see ``DiscretizeActions``
-    :param frame_skip: frames an action lasts (50 frames are a second of driving)
-    :param screen_size: height and width of what the agent sees, in pixels
+    :param actions: name or rows, see ``DiscretizeActions``
+    :param frame_skip: frames per action, at least 1 (50 frames are a second of driving)
+    :param screen_size: height and width of the observation, in pixels
     :param crop: pixels cut off before resizing: top, bottom, left, right; the default keeps the dashboard
-    :param num_frames: frames in a stack
-    :param colors: ``"gray"``; ``"road_contrast"``, which looks the same in the colours of
-        ``domain_randomize``; ``"rgb"``, three channels a frame
-    :param fast_render: draw with ``FastRender``; False for the stock picture
-    :param training: add the training-only wrappers: ``EndWhenLost``, ``EndAtLine``, ``PenalizeMissedTiles``,
-        ``PenalizeSpeed`` and ``ScaleReward``. They change the rewards: ``evaluate``, ``race``, ``enjoy`` and
-        the evaluations of ``train`` leave them out
+    :param num_frames: frames in a stack, at least 1
+    :param colors: ``"gray"``; ``"road_contrast"``, independent of the colours of ``domain_randomize``;
+        ``"rgb"``, three channels per frame
+    :param fast_render: True to draw with ``FastRender``, False for the stock picture
+    :param training: True to add the training-only wrappers ``EndWhenLost``, ``EndAtLine``,
+        ``PenalizeMissedTiles``, ``PenalizeSpeed`` and ``ScaleReward``. They change the rewards, so
+        ``evaluate``, ``race``, ``enjoy`` and the evaluations of ``train`` leave them out
     """
 
     training_arguments = ("training",)
@@ -85,5 +85,5 @@ class CarRacingWrapper(gym.Wrapper):
 
     @property
     def spec(self) -> EnvSpec | None:  # type: ignore[override]
-        """What ``gym.make`` needs to build this again: the parts are all in it."""
+        """The inner environment's spec: it lists every wrapper, so ``gym.make`` can build this again."""
         return self.env.spec

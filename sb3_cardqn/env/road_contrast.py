@@ -1,4 +1,4 @@
-"""What is road and what is not, in whatever colours ``domain_randomize`` paints them."""
+"""RoadContrastObservation: a picture of road against non-road that works in any of CarRacing's colours."""
 
 from typing import Any
 
@@ -12,26 +12,27 @@ from sb3_cardqn.checks import check_env
 from sb3_cardqn.env.fast_render import is_car_racing
 
 _ZOOMS_UNTIL = 1.0  # seconds from the start
-_DASHBOARD = 84  # its first row; WORLD_ROWS of fast_render.picture, which would load Box2D for all
+_DASHBOARD = 84  # first row; equals fast_render.picture.WORLD_ROWS, whose import would load Box2D
 _PICTURE = spaces.Box(0, 255, (96, 96, 3), np.uint8)
 _AHEAD_OF_THE_CAR = (slice(56, 64), slice(44, 52))  # rows and columns
-_SAME_COLOR = 8  # grey levels: tiles of one road differ by 6
+_SAME_COLOR = 8  # grey levels; tiles of one road differ by up to 6
 _CONTRAST = np.clip((np.arange(256) - _SAME_COLOR) * 16, 0, 255).astype(np.uint8)
 
 
 class RoadContrastObservation(gym.ObservationWrapper, RecordConstructorArgs):
     """
-    Show how far each pixel's colour is from the road's: road black, all else white. In place of gray.
+    Show how far each pixel's colour is from the road's: the road is black, everything else is white.
 
-    The car starts on the road: its colour is that of 8×8 pixels ahead of the car, the last time in the first
-    second, while the camera zooms in, that they were all alike. The dashboard, whose colours
-    ``domain_randomize`` leaves alone, is gray.
+    It takes the place of ``GrayscaleObservation``. The car starts on the road, so the road's colour is read
+    from 8×8 pixels ahead of the car. It is read in the first second, while the camera zooms in, from the last
+    frame in which these pixels are all alike. The dashboard is gray, as ``domain_randomize`` does not change
+    its colours.
 
     >>> env = RoadContrastObservation(gym.make("CarRacing-v3", domain_randomize=True))
     >>> env.observation_space.shape
     (96, 96)
 
-    :raises TypeError: if the environment is no ``CarRacing``, or something between changed its pictures' size
+    :raises TypeError: if the environment is not ``CarRacing``, or a wrapper has changed the picture's size
     """
 
     def __init__(self, env: gym.Env) -> None:
@@ -39,20 +40,20 @@ class RoadContrastObservation(gym.ObservationWrapper, RecordConstructorArgs):
         space = env.observation_space
         if not (is_car_racing(env) and space == _PICTURE):
             raise TypeError(
-                "RoadContrastObservation needs a CarRacing with its pictures of shape (96, 96, 3), "
+                "RoadContrastObservation needs a CarRacing environment with pictures of shape (96, 96, 3), "
                 f"got {space} from {env}"
             )
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
-        self._road = np.zeros(4)  # red, green, blue, and nothing: a scalar of OpenCV
+        self._road = np.zeros(4)  # red, green, blue, unused: OpenCV's scalars have four entries
         self.observation_space = spaces.Box(0, 255, (96, 96), np.uint8)
 
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """
-        :param kwargs: ``seed`` and ``options``, handed on
+        :param kwargs: ``seed`` and ``options``, passed on
         :return: (96, 96) uint8; info
         """
-        self._road = np.zeros(4)  # that of the last track says nothing about this one
+        self._road = np.zeros(4)  # every track has its own colour
         return super().reset(**kwargs)
 
     def observation(self, observation: np.ndarray) -> np.ndarray:

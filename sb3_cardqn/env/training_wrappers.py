@@ -1,4 +1,4 @@
-"""Training-only wrappers: they change the race while an agent learns, and are left out when it is judged."""
+"""Training-only wrappers: they shape rewards and episode ends in training and are left out when judging."""
 
 import math
 import pydoc
@@ -14,17 +14,17 @@ from sb3_cardqn.env.fast_render import is_car_racing
 
 def judged_wrappers(wrappers: Any) -> list[Any]:
     """
-    Leave out what is for training only, wherever an agent is judged: evaluations in training, ``evaluate``,
-    ``race``, ``enjoy``, exported agents.
+    Drop training-only wrappers and arguments from a wrapper list.
 
-    A class whose ``training_only`` is True is left out, and so are the arguments that a class names in
+    Used wherever an agent is judged: evaluations in training, ``evaluate``, ``race``, ``enjoy``, exported
+    agents. A class with ``training_only = True`` is dropped, and so are the arguments that a class names in
     ``training_arguments``.
 
     >>> judged_wrappers(["sb3_cardqn.EndAtLine", {"sb3_cardqn.CarRacingWrapper": {"training": True}}])
     [{'sb3_cardqn.CarRacingWrapper': {}}]
 
-    :param wrappers: in the zoo's form: None, a class or its name, a dict from that to arguments, or a list
-    :return: those to judge with, in the same form
+    :param wrappers: the zoo's form: None, a class or its name, a dict from that to arguments, or a list
+    :return: list of the remaining wrappers, each in the same form
     """
     judged = []
     for entry in wrappers if isinstance(wrappers, list) else [wrappers]:
@@ -47,38 +47,38 @@ def _require_car_racing(wrapper: gym.Wrapper) -> None:
 
 def _furthest_tile(car_racing: Any, before: int) -> int:
     """
-    :param car_racing: where the car is
-    :param before: what this gave one step ago; 0 when the race begins
-    :return: number of the furthest tile reached; the number of tiles when the car is over the line again
+    :param car_racing: the unwrapped environment
+    :param before: this function's result one step ago; 0 at the start of the race
+    :return: index of the furthest tile reached; the number of tiles once the car has crossed the line again
     """
     n_tiles = len(car_racing.road)
     ahead = max((tile.idx for wheel in car_racing.car.wheels for tile in wheel.tiles), default=0)
     if before > 3 * n_tiles // 4 and 0 < ahead < n_tiles // 4:
         return n_tiles
-    if ahead - before > n_tiles // 4:  # backwards over the start line, or across the field
+    if ahead - before > n_tiles // 4:  # the car went backwards over the start line, or across the field
         return before
     return max(before, ahead)
 
 
 class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
     """
-    Take a penalty off the reward each time the car leaves tiles behind that it did not touch.
+    Subtract a penalty from the reward each time the car passes tiles without touching them.
 
-    A lap counts only when all tiles were touched. A corner cut too far costs the reward of a few tiles at
-    once, but 0.1 a frame until frame 1000 later, which no discounted return sees: the penalty stands for
-    that. A car that leaves the field, or that ``EndWhenLost`` inside gives up, leaves the rest of the lap
-    behind and pays once more: staying away must not be cheaper than coming back past a gap.
-    Around a Monitor, which keeps the environment's own scores.
+    A lap counts only when every tile was touched. Cutting a corner too far costs the reward of a few tiles
+    now, and 0.1 per frame until frame 1000. A discounted return does not see that later cost, so the penalty
+    stands for it. A car that leaves the field, or whose episode ``EndWhenLost`` inside terminates, pays once
+    more for the rest of the lap; otherwise staying away would be cheaper than coming back past a gap.
+    Wrap it around a Monitor, so that the Monitor keeps the environment's own scores.
 
     >>> env = PenalizeMissedTiles(gym.make("CarRacing-v3"), penalty=200)
 
-    :param penalty: taken off once for each gap, however long, at least 0
+    :param penalty: points subtracted once per gap, whatever its length, at least 0
     :raises TypeError: if the environment is not CarRacing
     :raises ValueError: if ``penalty`` is negative, or not finite
     """
 
     training_only = True
-    MARGIN = 2  # tiles; a wheel may touch a tile before the one behind it
+    MARGIN = 2  # tiles; a wheel may touch a tile before it touches the one behind
 
     def __init__(self, env: gym.Env, penalty: float = 200.0) -> None:
         check_env("PenalizeMissedTiles", env)
@@ -87,12 +87,12 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
         super().__init__(env)
         _require_car_racing(self)
         self.penalty = penalty
-        self._furthest = self._judged = 0  # tiles, from the start line on
+        self._furthest = self._judged = 0  # tiles, counted from the start line
         self._in_gap = False
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """
-        :param kwargs: handed on
+        :param kwargs: passed on
         :return: observation and info
         """
         self._furthest, self._judged, self._in_gap = 0, 0, False
@@ -100,8 +100,8 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """
-        :param action: handed on
-        :return: as the environment's, the reward less the penalties
+        :param action: passed on
+        :return: the environment's step, with the penalties subtracted from the reward
         """
         observation, reward, terminated, truncated, info = self.env.step(action)
         lost = terminated and not info.get("lap_finished", True)
@@ -112,7 +112,7 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
         car_racing: Any = self.unwrapped
         tiles = car_racing.road
         self._furthest = _furthest_tile(car_racing, self._furthest)
-        # over the line the last tiles count too
+        # once the car has crossed the line, the last tiles count too
         behind = self._furthest - (self.MARGIN if self._furthest < len(tiles) else 0)
         gaps = 0
         for i in range(self._judged, behind):
@@ -125,17 +125,19 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
 
 class PenalizeSpeed(gym.Wrapper, RecordConstructorArgs):
     """
-    Take points off the reward for driving faster than the picture shows what comes.
+    Subtract points from the reward for driving faster than the picture can show the road ahead.
 
-    At 100 units/s, the car's top speed, the road's next 0.4 s are on the picture, and three of four lost cars
-    that were looked at drove faster than 95 a second before (docs/explanation/recipe.md). Of 1,000 points a
-    lap that is 1 % faster brings 0.7, but a discounted return is 1 % higher at each step, so an agent risks
-    its car.
+    At 100 units/s, the car's top speed, the picture shows the next 0.4 s of road, and three of four lost cars
+    that were looked at drove faster than 95 units/s a second before (docs/explanation/recipe.md). A lap that
+    is 1 % faster scores only 0.7 of 1,000 points more, but its discounted return is 1 % higher at every step,
+    so an agent learns to risk its car.
 
     >>> env = PenalizeSpeed(gym.make("CarRacing-v3"), limit=90)
 
-    :param limit: units/s, from which on it costs, above 0; a tile of the road is about 3.5 units long
-    :param penalty: points a step (an agent step around a ``FrameSkip``) for each unit/s above it, at least 0
+    :param limit: speed in units/s above which driving costs points, above 0; a road tile is about 3.5 units
+        long
+    :param penalty: points per step (per agent step around a ``FrameSkip``) and unit/s above the limit, at
+        least 0
     :raises TypeError: if the environment is not CarRacing
     :raises ValueError: if ``limit`` is not above 0, ``penalty`` is negative, or one is not finite
     """
@@ -154,8 +156,8 @@ class PenalizeSpeed(gym.Wrapper, RecordConstructorArgs):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """
-        :param action: handed on
-        :return: as the environment's, the reward less the penalty for the speed after the step
+        :param action: passed on
+        :return: the environment's step, with the penalty for the speed after it subtracted from the reward
         """
         observation, reward, terminated, truncated, info = self.env.step(action)
         car_racing: Any = self.unwrapped
@@ -168,12 +170,12 @@ class ScaleReward(gym.RewardWrapper, RecordConstructorArgs):
     """
     Multiply rewards by a constant.
 
-    DQN's Huber loss is a squared error only below 1, and seeks the median above it. A step of CarRacing can
-    bring 10 points and a Q-value is near 190, so errors are mostly above.
+    DQN's Huber loss is a squared error for errors below 1; above 1 it seeks the median. A step of CarRacing
+    can earn 10 points and Q-values are near 190, so most errors are above 1 without scaling.
 
     >>> env = ScaleReward(gym.make("CarRacing-v3"), scale=0.1)
 
-    :param scale: above 0
+    :param scale: factor on every reward, above 0
     :raises ValueError: if ``scale`` is not above 0, or not finite
     """
 
@@ -188,23 +190,24 @@ class ScaleReward(gym.RewardWrapper, RecordConstructorArgs):
 
     def reward(self, reward: Any) -> float:
         """
-        :param reward: the environment's
-        :return: what the agent learns from
+        :param reward: the environment's reward
+        :return: reward times ``scale``
         """
         return float(reward) * self.scale
 
 
 class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
     """
-    Terminate an episode when the car has touched no new tile for a while: it is lost on the grass.
+    Terminate an episode when the car is lost, which means it has touched no new tile for a while.
 
-    Nothing comes after it: were it truncated, being lost would be worth whatever the network thinks of the
-    grass. The environment's own time limit is what ends it, one step later, so that a Monitor inside logs it.
-    ``info["lap_finished"]`` is False then, as it is for a car off the field.
+    Terminates rather than truncates, so that no value is bootstrapped from states off the road. The
+    environment's own time limit ends the episode, one step later, so that a Monitor inside logs it.
+    ``info["lap_finished"]`` is then False, as for a car off the field.
 
     >>> env = EndWhenLost(gym.make("CarRacing-v3"), patience=25)
 
-    :param patience: steps without a new tile, at least 1; agent steps around a ``FrameSkip``, else frames
+    :param patience: steps without a new tile before the end, at least 1; agent steps around a ``FrameSkip``,
+        else frames
     :raises TypeError: if the environment is not CarRacing, or has no time limit
     :raises ValueError: if ``patience`` is smaller than 1
     """
@@ -220,11 +223,11 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
         self._time_limit = _find_time_limit(self)
         self.patience = patience
         self._touched = 0  # tiles
-        self._waited = 0  # steps since
+        self._waited = 0  # steps since the last new tile
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """
-        :param kwargs: handed on
+        :param kwargs: passed on
         :return: observation and info
         """
         self._touched = self._waited = 0
@@ -232,8 +235,8 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """
-        :param action: handed on
-        :return: as the environment's, but terminated where the car is lost
+        :param action: passed on
+        :return: the environment's step, terminated if the car is lost
         """
         observation, reward, terminated, truncated, info = self.env.step(action)
         car_racing: Any = self.unwrapped
@@ -250,12 +253,12 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
 
 class EndAtLine(gym.Wrapper, RecordConstructorArgs):
     """
-    Cut an episode as truncated at the end of the lap, finished or not: for who learns, the race goes on.
+    Truncate an episode at the end of the lap, whether the lap is complete or not.
 
-    The line looks like any other place of the track. If the lap's end terminated, all values would fall to 0
-    before it, and with them the differences between actions that steer the car. A truncated episode's last
-    value is bootstrapped instead (Pardo et al. 2018). A lap with missed tiles, which CarRacing does not end,
-    is cut by the environment's own time limit, one step after the line.
+    The finish line looks like any other part of the track. If the end of a lap terminated the episode, values
+    would fall to 0 before the line, and so would the differences between actions that steer the car. A
+    truncated episode's last value is bootstrapped instead (Pardo et al. 2018). CarRacing does not end a lap
+    with missed tiles; the environment's own time limit cuts it, one step after the line.
 
     >>> env = EndAtLine(gym.make("CarRacing-v3"))
 
@@ -274,7 +277,7 @@ class EndAtLine(gym.Wrapper, RecordConstructorArgs):
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """
-        :param kwargs: handed on
+        :param kwargs: passed on
         :return: observation and info
         """
         self._furthest = 0
@@ -282,8 +285,8 @@ class EndAtLine(gym.Wrapper, RecordConstructorArgs):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """
-        :param action: handed on
-        :return: as the environment's, but truncated where the lap ends
+        :param action: passed on
+        :return: the environment's step, truncated at the end of the lap
         """
         observation, reward, terminated, truncated, info = self.env.step(action)
         car_racing: Any = self.unwrapped
@@ -301,7 +304,7 @@ def _find_time_limit(wrapper: gym.Wrapper) -> TimeLimit:
         if isinstance(env, TimeLimit):
             return env
         env = env.env
-    raise TypeError(f"{type(wrapper).__name__} needs an environment with a time limit, as gym.make gives it")
+    raise TypeError(f"{type(wrapper).__name__} needs an environment with a time limit, such as gym.make adds")
 
 
 def _cut_next_step(time_limit: TimeLimit) -> None:

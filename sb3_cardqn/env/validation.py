@@ -1,4 +1,4 @@
-"""Evaluations in training: episode i of each drives validation track i, however many environments drive."""
+"""Validation tracks during training: episode i of every evaluation drives track i, for any number of envs."""
 
 from typing import Any
 
@@ -12,43 +12,44 @@ from sb3_cardqn.seeds import VALIDATION_SEEDS
 
 class ValidationTracks(gym.Wrapper):
     """
-    Drive this environment's share of the validation tracks, anew from the first at each evaluation.
+    Drive this environment's share of the validation tracks, from the first again at every evaluation.
 
-    Outermost around a Monitor, whose episodes count. When an episode ends, ``info["track"]`` is its track.
+    It is the outermost wrapper around a Monitor, whose episodes count. When an episode ends,
+    ``info["track"]`` holds its track.
 
-    :param env: one of several that evaluate together
-    :param n_envs: how many
+    :param env: one of the environments that evaluate together
+    :param n_envs: number of these environments
     """
 
     def __init__(self, env: gym.Env, n_envs: int) -> None:
         super().__init__(env)
         self.n_envs = n_envs
         self.first = self.track = VALIDATION_SEEDS.start
-        self._begins = True  # an episode
+        self._begins = True  # the next reset begins an episode
 
     def take_share(self, index: int) -> None:
         """
-        :param index: of this environment; the last has the first track, as ``evaluate_policy`` lets the last
-            drive once more where episodes cannot be shared out evenly
+        :param index: position of this environment; the last one starts with the first track, because
+            ``evaluate_policy`` gives the extra episodes to the last environments
         """
         self.first = VALIDATION_SEEDS.start + self.n_envs - 1 - index
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """
-        :param kwargs: with a ``seed``, if only None, from the reset of all environments, which begins an
-            evaluation; without from the one after an episode
+        :param kwargs: contains ``seed``, possibly None, if the whole vector is reset, which begins an
+            evaluation; does not contain it after an episode
         :return: observation and info
         """
         if "seed" in kwargs:
             self.track, self._begins = self.first, True
-        if self._begins:  # and not if only one of several lives was lost
+        if self._begins:  # not after losing one of several lives
             kwargs["seed"], self._begins = self.track, False
         return self.env.reset(**kwargs)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """
-        :param action: handed on
-        :return: as the environment's
+        :param action: passed on
+        :return: the environment's step
         """
         result = self.env.step(action)
         info = result[-1]
@@ -60,8 +61,8 @@ class ValidationTracks(gym.Wrapper):
 
 def share_out(env: VecEnv) -> VecEnv:
     """
-    :param env: of ``ValidationTracks``
-    :return: the same, each with its share
+    :param env: vector of ``ValidationTracks``
+    :return: the same vector; each environment knows its share
     """
     for i in range(env.num_envs):
         env.env_method("take_share", i, indices=i)
@@ -70,12 +71,12 @@ def share_out(env: VecEnv) -> VecEnv:
 
 class ValidationCallback(EvalCallback):
     """
-    SB3's, with a column of ``evaluations.npz`` for each track, in order.
+    SB3's ``EvalCallback`` with one column of ``evaluations.npz`` per track, in the order of the tracks.
 
-    SB3 writes episodes down as they end, and of several environments any may end first.
+    SB3 orders the columns by when episodes end, which varies with several environments.
 
-    :param evaluation: SB3's, whose environments are ``ValidationTracks``, to take the place of
-    :param folder: for ``evaluations.npz`` and ``best_model.zip``
+    :param evaluation: callback to replace, whose environments are ``ValidationTracks``
+    :param folder: folder of ``evaluations.npz`` and ``best_model.zip``
     """
 
     def __init__(self, evaluation: EvalCallback, folder: str) -> None:
@@ -90,7 +91,7 @@ class ValidationCallback(EvalCallback):
             deterministic=evaluation.deterministic,
             verbose=evaluation.verbose,
         )
-        self._tracks: list[int] = []  # of the latest evaluation's episodes, as they ended
+        self._tracks: list[int] = []  # tracks of the latest evaluation, in the order its episodes ended
 
     def _log_success_callback(self, locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
         super()._log_success_callback(locals_, globals_)

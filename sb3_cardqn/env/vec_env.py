@@ -1,4 +1,4 @@
-"""Environments in processes of their own, several in each: for those that are cheap to step."""
+"""GroupedSubprocVecEnv (several environments per worker process) and Meanwhile (work done during a step)."""
 
 import multiprocessing as mp
 import signal
@@ -19,19 +19,20 @@ from sb3_cardqn.signals import not_ignored
 
 class GroupedSubprocVecEnv(SubprocVecEnv):
     """
-    SB3's ``SubprocVecEnv`` with a few processes, in each of which several environments take turns.
+    SB3's ``SubprocVecEnv`` with few processes, each of which steps several environments in turn.
 
-    A process for each environment costs more than a cheap environment itself: more processes than cores
-    wait for each other. The same seed gives the same episodes as in SB3's. An error in an environment is
-    raised here, with its own type, and a process that was killed is named by a ``WorkerDiedError``; after it
-    only ``close()`` is left. Ctrl-C is the learner's to handle.
+    For a cheap environment a process of its own costs more than the environment, and more processes than
+    cores wait for each other. The same seed gives the same episodes as with SB3. An error in an environment
+    is raised here with its own type. A killed process raises a ``WorkerDiedError``; after that only
+    ``close()`` works. Ctrl-C is left to the learner.
 
     >>> env = make_vec_env("CartPole-v1", 8, vec_env_cls=GroupedSubprocVecEnv)  # doctest: +SKIP
 
-    :param env_fns: each makes an environment
-    :param start_method: of the processes; as in SB3's "forkserver", or "spawn" where that is missing
-    :param n_processes: how many, at least 1: the cores that the learner does not need
-    :raises TypeError: if ``env_fns`` is something else, or empty
+    :param env_fns: functions that each make an environment
+    :param start_method: how processes start; by default "forkserver", or "spawn" where that is missing, as
+        in SB3
+    :param n_processes: number of processes, at least 1; best the number of cores the learner does not need
+    :raises TypeError: if ``env_fns`` is not a list of functions, or is empty
     :raises ValueError: if another argument is out of range
     """
 
@@ -63,16 +64,16 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
             _Remote(worker, i) for worker in self._workers for i in range(len(worker.envs))
         )
         self.remotes[0].send(("get_spaces", None))
-        # past SubprocVecEnv's own __init__, which starts a process for each environment
+        # skips SubprocVecEnv.__init__, which starts a process per environment
         VecEnv.__init__(self, len(env_fns), *self.remotes[0].recv())
 
     @property
     def processes(self) -> list[Any]:  # type: ignore[override]
-        """The processes, as SB3 knows them."""
+        """The worker processes, under SB3's name."""
         return [worker.process for worker in self._workers]
 
     def close(self) -> None:
-        """End the processes, also after an error in one of them."""
+        """End all processes, even if one of them has failed."""
         try:
             super().close()
         except (WorkerDiedError, EOFError, OSError):  # the process that failed has ended
@@ -86,9 +87,9 @@ class _Worker:
     """
     A process with environments in it.
 
-    :param context: starts processes
-    :param env_fns: of all processes
-    :param envs: numbers of those in this one
+    :param context: multiprocessing context that starts it
+    :param env_fns: functions of all processes
+    :param envs: indices of the functions for this process
     """
 
     def __init__(self, context: Any, env_fns: list[Callable[[], gym.Env]], envs: list[int]) -> None:
@@ -102,7 +103,7 @@ class _Worker:
 
     def died(self) -> WorkerDiedError:
         """
-        :return: which process it was, and how it ended
+        :return: error that says which process ended, and how
         """
         self.process.join(timeout=10)
         return WorkerDiedError(self.envs, self.process.exitcode)
@@ -110,11 +111,12 @@ class _Worker:
 
 class _Remote:
     """
-    The end of a pipe as SB3 knows it: one environment's. The environments of a process share the pipe; their
-    answers come in the order of the questions.
+    One environment's end of the pipe, with the interface that SB3 expects.
+
+    The environments of a process share its pipe; answers come in the order of the questions.
 
     :param worker: the process
-    :param index: of the environment there
+    :param index: position of the environment in the process
     """
 
     def __init__(self, worker: _Worker, index: int) -> None:
@@ -141,14 +143,14 @@ class _Remote:
 
 def _serve(connection: Connection, env_fns: CloudpickleWrapper) -> None:
     """
-    Answer SB3's questions, in a process of its own.
+    Answer SB3's questions; runs in the worker process.
 
-    :param connection: (index of the environment, question, its data) come in, (answer, None) go out
-    :param env_fns: each makes an environment
+    :param connection: receives (index of the environment, question, its data), sends (answer, None)
+    :param env_fns: functions that each make an environment
     """
     for number in not_ignored("SIGINT", "SIGHUP"):  # a terminal sends them to every process
-        signal.signal(number, signal.SIG_IGN)  # the learner finishes its step, for which it needs this
-    cv2.setNumThreads(1)  # this process is for one core
+        signal.signal(number, signal.SIG_IGN)  # the learner needs this process to finish its step
+    cv2.setNumThreads(1)  # one core per process
     answers: list[tuple[Any, Exception | None]] = []
     try:
         envs = [DummyVecEnv([env_fn]) for env_fn in env_fns.var]
@@ -161,7 +163,7 @@ def _serve(connection: Connection, env_fns: CloudpickleWrapper) -> None:
             else:
                 answers.append((_answer(envs[index], question, data), None))
             if not connection.poll():
-                # not before: the learner may be busy, and with the pipe full the others would wait for it
+                # Sending earlier could stall: the learner may be busy, and a full pipe blocks the others.
                 _send(connection, answers)
     except EOFError:
         pass
@@ -176,10 +178,10 @@ def _send(connection: Connection, answers: list[tuple[Any, Exception | None]]) -
 
 def _answer(env: DummyVecEnv, question: str, data: Any) -> Any:
     """
-    :param env: of one environment
-    :param question: of ``SubprocVecEnv``
-    :param data: what belongs to it
-    :return: what SB3's worker would answer
+    :param env: vector of one environment
+    :param question: command of ``SubprocVecEnv``
+    :param data: the command's data
+    :return: answer of SB3's own worker to it
     """
     if question == "step":
         obs, rewards, dones, infos = env.step([data])  # type: ignore[arg-type]
@@ -205,8 +207,8 @@ def _answer(env: DummyVecEnv, question: str, data: Any) -> Any:
 
 def _first(obs: Any) -> Any:
     """
-    :param obs: observations of a vector of one: array, or dict or tuple of them
-    :return: the one's
+    :param obs: observation of a vector of one environment: an array, or a dict or tuple of arrays
+    :return: observation of that environment
     """
     if isinstance(obs, dict):
         return {key: value[0] for key, value in obs.items()}
@@ -214,25 +216,25 @@ def _first(obs: Any) -> Any:
 
 
 class _Busy:
-    """Stands for the pipe to an environment while that steps."""
+    """Replaces the pipe to an environment while the environment steps."""
 
     def send(self, message: tuple[str, Any]) -> None:
         """
-        :param message: question of a ``SubprocVecEnv``, and its data
+        :param message: command of a ``SubprocVecEnv``, and its data
         :raises RuntimeError: always
         """
         raise RuntimeError(
-            f"the environments step and can't answer '{message[0]}' to what is done meanwhile; an update of "
-            "CarDQN that asks them needs overlap=False"
+            f"the environments cannot answer '{message[0]}' while they step; gradient updates of CarDQN that "
+            "call the environments need overlap=False"
         )
 
 
 class Meanwhile(VecEnvWrapper):
     """
-    Does something else while the environments step. It helps where they step in processes of their own.
+    Do other work while the environments step; useful if they step in processes of their own.
 
     :param venv: the environments
-    :param work: done once each step, after the actions went out and before the answers are waited for
+    :param work: function called once per step, after the actions are sent and before the answers are awaited
     """
 
     def __init__(self, venv: VecEnv, work: Callable[[], None]) -> None:
@@ -249,11 +251,11 @@ class Meanwhile(VecEnvWrapper):
         """
         :param actions: (n_envs, ...)
         :return: observations, rewards, dones, infos
-        :raises RuntimeError: if the work asks them for something: it would get the answer to the step
+        :raises RuntimeError: if the work calls the environments: it would receive the answer to the step
         """
         self.step_async(actions)
         processes: Any = self.unwrapped
-        remotes = getattr(processes, "remotes", None)  # of a SubprocVecEnv, whichever wrapper asks
+        remotes = getattr(processes, "remotes", None)  # only a SubprocVecEnv has them
         if remotes is not None:
             processes.remotes = (_Busy(),) * len(remotes)
         try:
@@ -261,7 +263,7 @@ class Meanwhile(VecEnvWrapper):
         finally:
             if remotes is not None:
                 processes.remotes = remotes
-            result = self.step_wait()  # after an error, too: the next question must not get these answers
+            result = self.step_wait()  # also after an error: the next question must not get these answers
         return result
 
     def step_wait(self) -> VecEnvStepReturn:

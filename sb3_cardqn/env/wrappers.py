@@ -1,4 +1,4 @@
-"""First in the flow: wrappers turn CarRacing's frames and pedals into what a DQN sees and chooses from."""
+"""Wrappers that turn CarRacing's frames into a DQN's observations and its controls into discrete actions."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from sb3_cardqn.checks import check_env, check_flag, check_whole, is_number, who
 from sb3_cardqn.env.fast_render import FastRender, is_car_racing
 
 ACTION_SETS: dict[str, list[list[float]]] = {
-    # [steer, gas, brake] of each action: what CarRacing(continuous=False) does, in its order
+    # [steer, gas, brake] of each action: those of CarRacing(continuous=False), in the same order
     "default5": [[0, 0, 0], [0.6, 0, 0], [-0.6, 0, 0], [0, 0.2, 0], [0, 0, 0.8]],
     # steer left, straight, right × coast, half gas, full gas, brake
     "gas_and_steer12": [
@@ -33,7 +33,7 @@ def _require_uint8_image(
         raise TypeError(f"{type(wrapper).__name__} needs uint8 images of shape {shapes}, got {space}")
 
 
-# shapes in words, and what tells them
+# accepted shapes, in words and as a predicate
 _IMAGES: tuple[str, Callable[[tuple], bool]] = (
     "(H, W), (H, W, 1) or (H, W, 3)",
     lambda shape: len(shape) == 2 or shape[2:] in ((1,), (3,)),
@@ -42,8 +42,8 @@ _IMAGES: tuple[str, Callable[[tuple], bool]] = (
 
 def _is_action(row: Any) -> bool:
     """
-    :param row: of a list of actions
-    :return: whether it is steer, gas and brake, each in its range; NaN is in none
+    :param row: an entry of a list of actions
+    :return: True for steer, gas and brake, each in its range; NaN is out of range
     """
     values = row.tolist() if isinstance(row, np.ndarray) else row
     return (
@@ -56,15 +56,15 @@ def _is_action(row: Any) -> bool:
 
 class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
     """
-    Offer a fixed list of ``[steer, gas, brake]`` as a ``Discrete`` action space.
+    Offer a fixed list of ``[steer, gas, brake]`` rows as a ``Discrete`` action space.
 
     >>> env = DiscretizeActions(gym.make("CarRacing-v3"), actions="default5")
     >>> env.action_space
     Discrete(5)
 
     :param actions: name of a set in ``ACTION_SETS``, or rows of steer in [-1, 1], gas in [0, 1] and brake in
-        [0, 1]. ``"default5"`` drives exactly as ``CarRacing(continuous=False)`` does, which never gives gas
-        while steering; ``"gas_and_steer12"`` does.
+        [0, 1]. ``"default5"`` holds the actions of ``CarRacing(continuous=False)``, which never combine gas
+        with steering; ``"gas_and_steer12"`` does.
     :raises TypeError: if the environment does not have CarRacing's Box action space
     :raises ValueError: if the name is unknown, the list is empty, or a row is not three numbers in that box
     """
@@ -103,13 +103,13 @@ class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
                     "DiscretizeActions needs rows of [steer, gas, brake] within [-1, 0, 0] and [1, 1, 1], "
                     f"got row {i}: {row}"
                 )
-        # float64, because CarRacing computes in float64 and float32's 0.6 is not its 0.6
+        # CarRacing computes in float64, where float32's 0.6 is another number than 0.6
         self.actions = np.array(actions, dtype=np.float64)  # (n, 3)
         self.action_space = spaces.Discrete(len(self.actions))
 
     def action(self, action: Any) -> np.ndarray:
         """
-        Look up what the car does.
+        Look up the controls of an action.
 
         :param action: index in ``[0, n)``
         :return: (3,) float64 steer, gas, brake
@@ -120,7 +120,7 @@ class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
         return self.actions[action].copy()
 
 
-# Wrappers that neither keep nor change observations: under FrameSkip they may see an old frame again.
+# These wrappers neither store nor change observations, so inside FrameSkip they may see an old frame again.
 _BLIND_WRAPPERS = (
     DiscretizeActions,
     FastRender,
@@ -136,17 +136,17 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
     """
     Repeat each action for ``skip`` frames and return the last one, with the rewards summed.
 
-    Ends early when the episode does. Around a CarRacing, stock or under ``FastRender``, only the frame that
-    is returned is drawn, since drawing is 98 % of the time; the rewards, and with stock's drawing the frame,
-    are bit-identical to those of drawing all. (Pixels of ``FastRender`` depend a little on what was drawn
-    before. A wrapper in between that may remember or change frames keeps all of them drawn.)
-    ``metadata["render_fps"]`` is that of the frames it returns, so a recorded video runs in real time.
+    A step stops early when the episode ends. Drawing takes 98 % of CarRacing's time, so only the returned
+    frame is drawn, with stock's drawing and with ``FastRender``. Rewards are bit-identical to drawing every
+    frame, and so is the frame with stock's drawing; ``FastRender``'s pixels depend slightly on earlier
+    drawings. If a wrapper inside may store or change frames, every frame is drawn.
+    ``metadata["render_fps"]`` counts returned frames, so a recorded video plays in real time.
 
     >>> env = FrameSkip(gym.make("CarRacing-v3"), skip=4)
     >>> obs, info = env.reset(seed=0)
     >>> obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
 
-    :param skip: frames an action lasts, at least 1
+    :param skip: frames per action, at least 1
     :raises ValueError: if ``skip`` is smaller than 1
     """
 
@@ -166,16 +166,16 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """
-        Drive ``skip`` frames with one action.
+        Repeat an action for ``skip`` frames.
 
-        :param action: the action to repeat
+        :param action: action of the inner environment
         :return: last observation, sum of the rewards, terminated, truncated, last info
         """
         if not self._may_hold_drawing:
             return self._repeat(action, self.skip)
 
         car_racing: Any = self.env.unwrapped
-        own_hook = vars(car_racing).get("_render")  # FastRender's, or None for the class's own method
+        own_hook = vars(car_racing).get("_render")  # FastRender's hook; None means the class's method
         draw = car_racing._render
         reward_when_drawn = 0.0
 
@@ -184,7 +184,7 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
             if mode != "state_pixels":
                 return draw(mode)
             reward_when_drawn = car_racing.reward
-            return car_racing.state.copy()  # a new object each frame, as Gymnasium's checker demands
+            return car_racing.state.copy()  # Gymnasium's checker requires a new object for every frame
 
         car_racing._render = hold
         try:
@@ -196,7 +196,7 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
                 car_racing._render = own_hook
 
         if terminated or truncated:
-            # CarRacing draws the score before it takes a frame's 0.1 off: back to that for the late drawing
+            # CarRacing draws the score before it subtracts a frame's 0.1: restore that score for this drawing
             car_racing.reward, reward_after = reward_when_drawn, car_racing.reward
             obs = car_racing.state = draw("state_pixels")
             car_racing.reward = reward_after
@@ -216,13 +216,13 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
 
 class GrayscaleObservation(gym.ObservationWrapper, RecordConstructorArgs):
     """
-    Turn RGB frames to gray, uint8 to uint8, by ``cv2.cvtColor``.
+    Convert RGB frames to gray with ``cv2.cvtColor``; uint8 stays uint8.
 
     >>> env = GrayscaleObservation(gym.make("CarRacing-v3"))
     >>> env.observation_space.shape
     (96, 96)
 
-    :param keep_dim: keep the channel axis, (H, W, 1) instead of (H, W)
+    :param keep_dim: True to keep the channel axis, (H, W, 1) instead of (H, W)
     :raises TypeError: if the observations are not uint8 images of shape (H, W, 3)
     """
 
@@ -246,11 +246,11 @@ class GrayscaleObservation(gym.ObservationWrapper, RecordConstructorArgs):
 
 class ResizeObservation(gym.ObservationWrapper, RecordConstructorArgs):
     """
-    Crop, then resize with ``cv2.INTER_AREA``, which averages and so keeps thin kerbs visible.
+    Crop, then resize with ``cv2.INTER_AREA``, whose averaging keeps thin kerbs visible.
 
-    CarRacing's lowest 12 of 96 rows are the dashboard: true speed, ABS sensors, steering angle and gyroscope.
-    Keep them (the default) and the agent can read its speed from one frame; ``crop=[0, 12, 0, 0]`` drops
-    them.
+    The lowest 12 of CarRacing's 96 rows are the dashboard: true speed, ABS sensors, steering angle and
+    gyroscope. By default they stay, so the agent can read its speed from one frame;
+    ``crop=[0, 12, 0, 0]`` drops them.
 
     >>> env = ResizeObservation(gym.make("CarRacing-v3"), shape=[64, 64])
     >>> env.observation_space.shape
@@ -298,10 +298,10 @@ class ResizeObservation(gym.ObservationWrapper, RecordConstructorArgs):
 
 class FrameStack(gym.Wrapper, RecordConstructorArgs):
     """
-    Show the last ``num_frames`` frames at once, channel-first, oldest first: speed can't be seen in one.
+    Stack the last ``num_frames`` frames, channel-first, oldest first, so that motion is visible.
 
-    A frame in colours takes three channels. On reset the first frame is repeated. Each returned array is new
-    and never changes later.
+    A colour frame takes three channels. On reset the first frame is repeated. Each returned array is new and
+    never changes later.
 
     >>> env = FrameStack(GrayscaleObservation(gym.make("CarRacing-v3")), num_frames=4)
     >>> env.observation_space.shape
@@ -332,7 +332,7 @@ class FrameStack(gym.Wrapper, RecordConstructorArgs):
 
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """
-        :param kwargs: ``seed`` and ``options``, handed on
+        :param kwargs: ``seed`` and ``options``, passed on
         :return: (num_frames * C, H, W) uint8, the first frame in every place; info
         """
         obs, info = self.env.reset(**kwargs)
@@ -341,7 +341,7 @@ class FrameStack(gym.Wrapper, RecordConstructorArgs):
 
     def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
         """
-        :param action: handed on
+        :param action: passed on
         :return: (num_frames * C, H, W) uint8, newest frame last; reward, terminated, truncated, info
         """
         obs, reward, terminated, truncated, info = self.env.step(action)

@@ -71,7 +71,5 @@ def test_a_lost_car_keeps_the_colour_of_the_road_it_left() -> None:
     ],
 )  # fmt: skip
 def test_other_pictures_are_refused(env: Any, got: str) -> None:
-    with pytest.raises(
-        TypeError, match=rf"RoadContrastObservation needs a CarRacing with its pictures .*, {got}"
-    ):
+    with pytest.raises(TypeError, match=f"RoadContrastObservation needs .*{got}"):
         RoadContrastObservation(env())

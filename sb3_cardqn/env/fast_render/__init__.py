@@ -1,4 +1,4 @@
-"""CarRacing's observation without its cost: wraps the environment itself, before any other wrapper."""
+"""FastRender: draws CarRacing's observation fast. It goes around the environment before other wrappers."""
 
 import sys
 from typing import Any
@@ -11,29 +11,30 @@ from sb3_cardqn.checks import check_env
 
 def is_car_racing(env: gym.Env) -> bool:
     """
-    Whoever has a CarRacing has imported its module; importing it here would load Box2D and pygame for all.
+    Whether an environment is Gymnasium's CarRacing, without importing Box2D and pygame.
 
     :param env: any environment
-    :return: whether there is Gymnasium's CarRacing inside all wrappers
+    :return: True if Gymnasium's CarRacing is inside all wrappers
     """
+    # If there is a CarRacing, its module has been imported.
     module = sys.modules.get("gymnasium.envs.box2d.car_racing")
     return module is not None and isinstance(env.unwrapped, module.CarRacing)
 
 
 class FastRender(gym.Wrapper, RecordConstructorArgs):
     """
-    Draw CarRacing's observation straight at 96×96, and leave the race as it is.
+    Draw CarRacing's observation directly at 96×96, without changing the race.
 
-    Rewards, ends and the car's path are bit-identical to stock's, the observation is within 0.2 grey levels
-    in the mean (docs/explanation/fast_render.md). ``render()`` stays stock's picture.
+    Rewards, episode ends and the car's path are bit-identical to stock's. Observations differ by at most 0.2
+    grey levels on average (docs/explanation/fast_render.md). ``render()`` still returns stock's picture.
 
     >>> env = FastRender(gym.make("CarRacing-v3"))
     >>> obs, info = env.reset(seed=0)
     >>> obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
 
     :param env: a CarRacing, wrapped or not
-    :raises TypeError: if ``env`` is something else
-    :raises RuntimeError: if this Gymnasium draws it in a way that is not known here
+    :raises TypeError: if ``env`` is not CarRacing
+    :raises RuntimeError: if the source of the installed CarRacing is not one of those FastRender copies
     """
 
     def __init__(self, env: gym.Env) -> None:
@@ -54,4 +55,4 @@ class FastRender(gym.Wrapper, RecordConstructorArgs):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._install()  # CarRacing pickles its arguments only: its copy came without the hook
+        self._install()  # CarRacing pickles its arguments only, so its copy lacks the hook

@@ -1,4 +1,4 @@
-"""The car as CarRacing's observation shows it, for FastRender: always in the same place, facing up."""
+"""The car in FastRender's picture: hull and wheels, always at the same place and facing up."""
 
 import math
 from collections.abc import Iterable
@@ -22,14 +22,15 @@ from gymnasium.envs.box2d.car_dynamics import (
 
 from sb3_cardqn.env.fast_render.picture import CAR_X, CAR_Y, PIXEL_H, PIXEL_W, SMOOTHSCALE_LOSS, box_filter
 
-# the observed pixels a car can reach, and the screen pixels that these cover
+# observed pixels that a car can reach, and the screen pixels they cover
 CAR_ROWS, CAR_COLS = slice(66, 77), slice(45, 51)
 PATCH_LEFT, PATCH_RIGHT, PATCH_TOP, PATCH_BOTTOM = 468, 532, 550, 642
 HULL_RED = 204  # int(0.8 * 255)
 
 _CAR_DOWN = box_filter(CAR_ROWS, PIXEL_H, PATCH_TOP, PATCH_BOTTOM)
 _CAR_ACROSS = box_filter(CAR_COLS, PIXEL_W, PATCH_LEFT, PATCH_RIGHT).T.copy()
-# what nothing, black and white add to the light (the world lost some already) and to what is seen of it
+# what no shape, a black one and a white one add to the light (SMOOTHSCALE_LOSS is subtracted from the world
+# already) and to the visible part of the world
 _COVER = np.array(((0, -SMOOTHSCALE_LOSS, WHEEL_WHITE[0] - SMOOTHSCALE_LOSS), (0, -1, -1)), np.float32)
 
 
@@ -37,17 +38,17 @@ def _shapes(
     polygons: Iterable[tuple[int, Iterable[tuple[float, float]]]], rows: slice, cols: slice
 ) -> np.ndarray:
     """
-    The same pixels as stock fills, with the same function.
+    Fill the same pixels as stock, with the same pygame function.
 
-    :param polygons: what to fill with, and corners in screen coordinates, y upwards
-    :param rows: of the patch, where they are
-    :param cols: of the patch
-    :return: (rows, columns) of the last fill
+    :param polygons: fill value, and corners in screen coordinates, y upwards
+    :param rows: rows of the patch to draw
+    :param cols: columns of the patch to draw
+    :return: (rows, columns) fill value of the last polygon over each pixel, 0 without one
     """
     surface = pygame.Surface((cols.stop - cols.start, rows.stop - rows.start), depth=8)
     left, low = PATCH_LEFT + cols.start, stock.WINDOW_H - PATCH_TOP - rows.stop
     for fill, corners in polygons:
-        # pygame truncates, and the patch starts at whole pixels
+        # pygame truncates coordinates; the patch starts at a whole pixel
         pygame.draw.polygon(surface, fill, [(int(x) - left, int(y) - low) for x, y in corners])
     return pygame.surfarray.array2d(surface).T[::-1]
 
@@ -55,21 +56,21 @@ def _shapes(
 @cache
 def _hull(zoom: float) -> tuple[np.ndarray, np.ndarray]:
     """
-    The hull never turns on the screen: the camera turns with it.
+    Layer of the hull, which never turns on the screen because the camera turns with it.
 
-    :param zoom: screen pixels a world unit
-    :return: (rows, columns, 4) its layer; (patch rows, patch columns) where it is
+    :param zoom: screen pixels per world unit
+    :return: (rows, columns, 4) its layer; (patch rows, patch columns) True where the hull is
     """
     polygons = []
     for hull_poly in (HULL_POLY1, HULL_POLY2, HULL_POLY3, HULL_POLY4):
-        # pygame fills other pixels when the same corners come in another order: take Box2D's
+        # pygame's pixels depend on the order of the corners, so use Box2D's order
         corners = polygonShape(vertices=[(x * SIZE, y * SIZE) for x, y in hull_poly]).vertices
         polygons.append((1, [(x * zoom + CAR_X, y * zoom + CAR_Y) for x, y in corners]))
     everywhere = slice(0, PATCH_BOTTOM - PATCH_TOP), slice(0, PATCH_RIGHT - PATCH_LEFT)
     shapes = _shapes(polygons, *everywhere)
     layer = _layer(shapes, *everywhere)
     layer[..., 0] -= HULL_RED * layer[..., 3]
-    # Once for the whole car: see the world where nothing covers it, and truncate to the same numbers there.
+    # Added once for the whole car: the world is visible where nothing covers it, and truncates to itself.
     layer[..., :3] += 0.8
     layer[..., 3] += 1
     return layer, shapes > 0
@@ -77,10 +78,10 @@ def _hull(zoom: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _layer(shapes: np.ndarray, rows: slice, cols: slice) -> np.ndarray:
     """
-    :param shapes: (rows, columns) of screen pixels: 1 where black, 2 where white covers the world
-    :param rows: of the patch, where they are
-    :param cols: of the patch
-    :return: (rows, columns, 4) what is added to red, green, blue, and to the part of the world that is seen
+    :param shapes: (rows, columns) of screen pixels: 1 where black covers the world, 2 where white does
+    :param rows: rows of the patch that they are
+    :param cols: columns of the patch that they are
+    :return: (rows, columns, 4) to add to red, green, blue, and to the visible part of the world
     """
     light, seen = _CAR_DOWN[:, rows] @ _COVER[:, shapes] @ _CAR_ACROSS[cols]
     return np.stack((light, light, light, seen), axis=2)
@@ -89,10 +90,10 @@ def _layer(shapes: np.ndarray, rows: slice, cols: slice) -> np.ndarray:
 @lru_cache(maxsize=4096)  # 2 kB each
 def _wheel(zoom: float, tyre: tuple[int, ...], mark: tuple[int, ...] | None) -> np.ndarray:
     """
-    :param zoom: screen pixels a world unit
+    :param zoom: screen pixels per world unit
     :param tyre: x and y of four corners in whole screen pixels
-    :param mark: the same of the white part of the tyre, None where it is on the far side
-    :return: (rows, columns, 4) layer of what the hull leaves visible
+    :param mark: corners of the white part of the tyre, None if it is on the far side
+    :return: (rows, columns, 4) layer of the part that the hull does not cover
     """
     polygons = [(1, list(zip(tyre[0::2], tyre[1::2], strict=True)))]
     if mark is not None:
@@ -107,10 +108,10 @@ def _wheel(zoom: float, tyre: tuple[int, ...], mark: tuple[int, ...] | None) -> 
 
 def _within(first: int, last: int, end: int) -> slice:
     """
-    :param first: pixel of a shape in the patch
-    :param last: pixel
-    :param end: of the patch
-    :return: the pixels, and one more on each side: pygame draws the mark up to there
+    :param first: first pixel of a shape in the patch
+    :param last: last pixel of the shape
+    :param end: size of the patch in pixels
+    :return: the shape's pixels and one more on each side, which pygame may draw for the mark
     """
     return slice(min(max(first - 1, 0), end - 1), max(min(last + 2, end), 1))
 
@@ -118,8 +119,8 @@ def _within(first: int, last: int, end: int) -> slice:
 def car_layer(car: Any, zoom: float) -> tuple[np.ndarray, np.ndarray]:
     """
     :param car: a ``FastCar``
-    :param zoom: screen pixels a world unit
-    :return: at ``CAR_ROWS``, ``CAR_COLS``: (11, 6, 3) light to add; (11, 6, 1) part of the world that is seen
+    :param zoom: screen pixels per world unit
+    :return: at ``CAR_ROWS``, ``CAR_COLS``: (11, 6, 3) light to add; (11, 6, 1) visible part of the world
     """
     center, angle = car.hull_position, car.hull.angle
     center_x, center_y = center.x, center.y
@@ -134,7 +135,7 @@ def car_layer(car: Any, zoom: float) -> tuple[np.ndarray, np.ndarray]:
         cos_turn, sin_turn = math.cos(turn) * zoom * SIZE, math.sin(turn) * zoom * SIZE
         axle_x, axle_y = cos_turn * WHEEL_W, sin_turn * WHEEL_W
         tread_x, tread_y = -sin_turn * WHEEL_R, cos_turn * WHEEL_R
-        # right to left, because that is Box2D's order of the corners, and pygame's pixels depend on it
+        # right to left: Box2D's order of the corners, on which pygame's pixels depend
         tyre = _corners(x, y, tread_x, tread_y, axle_x, axle_y, 1.0, -1.0)
         mark = _mark(wheel.phase)
         marked = mark and _corners(x, y, axle_x, axle_y, tread_x, tread_y, *mark)
@@ -144,10 +145,10 @@ def car_layer(car: Any, zoom: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _mark(phase: float) -> tuple[float, float] | None:
     """
-    Where along the tread the white part of a tyre is, as ``Car.draw`` has it.
+    Where along the tread the white part of a tyre is, as in ``Car.draw``.
 
-    :param phase: how far the wheel has rolled, radians
-    :return: from where to where, -1 to 1; None when it is on the far side
+    :param phase: angle the wheel has rolled, in radians
+    :return: start and end, each in [-1, 1]; None if it is on the far side
     """
     first, last = phase, phase + 1.2
     sin_first, sin_last = math.sin(first), math.sin(last)
@@ -172,15 +173,17 @@ def _corners(
     last: float,
 ) -> tuple[int, ...]:
     """
-    :param x: of the wheel on the screen
-    :param y: of the wheel on the screen
-    :param axle_x: half of its width
-    :param axle_y: half of its width
-    :param tread_x: half of its length
-    :param tread_y: half of its length
-    :param first: where the rectangle starts along the tread, -1 to 1
-    :param last: where it ends
-    :return: x and y of four corners, truncated as pygame does
+    Corners of a rectangle on a wheel; all lengths are in screen pixels.
+
+    :param x: x of the wheel's centre
+    :param y: y of the wheel's centre
+    :param axle_x: x of the vector for half its width
+    :param axle_y: y of the vector for half its width
+    :param tread_x: x of the vector for half its length
+    :param tread_y: y of the vector for half its length
+    :param first: start of the rectangle along the tread, in [-1, 1]
+    :param last: end of the rectangle along the tread, in [-1, 1]
+    :return: x and y of four corners, truncated as pygame truncates
     """
     first_x, first_y = x + first * tread_x, y + first * tread_y
     last_x, last_y = x + last * tread_x, y + last * tread_y

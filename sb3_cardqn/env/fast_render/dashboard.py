@@ -1,4 +1,4 @@
-"""The dashboard and the score as CarRacing's observation shows them, for FastRender."""
+"""The dashboard and the score in FastRender's picture."""
 
 import math
 from functools import cache, lru_cache
@@ -10,8 +10,8 @@ from gymnasium.envs.box2d import car_racing as stock
 
 from sb3_cardqn.env.fast_render.picture import PIXEL_H, PIXEL_W, box_filter
 
-# The dashboard is a product: what each column of the 1000 pixels shows does not change along a bar, so the
-# picture is (12, bars) parts of rows times (bars, 96 * 3) colours of columns.
+# The dashboard is a matrix product: along a bar, the colour of a column is constant, so the picture is
+# (12, bars) parts of rows times (bars, 96 * 3) colours of columns.
 DASH_TOP, DASH_BOTTOM = 700, stock.WINDOW_H
 _DASH_ROWS = box_filter(slice(84, 96), PIXEL_H, DASH_TOP, DASH_BOTTOM)
 _DASH_COLUMNS = box_filter(slice(0, 96), PIXEL_W, 0, stock.WINDOW_W)
@@ -22,8 +22,8 @@ WHITE, BLUE, VIOLET, GREEN, RED = (255, 255, 255), (0, 0, 255), (51, 0, 255), (0
 
 def _heights() -> np.ndarray:
     """
-    :return: (102, 12) for each screen row of the dashboard where a bar that stands on row 780 may end, the
-        part of each observed row that it covers; none; the same of the horizontal bars
+    :return: (102, 12) part of each observed row that a bar covers: first for a bar from screen row 780 to
+        each row of the dashboard, then zeros for an absent bar, then for the horizontal bars
     """
     table = np.zeros((SIDEWAYS + 1, 12), np.float32)
     table[SIDEWAYS] = _DASH_ROWS[:, 20:61].sum(axis=1)
@@ -35,8 +35,8 @@ def _heights() -> np.ndarray:
 
 def _columns(first: int, last: int, color: tuple[int, int, int]) -> np.ndarray:
     """
-    :param first: screen column where it starts
-    :param last: screen column where it ends, inclusive
+    :param first: first screen column of the bar
+    :param last: last screen column of the bar, inclusive
     :param color: red, green, blue
     :return: (96 * 3,) after smoothscale's horizontal pass, which truncates
     """
@@ -48,7 +48,7 @@ def _sweep(origin: int, color: tuple[int, int, int]) -> np.ndarray:
     """
     :param origin: screen column of the bar's zero
     :param color: red, green, blue
-    :return: (1000, 96 * 3) for each screen column where the bar may end, its columns
+    :return: (1000, 96 * 3) columns of the bar, for every screen column where it may end
     """
     ends = range(stock.WINDOW_W)
     return np.stack([_columns(min(origin, end), max(origin, end), color) for end in ends])
@@ -57,11 +57,11 @@ def _sweep(origin: int, color: tuple[int, int, int]) -> np.ndarray:
 @cache
 def _dash_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """
-    :return: heights; (10, 96 * 3) columns with room for the two horizontal bars in the last two rows;
-        the steering bar's and the gyroscope's sweeps
+    :return: heights; (10, 96 * 3) columns, whose last two rows are for the two horizontal bars; sweep of the
+        steering bar; sweep of the gyroscope
     """
     columns = np.zeros((10, 96 * 3), np.float32)
-    # pygame fills the last column as well, so neighbours share one: it shows the higher (and the later)
+    # pygame also fills the last column, so neighbours share one; it shows the higher bar, or the later one
     columns[0] = _columns(125, 150, WHITE)
     columns[1] = _columns(175, 199, BLUE)
     columns[2] = _columns(200, 200, BLUE)
@@ -75,8 +75,8 @@ def _dash_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 def _height(value: float, shown: float) -> int:
     """
-    :param value: what stock compares with its threshold
-    :param shown: what it draws, in fortieths of the screen's height
+    :param value: number that stock compares with its threshold
+    :param shown: length of the bar, in fortieths of the screen's height
     :return: row of the table of heights
     """
     if not abs(value) > 1e-4:
@@ -86,10 +86,10 @@ def _height(value: float, shown: float) -> int:
 
 def _end(value: float, shown: float, place: int) -> int:
     """
-    :param value: what stock compares with its threshold
-    :param shown: what it draws, in fortieths of the screen's width
-    :param place: where the bar starts, in fortieths of the screen's width
-    :return: screen column of the bar's end, -1 when it is not drawn
+    :param value: number that stock compares with its threshold
+    :param shown: length of the bar, in fortieths of the screen's width
+    :param place: start of the bar, in fortieths of the screen's width
+    :return: screen column of the bar's end, -1 if it is not drawn
     """
     if not abs(value) > 1e-4:
         return -1
@@ -100,7 +100,7 @@ def _end(value: float, shown: float, place: int) -> int:
 def _score(text: str) -> np.ndarray | None:
     """
     :param text: the score
-    :return: (12, 12, 3) the left end of the dashboard, None if the score reaches beyond it
+    :return: (12, 12, 3) left end of the dashboard, None if the score is wider
     """
     return _left_end(text, 125, ()) if _font().size(text)[0] <= 125 else None
 
@@ -108,7 +108,7 @@ def _score(text: str) -> np.ndarray | None:
 @cache
 def _font() -> pygame.font.Font:
     """
-    :return: stock's
+    :return: stock's font
     """
     pygame.font.init()
     return pygame.font.Font(pygame.font.get_default_font(), 42)
@@ -116,7 +116,7 @@ def _font() -> pygame.font.Font:
 
 def _left_end(text: str, width: int, bars: tuple[tuple[int, int, tuple[int, int, int]], ...]) -> np.ndarray:
     """
-    The dashboard as stock draws it.
+    The left end of the dashboard, drawn the way stock draws it.
 
     :param text: the score
     :param width: screen pixels, a multiple of 125
@@ -137,8 +137,8 @@ def _left_end(text: str, width: int, bars: tuple[tuple[int, int, tuple[int, int,
 def dashboard(car_racing: Any, score: str, out: np.ndarray) -> None:
     """
     :param car_racing: the unwrapped environment
-    :param score: as it is written
-    :param out: (12, 96, 3) where it goes
+    :param score: text of the score
+    :param out: (12, 96, 3) rows of the picture to draw into
     """
     car = car_racing.car
     velocity = car.hull_velocity
@@ -154,13 +154,13 @@ def dashboard(car_racing: Any, score: str, out: np.ndarray) -> None:
     if gyroscope_end >= 0:
         columns[9] = gyroscope[gyroscope_end]
         if 0 <= gyroscope_end <= steering_end:
-            steering_end = gyroscope_end - 1  # the gyroscope's bar lies on top
+            steering_end = gyroscope_end - 1  # the gyroscope's bar is on top
     if steering_end >= 0:
         columns[8] = steering[steering_end]
-    # 0.15 less for what the vertical pass truncates, negative values end at 0
+    # 0.15 stands for what the vertical pass truncates; negative values become 0
     out[:] = (heights.take((*rows, SIDEWAYS, SIDEWAYS), axis=0).T @ columns - 0.15).reshape(12, 96, 3)
     left_end = _score(score)
-    if left_end is None:  # Gymnasium 1.3 writes all digits, and over the bars
+    if left_end is None:  # Gymnasium 1.3 writes all digits, even over the bars
         bars = zip(
             (5, 7, 8, 9, 10),
             (speed, abs_7, abs_8, abs_9, abs_10),

@@ -1,4 +1,4 @@
-"""Gymnasium's race in plain floats, for FastRender: the same forces and rewards to the last bit, sooner."""
+"""CarRacing's physics in Python floats, for FastRender: faster, with bit-identical forces and rewards."""
 
 import math
 from typing import Any
@@ -15,7 +15,7 @@ from gymnasium.envs.box2d.car_dynamics import (
 from gymnasium.envs.box2d.car_racing import FPS, PLAYFIELD, CarRacing, FrictionDetector
 from gymnasium.error import InvalidAction
 
-# the functions inside of Box2D's properties, which take longer to find than to run
+# the functions behind Box2D's properties; looking them up takes longer than running them
 _joint_angle, _set_motor_speed = b2RevoluteJoint.angle.fget, b2RevoluteJoint.motorSpeed.fset
 STIFFNESS = 205000 * SIZE * SIZE
 GRASS_FRICTION = FRICTION_LIMIT * 0.6
@@ -24,24 +24,24 @@ BRAKE_FORCE = 15  # radians per second
 
 class FastCar(Car):
     """
-    A ``Car`` that computes with Python's floats instead of numpy's scalars, and asks Box2D less.
+    A ``Car`` that computes with Python floats instead of NumPy scalars, with fewer calls to Box2D.
 
-    Every expression keeps the order of ``Car.step``, on which the last bit depends.
+    Every expression keeps the order of ``Car.step``, because the last bit depends on it.
     """
 
     hull_position: Any
     hull_velocity: Any
     wheel_positions: list[Any]
-    wheel_parts: list[tuple[Any, Any, Any, Any]]  # joint, rotation, velocity, what pushes it
+    wheel_parts: list[tuple[Any, Any, Any, Any]]  # joint, rotation, velocity, ApplyForceToCenter
 
     @staticmethod
     def take_over(car: Any) -> None:
         """
-        Make a car that exists a fast one.
+        Turn an existing car into a fast one.
 
-        Box2D's vectors are no copies, but views of its memory that follow the car: it is asked for them once.
+        Box2D's vectors are views of its memory that follow the car, so they are fetched only once.
 
-        :param car: Gymnasium's
+        :param car: Gymnasium's car, changed in place
         """
         car.__class__ = FastCar
         car.hull_position, car.hull_velocity = _view(car.hull, "position"), _view(car.hull, "linearVelocity")
@@ -53,7 +53,7 @@ class FastCar(Car):
 
     def gas(self, gas: float) -> None:
         """
-        :param gas: how much, clipped between 0 and 1; rear wheels only
+        :param gas: gas pedal, clipped to [0, 1]; acts on the rear wheels
         """
         gas = min(max(float(gas), 0.0), 1.0)
         for w in self.wheels[2:4]:
@@ -61,7 +61,7 @@ class FastCar(Car):
 
     def brake(self, b: float) -> None:
         """
-        :param b: how hard, 0 to 1; more than 0.9 blocks the wheels
+        :param b: brake pedal in [0, 1]; 0.9 or more blocks the wheels
         """
         b = float(b)
         for w in self.wheels:
@@ -69,16 +69,16 @@ class FastCar(Car):
 
     def steer(self, s: float) -> None:
         """
-        :param s: where the front wheels shall turn, -1 to 1
+        :param s: target direction of the front wheels, in [-1, 1]
         """
         self.wheels[0].steer = self.wheels[1].steer = float(s)
 
     def step(self, dt: float) -> None:
         """
-        :param dt: seconds a frame
+        :param dt: seconds per frame
         """
         power = dt * ENGINE_POWER
-        # from `wheels`, which are none once Box2D has destroyed them
+        # zip over `wheels`, which is empty after Box2D has destroyed them
         for w, (joint, rotation, velocity, push) in zip(self.wheels, self.wheel_parts, strict=False):
             off = w.steer - _joint_angle(joint)
             _set_motor_speed(joint, math.copysign(min(50.0 * abs(off), 3.0), off))
@@ -121,10 +121,10 @@ class FastCar(Car):
 
     def _skid(self, w: Any, skids: bool) -> None:
         """
-        The traces that ``render()`` shows.
+        Record the skid marks that ``render()`` shows.
 
         :param w: a wheel
-        :param skids: whether it does
+        :param skids: True if it skids
         """
         if not skids:
             w.skid_start = w.skid_particle = None
@@ -143,9 +143,9 @@ class FastCar(Car):
 def _view(body: Any, name: str) -> Any:
     """
     :param body: a body of Box2D
-    :param name: of one of its vectors
-    :return: the vector
-    :raises RuntimeError: if it would be the vector of this moment only
+    :param name: name of one of its vectors
+    :return: view that follows the body
+    :raises RuntimeError: if Box2D returns a copy
     """
     view, again = getattr(body, name), getattr(body, name)
     if int(view.this) != int(again.this):
@@ -155,30 +155,30 @@ def _view(body: Any, name: str) -> Any:
 
 class FastFrictionDetector(FrictionDetector):
     """
-    A ``FrictionDetector`` that asks Box2D only for what it has not seen in this episode.
+    A ``FrictionDetector`` that asks Box2D for each fixture's owner once per episode.
 
-    Only ``CarRacing.reset`` destroys bodies, and gives the world another listener.
+    This is safe because only ``CarRacing.reset`` destroys bodies, and it also makes a new listener.
     """
 
     @staticmethod
     def take_over(listener: Any) -> None:
         """
-        Make a listener that exists a fast one.
+        Turn an existing listener into a fast one.
 
-        :param listener: Gymnasium's
+        :param listener: Gymnasium's listener, changed in place
         """
         listener.__class__ = FastFrictionDetector
         listener.owners, listener.touching = {}, {}
 
     def BeginContact(self, contact: Any) -> None:  # noqa: N802, Box2D's name
         """
-        :param contact: of two fixtures, which starts
+        :param contact: contact of two fixtures that begins
         """
         self.touching[int(contact.this)] = tile, wheel = self._who(contact)
         if tile is None:
             return
         visited = tile.road_visited
-        if not visited:  # or else it was painted then
+        if not visited:  # a visited tile has been painted before
             tile.color[:] = self.env.road_color
         if wheel is None:
             return
@@ -193,7 +193,7 @@ class FastFrictionDetector(FrictionDetector):
 
     def EndContact(self, contact: Any) -> None:  # noqa: N802, Box2D's name
         """
-        :param contact: of two fixtures, which ends
+        :param contact: contact of two fixtures that ends
         """
         tile, wheel = self.touching.pop(int(contact.this), None) or self._who(contact)
         if wheel is not None:
@@ -201,11 +201,11 @@ class FastFrictionDetector(FrictionDetector):
 
     def _who(self, contact: Any) -> tuple[Any, Any]:
         """
-        :param contact: of two fixtures
-        :return: tile and wheel, None where there is none
+        :param contact: contact of two fixtures
+        :return: tile and wheel, each None if it is not part of the contact
         """
         first, second = self._owner(contact.fixtureA), self._owner(contact.fixtureB)
-        # as stock: the second, if both are tiles
+        # like stock, take the second if both are tiles
         tile, other = first, second
         if second is not None and "road_friction" in second.__dict__:
             tile, other = second, first
@@ -215,7 +215,7 @@ class FastFrictionDetector(FrictionDetector):
 
     def _owner(self, fixture: Any) -> Any:
         """
-        :param fixture: of a body
+        :param fixture: fixture of a body
         :return: tile, wheel, or None for the hull
         """
         key = int(fixture.this)
@@ -236,9 +236,9 @@ class FastStep:
 
     def __call__(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """
-        :param action: as CarRacing takes it
-        :return: what stock returns
-        :raises InvalidAction: if it is none of the discrete ones
+        :param action: action of CarRacing, or None
+        :return: the result of stock's ``step``
+        :raises InvalidAction: if the action is not in the discrete action space
         """
         car_racing = self._car_racing
         car = car_racing.car
@@ -273,9 +273,9 @@ class FastStep:
 
     def _control(self, car: Any, action: Any) -> None:
         """
-        :param car: whose
-        :param action: as CarRacing takes it
-        :raises InvalidAction: if it is none of the discrete ones
+        :param car: the car to control
+        :param action: action of CarRacing
+        :raises InvalidAction: if the action is not in the discrete action space
         """
         if self._car_racing.continuous:
             steer, gas, brake = action.astype(np.float64).tolist()

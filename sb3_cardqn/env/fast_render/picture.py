@@ -1,4 +1,4 @@
-"""The world as CarRacing's observation shows it, for FastRender: field, grass and road in 84 rows of 96."""
+"""The world in FastRender's picture: field, grass and road, in the upper 84 of 96 rows."""
 
 import math
 from typing import Any
@@ -12,17 +12,17 @@ from sb3_cardqn.env.fast_render.grass import LEVELS, coverage
 # one observed pixel, in pixels of the 1000×800 screen that stock draws and shrinks
 PIXEL_W, PIXEL_H = stock.WINDOW_W / stock.STATE_W, stock.WINDOW_H / stock.STATE_H
 WORLD_ROWS = 84  # the 12 rows below them are the dashboard, 5/40 of the screen
-CAR_X, CAR_Y = stock.WINDOW_W / 2, stock.WINDOW_H / 4  # where the car is on the screen, y upwards
-VIEW_AHEAD = 250.0  # from the car to the middle of the visible world, screen pixels
-VIEW_HALF = (500.0 + 10, 350.0 + 10)  # half its width and height, and an observed pixel to spare
+CAR_X, CAR_Y = stock.WINDOW_W / 2, stock.WINDOW_H / 4  # the car's place on the screen, y upwards
+VIEW_AHEAD = 250.0  # screen pixels from the car to the centre of the visible world
+VIEW_HALF = (500.0 + 10, 350.0 + 10)  # half its width and height, plus a margin of one observed pixel
 FULL_ZOOM = stock.ZOOM * stock.SCALE  # after the first second
 
 # A texel of 3.3 screen pixels, blurred by [1 2 1] / 4 and sampled once per observed pixel, is as wide as
-# smoothscale's box of 10.4×8.3 in the mean of all directions (docs/explanation/fast_render.md).
+# smoothscale's box of 10.4×8.3, averaged over all directions (docs/explanation/fast_render.md).
 TEXEL = 3.3
 WINDOW = 512  # texels along a side
-ZOOM_AHEAD = 1.3  # in the first second, paint this much finer than is seen, to paint less often
-# How far, in texels, cv2 fills beyond the corners it is given; gfxdraw does by 0.6 screen pixels.
+ZOOM_AHEAD = 1.3  # in the first second, paint this much finer than visible, to paint less often
+# Texels that cv2 fills beyond the given corners; gfxdraw fills 0.6 screen pixels beyond them.
 SPREAD_SMOOTH, SPREAD_PLAIN = 0.66, 0.48
 GROWTH = 0.6 / TEXEL
 EDGE = GROWTH - SPREAD_SMOOTH
@@ -32,9 +32,9 @@ SMOOTHSCALE_LOSS = 2  # smoothscale makes 100 out of a plain 102, and 0 out of 0
 
 def _plain(color: Any) -> tuple[int, int, int, int]:
     """
-    What smoothscale makes of an area of one colour.
+    The colour that smoothscale gives an area of one colour.
 
-    :param color: three numbers from 0 to 255, as CarRacing holds them
+    :param color: CarRacing's colour, three numbers from 0 to 255
     :return: four channels, because ``cv2.warpAffine`` is twice as fast on four as on three
     """
     red, green, blue = (max(int(c) - SMOOTHSCALE_LOSS, 0) for c in color)
@@ -43,8 +43,8 @@ def _plain(color: Any) -> tuple[int, int, int, int]:
 
 def _channels(texels: np.ndarray) -> np.ndarray:
     """
-    :param texels: (...) packed
-    :return: (..., 4) unpacked
+    :param texels: (...) uint32, each four packed channels
+    :return: (..., 4) uint8 channels
     """
     return texels[..., None].view(np.uint8)
 
@@ -52,10 +52,10 @@ def _channels(texels: np.ndarray) -> np.ndarray:
 def box_filter(pixels: slice, size: float, start: int, stop: int) -> np.ndarray:
     """
     :param pixels: observed pixels
-    :param size: screen pixels an observed pixel
+    :param size: screen pixels per observed pixel
     :param start: first screen pixel
     :param stop: end of the screen pixels
-    :return: (observed pixels, screen pixels) part of each observed pixel that a screen pixel is
+    :return: (observed pixels, screen pixels) part of each observed pixel that each screen pixel covers
     """
     first = np.arange(pixels.start, pixels.stop)[:, None] * size
     screen = np.arange(start, stop)[None, :]
@@ -65,10 +65,10 @@ def box_filter(pixels: slice, size: float, start: int, stop: int) -> np.ndarray:
 
 class _Quads:
     """
-    Quadrilaterals of the road in texels of the present zoom.
+    Quadrilaterals of the road, in texels of the current zoom.
 
     :param quads: (quads, 4, 2) left, right, previous right, previous left; world units
-    :param growth: texels by which their width and their length grow on either side when they are painted
+    :param growth: texels added on each side of their width and of their length when painted
     """
 
     def __init__(self, quads: np.ndarray, growth: tuple[float, float]) -> None:
@@ -80,18 +80,18 @@ class _Quads:
     @staticmethod
     def _outward(edges: np.ndarray, signs: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """
-        :param edges: (quads, 4, 2) at each corner
-        :param signs: whether the edge points outward there
-        :return: (quads, 4, 2) unit vectors; (quads, 4, 1) how far the corner may move, inwards is negative
+        :param edges: (quads, 4, 2) edge at each corner
+        :param signs: 1 where the edge points outward, else -1
+        :return: (quads, 4, 2) unit vectors; (quads, 4, 1) furthest move of the corner, negative is inwards
         """
         length = np.maximum(np.linalg.norm(edges, axis=2, keepdims=True), 1e-6)
         return edges / length * np.array(signs)[:, None], -0.45 * length
 
     def corners(self, index: Any, texels: float, growth: tuple[float, float]) -> np.ndarray:
         """
-        :param index: which
-        :param texels: a world unit
-        :param growth: texels by which their width and their length grow on either side
+        :param index: indices of the quads
+        :param texels: texels per world unit
+        :param growth: texels added on each side of their width and of their length
         :return: (quads, 4, 2) whole numbers with ``SHIFT`` fractional bits, texels from the world's origin
         """
         points = self._quads[index]
@@ -101,20 +101,21 @@ class _Quads:
 
     def scale(self, texels: float) -> None:
         """
-        :param texels: a world unit, from now on
+        :param texels: new number of texels per world unit
         """
         self._corners = self.corners(slice(None), texels, self._growth)
-        # two texels more, because cv2 fills beyond the corners
+        # two more texels, because cv2 fills beyond the corners
         self._low_x, self._low_y = ((self._corners.min(axis=1) >> SHIFT) - 2).T.copy()
         self._high_x, self._high_y = ((self._corners.max(axis=1) >> SHIFT) + 3).T.copy()
 
     def inside(self, left: int, bottom: int, width: int, height: int) -> tuple[list[int], np.ndarray]:
         """
-        :param left: first texel of a rectangle
-        :param bottom: first texel of a rectangle
-        :param width: texels
-        :param height: texels
-        :return: which reach into it; (quads, 4, 2) their corners for cv2, from its first texel
+        :param left: first texel of a rectangle, in x
+        :param bottom: first texel of the rectangle, in y
+        :param width: width of the rectangle in texels
+        :param height: height of the rectangle in texels
+        :return: indices of the quads that reach into it; (quads, 4, 2) their corners for cv2, from its first
+            texel
         """
         across = (self._low_x < left + width) & (self._high_x > left)
         along = (self._low_y < bottom + height) & (self._high_y > bottom)
@@ -124,8 +125,8 @@ class _Quads:
 
 def _uncovered(moved: int) -> slice:
     """
-    :param moved: texels from an old window to the new one
-    :return: what the old one did not show
+    :param moved: texels from the old window to the new one
+    :return: part of the new window that the old one did not show
     """
     return slice(WINDOW - moved, WINDOW) if moved > 0 else slice(0, -moved)
 
@@ -134,26 +135,26 @@ class WorldPicture:
     """
     Field, grass and road of one CarRacing around its car.
 
-    A window of the world is painted once and sampled until the view leaves it, so that a picture costs one
+    A window of the world is painted once and sampled until the view leaves it, so a picture costs one
     ``cv2.warpAffine``.
     """
 
     def __init__(self) -> None:
-        # one texel is four bytes; memory is kept, as the kernel takes longer to give it than cv2 to paint it
+        # a texel is four bytes; memory is kept, because allocating it takes longer than painting it
         self._memory = np.zeros(WINDOW**2, np.uint32)
         self._window = _channels(self._memory.reshape(WINDOW, WINDOW))
         self._canvas = np.zeros((WINDOW + 2) ** 2, np.uint32)
         self._sampled = np.empty((WORLD_ROWS, stock.STATE_W, 4), np.uint8)
         self._road_poly: list[Any] | None = None
-        self._zoom = 0.0  # that the window is painted for, screen pixels a world unit; 0: there is none
-        self._texels = 0.0  # a world unit
+        self._zoom = 0.0  # zoom of the painted window, screen pixels per world unit; 0 before the first
+        self._texels = 0.0  # texels per world unit
         self._left, self._bottom = 0, 0  # first texel of the window, counted from the world's origin
 
     def draw(self, car_racing: Any, zoom: float, out: np.ndarray) -> None:
         """
         :param car_racing: the unwrapped environment
-        :param zoom: screen pixels a world unit
-        :param out: (84, 96, 3) where the picture goes
+        :param zoom: screen pixels per world unit
+        :param out: (84, 96, 3) rows of the picture to draw into
         """
         if car_racing.road_poly is not self._road_poly:
             self._new_track(car_racing)
@@ -181,20 +182,21 @@ class WorldPicture:
 
     def _new_track(self, car_racing: Any) -> None:
         """
-        Take over a new episode's polygons, and let all its tiles share one array of colours from now on.
+        Read a new episode's polygons, and make all its tiles share one array of colours.
 
         :param car_racing: the unwrapped environment
         """
         self._road_poly = road_poly = car_racing.road_poly
         is_tile = np.array([isinstance(color, np.ndarray) for _, color in road_poly])
         quads = np.array([quad for quad, _ in road_poly])
-        # tiles keep their length: they hide the seams of their smooth edges from each other
+        # tiles keep their length, so that they cover the seams of each other's smooth edges
         self._tiles = _Quads(quads[is_tile], (EDGE, 0.0))
         self._kerbs = _Quads(quads[~is_tile], (EDGE, EDGE))
         self._kerb_colors = [
             _plain(color) for (_, color), tile in zip(road_poly, is_tile, strict=True) if not tile
         ]
-        # stock's contact listener writes `tile.color[:] = road_color`: rows of one array show it in one look
+        # stock's contact listener writes `tile.color[:] = road_color`; with rows of one array, one
+        # comparison finds all changes
         self._colors = np.array([tile.color for tile in car_racing.road])
         for tile, index, color in zip(
             car_racing.road, np.flatnonzero(is_tile).tolist(), self._colors, strict=True
@@ -206,18 +208,18 @@ class WorldPicture:
         colors = _plain(car_racing.bg_color) * (1 - parts) + _plain(car_racing.grass_color) * parts
         packed = np.rint(colors).astype(np.uint8).view(np.uint32)[:, 0]
         levels = np.arange(LEVELS + 1)
-        self._grass_colors = packed[levels[:, None] * levels]  # by how much of a texel is grass in y and x
+        self._grass_colors = packed[levels[:, None] * levels]  # indexed by the grass level in y and in x
         self._tile_colors = [_plain(color) for color in self._colors.tolist()]
         self._zoom = 0.0
 
     def _shows(self, x: float, y: float, cos: float, sin: float, zoom: float) -> bool:
         """
-        :param x: of the car
-        :param y: of the car
-        :param cos: of the car's angle
-        :param sin: of the car's angle
-        :param zoom: screen pixels a world unit
-        :return: whether the window covers the visible world
+        :param x: x of the car
+        :param y: y of the car
+        :param cos: cosine of the car's angle
+        :param sin: sine of the car's angle
+        :param zoom: screen pixels per world unit
+        :return: True if the window covers the visible world
         """
         scale, half = self._texels / zoom, WINDOW / 2
         (width, height), cos_scale, sin_scale = VIEW_HALF, cos * scale, sin * scale
@@ -230,18 +232,18 @@ class WorldPicture:
 
     def _move(self, car_racing: Any, x: float, y: float, cos: float, sin: float, zoom: float) -> None:
         """
-        Move the window to where the car is going, and paint what is new in it.
+        Move the window in the car's direction, and paint the parts that are new.
 
         :param car_racing: the unwrapped environment
-        :param x: of the car
-        :param y: of the car
-        :param cos: of the car's angle
-        :param sin: of the car's angle
-        :param zoom: screen pixels a world unit
+        :param x: x of the car
+        :param y: y of the car
+        :param cos: cosine of the car's angle
+        :param sin: sine of the car's angle
+        :param zoom: screen pixels per world unit
         """
         new_zoom = min(zoom * ZOOM_AHEAD, FULL_ZOOM)
         texels = new_zoom / TEXEL
-        # as far ahead as the view fits in whichever way the car turns
+        # as far ahead as possible while the view still fits after any turn of the car
         ahead = WINDOW / 2 - (math.hypot(*VIEW_HALF) - VIEW_AHEAD) * texels / zoom
         left = round(x * texels - sin * ahead - WINDOW / 2)
         bottom = round(y * texels + cos * ahead - WINDOW / 2)
@@ -265,12 +267,12 @@ class WorldPicture:
     def _paint(self, car_racing: Any, rows: slice, columns: slice) -> None:
         """
         :param car_racing: the unwrapped environment
-        :param rows: of the window
-        :param columns: of the window
+        :param rows: rows of the window to paint
+        :param columns: columns of the window to paint
         """
         if rows.start == rows.stop or columns.start == columns.stop:
             return
-        # a texel more on each side, for the blur
+        # one more texel on each side, for the blur
         width, height = columns.stop - columns.start + 2, rows.stop - rows.start + 2
         left, bottom = self._left + columns.start - 1, self._bottom + rows.start - 1
         picture = self._grass_picture(car_racing, left, bottom, width, height)
@@ -282,9 +284,10 @@ class WorldPicture:
 
     def _repaint_visited(self) -> None:
         """
-        A tile that was touched has taken the plain road colour.
+        Repaint newly touched tiles, which take the plain road colour.
 
-        Shades differ by 5 grey levels at most: no need for smooth edges, but to keep off the road's.
+        Shades differ by at most 5 grey levels, so smooth edges are not needed inside the road. The repainted
+        area stays clear of the road's own edges.
         """
         now = self._colors[:, 0]
         changed = now != self._seen
@@ -300,15 +303,15 @@ class WorldPicture:
     def _grass_picture(self, car_racing: Any, left: int, bottom: int, width: int, height: int) -> np.ndarray:
         """
         :param car_racing: the unwrapped environment
-        :param left: first texel
-        :param bottom: first texel
-        :param width: texels
-        :param height: texels
-        :return: (height, width, 4) field and grass, in the canvas
+        :param left: first texel in x
+        :param bottom: first texel in y
+        :param width: width in texels
+        :param height: height in texels
+        :return: (height, width, 4) field and grass, a view of the canvas
         """
         grass_x, field_x = coverage(self._texels, GROWTH, left, width)
         grass_y, field_y = coverage(self._texels, GROWTH, bottom, height)
-        kinds = self._grass_colors[:, grass_x]  # (levels, width): each row is one of these
+        kinds = self._grass_colors[:, grass_x]  # (levels, width): every row of the picture is one of these
         picture = self._canvas[: height * width].reshape(height, width)
         kinds.take(grass_y, axis=0, out=picture, mode="clip")
         for part, lines in ((field_y, picture), (field_x, picture.T)):

@@ -1,4 +1,4 @@
-"""What FastRender puts in the place of CarRacing's own ``_render``: world, car and dashboard, composed."""
+"""Render: FastRender's replacement for CarRacing's ``_render``, composed of world, car and dashboard."""
 
 import hashlib
 import inspect
@@ -16,7 +16,7 @@ from sb3_cardqn.env.fast_render.car import CAR_COLS, CAR_ROWS, car_layer
 from sb3_cardqn.env.fast_render.dashboard import dashboard
 from sb3_cardqn.env.fast_render.picture import FULL_ZOOM, WORLD_ROWS, WorldPicture
 
-# What FastRender does the work of, or relies on.
+# Methods that FastRender replaces or relies on.
 _RACE_PARTS = (
     "_create_track",
     "_draw_colored_polygon",
@@ -29,7 +29,7 @@ _RACE_PARTS = (
 )
 _LISTENER_PARTS = ("__init__", "BeginContact", "EndContact", "_contact")
 _CAR_PARTS = ("__init__", "_create_particle", "brake", "draw", "gas", "steer", "step")
-# How their sources write the score on the dashboard: the one thing that was changed, more than once.
+# How each known source writes the score on the dashboard; only this has changed between versions.
 _SCORES: dict[str, Callable[[float], str]] = {
     "af2633a441f7bb7c": lambda reward: f"{int(reward):04d}",  # Gymnasium 1.1.0, 1.1.1
     "8b95008740a8b76c": lambda reward: f"{int(reward):04d}",  # 1.2.0 to 1.2.3
@@ -42,7 +42,7 @@ _SCORES: dict[str, Callable[[float], str]] = {
 def _score_format(race: Any) -> Callable[[float], str]:
     """
     :param race: class of the environment
-    :return: how it writes the score
+    :return: function that formats the score
     :raises RuntimeError: if it draws or drives differently from the CarRacing of Gymnasium 1.1 to 1.4
     """
     owners = ((race, _RACE_PARTS), (Car, _CAR_PARTS), (FrictionDetector, _LISTENER_PARTS))
@@ -73,16 +73,16 @@ class Render:
     def __call__(self, mode: str) -> Any:
         """
         :param mode: one of CarRacing's render modes
-        :return: what stock returns
+        :return: the result of stock's ``_render``
         """
-        # without "t" there was no reset() yet, and stock returns nothing
+        # before the first reset() there is no "t", and stock returns nothing
         if mode == "state_pixels" and "t" in vars(self._car_racing):
             return self._observation()
         return type(self._car_racing)._render(self._car_racing, mode)
 
     def _observation(self) -> np.ndarray:
         """
-        :return: (96, 96, 3) what stock would draw
+        :return: (96, 96, 3) uint8 observation
         """
         car_racing = self._car_racing
         t = car_racing.t
