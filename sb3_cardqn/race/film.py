@@ -3,7 +3,7 @@
 import subprocess
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from sb3_cardqn.race.overlay import PANE, Overlay
 from sb3_cardqn.race.q_values import Mind, discrete_actions
 from sb3_cardqn.race.window import Window, WindowClosedError
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
+from sb3_cardqn.signals import deaf_children
 
 FPS = 50  # CarRacing's frames a second
 ENDING = 75  # frames that the last picture stays
@@ -55,8 +56,11 @@ class _Film:
         :param picture: (height, width, 3) uint8
         :raises UserError: if ffmpeg has ended, as on a full disk
         """
+        # the first picture starts ffmpeg: at Ctrl-C it would end before the film is closed
+        starts = nullcontext() if self._pictures else deaf_children()
         try:
-            self._writer.append_data(picture)
+            with starts:
+                self._writer.append_data(picture)
         except OSError as error:
             raise UserError(f"can't write the film: {' '.join(str(error).split())[-200:]}") from error
         self._pictures += 1
