@@ -19,6 +19,7 @@ from sb3_cardqn.durable import (
     write_text,
 )
 from sb3_cardqn.errors import UserError
+from tests.named import error_naming, missing
 
 
 def test_a_file_is_whole_or_the_old_one(tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_a_pipe_or_a_folder_is_not_written_to(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     for name in ("pipe", "folder"):
-        with pytest.raises(UserError, match=name), replacing(tmp_path / name):
+        with error_naming(UserError, f"{tmp_path / name}"), replacing(tmp_path / name):
             pytest.fail("not refused")
     assert {path.name for path in tmp_path.iterdir()} == {"pipe", "folder"}
 
@@ -82,11 +83,11 @@ def test_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     record = write_file(tmp_path / "file", lambda file: file.write(b"abc"))
     assert what_is_wrong(tmp_path, record) is None
     (tmp_path / "file").write_bytes(b"abd")
-    assert what_is_wrong(tmp_path, record) == "was altered: its checksum differs"
+    assert "checksum" in str(what_is_wrong(tmp_path, record))
     (tmp_path / "file").write_bytes(b"ab")
-    assert what_is_wrong(tmp_path, record) == "has 2 bytes instead of 3"
+    assert not missing("2 | 3", str(what_is_wrong(tmp_path, record)))
     (tmp_path / "file").unlink()
-    assert what_is_wrong(tmp_path, FileRecord("file", 3, "")) == "is missing"
+    assert what_is_wrong(tmp_path, FileRecord("file", 3, "")) is not None
 
 
 def test_every_changed_byte_of_signed_json_is_found(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_every_changed_byte_of_signed_json_is_found(tmp_path: Path) -> None:
     for i in range(len(content)):
         for changed in (content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :], content[:i]):
             path.write_bytes(changed)
-            with pytest.raises(ValueError, match=r"list\.json"):
+            with error_naming(ValueError, "list.json"):
                 assert read_signed_json(path) != {"agent_steps": 12, "text": 'a "quoted" word'}
 
 
@@ -116,7 +117,10 @@ def test_plain_data_goes_through_json_and_back() -> None:
     assert np.float32(back["float32"]) == np.float32(0.1)
 
 
-@pytest.mark.parametrize("thing", [object(), b"bytes", {1, 2}, np.array([object()])])
-def test_what_a_checkpoint_cannot_hold_is_refused(thing: Any) -> None:
-    with pytest.raises(TypeError, match="numbers, text, arrays"):
+@pytest.mark.parametrize(
+    ("thing", "named"),
+    [(object(), "<object"), (b"bytes", "b'bytes'"), ({1, 2}, "{1, 2}"), (np.array([object()]), "<object")],
+)
+def test_what_a_checkpoint_cannot_hold_is_refused(thing: Any, named: str) -> None:
+    with error_naming(TypeError, named):
         to_json({"thing": thing}, {})

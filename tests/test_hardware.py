@@ -9,6 +9,7 @@ import torch as th
 from sb3_cardqn import FrameReplayBuffer, cgroups
 from sb3_cardqn.hardware import has_bfloat16, keep_freed_memory, n_cores
 from sb3_cardqn.replay.storage import available_memory
+from tests.named import error_naming
 from tests.small_training import stacked_dots
 
 
@@ -113,7 +114,7 @@ def test_a_containers_limits_are_kept(
     assert available_memory() == 34_000_000  # a file that was read can be dropped
     assert n_cores() == 1
     env = stacked_dots()
-    with pytest.raises(ValueError, match=r"needs 0\.0\d GB, but 0\.03 GB are available"):
+    with error_naming(ValueError, "buffer_size=1000000 | 0.03 GB"):
         FrameReplayBuffer(1_000_000, env.observation_space, env.action_space)
 
 

@@ -58,9 +58,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_small_disk_fills_up(small_disk: Path) -> None:
     model = agent(cart_pole(monitor_dir=str(small_disk)), buffer_size=30_000)
     checkpoints = small_disk / "checkpoints"
-    with pytest.warns(
-        CheckpointWarning, match="No space left on device.* stays, and training goes on. Free space"
-    ):
+    with pytest.warns(CheckpointWarning, match="No space left on device"):
         model.learn(30_000, callback=ExactCheckpoint(checkpoints, 500))
     assert model.num_timesteps == 30_000
     newest = newest_checkpoint(checkpoints)

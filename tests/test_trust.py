@@ -16,6 +16,7 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.publish.export import export
 from sb3_cardqn.zoo.commands import resume
 from sb3_cardqn.zoo.experiment import CarExperimentManager
+from tests.named import error_naming, missing
 from tests.zoo.test_commands import run_well, sb3_cardqn
 
 
@@ -62,11 +63,11 @@ def test_what_is_loaded_is_what_was_checked(tmp_path: Path) -> None:
         assert (private / "run/a/curve.csv").read_bytes() == b"1,2"
         assert private.stat().st_mode & 0o077 == 0
     assert not private.exists()
-    with pytest.raises(UserError, match=r"agent\.zip"), trust.private_copies(tmp_path, [code]):
+    with error_naming(UserError, "agent.zip"), trust.private_copies(tmp_path, [code]):
         pytest.fail("not refused")
     code.unlink()
     os.mkfifo(code)
-    with pytest.raises(UserError, match=r"agent\.zip"), trust.private_copies(tmp_path, [code]):
+    with error_naming(UserError, "agent.zip"), trust.private_copies(tmp_path, [code]):
         pytest.fail("not refused")
 
 
@@ -99,7 +100,7 @@ def test_training_goes_on_where_nothing_can_be_remembered(
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     trust.remember(tmp_path / "agent.zip")
-    assert capsys.readouterr().err.endswith("to play this agent say --trust\n")
+    assert not missing(f"{tmp_path / 'file'} | --trust", capsys.readouterr().err)
 
 
 def test_everything_that_sb3_saves_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +169,7 @@ def test_a_comparison_does_not_go_on_through_links(tmp_path: Path) -> None:
     log.parent.mkdir(parents=True)
     log.symlink_to(tmp_path / "victim")
     plan = Plan.of(["dqn"], n_timesteps=100, env="CartPole-v1")
-    with pytest.raises(UserError, match=r"CartPole-v1_1\.log"):
+    with error_naming(UserError, "CartPole-v1_1.log"):
         compare(plan, tmp_path / "output")
     assert not (tmp_path / "victim").exists()
 
@@ -179,5 +180,5 @@ def test_a_run_is_not_resumed_through_links(tmp_path: Path) -> None:
     (run / "checkpoints/command.json").write_text("[]")
     (run / "best_model.zip").symlink_to(tmp_path / "victim")
     trust.remember(run / "checkpoints/command.json")
-    with pytest.raises(UserError, match=r"best_model\.zip"):
+    with error_naming(UserError, "best_model.zip"):
         resume(run)

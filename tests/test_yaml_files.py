@@ -12,6 +12,7 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Agent
 from sb3_cardqn.yaml_files import read_yaml, with_numbers
 from sb3_cardqn.zoo.commands import run
+from tests.named import error_naming
 
 
 def test_what_pyyaml_reads(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_the_configuration_of_an_agent_names_a_key_that_stands_twice(tmp_path: P
         pass
     (tmp_path / "c.yml").write_text("CarRacing-v3:\n  gamma: 0.5\n  gamma: 0.6")
     agent = Agent(tmp_path / "x.zip", "dqn", tmp_path / "c.yml", "x")
-    with pytest.raises(UserError, match=r"c\.yml', line 3: .*'gamma'"):
+    with error_naming(UserError, f"'{agent.config_path}' | line 3 | 'gamma'"):
         _ = agent.config
 
 

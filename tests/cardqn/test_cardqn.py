@@ -1,5 +1,4 @@
 import inspect
-import re
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +30,7 @@ from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead, HistogramHead, Quantil
 from sb3_cardqn.cardqn.heads import Head
 from sb3_cardqn.cardqn.td import td_of
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
+from tests.named import error_naming
 
 SMALL: dict[str, Any] = {
     "buffer_size": 500,
@@ -732,60 +732,60 @@ def test_advantage_learning_moves_the_target_of_the_action_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "message"),
+    ("kwargs", "named"),
     [
-        ({"gamma": 1.5}, "CarDQN needs gamma between 0 and 1, got 1.5"),
-        ({"gamma": float("nan")}, "CarDQN needs gamma between 0 and 1, got nan"),
-        ({"tau": -0.1}, "CarDQN needs tau between 0 and 1, got -0.1"),
-        ({"batch_size": 0}, "CarDQN needs batch_size >= 1, got 0"),
-        ({"buffer_size": 0}, "CarDQN needs buffer_size >= 1, got 0"),
-        ({"learning_starts": -1}, "CarDQN needs learning_starts >= 0, got -1"),
-        ({"train_freq": 0}, "CarDQN needs train_freq >= 1, got 0"),
-        ({"train_freq": (0, "step")}, "CarDQN needs train_freq >= 1, got 0"),
-        ({"train_freq": (1, "lap")}, "must be either 'step' or 'episode' not 'lap'"),
-        ({"gradient_steps": -2}, "CarDQN needs gradient_steps >= -1, got -2"),
-        ({"n_steps": 0}, "CarDQN needs n_steps >= 1, got 0"),
-        ({"target_update_interval": 0}, "CarDQN needs target_update_interval >= 1, got 0"),
-        ({"exploration_initial_eps": -0.5}, "CarDQN needs exploration_initial_eps between 0 and 1, got -0.5"),
-        ({"exploration_final_eps": 2}, "CarDQN needs exploration_final_eps between 0 and 1, got 2"),
-        ({"exploration_fraction": -0.1}, "CarDQN needs exploration_fraction >= 0, got -0.1"),
-        ({"learning_starts": 100.5}, "CarDQN needs learning_starts >= 0, a whole number, got 100.5"),
-        ({"exploration_steps": 0}, "CarDQN needs exploration_steps >= 1, got 0"),
-        ({"exploration_decay": "lineal"}, "exploration_decay from ['constant', 'cosine', 'exponential', 'linear']"),
-        ({"exploration_decay": "exponential", "exploration_final_eps": 0}, "ExponentialSchedule needs end > 0, got 0"),
-        ({"max_grad_norm": 0}, "CarDQN needs max_grad_norm > 0, got 0"),
-        ({"gamma": "high"}, "CarDQN needs gamma between 0 and 1, got 'high'"),
+        ({"gamma": 1.5}, "CarDQN | gamma | 1.5"),
+        ({"gamma": float("nan")}, "CarDQN | gamma | nan"),
+        ({"tau": -0.1}, "CarDQN | tau | -0.1"),
+        ({"batch_size": 0}, "CarDQN | batch_size | 0"),
+        ({"buffer_size": 0}, "CarDQN | buffer_size | 0"),
+        ({"learning_starts": -1}, "CarDQN | learning_starts | -1"),
+        ({"train_freq": 0}, "CarDQN | train_freq | 0"),
+        ({"train_freq": (0, "step")}, "CarDQN | train_freq | 0"),
+        ({"train_freq": (1, "lap")}, "'step' | 'episode' | 'lap'"),
+        ({"gradient_steps": -2}, "CarDQN | gradient_steps | -1 | -2"),
+        ({"n_steps": 0}, "CarDQN | n_steps | 0"),
+        ({"target_update_interval": 0}, "CarDQN | target_update_interval | 0"),
+        ({"exploration_initial_eps": -0.5}, "CarDQN | exploration_initial_eps | -0.5"),
+        ({"exploration_final_eps": 2}, "CarDQN | exploration_final_eps | 2"),
+        ({"exploration_fraction": -0.1}, "CarDQN | exploration_fraction | -0.1"),
+        ({"learning_starts": 100.5}, "CarDQN | learning_starts | 100.5"),
+        ({"exploration_steps": 0}, "CarDQN | exploration_steps | 0"),
+        ({"exploration_decay": "lineal"}, "exploration_decay | 'constant' | 'linear' | 'lineal'"),
+        ({"exploration_decay": "exponential", "exploration_final_eps": 0}, "ExponentialSchedule | end | 0"),
+        ({"max_grad_norm": 0}, "CarDQN | max_grad_norm | 0"),
+        ({"gamma": "high"}, "CarDQN | gamma | 'high'"),
     ],
 )  # fmt: skip
-def test_wrong_arguments(kwargs: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)):
+def test_wrong_arguments(kwargs: dict[str, Any], named: str) -> None:
+    with error_naming(ValueError, named):
         CarDQN("MlpPolicy", "CartPole-v1", **SMALL | kwargs)
 
 
 def test_arguments_that_load_changed_are_checked_before_learning(tmp_path: Path) -> None:
     CarDQN("MlpPolicy", "CartPole-v1", **SMALL).save(tmp_path / "model")
     small = CarDQN.load(tmp_path / "model", env=gym.make("CartPole-v1"), batch_size=0)
-    with pytest.raises(ValueError, match=re.escape("CarDQN needs batch_size >= 1, got 0")):
+    with error_naming(ValueError, "CarDQN | batch_size | 0"):
         small.learn(10)
 
 
 @pytest.mark.parametrize(
-    ("saved", "got"),
+    ("saved", "named"),
     [
-        ({"gamma": 0.9}, "its own {'n_envs': 1, 'n_steps': 3, 'gamma': 0.99}, got one with {'n_envs': 1, 'n_steps': 3, 'gamma': 0.9}"),
-        ({"n_steps": 2}, "got one with {'n_envs': 1, 'n_steps': 2, 'gamma': 0.99}"),
-        ({"n_steps": 1}, "got one with {'n_envs': 1, 'n_steps': 1, "),
-        ({"env": make_vec_env("CartPole-v1", 2)}, "got one with {'n_envs': 2, 'n_steps': 3, 'gamma': 0.99}"),
+        ({"gamma": 0.9}, "'n_steps': 3 | 'gamma': 0.99 | 'gamma': 0.9"),
+        ({"n_steps": 2}, "'n_steps': 3 | 'n_steps': 2"),
+        ({"n_steps": 1}, "'n_steps': 3 | 'n_steps': 1"),
+        ({"env": make_vec_env("CartPole-v1", 2)}, "'n_envs': 1 | 'n_envs': 2"),
     ],
 )  # fmt: skip
 def test_a_loaded_buffer_of_another_training_is_refused(
-    saved: dict[str, Any], got: str, tmp_path: Path
+    saved: dict[str, Any], named: str, tmp_path: Path
 ) -> None:
     ours = {"env": "CartPole-v1", "n_steps": 3} | SMALL
     CarDQN("MlpPolicy", **ours | saved).save_replay_buffer(tmp_path / "buffer")
     model = CarDQN("MlpPolicy", **ours)
     model.load_replay_buffer(tmp_path / "buffer")
-    with pytest.raises(ValueError, match=re.escape(got)):
+    with error_naming(ValueError, named):
         model.learn(10)
 
 
@@ -797,25 +797,19 @@ def test_with_one_step_a_loaded_buffers_gamma_does_not_matter(tmp_path: Path) ->
 
 
 def test_environments_that_do_not_fit() -> None:
-    with pytest.raises(AssertionError, match=r"only supports .*Discrete.* as action spaces"):
+    with error_naming(AssertionError, "Discrete"):
         CarDQN("MlpPolicy", "Pendulum-v1")
-    with pytest.raises(
-        ValueError, match=r"CnnPolicy needs images, .* use MlpPolicy or MultiInputPolicy for Box"
-    ):
+    with error_naming(ValueError, "CnnPolicy | MlpPolicy | (4,)"):
         CarDQN("CnnPolicy", "CartPole-v1", **SMALL | {"policy_kwargs": None})
-    with pytest.raises(
-        ValueError, match="MultiInputPolicy needs Dict observations; use MlpPolicy or CnnPolicy for Box"
-    ):
+    with error_naming(ValueError, "MultiInputPolicy | MlpPolicy | (4,)"):
         CarDQN("MultiInputPolicy", "CartPole-v1")
-    with pytest.raises(ValueError, match=r"CarDQN needs n_steps=1 for Dict observations, .*, got 3"):
+    with error_naming(ValueError, "CarDQN | n_steps=1 | Dict | 3"):
         CarDQN("MultiInputPolicy", SimpleMultiObsEnv(), n_steps=3)
-    with pytest.raises(ValueError, match="You must use `MultiInputPolicy`"):
+    with error_naming(ValueError, "MultiInputPolicy"):
         CarDQN("MlpPolicy", SimpleMultiObsEnv())
     env: gym.Env = OneStep(truncates=False)
     env.action_space = spaces.Discrete(2, start=1)
-    with pytest.raises(
-        ValueError, match=r"Discrete action space that starts at 0, got Discrete\(2, start=1\)"
-    ):
+    with error_naming(ValueError, "Discrete(2, start=1)"):
         CarDQN("MlpPolicy", env)
 
 
@@ -841,21 +835,21 @@ def test_loading_with_other_n_steps_reaches_the_buffer(tmp_path: Path) -> None:
     for n_steps, gamma in ((5, 0.5), (1, 0.9)):
         model = CarDQN.load(tmp_path / "model", env=gym.make("CartPole-v1"), n_steps=n_steps, gamma=gamma)
         assert (model.replay_buffer.n_steps, model.replay_buffer.gamma) == (n_steps, gamma)
-    with pytest.warns(UserWarning, match="`n_steps=3` is ignored"):  # by SB3
+    with pytest.warns(UserWarning, match="n_steps=3"):  # by SB3
         model = CarDQN("MlpPolicy", "CartPole-v1", n_steps=3, replay_buffer_kwargs={"n_steps": 7}, **SMALL)
     assert model.learn(50).replay_buffer.n_steps == 7
 
 
 def test_a_schedule_that_leaves_the_probabilities_is_refused() -> None:
     model = CarDQN("MlpPolicy", "CartPole-v1", exploration_decay=lambda remaining: 2 * remaining - 1, **SMALL)
-    with pytest.raises(ValueError, match=r"exploration_decay that stays between 0 and 1, got -0\.\d+ from"):
+    with pytest.raises(ValueError, match=r"exploration_decay.* -0\.\d+"):
         model.learn(200)
 
 
 def test_n_steps_needs_a_buffer_that_takes_it() -> None:
     from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
-    with pytest.warns(UserWarning, match="`n_steps=3` is ignored"):  # by SB3
+    with pytest.warns(UserWarning, match="n_steps=3"):  # by SB3
         CarDQN("MlpPolicy", "CartPole-v1", n_steps=3, replay_buffer_class=ReplayBuffer, **SMALL)
     model = CarDQN(
         "MlpPolicy", "CartPole-v1", n_steps=3, gamma=0.9, replay_buffer_class=NStepReplayBuffer, **SMALL

@@ -1,5 +1,3 @@
-import re
-
 import numpy as np
 import pytest
 import torch as th
@@ -8,6 +6,7 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.envs import FakeImageEnv
 
 from sb3_cardqn import CarRacingCNN
+from tests.named import error_naming
 
 
 def image_space(*shape: int) -> spaces.Box:
@@ -42,15 +41,15 @@ def test_works_under_stock_algorithms(algorithm: type[DQN] | type[PPO]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("space", "message"),
+    ("space", "named"),
     [
-        (spaces.Box(-1, 1, (8,)), "CarRacingCNN needs channel-first images"),
-        (spaces.Box(0, 1, (4, 64, 64), np.int32), "CarRacingCNN needs channel-first images"),
-        (spaces.Discrete(3), "got Discrete(3)"),
-        (image_space(4, 30, 64), "at least 36x36 pixels for its three convolutions, got (4, 30, 64)"),
-        (image_space(64, 64, 3), "at least 36x36 pixels for its three convolutions, got (64, 64, 3)"),
+        (spaces.Box(-1, 1, (8,)), "(8,)"),
+        (spaces.Box(0, 1, (4, 64, 64), np.int32), "int32"),
+        (spaces.Discrete(3), "Discrete(3)"),
+        (image_space(4, 30, 64), "36x36 | (4, 30, 64)"),
+        (image_space(64, 64, 3), "36x36 | (64, 64, 3)"),
     ],
 )
-def test_wrong_spaces(space: spaces.Space, message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)):
+def test_wrong_spaces(space: spaces.Space, named: str) -> None:
+    with error_naming(ValueError, f"CarRacingCNN | {named}"):
         CarRacingCNN(space)

@@ -27,6 +27,7 @@ from sb3_cardqn.compare import (
 from sb3_cardqn.compare.launchers import LocalLauncher
 from sb3_cardqn.compare.run import PlannedRun, State, runs_of
 from sb3_cardqn.errors import UserError
+from tests.named import error_naming, missing
 
 ROOT = Path(__file__).parent.parent.parent
 # cartpole, for a moment: one evaluation in the middle and one in the end
@@ -65,76 +66,74 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "message"),
+    ("typed", "named"),
     [
-        ("-n 1000", "nothing to compare, name contestants such as"),
-        ("cardqm -n 1000", "unknown algorithm 'cardqm', did you mean 'cardqn'?"),
-        ("dqn,gama:0.9 -n 1000", "unknown hyperparameter 'gama' for dqn, did you mean 'gamma'?"),
-        ("dqn,gamma=0.9 -n 1000", "contestant 'dqn gamma=0.9' needs name:value, got 'gamma=0.9'"),
-        ("dqn,gamma:high -n 1000", "contestant 'dqn gamma:high' needs Python for a value, text in two pairs of quotes, as in learning_rate:\"'lin_5e-4'\", got gamma:high (NameError: name 'high' is not defined)"),
-        ("cardqn,gamma:2 -n 1000 --env CartPole-v1", "'cardqn gamma:2': CarDQN needs gamma between 0 and 1, got 2"),
-        ("dqn -n 1000 --env Pendulum-v1", "contestant 'dqn': "),
-        ("dqn", "needs one budget: agent steps"),
-        ("dqn -n 1000 --minutes 1", "needs one budget: agent steps"),
-        ("dqn -n 0", "n_timesteps: needs a whole number of at least 1, got 0"),
-        ("dqn --minutes 0", "minutes: needs a number of at least 0.01, got 0"),
-        ("dqn -n 1000 --seeds 0", "seeds: needs 1 to 100 of them, got 0"),
-        ("dqn -n 1000 --seeds 4 4", "seed '4' is there 2 times"),
-        ("dqn -n 1000 --seeds 99999 5", "--seed needs 0 to 99984 with 16 environments"),
-        ("cardqn -n 1000 --seeds 5 9", "seeds 5 and 9 are too near for contestant 'cardqn': a run of 16 environments"),
-        ("dqn dqn -n 1000", "contestant 'dqn' is there 2 times"),
-        ("dqn -n 1000 --env CarRacing-v4", "unknown environment 'CarRacing-v4', did you mean 'CarRacing-v3'?"),
-        ("dqn -n 1000 --n-evaluations 2000", "n_evaluations: needs a whole number of at least 1 and at most 1000"),
-        ("dqn -n 1000 --tracks 101", "tracks: needs a whole number of at least 1 and at most 100, got 101"),
-        ("dqn -n 1000 --jobs 0", "--jobs needs a whole number of 1 or more, got 0"),
-        ("dqn -n 1000 --address auto", "--address and --num-gpus need --launcher ray"),
-        ("dqn -n 1000 --output /proc/none", "can't write to output folder '/proc/none'"),
-        ("dqn qrdqn -n 1000 --baseline drdqn", "baseline: needs the name of a contestant, got 'drdqn', did you mean 'qrdqn'?"),
-        ("--plan absent.yml", "can't read 'absent.yml': No such file or directory"),
+        ("-n 1000", "contestants"),
+        ("cardqm -n 1000", "'cardqm' | 'cardqn'"),
+        ("dqn,gama:0.9 -n 1000", "'gama' | 'gamma'"),
+        ("dqn,gamma=0.9 -n 1000", "'dqn gamma=0.9' | 'gamma=0.9'"),
+        ("dqn,gamma:high -n 1000", "'dqn gamma:high' | \"'lin_5e-4'\" | gamma:high | 'high'"),
+        ("cardqn,gamma:2 -n 1000 --env CartPole-v1", "'cardqn gamma:2' | CarDQN | gamma | 2"),
+        ("dqn -n 1000 --env Pendulum-v1", "'dqn'"),
+        ("dqn", "-n | --minutes"),
+        ("dqn -n 1000 --minutes 1", "-n | --minutes"),
+        ("dqn -n 0", "n_timesteps | 0"),
+        ("dqn --minutes 0", "minutes | 0.0"),
+        ("dqn -n 1000 --seeds 0", "seeds | 100 | 0"),
+        ("dqn -n 1000 --seeds 4 4", "seed | '4'"),
+        ("dqn -n 1000 --seeds 99999 5", "--seed | 99984 | 16"),
+        ("cardqn -n 1000 --seeds 5 9", "seeds | 5 | 9 | 'cardqn' | 16"),
+        ("dqn dqn -n 1000", "contestant | 'dqn'"),
+        ("dqn -n 1000 --env CarRacing-v4", "'CarRacing-v4' | 'CarRacing-v3'"),
+        ("dqn -n 1000 --n-evaluations 2000", "n_evaluations | 1000 | 2000"),
+        ("dqn -n 1000 --tracks 101", "tracks | 100 | 101"),
+        ("dqn -n 1000 --jobs 0", "--jobs | 0"),
+        ("dqn -n 1000 --address auto", "--address | --launcher ray"),
+        ("dqn -n 1000 --output /proc/none", "'/proc/none'"),
+        ("dqn qrdqn -n 1000 --baseline drdqn", "baseline | 'drdqn' | 'qrdqn'"),
+        ("--plan absent.yml", "'absent.yml'"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_before_anything_trains(
-    typed: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    typed: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(comparison, "train", lambda *_: pytest.fail("it trains"))
-    with pytest.raises(UserError) as error:
+    with error_naming(UserError, named):
         command.main([word.replace(",", " ") for word in typed.split()])
-    assert message in str(error.value)
     assert not list(tmp_path.glob("*/runs"))
 
 
 @pytest.mark.parametrize(
-    ("plan", "message"),
+    ("plan", "named"),
     [
-        ("contestants: [dqn]\nn_timestep: 5", "unknown key 'n_timestep' in the plan, did you mean 'n_timesteps'?"),
-        ("contestants: dqn\nn_timesteps: 5", "contestants: needs a list, or a mapping of names, got 'dqn'"),
-        ("contestants: [3]\nn_timesteps: 5", "a contestant is an algorithm, such as"),
-        ("contestants: {one step: {n_steps: 1}}\nn_timesteps: 5", "a contestant is an algorithm, such as"),
-        ("contestants: [dqn]\nn_timesteps: 100.5", "n_timesteps: needs a whole number of at least 1, got 100.5"),
-        ("contestants: [dqn]\nn_timesteps: true", "n_timesteps: needs a whole number of at least 1, got True"),
-        ("contestants: [dqn]\nn_timesteps: 5\nseeds: many", "seeds: needs a number or a list of them, got 'many'"),
-        ("contestants: [dqn]\nn_timesteps: 5\nseeds: [0.5]", "seeds: needs a whole number of at least 0, got 0.5"),
-        ("contestants: [dqn]\nn_timesteps: 50\nfast: 1", "fast: needs true or false, got 1"),
-        ("contestants: [dqn", "'plan.yml', line 1: "),
-        ("- dqn", "plan 'plan.yml': needs keys such as contestants"),
+        ("contestants: [dqn]\nn_timestep: 5", "'n_timestep' | 'n_timesteps'"),
+        ("contestants: dqn\nn_timesteps: 5", "contestants | 'dqn'"),
+        ("contestants: [3]\nn_timesteps: 5", "contestant"),
+        ("contestants: {one step: {n_steps: 1}}\nn_timesteps: 5", "contestant"),
+        ("contestants: [dqn]\nn_timesteps: 100.5", "n_timesteps | 100.5"),
+        ("contestants: [dqn]\nn_timesteps: true", "n_timesteps | True"),
+        ("contestants: [dqn]\nn_timesteps: 5\nseeds: many", "seeds | 'many'"),
+        ("contestants: [dqn]\nn_timesteps: 5\nseeds: [0.5]", "seeds | 0.5"),
+        ("contestants: [dqn]\nn_timesteps: 50\nfast: 1", "fast | 1"),
+        ("contestants: [dqn", "'plan.yml' | line 1"),
+        ("- dqn", "'plan.yml' | contestants"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_plan_file(
-    plan: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plan: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("plan.yml").write_text(plan)
-    with pytest.raises(UserError) as error:
+    with error_naming(UserError, named):
         command.main(["--plan", "plan.yml"])
-    assert message in str(error.value)
 
 
 def test_a_full_disk_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         comparison.shutil, "disk_usage", lambda _: os.terminal_size((0, 0)) and type("", (), {"free": 2**29})
     )
-    with pytest.raises(UserError, match=r"has 0\.5 GiB left, 1 runs can need 1\.0"):
+    with error_naming(UserError, f"{tmp_path} | 0.5 | 1.0"):
         compare(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path)
 
 
@@ -145,13 +144,11 @@ def test_a_plan_grows_and_changes_in_nothing_else() -> None:
     assert both.seeds == (0, 1000, 7000)
     # the zoo's numbers stay, whatever is added
     assert [r.number for r in runs_of(both, Path("x")) if r.contestant.name == "dqn"] == [1, 2, 3]
-    with pytest.raises(
-        UserError, match="begun with n_timesteps 1000, this plan has 2000: take another folder"
-    ):
+    with error_naming(UserError, "n_timesteps | 1000 | 2000"):
         Plan.of(["dqn"], **SHORT | {"n_timesteps": 2000}).added_to(earlier)
-    with pytest.raises(UserError, match="begun with fast False, this plan has True: take another folder"):
+    with error_naming(UserError, "fast | False | True"):
         Plan.of(["dqn"], **SHORT, fast=True).added_to(earlier)
-    with pytest.raises(UserError, match=r"begun with contestant 'dqn' as 'dqn', now it is 'dqn gamma:0\.9'"):
+    with error_naming(UserError, "'dqn' | 'dqn gamma:0.9'"):
         Plan.of({"dqn": "dqn gamma:0.9"}, **SHORT).added_to(earlier)
 
 
@@ -204,7 +201,7 @@ def test_a_failed_run_is_tried_once_more_and_the_others_go_on(
     failed = scheduler.train(fake_runs, launcher)
     assert launcher.started == [0, 1000, 2000, 3000, 1000, 3000]
     assert [run.seed for run in failed] == [3000]
-    assert "dqn, seed 1000 failed: MemoryError: no room (log: " in capsys.readouterr().err
+    assert not missing(f"dqn | 1000 | MemoryError: no room | {fake_runs[1].log}", capsys.readouterr().err)
 
     # started again: finished ones are left alone
     launcher = FakeLauncher(lambda *_: State(finished=True))
@@ -246,7 +243,7 @@ def test_a_launcher_is_closed_whatever_fails(baseline: str | None, tmp_path: Pat
         compare(Plan.of(["dqn"], seeds=1, baseline=baseline, **SHORT), tmp_path, launcher)
     assert launcher.closed
     launcher = ClosedLauncher(lambda *_: None)
-    with comparison.opened(tmp_path), pytest.raises(UserError, match="another comparison is at work"):
+    with comparison.opened(tmp_path), error_naming(UserError, f"'{tmp_path}'"):
         compare(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path, launcher)
     assert launcher.closed
 
@@ -294,7 +291,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "report: comparison/report.html" in done.stderr
+    assert "comparison/report.html" in done.stderr
     return folder / "comparison"
 
 
@@ -368,13 +365,13 @@ def test_a_dry_run_takes_the_time_of_finished_runs(
 ) -> None:
     command.main(["--dry-run", "--output", str(compared), "--seeds", "3"])
     shown = capsys.readouterr().out
-    assert "CartPole-v1, 1000 agent steps a run, seeds 0, 1000, 2000" in shown
-    assert "finished, evaluations included" in shown
+    assert not missing("CartPole-v1 | 1000 | 0, 1000, 2000", shown)
+    assert "finished" in shown
     assert not list(compared.glob("runs/*/*/*_3"))
 
 
 def test_two_comparisons_do_not_share_a_folder(tmp_path: Path) -> None:
-    with comparison.opened(tmp_path), pytest.raises(UserError, match="another comparison is at work"):
+    with comparison.opened(tmp_path), error_naming(UserError, f"'{tmp_path}'"):
         compare(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path)
 
 
@@ -448,8 +445,8 @@ def test_an_attempt_that_ends_early_is_no_success(tmp_path: Path) -> None:
     (planned,) = runs_of(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path)
     attempt = run.Attempt.__new__(run.Attempt)
     attempt.run = planned
-    assert attempt._failure(-signal.SIGKILL) == "killed by SIGKILL"
-    assert attempt._failure(0).startswith("it ended after 0 agent steps")
+    assert "SIGKILL" in attempt._failure(-signal.SIGKILL)
+    assert "0 agent steps" in attempt._failure(0)
 
 
 def test_a_run_that_ended_unseen_is_not_trained_again(tmp_path: Path) -> None:
@@ -484,4 +481,4 @@ def test_what_a_stopped_process_took_is_kept(tmp_path: Path) -> None:
 def test_the_estimate_of_a_budget_in_minutes_is_the_budget(tmp_path: Path) -> None:
     plan = Plan.of(["dqn"], seeds=1, env="CartPole-v1", minutes=2)
     guess = estimate.estimate(plan.contestants[0], list(runs_of(plan, tmp_path)), 1)
-    assert (guess.seconds, guess.source) == (120, "the budget, evaluations on top")
+    assert guess.seconds == 120

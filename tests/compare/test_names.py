@@ -14,6 +14,7 @@ from sb3_cardqn.compare.report import write_report
 from sb3_cardqn.compare.run import Attempt, PlannedRun, State, runs_of
 from sb3_cardqn.errors import UserError
 from tests.compare.results import made_up_results
+from tests.named import error_naming
 
 NAMES = [
     "dqn", "DQN", "$", "a$b$c", "$\\frac{", "1", "02", "1e3", "nan", "NaN", "None", "NA", "null", "inf", "true",
@@ -68,7 +69,7 @@ def test_any_name_survives_the_plans_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a\nb", "a\0", "\x1b[31m", "\udc80", "a\x85"])
 def test_a_name_that_files_cannot_hold_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match=r"a contestant's name .*" + re.escape(repr(name))):
+    with error_naming(UserError, f"name | {name!r}"):
         plan_of([name])
 
 
@@ -110,7 +111,7 @@ def test_the_page_is_there_when_pictures_and_film_fail(
     comparison._report(made_up_results(seeds=2, tracks=2), never_trained, tmp_path)
     assert "cardqn" in (tmp_path / "report.html").read_text(encoding="utf-8")
     said = capsys.readouterr().err
-    for word in ("no pictures: ", "scores.png", "no film: ", "report: "):
+    for word in ("pictures", "scores.png", "film", "report.html"):
         assert word in said
 
 
@@ -123,7 +124,7 @@ def begun(tmp_path: Path) -> PlannedRun:
 
 def test_a_folder_that_was_there_before_the_comparison_is_left_alone(tmp_path: Path) -> None:
     run = begun(tmp_path)
-    with pytest.raises(UserError, match=re.escape(f"'{run.folder}'")):
+    with error_naming(UserError, f"'{run.folder}'"):
         compare(run.plan, tmp_path, LocalLauncher(1))
     assert (run.folder / "notes.txt").read_text() == "mine"
 
@@ -147,7 +148,7 @@ def test_nothing_is_written_or_removed_behind_a_link(link: str, tmp_path: Path) 
     place.parent.mkdir(parents=True)
     place.symlink_to(run.log if link == "log" else run.output / link)
     before = {path: path.stat().st_mtime_ns for path in run.output.rglob("*")}
-    with pytest.raises(UserError, match=re.escape(f"'{place}'")):
+    with error_naming(UserError, f"'{place}'"):
         compare(here.plan, here.output, LocalLauncher(1))
     assert {path: path.stat().st_mtime_ns for path in run.output.rglob("*")} == before
 
@@ -156,7 +157,7 @@ def test_a_log_that_is_a_pipe_is_named(tmp_path: Path) -> None:
     (run,) = runs_of(plan_of(["dqn"]), tmp_path)
     run.folder.parent.mkdir(parents=True)
     os.mkfifo(run.log)
-    with pytest.raises(UserError, match=re.escape(f"'{run.log}'")):
+    with error_naming(UserError, f"'{run.log}'"):
         compare(run.plan, tmp_path, LocalLauncher(1))
 
 
@@ -166,5 +167,5 @@ def test_a_state_that_is_none_is_named(text: str, tmp_path: Path) -> None:
     run.folder.mkdir(parents=True)
     path = Path(f"{run.folder}.json")
     path.write_text(text)
-    with pytest.raises(UserError, match=re.escape(f"'{path}'")):
+    with error_naming(UserError, f"'{path}'"):
         compare(run.plan, tmp_path, LocalLauncher(1))

@@ -22,6 +22,7 @@ from sb3_cardqn.compare.statistics import (
 )
 from sb3_cardqn.errors import UserError
 from tests.compare.results import made_up_results
+from tests.named import error_naming
 
 FIVE = [0.0, 10.0, 20.0, 30.0, 100.0]
 
@@ -210,15 +211,12 @@ def test_runs_without_a_best_checkpoint_are_left_out_of_it_only() -> None:
 
 def test_different_tracks_are_not_compared() -> None:
     results = results_of({("a", 0, "final"): [1.0, 2.0, 3.0], ("b", 4, "final"): [1.0]})
-    with pytest.raises(
-        UserError,
-        match="all runs need the same held-out tracks: b, seed 4, final checkpoint, has not driven 2, 3",
-    ):
+    with error_naming(UserError, "b | 4 | final | 2, 3"):
         held_out_scores(results)
 
 
 def test_nothing_to_report() -> None:
-    with pytest.raises(UserError, match="nothing to report: no run has driven any held-out track yet"):
+    with pytest.raises(UserError):
         held_out_scores(results_of({}))
 
 

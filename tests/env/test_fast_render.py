@@ -15,6 +15,7 @@ from sb3_cardqn.bench.command import main
 from sb3_cardqn.bench.parity import drive
 from sb3_cardqn.env.fast_render import FastRender
 from sb3_cardqn.env.fast_render.physics import _view
+from tests.named import error_naming, missing
 
 CAR = (slice(None), slice(66, 77), slice(45, 51))  # frames, rows, columns
 DASHBOARD = (slice(None), slice(84, 96))
@@ -264,7 +265,7 @@ def test_in_subprocesses() -> None:
 
 
 def test_other_environments_are_refused() -> None:
-    with pytest.raises(TypeError, match="FastRender needs CarRacing, got CartPoleEnv"):
+    with error_naming(TypeError, "FastRender | CarRacing | CartPoleEnv"):
         FastRender(gym.make("CartPole-v1"))
 
 
@@ -273,7 +274,7 @@ def test_other_drawing_is_refused() -> None:
         def _render_road(self, zoom, translation, angle):  # type: ignore[no-untyped-def]
             """Nothing to see."""
 
-    with pytest.raises(RuntimeError, match=r"needs the CarRacing of Gymnasium 1.1 to 1.4.*got .*Night"):
+    with error_naming(RuntimeError, "CarRacing | 1.1 | 1.4 | Night"):
         FastRender(Night())
 
 
@@ -282,7 +283,7 @@ def test_another_contact_listener_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         """A key of its own in the cache of what is known."""
 
     monkeypatch.setattr(FrictionDetector, "EndContact", lambda self, contact: None)
-    with pytest.raises(RuntimeError, match=r"needs the CarRacing of Gymnasium 1.1 to 1.4"):
+    with error_naming(RuntimeError, "CarRacing | 1.1 | 1.4 | Other"):
         FastRender(Other())
 
 
@@ -292,7 +293,7 @@ def test_copies_of_box2d_are_refused() -> None:
         def position(self) -> Any:
             return b2Vec2(1, 2)
 
-    with pytest.raises(RuntimeError, match="needs a Box2D whose position follows its body, got a copy"):
+    with error_naming(RuntimeError, "Box2D | position"):
         _view(Copying(), "position")
 
 
@@ -337,15 +338,15 @@ def test_bench_env(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error"),
+    ("arguments", "named"),
     [
-        (["env", "--rounds", "0"], "needs a whole number of 1 or more, got '0'"),
-        (["env", "--frames", "ten"], "needs a whole number of 1 or more, got 'ten'"),
-        (["envs"], "invalid choice: 'envs'"),
+        (["env", "--rounds", "0"], "--rounds | '0'"),
+        (["env", "--frames", "ten"], "--frames | 'ten'"),
+        (["envs"], "'envs'"),
     ],
 )
-def test_bench_errors(arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_errors(arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
         main(arguments)
     assert exit_info.value.code == 2
-    assert error in capsys.readouterr().err
+    assert not missing(named, capsys.readouterr().err)

@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv, Meanwhile
 from sb3_cardqn.errors import WorkerDiedError
+from tests.named import error_naming
 
 
 class Breaks(gym.Wrapper):
@@ -176,9 +177,7 @@ def test_a_killed_process_is_named() -> None:
     env = make(GroupedSubprocVecEnv, vec_env_kwargs={"n_processes": 2})
     env.reset()
     kill_worker(env, 0)
-    with pytest.raises(
-        WorkerDiedError, match="the process of environments 0, 1 died with exit code -9, SIGKILL"
-    ) as error:
+    with error_naming(WorkerDiedError, "0, 1 | -9 | SIGKILL") as error:
         env.step(np.zeros(3, int))
     assert (error.value.envs, error.value.exit_code) == ([0, 1], -signal.SIGKILL)
     env.close()

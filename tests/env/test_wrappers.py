@@ -1,5 +1,4 @@
 import pickle
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from sb3_cardqn import (
     GrayscaleObservation,
     ResizeObservation,
 )
+from tests.named import error_naming
 
 
 class Pictures(gym.Env):
@@ -114,20 +114,20 @@ def test_gas_and_steer12_is_every_steer_with_every_pedal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("actions", "message"),
+    ("actions", "named"),
     [
-        ("defualt5", "DiscretizeActions needs actions from ['default5', 'gas_and_steer12'], got 'defualt5'"),
-        ([], "at least one [steer, gas, brake], got []"),
-        ([[0, 0, 0], [-1.5, 0, 0]], "got row 1: [-1.5, 0, 0]"),
-        ([[0, -0.1, 0]], "got row 0: [0, -0.1, 0]"),
-        ([[0, 0]], "got row 0: [0, 0]"),
-        ([[0, float("nan"), 0]], "got row 0: [0, nan, 0]"),
-        ([["left", 0, 0]], "got row 0: ['left', 0, 0]"),
-        ([[0, 0, [1]]], "got row 0: [0, 0, [1]]"),
+        ("defualt5", "DiscretizeActions | 'default5' | 'gas_and_steer12' | 'defualt5'"),
+        ([], "[steer, gas, brake] | []"),
+        ([[0, 0, 0], [-1.5, 0, 0]], "row 1 | [-1.5, 0, 0]"),
+        ([[0, -0.1, 0]], "row 0 | [0, -0.1, 0]"),
+        ([[0, 0]], "row 0 | [0, 0]"),
+        ([[0, float("nan"), 0]], "row 0 | [0, nan, 0]"),
+        ([["left", 0, 0]], "row 0 | ['left', 0, 0]"),
+        ([[0, 0, [1]]], "row 0 | [0, 0, [1]]"),
     ],
 )
-def test_discretize_actions_names_the_bad_row(actions: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)):
+def test_discretize_actions_names_the_bad_row(actions: Any, named: str) -> None:
+    with error_naming(ValueError, named):
         DiscretizeActions(Pictures(), actions)
 
 
@@ -135,7 +135,7 @@ def test_discretize_actions_names_the_bad_row(actions: Any, message: str) -> Non
 def test_discretize_actions_refuses_an_action_outside(action: Any) -> None:
     env = DiscretizeActions(Pictures(), "default5")
     env.reset(seed=0)
-    with pytest.raises(ValueError, match=rf"needs an action in Discrete\(5\), got {action}"):
+    with error_naming(ValueError, f"Discrete(5) | {action}"):
         env.step(action)
 
 
@@ -270,18 +270,18 @@ def test_resize_keeps_the_channels_and_crops_each_side(shape: tuple[int, ...]) -
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "message"),
+    ("kwargs", "named"),
     [
-        ({"shape": 0}, "shape [height, width] of at least 1 pixel, got 0"),
-        ({"shape": [64]}, "shape [height, width] of at least 1 pixel, got [64]"),
-        ({"shape": [64, 6.5]}, "shape [height, width] of at least 1 pixel, got [64, 6.5]"),
-        ({"crop": [0, -1, 0, 0]}, "crop [top, bottom, left, right] >= 0, got [0, -1, 0, 0]"),
-        ({"crop": [12]}, "crop [top, bottom, left, right] >= 0, got [12]"),
-        ({"crop": [90, 6, 0, 0]}, "a crop that leaves part of 96x96, got [90, 6, 0, 0]"),
+        ({"shape": 0}, "shape | 0"),
+        ({"shape": [64]}, "shape | [64]"),
+        ({"shape": [64, 6.5]}, "shape | [64, 6.5]"),
+        ({"crop": [0, -1, 0, 0]}, "crop | [0, -1, 0, 0]"),
+        ({"crop": [12]}, "crop | [12]"),
+        ({"crop": [90, 6, 0, 0]}, "crop | 96x96 | [90, 6, 0, 0]"),
     ],
 )
-def test_resize_refuses_bad_sizes(kwargs: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)):
+def test_resize_refuses_bad_sizes(kwargs: dict[str, Any], named: str) -> None:
+    with error_naming(ValueError, named):
         ResizeObservation(Pictures(), **kwargs)
 
 
@@ -316,19 +316,19 @@ def test_frame_stack_survives_a_caller_that_writes_into_what_it_got() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrap", "message"),
+    ("wrap", "named"),
     [
-        (lambda: DiscretizeActions(gym.make("CartPole-v1")), "CarRacing's Box action space [-1, 0, 0] to [1, 1, 1], got Discrete(2)"),
-        (lambda: DiscretizeActions(car_racing(continuous=False)), "got Discrete(5)"),
-        (lambda: GrayscaleObservation(gym.make("CartPole-v1")), "GrayscaleObservation needs uint8 images of shape (H, W, 3), got Box"),
-        (lambda: GrayscaleObservation(Pictures((96, 96))), "GrayscaleObservation needs uint8 images of shape (H, W, 3), got Box(0, 255, (96, 96)"),
-        (lambda: ResizeObservation(Pictures(dtype=np.int64)), "ResizeObservation needs uint8 images of shape (H, W), (H, W, 1) or (H, W, 3), got Box(0, 255, (96, 96, 3), int64)"),
-        (lambda: FrameStack(Pictures((96, 96, 2))), "FrameStack needs uint8 images of shape (H, W), (H, W, 1) or (H, W, 3), got Box(0, 255, (96, 96, 2), uint8)"),
+        (lambda: DiscretizeActions(gym.make("CartPole-v1")), "DiscretizeActions | Discrete(2)"),
+        (lambda: DiscretizeActions(car_racing(continuous=False)), "DiscretizeActions | Discrete(5)"),
+        (lambda: GrayscaleObservation(gym.make("CartPole-v1")), "GrayscaleObservation | uint8 | (4,)"),
+        (lambda: GrayscaleObservation(Pictures((96, 96))), "GrayscaleObservation | (96, 96)"),
+        (lambda: ResizeObservation(Pictures(dtype=np.int64)), "ResizeObservation | uint8 | int64"),
+        (lambda: FrameStack(Pictures((96, 96, 2))), "FrameStack | (96, 96, 2)"),
         (lambda: CarRacingWrapper(gym.make("CartPole-v1")), "CarRacing"),
     ],
 )  # fmt: skip
-def test_an_environment_that_does_not_fit_is_refused(wrap: Callable[[], gym.Env], message: str) -> None:
-    with pytest.raises(TypeError, match=re.escape(message)):
+def test_an_environment_that_does_not_fit_is_refused(wrap: Callable[[], gym.Env], named: str) -> None:
+    with error_naming(TypeError, named):
         wrap()
 
 

@@ -24,6 +24,7 @@ from sb3_cardqn.race.command import main
 from sb3_cardqn.race.overlay import PANE, Overlay, action_names
 from sb3_cardqn.race.q_values import Mind, Thought, discrete_actions
 from tests.evaluate.test_evaluate import SMALL, save, small_env
+from tests.named import error_naming
 
 SHORT = {"max_episode_steps": 10}  # frames
 ACTIONS = [[0, 1, 0], [0.5, 0, 0], [-0.5, 0, 0.8]]
@@ -229,24 +230,24 @@ def test_a_window_shows_the_race_until_it_is_closed(runs: list[Run], monkeypatch
 
 def test_a_window_needs_a_screen(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "absent")
-    with pytest.raises(UserError, match=r"--human needs a screen: .*absent"):
+    with error_naming(UserError, "--human | absent"):
         race(runs, path=None, human=True, env_kwargs=SHORT)
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "message"),
+    ("kwargs", "named"),
     [
-        ({"path": "race.avi"}, r"needs a video that ends in \.mp4 or \.gif, got 'race\.avi'"),
-        ({"path": "absent/race.mp4"}, r"can't write 'absent/race\.mp4': No such file or directory"),
-        ({"tracks": [3]}, "needs tracks that no agent was trained on"),
-        ({"tracks": range(200_000, 200_007)}, "needs at most 12 panes, got 2 agents on 7 tracks"),
+        ({"path": "race.avi"}, ".mp4 | .gif | 'race.avi'"),
+        ({"path": "absent/race.mp4"}, "'absent/race.mp4'"),
+        ({"tracks": [3]}, "200000 | 3"),
+        ({"tracks": range(200_000, 200_007)}, "12 | 2 | 7"),
     ],
 )
 def test_wrong_use(
-    kwargs: dict[str, Any], message: str, runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kwargs: dict[str, Any], named: str, runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=message):
+    with error_naming(UserError, named):
         race(runs, **kwargs)
     assert not list(tmp_path.iterdir())
 
@@ -263,7 +264,7 @@ def test_a_disk_that_is_full_leaves_the_old_film(name: str, tmp_path: Path) -> N
         [sys.executable, "-c", script, "cardqn", tmp_path / name], stderr=subprocess.PIPE, text=True
     )
     assert done.returncode != 0
-    assert done.stderr.splitlines()[-1].startswith("sb3_cardqn.errors.UserError: can't write")
+    assert done.stderr.splitlines()[-1].startswith("sb3_cardqn.errors.UserError: ")
     assert (tmp_path / name).read_bytes() == b"the old film"
     assert [path.name for path in tmp_path.iterdir()] == [name]
 

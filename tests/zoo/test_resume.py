@@ -1,6 +1,7 @@
 import json
 import multiprocessing as mp
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from sb3_cardqn.zoo import commands as zoo
 from sb3_cardqn.zoo import experiment
 from sb3_cardqn.zoo.commands import resume
 from tests.checkpoint.test_checkpoint import scalars
+from tests.named import error_naming, missing
 from tests.zoo.test_commands import HEADLESS, run_well, sb3_cardqn
 
 RUN = "logs/cardqn/CarRacing-v3_1"
@@ -92,9 +94,9 @@ def test_a_race_goes_on_bit_for_bit(whole: Path, tmp_path: Path) -> None:
     assert stopped(tmp_path, TRAIN, signal.SIGKILL, 300).returncode == -signal.SIGKILL
     result = stopped(tmp_path, f"resume {RUN}", signal.SIGTERM, 400)
     assert result.returncode == 128 + signal.SIGTERM, result.stderr
-    assert f"with: sb3-cardqn resume {RUN}" in result.stderr
+    assert f"sb3-cardqn resume {RUN}" in result.stderr
     assert "Traceback" not in result.stderr
-    assert "Goes on from agent step" in run_well(tmp_path, f"resume {RUN}")
+    assert not missing(RUN, run_well(tmp_path, f"resume {RUN}"))
     ours, theirs = left(tmp_path), left(whole)
     for name in theirs:
         assert ours[name] == theirs[name], name
@@ -102,10 +104,8 @@ def test_a_race_goes_on_bit_for_bit(whole: Path, tmp_path: Path) -> None:
 
     refused = sb3_cardqn(tmp_path, f"resume {RUN}")
     assert refused.returncode == 2
-    assert (
-        refused.stderr
-        == f"sb3-cardqn: '{RUN}' is no run to go on with: it is finished and left CarRacing-v3.zip\n"
-    )
+    (error,) = refused.stderr.splitlines()
+    assert not missing(f"sb3-cardqn | '{RUN}' | CarRacing-v3.zip", error)
 
 
 def test_a_run_that_never_reached_a_checkpoint_begins_anew(whole: Path, tmp_path: Path) -> None:
@@ -179,9 +179,9 @@ def test_killed_while_checkpoints_are_removed_it_is_finished_or_goes_on(
     run = Path("logs/cardqn/CartPole-v1_1")
     if any((run / "checkpoints").glob("checkpoint-*.json")):
         resume(run)  # the last piece again: never from the beginning
-        assert "Goes on from agent step 900" not in capsys.readouterr().out
+        assert not re.search(r"agent step 900\b", capsys.readouterr().out)
     before = (run / "CartPole-v1.zip").read_bytes()
-    with pytest.raises(UserError, match=r"it is finished and left CartPole-v1\.zip"):
+    with error_naming(UserError, f"'{run}' | CartPole-v1.zip"):
         resume(run)
     assert (run / "CartPole-v1.zip").read_bytes() == before
     assert not [path for path in run.iterdir() if "checkpoints" in path.name]
@@ -207,15 +207,15 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("file", "change", "named"),
     [
-        ("hyperparams.yml", lambda text: text.replace("gamma: 0.9", "gamma: 0.95"), r"gamma=0\.9, got 0\.95"),
-        ("hyperparams.yml", lambda text: text.replace("policy:", "tau: 0.5, policy:"), r"tau='?.*, got 0\.5"),
-        ("command.json", lambda text: text.replace('"900"', '"1900"'), "n_timesteps=900, got 1900"),
-        ("command.json", lambda text: "{}", r"command.json' needs .* got b'{}'"),
-        ("command.json", lambda text: "[]", r"command.json' needs .* got b'\[\]'"),
-        ("command.json", lambda text: "[1]", r"command.json' needs .* got b'\[1\]'"),
-        ("command.json", lambda text: '"train"', "command.json' needs .* a list of texts"),
-        ("command.json", lambda text: text[:5], "command.json' needs .* a list of texts"),
-        ("command.json", lambda text: "[" * 100_000, "command.json' needs .* a list of texts"),
+        ("hyperparams.yml", lambda text: text.replace("gamma: 0.9", "gamma: 0.95"), "gamma | 0.9 | 0.95"),
+        ("hyperparams.yml", lambda text: text.replace("policy:", "tau: 0.5, policy:"), "tau | 0.5"),
+        ("command.json", lambda text: text.replace('"900"', '"1900"'), "n_timesteps | 900 | 1900"),
+        ("command.json", lambda text: "{}", "command.json | b'{}'"),
+        ("command.json", lambda text: "[]", "command.json | b'[]'"),
+        ("command.json", lambda text: "[1]", "command.json | b'[1]'"),
+        ("command.json", lambda text: '"train"', "command.json"),
+        ("command.json", lambda text: text[:5], "command.json"),
+        ("command.json", lambda text: "[" * 100_000, "command.json"),
     ],
 )
 def test_what_was_edited_is_named_and_nothing_is_trained(
@@ -228,7 +228,7 @@ def test_what_was_edited_is_named_and_nothing_is_trained(
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRUST_REMOTE_CODE", "True")  # by whom it was edited
-    with pytest.raises(UserError, match=named) as refused:
+    with error_naming(UserError, named) as refused:
         resume(run)
     assert "\n" not in str(refused.value)
     after = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -236,23 +236,23 @@ def test_what_was_edited_is_named_and_nothing_is_trained(
 
 
 def test_what_cannot_be_resumed_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no run to go on with: it has no checkpoints"):
+    with error_naming(UserError, f"'{tmp_path}'"):
         resume(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("options", "needed"),
+    ("options", "named"),
     [
-        ("--checkpoint-freq 0", "--checkpoint-freq needs 1 or more agent steps, got 0"),
-        ("--checkpoint-freq 100 -optimize", "--checkpoint-freq is for one training"),
-        ("--checkpoint-freq 100 --algo ppo", "needs an algorithm with a replay buffer, .*, got ppo"),
+        ("--checkpoint-freq 0", "--checkpoint-freq | 0"),
+        ("--checkpoint-freq 100 -optimize", "--checkpoint-freq"),
+        ("--checkpoint-freq 100 --algo ppo", "ppo"),
     ],
 )
 def test_wrong_options_are_refused(
-    options: str, needed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=needed):
+    with error_naming(UserError, named):
         zoo.run("train", ["--env", "CartPole-v1", *options.split()])
     assert not list(tmp_path.rglob("CartPole-v1_*"))
 
@@ -298,5 +298,5 @@ def test_a_run_that_still_runs_is_refused(tmp_path: Path) -> None:
         process.kill()
         process.wait()
     assert refused.returncode == 2
-    assert f"another process is training in '{folder}/checkpoints'" in refused.stderr
+    assert f"'{folder}/checkpoints'" in refused.stderr
     assert json.loads((folder / "checkpoints/command.json").read_text())[:2] == ["--algo", "cardqn"]

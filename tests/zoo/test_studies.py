@@ -13,6 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo import commands as zoo
 from sb3_cardqn.zoo.registry import sample_cardqn_params
+from tests.named import error_naming
 
 RATES = (1e-4, 2e-4, 3e-4)  # of trials 0, 1, 2
 TRAIN = "--env CartPole-v1 -n 60 --eval-freq -1 --storage study.log --study-name cart"
@@ -67,18 +68,18 @@ def test_a_resumed_run_keeps_its_trial(study: optuna.Study) -> None:
 @pytest.mark.parametrize(
     ("typed", "named"),
     [
-        ("--study-name card", "'card' in 'study.log', did you mean 'cart'"),
-        ("--trial-id 3", "--trial-id needs 0 to 2 in study 'cart', got 3"),
-        ("--algo ppo", "trial 1 .* ppo"),
+        ("--study-name card", "'card' | 'study.log' | 'cart'"),
+        ("--trial-id 3", "--trial-id | 2 | 'cart' | 3"),
+        ("--algo ppo", "1 | ppo"),
     ],
 )
 def test_an_unknown_study_or_trial_is_named(study: optuna.Study, typed: str, named: str) -> None:
-    with pytest.raises(UserError, match=named):
+    with error_naming(UserError, named):
         zoo.run("train", [*TRAIN.split(), *typed.split()])
     assert not list(Path("logs").glob("*/*_*"))
 
 
 def test_a_study_without_a_finished_trial_has_no_best(study: optuna.Study) -> None:
     optuna.create_study(storage=JournalStorage(JournalFileBackend("study.log")), study_name="empty")
-    with pytest.raises(UserError, match="'empty' has no best trial"):
+    with error_naming(UserError, "'empty'"):
         zoo.run("train", [*TRAIN.split(), "--study-name", "empty"])
