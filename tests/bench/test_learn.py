@@ -10,14 +10,15 @@ import pytest
 
 from sb3_cardqn.bench import learn
 from sb3_cardqn.bench.contestants import (
-    Run,
+    Repeat,
     make_configured_update,
     make_sampling,
     make_training,
     make_update,
 )
-from sb3_cardqn.bench.learn import Table
-from tests.named import missing
+from sb3_cardqn.bench.learn import Measurement
+from sb3_cardqn.errors import UserError
+from tests.named import error_naming
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def _rest() -> tuple[Run, float]:
+def _rest() -> tuple[Repeat, float]:
     return lambda n: time.sleep(0.1 * n), 0
 
 
@@ -67,8 +68,8 @@ def test_tables_are_printed_and_written(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     buffers = ("stable_baselines3.common.buffers.ReplayBuffer", "sb3_cardqn.FrameReplayBuffer")
-    table = Table("Buffers", "batches", 2, 64, {name: partial(make_sampling, name) for name in buffers})
-    training = Table("Training", "agent steps", 2, 1, {"rest": _rest})
+    table = Measurement("Buffers", "batches", 2, 64, {name: partial(make_sampling, name) for name in buffers})
+    training = Measurement("Training", "agent steps", 2, 1, {"rest": _rest})
     monkeypatch.setattr(learn, "_tables", lambda size: [table, training])
     learn.main(["--rounds", "2", "--json", str(tmp_path / "learn.json")])
     written = json.loads((tmp_path / "learn.json").read_text())
@@ -88,11 +89,6 @@ def test_all_tables_compare_with_sb3() -> None:
     assert all(next(iter(table.makers)).startswith("SB3") for table in tables)
 
 
-@pytest.mark.parametrize(
-    ("argv", "named"),
-    [(["--rounds", "0"], "--rounds | 0")],
-)
-def test_wrong_use(argv: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        learn.main(argv)
-    assert not missing(named, capsys.readouterr().err)
+def test_wrong_use() -> None:
+    with error_naming(UserError, "--rounds | 0"):
+        learn.main(["--rounds", "0"])
