@@ -1,4 +1,4 @@
-"""The DQN: losses, policies and the algorithm."""
+"""CarDQN: the algorithm, its policies, heads and losses."""
 
 from sb3_cardqn.cardqn.cardqn import CarDQN
 from sb3_cardqn.cardqn.heads import DuelingHead, HistogramHead, QuantileHead

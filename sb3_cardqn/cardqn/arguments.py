@@ -1,4 +1,4 @@
-"""What CarDQN's arguments may be: checked at construction, and again before learning."""
+"""Checks of the arguments of CarDQN and its policies, made at construction and again before learning."""
 
 import inspect
 import math
@@ -33,7 +33,7 @@ from sb3_cardqn.checks import (
 from sb3_cardqn.errors import did_you_mean
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 
-# name -> the least it may be; all are whole numbers
+# name -> lower bound of a whole number
 _WHOLE = {
     "buffer_size": 1,
     "learning_starts": 0,
@@ -48,24 +48,24 @@ def check_policy_and_env(
     policies: Mapping[str, type[BasePolicy]], policy: Any, env: Any, policy_kwargs: Any, builds: bool
 ) -> None:
     """
-    Check what SB3 would look into first.
+    Check the arguments that SB3's constructor reads first.
 
-    :param policies: by name
-    :param policy: name or class
-    :param env: environment or id; None when nothing is built, as when an agent is loaded
-    :param policy_kwargs: of the policy
-    :param builds: whether the networks are built now
-    :raises TypeError: if one is something else
-    :raises ValueError: if a name is unknown; the text offers the nearest
+    :param policies: policy classes by name
+    :param policy: name or class of a policy
+    :param env: environment or its id; None if nothing is built, as when loading an agent
+    :param policy_kwargs: keyword arguments of the policy, or None
+    :param builds: True if the networks are built now
+    :raises TypeError: if an argument has another type
+    :raises ValueError: if a name is unknown; the text offers the nearest one
     """
     if isinstance(policy, str) and policy not in policies:
-        raise ValueError(f"CarDQN knows no policy '{policy}'{did_you_mean(policy, list(policies))}")
+        raise ValueError(f"CarDQN has no policy '{policy}'{did_you_mean(policy, list(policies))}")
     policy_class = policies[policy] if isinstance(policy, str) else policy
     if not callable(policy_class) or (
         isinstance(policy_class, type) and not issubclass(policy_class, nn.Module)
     ):
         raise TypeError(
-            f"CarDQN needs policy to be one of {list(policies)}, or a class such as theirs, got {policy!r}"
+            f"CarDQN needs policy to be one of {list(policies)}, or a policy class, got {policy!r}"
         )
     if builds or env is not None:
         _check_env(env)
@@ -75,32 +75,32 @@ def check_policy_and_env(
 
 def _check_env(env: Any) -> None:
     """
-    :param env: what came; an environment of the old OpenAI Gym is SB3's to wrap
-    :raises TypeError: if it is none
+    :param env: candidate; an environment of the old OpenAI Gym is accepted, because SB3 wraps it
+    :raises TypeError: if it is not an environment or an id
     """
     if isinstance(env, (str, gym.Env, VecEnv)):
         return
     if isinstance(env, VectorEnv):
         raise TypeError(
-            f"CarDQN needs an SB3 VecEnv, or a single environment, got Gymnasium's {type(env).__name__}; for "
-            'many use make_vec_env("CartPole-v1", n_envs=4) from stable_baselines3.common.env_util'
+            f"CarDQN needs an SB3 VecEnv or a single environment, got Gymnasium's {type(env).__name__}; for "
+            'several, use make_vec_env("CartPole-v1", n_envs=4) from stable_baselines3.common.env_util'
         )
     if callable(env) or (isinstance(env, (list, tuple)) and env):
         raise TypeError(
-            "CarDQN needs an environment, or the id of one, not what makes it; call it, or use "
+            "CarDQN needs an environment or its id, not a function that makes one; call the function, or use "
             f"DummyVecEnv([make_env]) from stable_baselines3.common.vec_env; got {env!r}"
         )
     if not (hasattr(env, "reset") and hasattr(env, "step")):
-        raise TypeError(f"CarDQN needs an environment, or the id of one, got {env!r}")
+        raise TypeError(f"CarDQN needs an environment or its id, got {env!r}")
 
 
 def check_arguments(agent: Any) -> None:
     """
-    Check the arguments that the agent was constructed or loaded with; numbers become Python's own.
+    Check the arguments that the agent was constructed or loaded with, and convert numbers to Python's types.
 
-    :param agent: with all of them as attributes
-    :raises TypeError: if one is something else
-    :raises ValueError: if one is out of range; the text names it, its value and what would be right
+    :param agent: agent with all arguments as attributes
+    :raises TypeError: if an argument has another type
+    :raises ValueError: if an argument is out of range; the text names it, its value and its range
     """
     _check_numbers(agent)
     for name in ("double_q", "mixed_precision"):
@@ -115,7 +115,7 @@ def check_arguments(agent: Any) -> None:
     decay: Any = agent.exploration_decay
     if not (callable(decay) or (isinstance(decay, str) and decay in DECAYS)):
         raise ValueError(
-            f"CarDQN needs exploration_decay from {sorted(DECAYS)} or a function of the progress "
+            f"CarDQN needs exploration_decay from {sorted(DECAYS)}, or a function of the progress "
             f"remaining, got {decay!r}"
         )
 
@@ -137,7 +137,7 @@ def _check_numbers(agent: Any) -> None:
     train_freq: Any = agent.train_freq
     if not isinstance(train_freq, tuple):
         agent.train_freq = check_whole("CarDQN", "train_freq", train_freq)
-    elif not isinstance(train_freq, TrainFreq):  # which SB3 makes of it
+    elif not isinstance(train_freq, TrainFreq):  # SB3 converts a tuple to a TrainFreq
         frequency = check_whole("CarDQN", "train_freq", train_freq[0])
         agent.train_freq = (frequency, *train_freq[1:])
     if agent._stats_window_size is not None:
@@ -148,7 +148,7 @@ def _check_numbers(agent: Any) -> None:
         setattr(agent, name, check_number("CarDQN", name, getattr(agent, name), 0, 1))
     if agent.advantage_learning == 1:
         raise ValueError(
-            "CarDQN needs advantage_learning below 1 (gaps grow without end), got "
+            "CarDQN needs advantage_learning below 1 (at 1 gaps grow forever), got "
             f"{agent.advantage_learning!r}"
         )
     if not callable(agent.learning_rate):
@@ -157,8 +157,8 @@ def _check_numbers(agent: Any) -> None:
     agent.exploration_fraction = fraction
     if fraction > 1:
         warnings.warn(
-            f"exploration_fraction={fraction} is a part of the learning period: exploration will not reach "
-            "exploration_final_eps (exploration_steps takes agent steps)",
+            f"exploration_fraction={fraction} is more than the whole learning period, so exploration will "
+            "not reach exploration_final_eps; for a number of agent steps use exploration_steps",
             stacklevel=4,
         )
     agent.max_grad_norm = check_number(
@@ -168,34 +168,34 @@ def _check_numbers(agent: Any) -> None:
 
 def check_budget(agent: Any, total_timesteps: Any) -> None:
     """
-    :param agent: about to learn
-    :param total_timesteps: agent steps; without end, a callback stops the run
-    :raises ValueError: if it is no number
+    :param agent: agent that is about to learn
+    :param total_timesteps: agent steps; with inf, only a callback stops the run
+    :raises ValueError: if the budget is not a number
     """
     if not is_number(total_timesteps) or math.isnan(total_timesteps):
         raise ValueError(f"CarDQN.learn needs total_timesteps, a number or inf, got {total_timesteps!r}")
     if total_timesteps == math.inf and not agent.exploration_steps:
         warnings.warn(
-            "with total_timesteps=inf exploration never ends: exploration_fraction is a part of them, "
-            "exploration_steps takes agent steps",
+            "with total_timesteps=inf exploration never decreases, because exploration_fraction is a "
+            "fraction of them; for a number of agent steps use exploration_steps",
             stacklevel=4,
         )
 
 
 def check_spaces(agent: Any) -> None:
     """
-    Check what the agent sees and how it gets there: SB3 would fail at the first steps, or in the updates.
+    Check spaces and normalization; SB3 would fail only at the first steps or updates.
 
-    :param agent: with its environments
-    :raises ValueError: if it could not learn from them
+    :param agent: agent with its environments
+    :raises ValueError: if it cannot learn from them
     """
     if agent.action_space.start != 0:
         raise ValueError(f"CarDQN needs a Discrete action space that starts at 0, got {agent.action_space}")
     space = agent.observation_space
     for part in space.spaces.values() if isinstance(space, spaces.Dict) else [space]:
-        if np.any(getattr(part, "start", 0)):  # SB3 makes a one-hot vector of 0 to n - 1
+        if np.any(getattr(part, "start", 0)):  # SB3 one-hot encodes 0 to n - 1
             raise ValueError(
-                f"CarDQN needs Discrete observations that start at 0, got {space}; subtract the start in a "
+                f"CarDQN needs Discrete observations that start at 0, got {space}; subtract the start with "
                 "gymnasium.wrappers.TransformObservation"
             )
     if agent.env is not None:
@@ -205,17 +205,17 @@ def check_spaces(agent: Any) -> None:
 
 def n_step_arguments(agent: Any, replay_buffer_class: type[ReplayBuffer]) -> dict[str, Any]:
     """
-    Tell a replay buffer what it asks of the agent's own arguments.
+    Keyword arguments of the replay buffer, completed with the agent's n_steps and gamma.
 
-    :param agent: with all of its arguments as attributes
-    :param replay_buffer_class: of its buffer
-    :return: replay_buffer_kwargs, with n_steps and gamma where the class names them; what stands there wins
-    :raises ValueError: if the observations are Dicts, and n_steps is above 1
+    :param agent: agent with all arguments as attributes
+    :param replay_buffer_class: class of its replay buffer
+    :return: replay_buffer_kwargs, plus n_steps and gamma if the class takes them and they are not given
+    :raises ValueError: if the observations are Dicts and n_steps is above 1
     """
     if isinstance(agent.observation_space, spaces.Dict) and replay_buffer_class is NStepReplayBuffer:
         raise ValueError(
-            "CarDQN needs n_steps=1 for Dict observations, and no NStepReplayBuffer, which does not take "
-            f"them, got {agent.n_steps}"
+            "CarDQN needs n_steps=1 and no NStepReplayBuffer for Dict observations, which that buffer does "
+            f"not support, got n_steps={agent.n_steps}"
         )
     names = inspect.signature(replay_buffer_class).parameters
     ours = {"n_steps": agent.n_steps, "gamma": agent.gamma}
@@ -224,27 +224,27 @@ def n_step_arguments(agent: Any, replay_buffer_class: type[ReplayBuffer]) -> dic
 
 def check_replay_buffer(agent: Any) -> None:
     """
-    Check the buffer to learn from against the agent: ``load_replay_buffer`` takes any.
+    Check the replay buffer against the agent, because ``load_replay_buffer`` takes any buffer.
 
-    :param agent: with its buffer
+    :param agent: agent with its replay buffer
     :raises ValueError: if the buffer was made for another number of environments, n_steps or gamma
     """
     buffer: Any = agent.replay_buffer
     told = n_step_arguments(agent, agent.replay_buffer_class or ReplayBuffer)
     wanted = {"n_envs": agent.n_envs, "n_steps": told.get("n_steps", 1)}
-    if wanted["n_steps"] > 1:  # with one step the agent's own gamma counts
+    if wanted["n_steps"] > 1:  # with one step the agent's own gamma is used
         wanted["gamma"] = told.get("gamma", agent.gamma)
-    # SB3's ReplayBuffer has no n_steps: 1; a class of the user's may have none of them
+    # SB3's ReplayBuffer has no n_steps, which means 1; a user's class may have none of these
     got = {name: getattr(buffer, name, 1 if name == "n_steps" else value) for name, value in wanted.items()}
     if got != wanted:
-        raise ValueError(f"CarDQN needs a replay buffer with its own {wanted}, got one with {got}")
+        raise ValueError(f"CarDQN needs a replay buffer made with {wanted}, got one with {got}")
 
 
 def check_policy(policy: Any) -> None:
     """
-    Check that what was built can learn as a DQN does.
+    Check that a policy has the parts of a DQN's.
 
-    :param policy: of any class
+    :param policy: policy of any class
     :raises TypeError: if it is a policy of another algorithm
     """
     for name in ("q_net", "q_net_target", "optimizer"):
@@ -268,9 +268,9 @@ def check_layers(
     """
     Check what a policy builds its networks from; the arguments are those of ``CarDQNPolicy``.
 
-    :return: net_arch, as a list of int
-    :raises TypeError: if one is something else
-    :raises ValueError: if one is out of range
+    :return: net_arch as a list of int
+    :raises TypeError: if an argument has another type
+    :raises ValueError: if an argument is out of range
     """
     owner = "CarDQNPolicy"
     units = wholes(net_arch, 1)
@@ -283,7 +283,7 @@ def check_layers(
         ("head_class", head_class, "nn.Linear, DuelingHead, QuantileHead or HistogramHead"),
     ):
         if not callable(value):
-            raise TypeError(f"{owner} needs {name} to be {example}, or what makes one, got {value!r}")
+            raise TypeError(f"{owner} needs {name} to be callable, such as {example}, got {value!r}")
     check_no_text(owner, "normalize_images", normalize_images)
     if features_extractor_kwargs is not None:
         check_keywords(
@@ -298,10 +298,11 @@ def check_picture_size(features_extractor_class: Any, space: spaces.Space, float
     """
     Check that pictures are large enough for the three convolutions of SB3's ``NatureCNN``.
 
-    :param features_extractor_class: ``NatureCNN``, or ``CombinedExtractor``, which gives it a Dict's pictures
-    :param space: of the observations
-    :param floats: whether pictures come as floats
-    :raises ValueError: if one is too small; the text names the least size
+    :param features_extractor_class: ``NatureCNN``, or ``CombinedExtractor``, which uses it for a Dict's
+        pictures; other classes are not checked
+    :param space: space of the observations
+    :param floats: True if pictures are floats
+    :raises ValueError: if a picture is too small; the text names the least size
     """
     parts: dict[str, spaces.Space] = {}
     if features_extractor_class is NatureCNN:
@@ -313,5 +314,5 @@ def check_picture_size(features_extractor_class: Any, space: spaces.Space, float
         if min(part.shape[1:]) < LEAST_PIXELS:  # type: ignore[index]
             raise ValueError(
                 f"NatureCNN needs {name} (C, H, W) of at least {LEAST_PIXELS}x{LEAST_PIXELS} pixels for its "
-                f"three convolutions, got {part.shape}; resize them, or give another features_extractor_class"
+                f"three convolutions, got {part.shape}; resize them, or use another features_extractor_class"
             )

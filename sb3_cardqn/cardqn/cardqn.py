@@ -1,4 +1,4 @@
-"""The agent: acts epsilon-greedily, remembers, and learns by the Bellman equation."""
+"""CarDQN, the agent: epsilon-greedy acting, storing transitions, gradient updates, target network."""
 
 import math
 import warnings
@@ -38,66 +38,66 @@ class CarDQN(OverlapAlgorithm):
 
     Differences from SB3's DQN:
 
-    1. Epsilon-greedy exploration draws once for each environment, not once for the whole vector.
+    1. Epsilon-greedy exploration draws once per environment, not once for the whole vector.
     2. The exploration schedule starts when learning starts, not ``learning_starts`` agent steps before.
     3. The target network is updated whenever the agent steps pass a multiple of ``target_update_interval``,
-       also when that is no multiple of the number of environments.
-    4. ``n_steps`` and ``gamma`` reach a custom ``replay_buffer_class`` that names them among its arguments,
-       unless ``replay_buffer_kwargs`` say otherwise.
-    5. Numbers without a meaning are errors: a probability, ``tau`` or ``gamma`` outside [0, 1], a count below
-       its least.
-    6. ``policy_kwargs`` know ``head_class`` and ``average_fraction``; a ``CarRacingCNN`` gets no hidden
-       layers, as ``NatureCNN`` does.
+       even if it is not a multiple of the number of environments.
+    4. ``n_steps`` and ``gamma`` reach a custom ``replay_buffer_class`` that takes arguments of these names,
+       unless ``replay_buffer_kwargs`` override them.
+    5. Meaningless numbers are errors: a probability, ``tau`` or ``gamma`` outside [0, 1], a count below its
+       lower bound.
+    6. ``policy_kwargs`` accept ``head_class`` and ``average_fraction``. A ``CarRacingCNN`` gets no hidden
+       layers by default, like ``NatureCNN``.
 
     Logged: ``rollout/exploration_rate`` epsilon; ``train/loss`` mean Huber loss (quantile Huber loss with a
     ``QuantileHead``, cross-entropy with a ``HistogramHead``); ``train/td_error`` mean of abs(target − Q);
     ``train/q_value`` mean of Q at the actions taken; ``train/clipped_targets`` share of targets outside a
-    ``HistogramHead``'s range (with more than a few, give it a wider one, or scale rewards);
-    ``train/learning_rate``; ``train/n_updates`` gradient updates. The means go over the batches since the
-    last ``train()``.
+    ``HistogramHead``'s range (if it is more than a few, widen the range or scale rewards);
+    ``train/learning_rate``; ``train/n_updates`` gradient updates. Means are over the batches of one
+    ``train()``.
 
     ``learn()`` raises ``NotFiniteError`` at the first NaN or infinity in a reward, an observation, the loss
     or its gradient, before it reaches the buffer or the weights.
 
     :param policy: ``"MlpPolicy"``, ``"CnnPolicy"``, ``"MultiInputPolicy"`` or a class
-    :param env: environment, or its id; ``Discrete`` actions
+    :param env: environment with ``Discrete`` actions, or its id
     :param learning_rate: number, or function of the progress remaining (1 to 0)
-    :param buffer_size: transitions the replay buffer holds
+    :param buffer_size: capacity of the replay buffer in transitions
     :param learning_starts: agent steps of random actions before the first update
-    :param batch_size: transitions a gradient update
-    :param tau: Polyak coefficient of the target update; 1 copies
-    :param gamma: discount factor, an agent step
+    :param batch_size: transitions per gradient update
+    :param tau: Polyak coefficient of the target update, in [0, 1]; 1 copies the weights
+    :param gamma: discount factor per agent step, in [0, 1]
     :param train_freq: agent steps of each environment between updates, or ``(n, "episode")``
-    :param gradient_steps: gradient updates each time; -1 for as many as agent steps were taken
-    :param replay_buffer_class: ``FrameReplayBuffer`` saves memory on frame stacks; SB3's own by default
-    :param replay_buffer_kwargs: its keyword arguments
-    :param optimize_memory_usage: handed to the replay buffer
+    :param gradient_steps: gradient updates per ``train()``; -1 for as many as agent steps were taken
+    :param replay_buffer_class: ``FrameReplayBuffer`` to save memory with frame stacks; SB3's own by default
+    :param replay_buffer_kwargs: keyword arguments of the replay buffer
+    :param optimize_memory_usage: passed to the replay buffer
     :param n_steps: rewards summed before bootstrapping (Sutton 1988)
     :param target_update_interval: agent steps between target updates
-    :param exploration_fraction: part of the learning period that epsilon takes to decay
+    :param exploration_fraction: part of the learning period in which epsilon decays
     :param exploration_initial_eps: probability of a random action when learning starts
     :param exploration_final_eps: probability of a random action after the decay
-    :param max_grad_norm: the gradient's norm is clipped to this
-    :param stats_window_size: episodes that the logged means go over
+    :param max_grad_norm: maximum norm of the gradient; larger gradients are scaled down to it
+    :param stats_window_size: number of episodes in the logged means
     :param tensorboard_log: folder for TensorBoard, or None
-    :param policy_kwargs: for the policy, such as ``features_extractor_class`` and ``head_class``
+    :param policy_kwargs: keyword arguments of the policy, such as ``features_extractor_class``
     :param verbose: 0, 1 or 2
-    :param seed: of Python, NumPy, torch, action space and environment
+    :param seed: seed of Python, NumPy, torch, action space and environment
     :param device: ``"auto"``, ``"cpu"``, ``"cuda"``, ...
-    :param double_q: choose the next action with the online network, value it with the target network
-        (van Hasselt et al. 2016)
-    :param advantage_learning: alpha in [0, 1): makes the gap between the best action's value and the others'
-        1 / (1 - alpha) as wide (Bellemare et al. 2016), so that errors of the network matter less
+    :param double_q: True to choose the next action with the online network and value it with the target
+        network (van Hasselt et al. 2016)
+    :param advantage_learning: alpha in [0, 1); widens the gap between the best action's value and the others
+        by the factor 1 / (1 - alpha), so that errors of the network matter less (Bellemare et al. 2016)
     :param exploration_decay: ``"linear"``, ``"exponential"``, ``"cosine"``, ``"constant"`` (at the final
         value), or any function of the progress remaining in the learning period (1 to 0)
-    :param exploration_steps: agent steps after ``learning_starts`` that epsilon takes to decay, instead of
+    :param exploration_steps: agent steps after ``learning_starts`` in which epsilon decays, instead of
         ``exploration_fraction``
-    :param mixed_precision: compute the features in bfloat16 while learning, on a device that has it (a CPU
-        with AVX-512 BF16 or AMX, a recent GPU); head, loss and weights stay in float32, and so does acting
-    :param overlap: update while the environments step: actions then come from weights one ``train()`` older.
-        None does so where the environments run in processes of their own (``SubprocVecEnv``)
-    :param _init_setup_model: build the networks and the buffer now
-    :raises ValueError: if an argument is out of range; the text names it, its value and what would be right
+    :param mixed_precision: True to compute features in bfloat16 while learning, if the device supports it (a
+        CPU with AVX-512 BF16 or AMX, a recent GPU); head, loss, weights and acting stay in float32
+    :param overlap: True to update while the environments step, so that actions come from weights one
+        ``train()`` older; None to do so if the environments run in other processes (``SubprocVecEnv``)
+    :param _init_setup_model: True to build the networks and the buffer now
+    :raises ValueError: if an argument is out of range; the text names it, its value and its range
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -191,17 +191,17 @@ class CarDQN(OverlapAlgorithm):
 
     def _setup_model(self) -> None:
         if self.replay_buffer_class is None and self.n_steps > 1:
-            # SB3 would choose it too, but write n_steps and gamma into replay_buffer_kwargs
+            # SB3 would choose it too, but would also write n_steps and gamma into replay_buffer_kwargs
             self.replay_buffer_class = NStepReplayBuffer
         given = self.replay_buffer_kwargs
         if self.replay_buffer_class is not None:
             self.replay_buffer_kwargs = n_step_arguments(self, self.replay_buffer_class)
         with warnings.catch_warnings():
             if self.replay_buffer_kwargs.get("n_steps") == self.n_steps:
-                # SB3 would warn that n_steps does not reach a custom replay buffer: it does
+                # SB3 would warn that n_steps does not reach a custom replay buffer, but here it does
                 warnings.filterwarnings("ignore", message="`n_steps=", category=UserWarning)
             super()._setup_model()
-        self.replay_buffer_kwargs = given  # n_steps and gamma would outlive a load() with others
+        self.replay_buffer_kwargs = given  # else n_steps and gamma would survive a load() with other values
         check_policy(self.policy)
         self._create_aliases()
         self._td = td_of(self.q_net)
@@ -218,7 +218,7 @@ class CarDQN(OverlapAlgorithm):
     def _create_aliases(self) -> None:
         self.q_net = self.policy.q_net
         self.q_net_target = self.policy.q_net_target
-        # for subclasses that were written for DQN
+        # for subclasses written for SB3's DQN
         self.batch_norm_stats = get_parameters_by_name(self.q_net, ["running_"])
         self.batch_norm_stats_target = get_parameters_by_name(self.q_net_target, ["running_"])
 
@@ -230,7 +230,7 @@ class CarDQN(OverlapAlgorithm):
         tb_log_name: str = "CarDQN",
         progress_bar: bool = False,
     ) -> Any:
-        check_arguments(self)  # again: load() can change them
+        check_arguments(self)  # again, because load() can change them
         check_budget(self, total_timesteps)
         check_spaces(self)
         check_replay_buffer(self)
@@ -257,7 +257,7 @@ class CarDQN(OverlapAlgorithm):
         # num_timesteps grows by n_envs at a time and may jump over the multiple
         if self.num_timesteps % self.target_update_interval < self.n_envs:
             polyak_update(self.q_net.parameters(), self.q_net_target.parameters(), self.tau)
-            # batch normalisation's running statistics are copied (SB3 #996)
+            # running statistics of batch normalisation are copied, not averaged (SB3 #996)
             for copy, original in zip(self.q_net_target.buffers(), self.q_net.buffers(), strict=True):
                 copy.copy_(original)
         self._update_exploration_rate()
@@ -294,7 +294,7 @@ class CarDQN(OverlapAlgorithm):
             self.policy.optimizer.zero_grad()
             loss.backward()
             norm = th.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
-            # an infinite loss has a finite gradient, and the other way round
+            # an infinite loss can have a finite gradient, and a finite loss an infinite one
             for place, value in (("the loss", loss), ("the gradient", norm)):
                 if not math.isfinite(value.item()):
                     raise NotFiniteError(place, self.num_timesteps)
@@ -325,17 +325,17 @@ class CarDQN(OverlapAlgorithm):
         deterministic: bool = False,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
         """
-        Choose epsilon-greedily, with one draw for each observation.
+        Choose actions epsilon-greedily, with one draw per observation.
 
         :param observation: one observation, or a batch of them
-        :param state: handed through, for recurrent policies
-        :param episode_start: handed through, for recurrent policies
-        :param deterministic: True never explores, and drives with the averaged network if there is one
+        :param state: state of a recurrent policy, passed on
+        :param episode_start: start flags for a recurrent policy, passed on
+        :param deterministic: True to never explore, and to use the averaged network if there is one
         :return: int64 action or (batch,) actions; state
         """
         action, state = self.policy.predict(observation, state, episode_start, deterministic)
         if not deterministic:
-            # NumPy's global generator is what SB3 seeds
+            # SB3 seeds NumPy's global generator
             explores = np.random.random(action.shape) < self.exploration_rate  # noqa: NPY002
             random_action = np.array([self.action_space.sample() for _ in range(action.size)])
             action = np.where(explores, random_action.reshape(action.shape), action)

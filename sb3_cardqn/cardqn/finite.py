@@ -1,4 +1,4 @@
-"""NaN and infinity, found where they come in: one of them would be in every weight after the next update."""
+"""Check for NaN and infinity in transitions; a single one would spread to every weight in the next update."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ def check_transitions(
     obs: Any, rewards: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]], agent_steps: int
 ) -> None:
     """
-    Check what the environments answered, before it is stored.
+    Check transitions before they are stored.
 
     :param obs: (n_envs, ...) observations, or a dict of them
-    :param rewards: (n_envs,)
-    :param dones: (n_envs,)
-    :param infos: of each environment; an episode's last observation is in there
-    :param agent_steps: when that was
-    :raises NotFiniteError: if one is NaN or infinite; the text says which, and of which environment
+    :param rewards: (n_envs,) rewards
+    :param dones: (n_envs,) True where an episode ended
+    :param infos: one dict per environment, with an ended episode's last observation
+    :param agent_steps: number of agent steps, for the error
+    :raises NotFiniteError: if a number is NaN or infinite; the text names it and its environment
     """
     _check("the reward", rewards, agent_steps)
     _check("the observation", obs, agent_steps)

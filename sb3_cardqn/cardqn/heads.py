@@ -1,9 +1,9 @@
 """
-Last layers of the Q-network: features in, Q-values out.
+Heads, the last layers of the Q-network, which turn features into Q-values.
 
-A head that gives more than one number an action has a ``temporal_difference`` of its own. One whose
-constructor takes more than widths has ``arguments``. One that drives as a simpler head does is ``exported``
-as that.
+A head with more than one output per action defines its own ``temporal_difference``. A head whose constructor
+takes more than widths defines ``arguments``. A head that is equivalent to a simpler one for driving defines
+``exported``, which returns the simpler one.
 """
 
 import math
@@ -33,8 +33,8 @@ class DuelingHead(nn.Module):
 
     >>> CarDQN("CnnPolicy", env, policy_kwargs=dict(head_class=DuelingHead))  # doctest: +SKIP
 
-    :param in_features: width of its input
-    :param out_features: number of actions
+    :param in_features: width of the input, at least 1
+    :param out_features: number of actions, at least 1
     """
 
     def __init__(self, in_features: int, out_features: int) -> None:
@@ -59,9 +59,9 @@ class QuantileHead(nn.Linear):
 
     >>> CarDQN("CnnPolicy", env, policy_kwargs=dict(head_class=QuantileHead))  # doctest: +SKIP
 
-    :param in_features: width of its input
-    :param out_features: number of actions
-    :param n_quantiles: for each action; another number than the default by ``functools.partial``
+    :param in_features: width of the input, at least 1
+    :param out_features: number of actions, at least 1
+    :param n_quantiles: quantiles per action, at least 1; change it with ``functools.partial``
     """
 
     def __init__(self, in_features: int, out_features: int, n_quantiles: int = 32) -> None:
@@ -89,9 +89,11 @@ class QuantileHead(nn.Linear):
         self, q_net: Any, q_net_target: Any, batch: Any, discount_t: th.Tensor, double_q: bool, alpha: float
     ) -> TemporalDifference:
         """
-        QR-DQN (Dabney et al. 2018): quantiles of the return are moved towards the target's.
+        QR-DQN (Dabney et al. 2018): moves quantiles of the return towards the target's.
 
-        :return: loss and errors; arguments as ``expected_td``'s
+        Arguments are those of ``expected_td``.
+
+        :return: loss and errors
         """
         with th.no_grad():
             head_t = q_net_target.q_net[-1]
@@ -114,9 +116,9 @@ class QuantileHead(nn.Linear):
 
 def mean_of_quantiles(layer: nn.Linear, n_quantiles: int) -> nn.Linear:
     """
-    :param layer: with outputs (quantile, action)
-    :param n_quantiles: for each action
-    :return: layer that gives their means, as the mean is linear, too
+    :param layer: linear layer with outputs (quantile, action)
+    :param n_quantiles: quantiles per action
+    :return: linear layer whose outputs are their means, which works because the mean is linear
     """
     actions = layer.out_features // n_quantiles
     mean = nn.utils.skip_init(nn.Linear, layer.in_features, actions, device=layer.weight.device)
@@ -130,24 +132,24 @@ class HistogramHead(nn.Linear):
     """
     The value of each action as a histogram, Farebrother et al. 2024 (HL-Gauss); the Q-value is its mean.
 
-    It is learned by cross-entropy, as a class is. Of a loss that comes once in a hundred times the histogram
-    puts 1 % there, and the mean counts it in full, however far away it is.
+    Trained with cross-entropy. A bad outcome that happens once in a hundred times holds 1 % of the histogram,
+    and counts in the mean at its full distance.
 
     >>> CarDQN("CnnPolicy", env, policy_kwargs=dict(head_class=HistogramHead))  # doctest: +SKIP
 
-    The defaults are for returns of ``hyperparams/cardqn.yml``; other ones by ``functools.partial``. Values
-    outside are taken for the nearest one inside; ``train/clipped_targets`` says how many are. With
-    cardqn.yml's rewards values tend to 30 at a gamma of 0.98.
+    The default range fits the returns of ``hyperparams/cardqn.yml``, whose rewards give values up to about 30
+    at a gamma of 0.98; change it with ``functools.partial``. Targets outside the range are clipped to it;
+    ``train/clipped_targets`` is their share.
 
-    :param in_features: width of its input
-    :param out_features: number of actions
-    :param low: least value of a return that it can tell, below 0
-    :param high: greatest, above 0
-    :param n_bins: of equal width, for each action
+    :param in_features: width of the input, at least 1
+    :param out_features: number of actions, at least 1
+    :param low: lowest value of the range, below 0
+    :param high: highest value of the range, above 0
+    :param n_bins: bins of equal width per action, at least 1
     :raises ValueError: if a size is below 1, ``low`` is not below 0, or ``high`` not above 0
     """
 
-    SIGMA = 0.75  # of the Gaussian around a target, in widths of a bin (Farebrother et al. 2024)
+    SIGMA = 0.75  # of the Gaussian around a target, in bin widths (Farebrother et al. 2024)
 
     def __init__(
         self, in_features: int, out_features: int, low: float = -60.0, high: float = 30.0, n_bins: int = 90
@@ -156,29 +158,29 @@ class HistogramHead(nn.Linear):
         out_features = check_whole("HistogramHead", "out_features", out_features)
         n_bins = check_whole("HistogramHead", "n_bins", n_bins)
         if not is_number(low) or not -math.inf < low < 0:
-            raise ValueError(f"HistogramHead needs low < 0, and finite, got {low!r}")
+            raise ValueError(f"HistogramHead needs low < 0 and finite, got {low!r}")
         check_number("HistogramHead", "high", high, 0, above=True)
         super().__init__(in_features, out_features * n_bins)
         self.low, self.high, self.n_bins = low, high, n_bins
-        with th.no_grad():  # Q-values begin near 0, where nothing is known of them
+        with th.no_grad():  # initial Q-values are near 0
             self.bias.copy_((-self.centers.square() / (2 * 4**2)).repeat(out_features))  # deviation 4
             self.weight.mul_(0.5)
 
     @property
     def edges(self) -> th.Tensor:
-        """(n_bins + 1,) float32, ascending"""
+        """(n_bins + 1,) float32 edges of the bins, ascending"""
         return th.linspace(self.low, self.high, self.n_bins + 1, device=self.weight.device)
 
     @property
     def centers(self) -> th.Tensor:
-        """(n_bins,) float32, ascending"""
+        """(n_bins,) float32 centres of the bins, ascending"""
         edges = self.edges
         return (edges[1:] + edges[:-1]) / 2
 
     def logits(self, features: th.Tensor) -> th.Tensor:
         """
         :param features: (batch, in_features)
-        :return: (batch, actions, n_bins) logarithms of the histograms, up to a constant each
+        :return: (batch, actions, n_bins) logarithms of the histograms, each up to a constant
         """
         return super().forward(features).unflatten(1, (-1, self.n_bins))
 
@@ -200,9 +202,11 @@ class HistogramHead(nn.Linear):
         self, q_net: Any, q_net_target: Any, batch: Any, discount_t: th.Tensor, double_q: bool, alpha: float
     ) -> TemporalDifference:
         """
-        HL-Gauss (Farebrother et al. 2024): histograms are moved towards a Gaussian around DQN's target.
+        HL-Gauss (Farebrother et al. 2024): moves histograms towards a Gaussian around DQN's target.
 
-        :return: loss and errors; arguments as ``expected_td``'s
+        Arguments are those of ``expected_td``.
+
+        :return: loss and errors
         """
         target = expected_target(q_net, q_net_target, batch, discount_t, double_q)
         logits = q_net.through_head(batch.observations, self.logits)  # (batch, actions, bins)
@@ -218,5 +222,5 @@ class HistogramHead(nn.Linear):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The constructor's, besides the widths."""
+        """Arguments of the constructor other than widths."""
         return {"low": self.low, "high": self.high, "n_bins": self.n_bins}

@@ -1,4 +1,4 @@
-"""The maths of DQN: pure functions of tensors, in the papers' symbols, one equation a line."""
+"""Targets and losses of DQN: pure functions of tensors, in the papers' symbols, one equation per line."""
 
 import torch as th
 from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
@@ -24,8 +24,8 @@ def double_q_target(
 
     :param r_t: (batch,) reward, already summed over n steps
     :param discount_t: (batch,) gamma**n, or 0 where the episode terminated (a time limit does not)
-    :param q_t_online: (batch, actions) online network at the next observation: chooses
-    :param q_t_target: (batch, actions) target network at the next observation: values the choice
+    :param q_t_online: (batch, actions) online network at the next observation; chooses the action
+    :param q_t_target: (batch, actions) target network at the next observation; values the action
     :return: (batch,) r + discount · q_t_target(argmax_a q_t_online(a))
     """
     a_t = q_t_online.argmax(dim=1, keepdim=True)  # (batch, 1)
@@ -36,14 +36,14 @@ def advantage_learning_target(
     target_tm1: th.Tensor, q_tm1: th.Tensor, a_tm1: th.Tensor, alpha: float
 ) -> th.Tensor:
     """
-    Advantage learning, Bellemare et al. 2016: the gap between the best action and others grows to
-    1 / (1 − alpha) of what it was, and the best one stays what it is.
+    Advantage learning, Bellemare et al. 2016: the gap between the best action and the others grows by the
+    factor 1 / (1 − alpha), and the value of the best action stays the same.
 
     :param target_tm1: (batch,) bootstrap target, or (batch, quantiles)
     :param q_tm1: (batch, actions) network at the observation
     :param a_tm1: (batch,) int64 action taken there
-    :param alpha: in [0, 1)
-    :return: as ``target_tm1``: target − alpha · (max_a q_tm1(a) − q_tm1(a_tm1))
+    :param alpha: strength, in [0, 1)
+    :return: target − alpha · (max_a q_tm1(a) − q_tm1(a_tm1)), in the shape of ``target_tm1``
     """
     gap = q_tm1.max(dim=1).values - q_tm1.gather(1, a_tm1.unsqueeze(1)).squeeze(1)  # (batch,)
     return target_tm1 - alpha * gap.view(-1, *[1] * (target_tm1.dim() - 1))
@@ -51,7 +51,7 @@ def advantage_learning_target(
 
 def td_error(q_tm1: th.Tensor, a_tm1: th.Tensor, target_tm1: th.Tensor) -> th.Tensor:
     """
-    How far the network is from its target at the action that was taken. No gradient flows into the target.
+    TD error of the network at the action that was taken. No gradient flows into the target.
 
     :param q_tm1: (batch, actions) online network at the observation
     :param a_tm1: (batch,) int64 action taken there
@@ -78,7 +78,7 @@ def quantile_target(r_t: th.Tensor, discount_t: th.Tensor, z_t: th.Tensor, a_t: 
     :param r_t: (batch,) reward, already summed over n steps
     :param discount_t: (batch,) gamma**n, or 0 where the episode terminated (a time limit does not)
     :param z_t: (batch, quantiles, actions) target network at the next observation
-    :param a_t: (batch,) int64 action that is chosen there
+    :param a_t: (batch,) int64 action chosen there
     :return: (batch, quantiles) r + discount · z_t(a_t)
     """
     return r_t[:, None] + discount_t[:, None] * z_t[th.arange(len(a_t)), :, a_t]
@@ -88,7 +88,7 @@ def quantile_huber(z_tm1: th.Tensor, target_tm1: th.Tensor) -> th.Tensor:
     """
     Quantile Huber loss, Dabney et al. 2018, eq. 10. No gradient flows into the target.
 
-    :param z_tm1: (batch, quantiles) of the action that was taken, at τ_i = (i + 1/2) / quantiles
+    :param z_tm1: (batch, quantiles) quantiles of the action taken, at τ_i = (i + 1/2) / quantiles
     :param target_tm1: (batch, quantiles) samples of the target
     :return: (batch,) Σ_i mean_j abs(τ_i − [u_ji < 0]) · huber(u_ji), u_ji = target_j − z_i
     """
@@ -101,8 +101,8 @@ def gaussian_histogram(x: th.Tensor, edges: th.Tensor, sigma: float) -> th.Tenso
     """
     Histogram of a Gaussian around a value, Farebrother et al. 2024, section 3.1 (HL-Gauss).
 
-    :param x: (batch,) values; one outside the edges is taken for the nearest edge
-    :param edges: (bins + 1,) ascending
+    :param x: (batch,) values, clipped to the first and the last edge
+    :param edges: (bins + 1,) edges of the bins, ascending
     :param sigma: standard deviation, in the unit of ``x``
     :return: (batch, bins) Φ((edge_i+1 − x) / σ) − Φ((edge_i − x) / σ), divided by their sum
     """
@@ -115,7 +115,7 @@ def cross_entropy(logits_tm1: th.Tensor, p_target: th.Tensor) -> th.Tensor:
     """
     Cross-entropy of two histograms. No gradient flows into the target.
 
-    :param logits_tm1: (batch, bins) of the action that was taken
+    :param logits_tm1: (batch, bins) logits of the action that was taken
     :param p_target: (batch, bins) probabilities
     :return: (batch,) −Σ_i p_target_i · log softmax(logits_tm1)_i
     """

@@ -1,4 +1,4 @@
-"""Updates while the environments step: between SB3's off-policy algorithm and the agent."""
+"""OverlapAlgorithm: SB3's off-policy algorithm with gradient updates while the environments step."""
 
 from typing import Any, TypeVar
 
@@ -13,24 +13,24 @@ Self = TypeVar("Self", bound="OverlapAlgorithm")
 
 class OverlapAlgorithm(OffPolicyAlgorithm):
     """
-    SB3's loop of driving and learning, that can put off what is to be learned until the environments step.
+    SB3's off-policy algorithm, able to postpone gradient updates until the environments step.
 
-    A subclass sets ``overlap`` (None: where the environments run in processes of their own) and makes the
+    A subclass sets ``overlap`` (None means True if the environments run in other processes) and makes the
     updates in ``_update``.
     """
 
     overlap: bool | None
-    _meanwhile: Meanwhile | None = None  # while an overlapped learn() runs
-    _due: tuple[int, int] | None = None  # what train() put off: gradient updates, batch size
+    _meanwhile: Meanwhile | None = None  # set while an overlapped learn() runs
+    _due: tuple[int, int] | None = None  # postponed by train(): gradient updates, batch size
 
     def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> RolloutReturn:
         """
-        Drive, and meanwhile make the updates that are due.
+        Collect transitions, and meanwhile make the updates that are due.
 
         :param env: the environments
-        :param args: as SB3's
-        :param kwargs: as SB3's
-        :return: agent steps, episodes, and whether to go on
+        :param args: arguments of SB3's method
+        :param kwargs: keyword arguments of SB3's method
+        :return: agent steps, episodes, and whether to continue training
         """
         return super().collect_rollouts(self._meanwhile or env, *args, **kwargs)
 
@@ -38,10 +38,10 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
         """
         Sample the replay buffer and move the Q-network towards the Bellman target.
 
-        With overlap, ``learn()`` only notes what is due here: it is done while the environments step.
+        With overlap this only notes what is due; the updates happen while the environments step.
 
-        :param gradient_steps: gradient updates
-        :param batch_size: transitions each
+        :param gradient_steps: number of gradient updates
+        :param batch_size: transitions per gradient update
         """
         if self._meanwhile is None:
             self._update(gradient_steps, batch_size)
@@ -59,15 +59,15 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
     def _overlaps(self, env: VecEnv) -> bool:
         """
         :param env: the environments
-        :return: whether updates wait for a step; not those of a buffer that itself asks the environments, as
-            ``HerReplayBuffer`` does for rewards
-        :raises ValueError: if that was asked for nevertheless
+        :return: True if updates happen while the environments step; False if the buffer itself calls the
+            environments, as ``HerReplayBuffer`` does for rewards
+        :raises ValueError: if ``overlap`` is True with such a buffer
         """
         asks = isinstance(getattr(self.replay_buffer, "env", None), VecEnv)
         if asks and self.overlap:
             raise ValueError(
-                f"CarDQN needs overlap=False for {type(self.replay_buffer).__name__}, which asks the "
-                "environments while they step, got True"
+                f"CarDQN needs overlap=False for {type(self.replay_buffer).__name__}, which calls the "
+                "environments during updates, got True"
             )
         return not asks and (
             isinstance(env.unwrapped, SubprocVecEnv) if self.overlap is None else self.overlap
@@ -83,20 +83,20 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
         progress_bar: bool = False,
     ) -> Self:
         """
-        Drive and learn.
+        Train the agent.
 
         :param total_timesteps: agent steps, all environments together
-        :param callback: called at every step
+        :param callback: callback or list of callbacks, called at every step
         :param log_interval: episodes between logs
         :param tb_log_name: name of the TensorBoard run
-        :param reset_num_timesteps: False goes on counting, for a second ``learn``
-        :param progress_bar: show one
+        :param reset_num_timesteps: False to continue counting in a second ``learn``
+        :param progress_bar: True to show a progress bar
         :return: self
         """
         if self.env is None:
             raise ValueError(
-                "CarDQN.learn() needs an environment, and a loaded agent has none: say "
-                "CarDQN.load(path, env=env), or set_env(env) before learn()"
+                "CarDQN.learn() needs an environment, and a loaded agent has none: use "
+                "CarDQN.load(path, env=env), or call set_env(env) before learn()"
             )
         if self._overlaps(self.env):
             self._meanwhile = Meanwhile(self.env, self._catch_up)

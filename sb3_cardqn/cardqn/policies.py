@@ -1,4 +1,4 @@
-"""The Q-network and its target copy, as SB3 policies."""
+"""QNetwork, and SB3 policies that hold an online, a target and an averaged Q-network."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from sb3_cardqn.cardqn.arguments import check_layers, check_picture_size
 
-# agents that were saved when the heads were in this file name them here
+# agents saved while the heads were in this file refer to them here
 from sb3_cardqn.cardqn.heads import DuelingHead, Head, QuantileHead  # noqa: F401
 from sb3_cardqn.cardqn.torch_layers import CarRacingCNN
 from sb3_cardqn.checks import check_number
@@ -29,17 +29,17 @@ from sb3_cardqn.checks import check_number
 
 class QNetwork(BasePolicy):
     """
-    Features extractor, then fully connected layers, then a head: observation to one Q-value an action.
+    Features extractor, fully connected layers and a head: one Q-value per action.
 
-    :param observation_space: what it sees
+    :param observation_space: space of the observations
     :param action_space: ``Discrete(n)``
-    :param features_extractor: turns observations into features
-    :param features_dim: how many features
+    :param features_extractor: module that turns observations into features
+    :param features_dim: number of features
     :param net_arch: units of each hidden layer
-    :param activation_fn: after each hidden layer
-    :param normalize_images: divide uint8 images by 255
-    :param head_class: called with (units, n); ``nn.Linear``, ``DuelingHead``, ``QuantileHead`` or
-        ``HistogramHead``
+    :param activation_fn: class of the activation after each hidden layer
+    :param normalize_images: True to divide uint8 images by 255
+    :param head_class: ``nn.Linear``, ``DuelingHead``, ``QuantileHead``, ``HistogramHead``, or a callable that
+        makes a head from (units, n)
     """
 
     action_space: spaces.Discrete
@@ -68,26 +68,26 @@ class QNetwork(BasePolicy):
         self._scales_pixels = normalize_images and is_image_space(observation_space)
         hidden_layers = create_mlp(features_dim, -1, self.net_arch, activation_fn)
         head = head_class([features_dim, *self.net_arch][-1], int(action_space.n))
-        # With nn.Linear as its head, the parameters have the names they have in SB3's DQN.
+        # With nn.Linear as its head, the parameters have the same names as in SB3's DQN.
         self.q_net = nn.Sequential(*hidden_layers, head)
 
     def forward(self, obs: PyTorchObs) -> th.Tensor:
         """
-        Under ``th.autocast`` the features are computed in its type, the Q-values always in float32.
+        Under ``th.autocast`` features are computed in its type; Q-values are always computed in float32.
 
-        :param obs: (batch, ...) observations, as they come from the environment
+        :param obs: (batch, ...) observations of the environment
         :return: (batch, actions) Q-values
         """
         return self.through_head(obs, self.q_net[-1])
 
     def through_head(self, obs: PyTorchObs, head: Callable[[th.Tensor], th.Tensor]) -> th.Tensor:
         """
-        :param obs: (batch, ...) observations, as they come from the environment
+        :param obs: (batch, ...) observations of the environment
         :param head: the last layer, or a method of it, such as ``HistogramHead.logits``
-        :return: what it makes of the features before it, in float32
+        :return: output of the head in float32
         """
         features = self._features(obs)
-        # bfloat16 has steps of 0.5 at a Q-value of 100
+        # at a Q-value of 100, neighbouring bfloat16 numbers are 0.5 apart
         with th.autocast(self.device.type, enabled=False):
             return head(self.q_net[:-1](features))
 
@@ -99,8 +99,8 @@ class QNetwork(BasePolicy):
         assert self.features_extractor is not None
         if not self._scales_pixels:
             return self.extract_features(obs, self.features_extractor).float()
-        # what SB3's preprocessing does, in one pass over the memory and one block of it, and in bfloat16 at
-        # once, where 0 to 255 are exact
+        # Same as SB3's preprocessing, but in one pass over one block of memory, and directly in bfloat16,
+        # where 0 to 255 are exact.
         assert isinstance(obs, th.Tensor)
         device = self.device.type
         dtype = th.get_autocast_dtype(device) if th.is_autocast_enabled(device) else th.float32
@@ -123,10 +123,10 @@ def _polynomial_decay_average(averages: Any, newest: Any, n_averaged: th.Tensor,
     """
     Polynomial-decay averaging, Shamir & Zhang 2013, with eta = 1 / fraction - 1, of all weights in one call.
 
-    :param averages: tensors of one type, the averages so far; the newest goes into them
-    :param newest: the weights now, of the same shapes
-    :param n_averaged: scalar, how many the averages were of
-    :param fraction: the latest part of them all that the averages go over, roughly
+    :param averages: averages so far, tensors of one type; updated in place
+    :param newest: current weights, in the same shapes
+    :param n_averaged: scalar tensor, number of weights averaged so far
+    :param fraction: fraction of the most recent weights that are averaged, roughly, in (0, 1]
     """
     if averages[0].is_floating_point():
         # average + (newest - average) / (1 + fraction * n)
@@ -137,27 +137,27 @@ def _polynomial_decay_average(averages: Any, newest: Any, n_averaged: th.Tensor,
 
 class CarDQNPolicy(BasePolicy):
     """
-    Online Q-network, its optimizer, target Q-network and, if wanted, an average of the first.
+    Online Q-network with its optimizer, target Q-network and, optionally, an averaged Q-network.
 
-    :param observation_space: what the agent sees
+    :param observation_space: space of the observations
     :param action_space: ``Discrete(n)``
     :param lr_schedule: learning rate as a function of the progress remaining
-    :param net_arch: units of the hidden layers between features and head; by default none after a
+    :param net_arch: units of the hidden layers between features and head; by default none after
         ``NatureCNN`` or ``CarRacingCNN``, which end in a hidden layer of their own, and [64, 64] after others
-    :param activation_fn: after each hidden layer
-    :param features_extractor_class: turns observations into features; by default ``FlattenExtractor``, and
-        what fits images and Dicts in ``CnnPolicy`` and ``MultiInputPolicy``
-    :param features_extractor_kwargs: its keyword arguments
-    :param normalize_images: divide uint8 images by 255
-    :param optimizer_class: ``th.optim.Adam`` by default
-    :param optimizer_kwargs: its keyword arguments, the learning rate apart
-    :param head_class: last layer, called with (units, n); ``nn.Linear``, ``DuelingHead``, ``QuantileHead`` or
-        ``HistogramHead``
-    :param average_fraction: part of the gradient updates so far, in (0, 1], the latest, that an average of
-        the online network's weights goes over, which then drives where nothing is explored (Shamir & Zhang
-        2013); 1 for a plain mean of all, None for the online network as it is
-    :raises TypeError: if an argument is something else
-    :raises ValueError: if one is out of range, or the observations do not fit
+    :param activation_fn: class of the activation after each hidden layer
+    :param features_extractor_class: class of the features extractor; by default ``FlattenExtractor``, in
+        ``CnnPolicy`` ``NatureCNN`` and in ``MultiInputPolicy`` ``CombinedExtractor``
+    :param features_extractor_kwargs: keyword arguments of the features extractor
+    :param normalize_images: True to divide uint8 images by 255
+    :param optimizer_class: class of the optimizer, by default ``th.optim.Adam``
+    :param optimizer_kwargs: keyword arguments of the optimizer, without the learning rate
+    :param head_class: ``nn.Linear``, ``DuelingHead``, ``QuantileHead``, ``HistogramHead``, or a callable that
+        makes a head from (units, n)
+    :param average_fraction: fraction in (0, 1] of the most recent updates to average weights over (Shamir &
+        Zhang 2013); the averaged network drives in deterministic prediction. 1 averages all updates, None
+        keeps no average
+    :raises TypeError: if an argument has another type
+    :raises ValueError: if an argument is out of range, or the observations do not fit
     """
 
     q_net: QNetwork
@@ -248,8 +248,8 @@ class CarDQNPolicy(BasePolicy):
     def forward(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
         """
         :param obs: (batch, ...) observations
-        :param deterministic: True for the network that drives, False for the one that learns; this policy
-            is greedy in both: ``CarDQN.predict`` is what explores
+        :param deterministic: True for the driving network, False for the online network; both are greedy,
+            only ``CarDQN.predict`` explores
         :return: (batch,) greedy actions
         """
         return self._predict(obs, deterministic=deterministic)
@@ -260,7 +260,7 @@ class CarDQNPolicy(BasePolicy):
 
     @property
     def driving_net(self) -> QNetwork:
-        """The network that drives where nothing is explored: the averaged one if there is one."""
+        """Network of deterministic prediction: the averaged one if there is one, else the online one."""
         if self.q_net_average is None:
             return self.q_net
         average: Any = self.q_net_average.module
@@ -268,7 +268,7 @@ class CarDQNPolicy(BasePolicy):
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | {
-            "lr_schedule": self._dummy_schedule,  # a policy loaded alone is not trained
+            "lr_schedule": self._dummy_schedule,  # a policy loaded on its own is not trained
             "net_arch": self.net_arch,
             "activation_fn": self.activation_fn,
             "features_extractor_class": self.features_extractor_class,
@@ -281,9 +281,9 @@ class CarDQNPolicy(BasePolicy):
 
     def set_training_mode(self, mode: bool) -> None:
         """
-        Switch batch normalisation and dropout; the other networks always stay in evaluation mode.
+        Switch batch normalisation and dropout of the online network; other networks stay in evaluation mode.
 
-        :param mode: True to train, False to evaluate
+        :param mode: True for training, False for evaluation
         """
         self.q_net.set_training_mode(mode)
         self.training = mode

@@ -1,4 +1,4 @@
-"""How exploration shrinks: schedules with the signature of SB3's ``LinearSchedule``, and their names."""
+"""Exploration schedules by name, with the signature of SB3's ``LinearSchedule``."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,12 +12,12 @@ from sb3_cardqn.checks import check_number
 
 class _Decay(ABC):
     """
-    Go from ``start`` to ``end`` over the first ``end_fraction`` of the progress, then stay.
+    Decay from ``start`` to ``end`` over the first ``end_fraction`` of the progress, then stay constant.
 
-    :param start: value when all progress remains
-    :param end: value from ``end_fraction`` on
-    :param end_fraction: part of the progress, in (0, 1], that the decay takes
-    :raises ValueError: if one is no finite number, or out of range
+    :param start: initial value
+    :param end: final value, reached at ``end_fraction``
+    :param end_fraction: part of the progress that the decay takes, in (0, 1]
+    :raises ValueError: if an argument is not a finite number, or out of range
     """
 
     def __init__(self, start: float, end: float, end_fraction: float = 1.0) -> None:
@@ -32,15 +32,15 @@ class _Decay(ABC):
     def __call__(self, progress_remaining: float) -> float:
         """
         :param progress_remaining: 1 at the beginning, 0 at the end
-        :return: the value at that moment
+        :return: value of the schedule
         """
         return self._at(min((1 - progress_remaining) / self.end_fraction, 1.0))
 
     @abstractmethod
     def _at(self, done: float) -> float:
         """
-        :param done: part of the decay that is over, 0 to 1
-        :return: the value there
+        :param done: part of the decay that is over, in [0, 1]
+        :return: value of the schedule
         """
 
     def __repr__(self) -> str:
@@ -49,12 +49,12 @@ class _Decay(ABC):
 
 class ExponentialSchedule(_Decay):
     """
-    Shrink by the same factor each step: start · (end / start)^done.
+    Shrink by the same factor every step: start · (end / start)^done.
 
     >>> ExponentialSchedule(1.0, 0.01, end_fraction=0.5)(0.75)
     0.1
 
-    :raises ValueError: if ``start`` or ``end`` is not positive, since no factor leads to 0
+    :raises ValueError: if ``start`` or ``end`` is not positive, because no factor reaches 0
     """
 
     def __init__(self, start: float, end: float, end_fraction: float = 1.0) -> None:
@@ -68,7 +68,7 @@ class ExponentialSchedule(_Decay):
 
 class CosineSchedule(_Decay):
     """
-    Leave slowly and arrive slowly: end + (start − end) · (1 + cos(π · done)) / 2.
+    Half a cosine, flat at both ends: end + (start − end) · (1 + cos(π · done)) / 2.
 
     >>> CosineSchedule(1.0, 0.0)(0.5)
     0.5

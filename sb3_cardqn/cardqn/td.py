@@ -1,4 +1,4 @@
-"""Between networks and losses: what a batch says about the values of its actions."""
+"""Loss and TD error of a batch: TemporalDifference, DQN's expected_td, importance weights."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,10 +17,12 @@ from sb3_cardqn.cardqn.losses import (
 
 class TemporalDifference(NamedTuple):
     """
-    :param loss: (batch,) to be minimized
+    Loss and errors of a batch.
+
+    :param loss: (batch,) loss to minimize
     :param error: (batch,) target − Q, without gradient
     :param q_value: (batch,) Q of the action taken, without gradient
-    :param clipped: (batch,) bool: the target lies outside a ``HistogramHead``'s range; None for other heads
+    :param clipped: (batch,) True where the target is outside a ``HistogramHead``'s range; else None
     """
 
     loss: th.Tensor
@@ -33,14 +35,14 @@ def expected_td(
     q_net: nn.Module, q_net_target: nn.Module, batch: Any, discount_t: th.Tensor, double_q: bool, alpha: float
 ) -> TemporalDifference:
     """
-    DQN (Mnih et al. 2015): Q-values are moved towards the target's.
+    DQN (Mnih et al. 2015): moves Q-values towards the bootstrap target.
 
     :param q_net: online network
     :param q_net_target: target network
-    :param batch: what the replay buffer gave
+    :param batch: sample of the replay buffer
     :param discount_t: (batch,) gamma**n, or 0 where the episode terminated
-    :param double_q: let the online network choose the next action
-    :param alpha: of advantage learning, in [0, 1)
+    :param double_q: True to choose the next action with the online network
+    :param alpha: strength of advantage learning, in [0, 1)
     :return: loss and errors
     """
     target = expected_target(q_net, q_net_target, batch, discount_t, double_q)
@@ -55,7 +57,9 @@ def expected_target(
     q_net: nn.Module, q_net_target: nn.Module, batch: Any, discount_t: th.Tensor, double_q: bool
 ) -> th.Tensor:
     """
-    :return: (batch,) bootstrap target of the mean, without gradient; arguments as ``expected_td``'s
+    Arguments are those of ``expected_td``.
+
+    :return: (batch,) bootstrap target of the mean, without gradient
     """
     with th.no_grad():
         q_t = q_net_target(batch.next_observations)  # (batch, actions)
@@ -67,9 +71,10 @@ def expected_target(
 
 def importance_weights(batch: Any, buffer: Any) -> th.Tensor | None:
     """
-    :param batch: what the replay buffer gave
-    :param buffer: prioritized replay asks for the errors of its ``indices``, by ``update_priorities``
-    :return: (batch,) weights of the losses; None for any other buffer, whose ``weights`` mean something else
+    :param batch: sample of the replay buffer
+    :param buffer: replay buffer; a prioritized one has ``update_priorities``
+    :return: (batch,) weights of the losses; None if the buffer is not prioritized, as its ``weights`` would
+        mean something else
     """
     asks = hasattr(batch, "indices") and hasattr(buffer, "update_priorities")
     weights = getattr(batch, "weights", None) if asks else None
@@ -79,8 +84,8 @@ def importance_weights(batch: Any, buffer: Any) -> th.Tensor | None:
 def td_of(q_net: nn.Module) -> Callable[..., TemporalDifference]:
     """
     :param q_net: network with any head
-    :return: how it learns: its head's own ``temporal_difference`` if it has one, else ``expected_td``
+    :return: the head's own ``temporal_difference`` if it has one, else ``expected_td``
     """
-    layers: Any = getattr(q_net, "q_net", None)  # a network of the user's own may have other parts
+    layers: Any = getattr(q_net, "q_net", None)  # a user's own network may have other parts
     head = layers[-1] if isinstance(layers, nn.Sequential) and len(layers) else None
     return getattr(head, "temporal_difference", expected_td)

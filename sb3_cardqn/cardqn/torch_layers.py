@@ -1,4 +1,4 @@
-"""The eyes: a small CNN that turns a stack of frames into features, for any SB3 algorithm."""
+"""CarRacingCNN: a small CNN that turns a stack of frames into features, for any SB3 algorithm."""
 
 from typing import Any
 
@@ -12,26 +12,26 @@ from torch import nn
 
 from sb3_cardqn.checks import check_flag, check_whole
 
-LEAST_PIXELS = 36  # 8 by stride 4, 4 by stride 2, 3: what the convolutions here and in SB3's NatureCNN need
+LEAST_PIXELS = 36  # least size for kernels 8 (stride 4), 4 (stride 2) and 3, here and in SB3's NatureCNN
 
 
 class CarRacingCNN(BaseFeaturesExtractor):
     """
-    Three convolutions and a linear layer: the Nature DQN's shape (Mnih et al. 2015) at half its width.
+    Three convolutions and a linear layer: the network of Mnih et al. 2015 at half its width.
 
-    With the defaults and 4×64×64 frames it has 153 thousand parameters and 1.5 million multiplications a
+    With the defaults and 4×64×64 frames it has 153 thousand parameters and 1.5 million multiplications per
     frame stack, a sixth of ``NatureCNN`` on 4×84×84.
 
     >>> space = spaces.Box(0, 255, (4, 64, 64), "uint8")
     >>> CarRacingCNN(space)(th.zeros(2, 4, 64, 64)).shape
     torch.Size([2, 256])
 
-    :param observation_space: Box (C, H, W), channel-first: uint8, which SB3 divides by 255, or floats, which
-        it leaves as they are
-    :param features_dim: units of the last layer
-    :param width: channels of the first convolution; the other two have twice as many
-    :param normalized_image: take integers of any range, too, for ``normalize_images=False``
-    :raises ValueError: if the space is no image, or too small for the convolutions, or a size is below 1
+    :param observation_space: Box (C, H, W), channel-first, of uint8, which SB3 divides by 255, or of floats,
+        which it leaves unchanged
+    :param features_dim: units of the last layer, at least 1
+    :param width: channels of the first convolution, at least 1; the other two have twice as many
+    :param normalized_image: True to accept integers of any range too, for ``normalize_images=False``
+    :raises ValueError: if the space is not an image, or too small for the convolutions, or a size is below 1
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Replay that stores each frame once: wrappers put stacks in, losses take batches out."""
+"""FrameReplayBuffer: a replay buffer for frame stacks that stores each frame once."""
 
 from typing import Any
 
@@ -17,40 +17,40 @@ class FrameReplayBuffer(ReplayBuffer):
     """
     SB3's ``ReplayBuffer`` and ``NStepReplayBuffer`` for stacked frames, in an eighth of the memory.
 
-    A transition of SB3's buffer holds ``2 * k`` frames; this one holds ``k + 1`` numbers of frames, and
-    its stacks are put together when they are sampled. The same numpy seed gives the same batches as
-    SB3's buffers. It differs from them where that is needed:
+    A transition of SB3's buffer holds ``2 * k`` frames; this one holds the indices of ``k + 1`` frames, and
+    stacks are assembled when sampled. The same NumPy seed gives the same batches as SB3's buffers. The
+    differences:
 
-    1. Observations must be stacks that slide: ``next_obs`` is ``obs`` without its oldest frame, plus a
-       new one. This is checked at each ``add``. A stack may start with any frames (repeated, zeros,
-       different ones): a frame that repeats the one before it takes no memory.
-    2. An environment that was reset without ``done`` (a second ``learn()``, a loaded buffer) is
-       noticed, because ``obs`` is not the ``next_obs`` before it. The n-step return stops there and
-       bootstraps, as at a time limit; SB3's runs on into the other episode.
+    1. Observations must be sliding stacks: ``next_obs`` is ``obs`` without its oldest frame, plus a new one.
+       Every ``add`` checks this. An episode's first stack may hold any frames (repeated, zeros, different
+       ones); a frame that repeats the one before it takes no memory.
+    2. If an environment was reset without ``done`` (a second ``learn()``, a loaded buffer), ``obs`` differs
+       from the previous ``next_obs``. The n-step return stops there and bootstraps, as at a time limit; with
+       SB3 it continues into the other episode.
     3. ``dones`` and ``timeouts`` are stored as bool; there are no arrays ``observations`` and
        ``next_observations``.
-    4. A buffer that cannot fit in memory is an error at construction, not a warning.
-    5. ``VecNormalize(norm_obs=True)`` is refused: by ``CarDQN`` and the zoo's ``train`` at once, by other
-       algorithms at the first episode's end, where SB3 rounds the final observation.
+    4. A buffer that does not fit in memory is an error at construction, not a warning.
+    5. ``VecNormalize(norm_obs=True)`` is refused: immediately by ``CarDQN`` and the zoo's ``train``, at the
+       end of the first episode by other algorithms, where SB3 rounds the final observation.
 
-    Pages of memory are taken from the system as frames come in, and only the frames in use are saved.
+    Memory is taken from the system page by page as frames are added, and only frames in use are saved.
 
     >>> space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
     >>> buffer = FrameReplayBuffer(10_000, space, spaces.Discrete(5), device="cpu")
     >>> print(f"{buffer.memory_bytes / 1e6:.1f} MB")
     71.6 MB
 
-    :param buffer_size: transitions to hold, shared evenly by the environments (rounded down)
+    :param buffer_size: capacity in transitions, divided evenly among the environments (rounded down)
     :param observation_space: Box of stacks ``(k * frame_channels, ...)``, oldest frame first
-    :param action_space: Action space
+    :param action_space: action space of the environments
     :param device: PyTorch device of the batches
-    :param n_envs: Number of parallel environments
-    :param optimize_memory_usage: must stay False: SB3 would end an episode wrongly at each ``learn()``
-    :param handle_timeout_termination: a time limit is not the end: bootstrap from its final observation
-    :param n_steps: rewards summed before bootstrapping; with 1 the algorithm's own gamma counts
-    :param gamma: discount inside an n-step return; give it the algorithm's
-    :param frame_channels: of each frame: 1, or 3 for colours (k is the number of frames throughout)
-    :raises ValueError: if the observations are no stacks, or the buffer cannot fit in available memory
+    :param n_envs: number of parallel environments
+    :param optimize_memory_usage: False; with True SB3 would end an episode wrongly at every ``learn()``
+    :param handle_timeout_termination: True to bootstrap from the final observation at a time limit
+    :param n_steps: rewards summed before bootstrapping; with 1 the algorithm's own gamma is used
+    :param gamma: discount inside an n-step return, in [0, 1]; must equal the algorithm's
+    :param frame_channels: channels of each frame: 1, or 3 for colours (k counts frames, not channels)
+    :raises ValueError: if the observations are not stacks, or the buffer does not fit in available memory
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class FrameReplayBuffer(ReplayBuffer):
             )
         check_number(name, "gamma", gamma, 0, 1)
         check_flag(name, "handle_timeout_termination", handle_timeout_termination)
-        # Past ReplayBuffer's own __init__, which would allocate every stack.
+        # Skips ReplayBuffer.__init__, which would allocate every stack.
         super(ReplayBuffer, self).__init__(buffer_size, observation_space, action_space, device, n_envs)
         self.buffer_size = max(buffer_size // n_envs, 1)
         self.optimize_memory_usage = optimize_memory_usage
@@ -92,7 +92,7 @@ class FrameReplayBuffer(ReplayBuffer):
         self.gamma = gamma
         self.frame_channels = frame_channels
 
-        # An episode's start takes one frame more: 1 % is reserved, more is made if episodes are shorter.
+        # An episode's start takes one more frame: reserve 1 %; the pool grows if episodes are shorter.
         frames = n_envs * (self.buffer_size + self.buffer_size // 100)
         frame_shape = self.obs_shape[1:] if frame_channels == 1 else (frame_channels, *self.obs_shape[1:])
         self._stack_shape = (self.n_frames, *frame_shape)
@@ -103,14 +103,14 @@ class FrameReplayBuffer(ReplayBuffer):
         self.rewards = np.zeros(rows, dtype=np.float32)
         self.dones = np.zeros(rows, dtype=bool)
         self.timeouts = np.zeros(rows, dtype=bool)
-        # True where the next row does not go on with the same episode
+        # True where the next row belongs to another episode
         self.ends = np.zeros(rows, dtype=bool)
-        # Where each transition's k + 1 frames are: obs is the first k, next_obs the last k.
+        # Slots of each transition's k + 1 frames: obs is the first k, next_obs the last k.
         self.slots = np.zeros((*rows, self.n_frames + 1), dtype=np.int32)
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes that the buffer reaches when full, with episodes of 100 transitions or more."""
+        """Bytes of the full buffer, with episodes of 100 transitions or more."""
         return self.pool.full_bytes + self.buffer_size * self.n_envs * self._row_bytes
 
     @property
@@ -134,14 +134,14 @@ class FrameReplayBuffer(ReplayBuffer):
         infos: list[dict[str, Any]],
     ) -> None:
         """
-        Add a transition of each environment.
+        Add one transition per environment.
 
         :param obs: (n_envs, k * frame_channels, ...) stacks
-        :param next_obs: the same one frame later; an episode's final ones where ``done``
-        :param action: one an environment
-        :param reward: (n_envs,)
+        :param next_obs: (n_envs, k * frame_channels, ...) stacks one frame later; final ones where ``done``
+        :param action: (n_envs, ...) actions
+        :param reward: (n_envs,) rewards
         :param done: (n_envs,) True where the episode terminated or was truncated
-        :param infos: of each environment; ``TimeLimit.truncated`` tells a time limit from an end
+        :param infos: one dict per environment; ``TimeLimit.truncated`` distinguishes time limits
         :raises ValueError: if the stacks do not slide
         """
         obs = np.reshape(obs, (self.n_envs, *self._stack_shape))
@@ -174,10 +174,10 @@ class FrameReplayBuffer(ReplayBuffer):
 
     def _slots_of(self, obs: np.ndarray) -> np.ndarray:
         """
-        Find the slots of each environment's stack, storing those that start an episode.
+        Find the slots of each environment's stack; stacks that start an episode are stored.
 
         :param obs: (n_envs, k, ...) stacks
-        :return: (n_envs, k + 1) slots; the last is free for the next frame
+        :return: (n_envs, k + 1) slots; the last is empty, for the next frame
         """
         slots = np.empty((self.n_envs, self.n_frames + 1), dtype=np.int32)
         newest = self.pos - 1  # row -1 is the newest after wrapping around
@@ -197,23 +197,23 @@ class FrameReplayBuffer(ReplayBuffer):
         """
         Free the frames that only the transitions about to be overwritten use.
 
-        :param newest: (n_envs, k + 1) slots of the transitions that take their place
+        :param newest: (n_envs, k + 1) slots of the transitions that replace them
         """
-        # Transitions are windows that slide in time: what the next oldest does not use, nobody does.
+        # Transitions slide in time: a frame that the next oldest does not use is not used by any other.
         following = self.slots[(self.pos + 1) % self.buffer_size] if self.buffer_size > 1 else newest[:, :-1]
         for oldest, kept in zip(self.slots[self.pos].tolist(), following.tolist(), strict=True):
             self.pool.free(set(oldest).difference(kept))
 
     def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> ReplayBufferSamples:
-        # Drawn as SB3 draws them: the same seed gives the same batch.
+        # The same draws as SB3's, so that the same seed gives the same batch.
         env_inds = np.random.randint(0, high=self.n_envs, size=(len(batch_inds),))  # noqa: NPY002
         return self._gather(batch_inds * self.n_envs + env_inds, env)
 
     def _gather(self, inds: np.ndarray, env: VecNormalize | None) -> ReplayBufferSamples:
         """
-        :param inds: (batch,) places of transitions: row * n_envs + environment
-        :param env: normalizes observations and rewards
-        :return: the transitions; no tensor shares memory with the buffer or with another one
+        :param inds: (batch,) indices of transitions: row * n_envs + environment
+        :param env: wrapper that normalizes observations and rewards, or None
+        :return: the transitions; no tensor shares memory with the buffer or with another tensor
         """
         if self.n_steps == 1:
             last_inds, discounts = inds, None
@@ -224,8 +224,8 @@ class FrameReplayBuffer(ReplayBuffer):
         terminated &= ~self.timeouts.reshape(-1, 1).take(last_inds, axis=0)
         slots = self.slots.reshape(-1, self.n_frames + 1)
         slots = np.concatenate((slots.take(inds, axis=0)[:, :-1], slots.take(last_inds, axis=0)[:, 1:]))
-        # One new array for both: two of half the size make malloc hand the memory back to the system after
-        # each batch (480 page faults, 7 times slower). Being new, to_torch() need not copy it.
+        # One new array for both: with two of half the size, malloc returns the memory to the system after
+        # every batch (480 page faults, 7 times slower). As it is new, to_torch() need not copy it.
         stacks = self.pool.frames.take(slots, axis=0).reshape(len(slots), *self.obs_shape)  # (2 * batch, ...)
         obs, next_obs = (
             self._normalize_obs(part, env) for part in (stacks[: len(inds)], stacks[len(inds) :])
@@ -245,18 +245,18 @@ class FrameReplayBuffer(ReplayBuffer):
         """
         Sum rewards until n steps, the episode's end or the newest transition, whichever comes first.
 
-        :param inds: (batch,) places of transitions
-        :param env: normalizes each reward before it is discounted
-        :return: (batch,) places of the last steps, (batch, 1) returns, (batch, 1) discounts of the bootstrap
+        :param inds: (batch,) indices of transitions
+        :param env: wrapper that normalizes every reward before discounting, or None
+        :return: (batch,) indices of the last steps, (batch, 1) returns, (batch, 1) discounts of the bootstrap
         """
         steps = np.arange(self.n_steps)
-        # The next row of the same environment is n_envs places on.
+        # The next row of the same environment is n_envs indices further.
         seq = (inds[:, None] + steps * self.n_envs) % self.rewards.size  # (batch, n_steps)
         stops = self.ends.take(seq) | (seq // self.n_envs == (self.pos - 1) % self.buffer_size)
         stops[:, -1] = True
-        last_steps = stops.argmax(axis=1)  # (batch,) the first that stops
+        last_steps = stops.argmax(axis=1)  # (batch,) first stop
         mask = steps <= last_steps[:, None]
-        # Powers in float32, as SB3 takes them.
+        # Powers in float32, as in SB3.
         rewards = self._normalize_reward(self.rewards.take(seq), env)
         returns = (rewards * self.gamma ** steps.astype(np.float32) * mask).sum(axis=1, keepdims=True)
         discounts = self.gamma ** (last_steps + 1).astype(np.float32).reshape(-1, 1)

@@ -1,4 +1,4 @@
-"""Replay that samples by error, on frames that are stored once."""
+"""PrioritizedFrameReplayBuffer: a FrameReplayBuffer that samples by TD error."""
 
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from sb3_cardqn.replay.storage import SumTree
 
 
 class PrioritizedReplayBufferSamples(NamedTuple):
-    """SB3's ``ReplayBufferSamples``, and what prioritized replay adds: an algorithm may ignore it."""
+    """SB3's ``ReplayBufferSamples`` with two more fields, which an algorithm may ignore."""
 
     observations: th.Tensor
     actions: th.Tensor
@@ -27,12 +27,12 @@ class PrioritizedReplayBufferSamples(NamedTuple):
 
 class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
     """
-    Proportional prioritized replay, Schaul et al. 2016, on frames that are stored once.
+    Proportional prioritized replay, Schaul et al. 2016, that stores each frame once.
 
-    - priority of a transition: ``(|td_error| + eps) ** alpha``, rounded up to a multiple of ``2**-20``;
-      of a new one: the largest so far
-    - one draw from each of ``batch_size`` equal shares of the summed priorities (their appendix B.2.1)
-    - importance weight: ``(N * P(i)) ** -beta``, divided by the largest of the batch
+    - A transition's priority is ``(|td_error| + eps) ** alpha``, rounded up to a multiple of ``2**-20``;
+      a new transition takes the largest priority so far.
+    - Each of ``batch_size`` equal shares of the summed priorities gives one draw (their appendix B.2.1).
+    - A transition's importance weight is ``(N * P(i)) ** -beta``, divided by the largest in the batch.
 
     >>> from gymnasium import spaces
     >>> space = spaces.Box(0, 255, (2, 8, 8), np.uint8)
@@ -42,26 +42,26 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
     >>> batch = buffer.sample(4)
     >>> buffer.update_priorities(batch.indices, np.array([0.5, 0.5, 0.5, 0.5]))
 
-    The first ten arguments are :class:`FrameReplayBuffer`'s, in its order.
+    The first ten arguments are those of :class:`FrameReplayBuffer`, in the same order.
 
-    :param buffer_size: transitions to hold, shared evenly by the environments (rounded down)
+    :param buffer_size: capacity in transitions, divided evenly among the environments (rounded down)
     :param observation_space: Box of stacks ``(k * frame_channels, ...)``, oldest frame first
-    :param action_space: Action space
+    :param action_space: action space of the environments
     :param device: PyTorch device of the batches
-    :param n_envs: Number of parallel environments
-    :param optimize_memory_usage: must stay False
-    :param handle_timeout_termination: a time limit is not the end: bootstrap from its final observation
-    :param n_steps: rewards summed before bootstrapping; with 1 the algorithm's own gamma counts
-    :param gamma: discount inside an n-step return; give it the algorithm's
-    :param frame_channels: of each frame: 1, or 3 for colours
-    :param alpha: how much errors count: 0 samples uniformly
-    :param beta: how much of the sampling's bias the weights take back, 0 to 1
-    :param beta_steps: agent steps over which that rises linearly to 1; None keeps it
-    :param eps: added to errors, so that a transition without error is sampled again
+    :param n_envs: number of parallel environments
+    :param optimize_memory_usage: False
+    :param handle_timeout_termination: True to bootstrap from the final observation at a time limit
+    :param n_steps: rewards summed before bootstrapping; with 1 the algorithm's own gamma is used
+    :param gamma: discount inside an n-step return, in [0, 1]; must equal the algorithm's
+    :param frame_channels: channels of each frame: 1, or 3 for colours
+    :param alpha: exponent of the priorities, at least 0; 0 samples uniformly
+    :param beta: exponent of the importance weights, in [0, 1]; 1 corrects the sampling bias fully
+    :param beta_steps: agent steps over which beta rises linearly to 1; None for a constant beta
+    :param eps: constant added to errors, above 0, so that a transition without error is sampled again
     :raises ValueError: if ``alpha``, ``beta``, ``beta_steps`` or ``eps`` is out of range
     """
 
-    UNIT = 2**20  # what a priority of 1 is in the tree's whole numbers
+    UNIT = 2**20  # weight in the tree, a whole number, for a priority of 1
 
     def __init__(
         self,
@@ -105,16 +105,16 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         self._capacity = self.buffer_size * self.n_envs
         self.tree = SumTree(self._capacity)
         self._max_priority = self.UNIT
-        # Never wraps, as pos does: tells a transition from the one that took its place.
+        # Unlike pos it never wraps, so that a transition is not confused with the one that replaced it.
         self._rows_added = 0
 
     @property
     def _row_bytes(self) -> int:
-        return super()._row_bytes + 9  # an int64 in the tree, and its share of the sums
+        return super()._row_bytes + 9  # an int64 in the tree, plus its share of the sums
 
     @property
     def current_beta(self) -> float:
-        """The exponent of the weights now, between ``beta`` and 1."""
+        """Current exponent of the weights, from ``beta`` to 1."""
         if self.beta_steps is None:
             return self.beta
         return self.beta + (1.0 - self.beta) * min(self._rows_added * self.n_envs / self.beta_steps, 1.0)
@@ -124,15 +124,15 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         super().reset()
         self.tree = SumTree(self._capacity)
         self._max_priority = self.UNIT
-        # pos starts at 0 again: the next multiple of buffer_size keeps it the remainder.
+        # pos restarts at 0; at a multiple of buffer_size it is still the remainder of _rows_added
         self._rows_added = -(-self._rows_added // self.buffer_size) * self.buffer_size
 
     def add(self, *args: Any, **kwargs: Any) -> None:
         """
-        Add a transition of each environment, with the largest priority so far.
+        Add one transition per environment, with the largest priority so far.
 
-        :param args: as :meth:`FrameReplayBuffer.add`
-        :param kwargs: as :meth:`FrameReplayBuffer.add`
+        :param args: arguments of :meth:`FrameReplayBuffer.add`
+        :param kwargs: keyword arguments of :meth:`FrameReplayBuffer.add`
         """
         inds = self.pos * self.n_envs + np.arange(self.n_envs)
         super().add(*args, **kwargs)
@@ -141,9 +141,9 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> PrioritizedReplayBufferSamples:  # type: ignore[override]
         """
-        :param batch_size: transitions to draw
-        :param env: normalizes observations and rewards
-        :return: the transitions, their weights and their indices
+        :param batch_size: number of transitions to draw
+        :param env: wrapper that normalizes observations and rewards, or None
+        :return: transitions, their weights and their indices
         :raises ValueError: if the buffer is empty
         """
         if self.size() == 0:
@@ -151,7 +151,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         shares = np.arange(batch_size) + np.random.random(batch_size)  # noqa: NPY002
         inds = self.tree.find(shares / batch_size)
         priorities = self.tree.weights.take(inds)
-        # N and the sum of priorities fall out when divided by the largest weight.
+        # N and the sum of priorities cancel in the division by the largest weight.
         weights = (priorities[priorities.argmin()] / priorities) ** self.current_beta
         newest = self._rows_added * self.n_envs - 1
         return PrioritizedReplayBufferSamples(
@@ -162,9 +162,9 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
 
     def update_priorities(self, indices: np.ndarray, td_errors: np.ndarray | th.Tensor) -> None:
         """
-        Give transitions the priority of their new errors; those overwritten since are left out.
+        Give transitions the priority of their new errors; transitions overwritten since are skipped.
 
-        :param indices: (batch,) from the sample
+        :param indices: (batch,) ``indices`` of the sample
         :param td_errors: (batch,) or (batch, 1) absolute errors
         :raises ValueError: if an error is negative or not finite, or an index was never sampled
         """
@@ -173,20 +173,20 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         errors = np.asarray(td_errors, dtype=np.float64).reshape(-1)  # (batch,)
         if errors.shape != indices.shape:
             raise ValueError(
-                f"update_priorities needs an error an index, got {len(errors)} for {len(indices)}"
+                f"update_priorities needs one error per index, got {len(errors)} for {len(indices)}"
             )
-        # numpy finds argmin and argmax in a quarter of the time of min and max; NaN comes first in all.
+        # argmin and argmax take a quarter of the time of min and max; all of them find a NaN
         top = errors.argmax()
         lowest, largest = errors[errors.argmin()], errors[top]
         oldest, newest = indices[indices.argmin()], indices[indices.argmax()]
         added = self._rows_added * self.n_envs
-        if not (lowest >= 0 and largest < np.inf and newest < added):  # false for NaN too
+        if not (lowest >= 0 and largest < np.inf and newest < added):  # comparisons with NaN are false
             raise ValueError(
                 f"update_priorities needs absolute, finite errors and indices below {added}, "
                 f"got errors {lowest} to {largest} and indices to {newest}"
             )
         priorities = np.ceil((errors + self.eps) ** self.alpha * self.UNIT)
-        highest = 2**62 // self._capacity  # their sum has to fit into 63 bits
+        highest = 2**62 // self._capacity  # the sum must fit in 63 bits
         if priorities[top] > highest:
             priorities = np.minimum(priorities, highest)
         self._max_priority = max(self._max_priority, int(priorities[top]))

@@ -1,4 +1,4 @@
-"""What replay is made of: frames by their number, weights by their sums."""
+"""FramePool (frame storage), SumTree (proportional sampling) and the check of available memory."""
 
 import math
 from collections.abc import Iterable
@@ -13,14 +13,14 @@ from sb3_cardqn.cgroups import memory_left
 
 class FramePool:
     """
-    Frames in numbered slots; a freed slot is used again before a new one.
+    Frames in numbered slots; freed slots are reused first.
 
-    Memory is taken at the first frame, and from the system only page by page as slots are first used:
-    that is what ``np.empty`` of a large array does.
+    The array is made at the first frame. Because ``np.empty`` of a large array takes memory from the system
+    page by page, slots take memory only when they are first used.
 
-    :param size: slots to reserve; more are made by copying when that is not enough
-    :param shape: of a frame
-    :param dtype: of a frame
+    :param size: number of slots to reserve; if they run out, the array is copied into a larger one
+    :param shape: shape of a frame
+    :param dtype: data type of a frame
     """
 
     def __init__(self, size: int, shape: tuple[int, ...], dtype: DTypeLike) -> None:
@@ -30,17 +30,17 @@ class FramePool:
 
     @property
     def full_bytes(self) -> int:
-        """Bytes of all the slots that are reserved."""
+        """Bytes of all reserved slots."""
         return self.size * int(np.prod(self.frames.shape[1:])) * self.frames.itemsize
 
     def clear(self) -> None:
         """Free all slots; the memory stays."""
-        self._used = 0  # slots from here on were never used
+        self._used = 0  # first slot that was never used
         self._free: list[int] = []
 
     def store(self, frame: np.ndarray) -> int:
         """
-        :param frame: is copied
+        :param frame: frame to copy
         :return: its slot
         """
         if self._free:
@@ -60,25 +60,25 @@ class FramePool:
             self.frames = frames
 
     def free(self, slots: Iterable[int]) -> None:
-        """:param slots: whose frames nobody needs any more"""
+        """:param slots: slots whose frames are no longer needed"""
         self._free.extend(slots)
 
     @property
     def used(self) -> int:
-        """Slots from here on were never used."""
+        """First slot that was never used."""
         return self._used
 
     @property
     def free_slots(self) -> list[int]:
-        """Slots whose frames nobody needs; the last is used next."""
+        """Freed slots; the last is used next."""
         return self._free
 
     def put(self, slots: np.ndarray, frames: np.ndarray) -> None:
         """
-        Bring back frames into the slots that they had.
+        Restore saved frames into their slots.
 
-        :param slots: (n,) in any order
-        :param frames: (n, ...)
+        :param slots: (n,) slots, in any order
+        :param frames: (n, ...) frames
         """
         if len(slots):
             self._reserve(int(slots.max()))
@@ -86,44 +86,44 @@ class FramePool:
 
     def free_only(self, used: int, free_slots: list[int]) -> None:
         """
-        :param used: as in the pool whose frames were brought back
-        :param free_slots: as in that pool
+        :param used: ``used`` of the pool whose frames were restored
+        :param free_slots: ``free_slots`` of that pool
         """
         self._used, self._free = used, free_slots
 
     def __getstate__(self) -> dict[str, Any]:
-        # A saved buffer is as large as what is in it, not as what it will reach.
+        # Save the used slots only, not all that are reserved.
         return {**self.__dict__, "frames": self.frames[: self._used]}
 
 
 class SumTree:
     """
-    Whole-number weights in blocks, and the sum of each block: draws in proportion to the weights.
+    Whole-number weights in blocks with the sum of each block, to sample in proportion to the weights.
 
-    Two levels, as wide as the square root of the size, cost numpy a few calls a batch; the twenty
-    levels of a binary tree cost it twenty times as many. Whole numbers make all sums exact (a weight of
-    0 is never found, nothing drifts), and numpy adds them up eight times as fast as floats.
+    Two levels, each about as wide as the square root of the size, take a few NumPy calls per batch; the
+    twenty levels of a binary tree take twenty times as many. Sums of whole numbers are exact (a weight of 0
+    is never found, nothing drifts), and NumPy adds them eight times as fast as floats.
 
     >>> tree = SumTree(3)
     >>> tree.set(np.array([0, 2]), np.array([1, 3]))
     >>> tree.find(np.array([0.1, 0.25, 0.9])).tolist()
     [0, 2, 2]
 
-    :param size: number of weights, all 0 at first; their sum must stay below 2**63
+    :param size: number of weights, initially 0; their sum must stay below 2**63
     """
 
     def __init__(self, size: int) -> None:
-        # find() adds up the sums of all blocks, and each point's block: even for 64 points, as one long row
-        # is added up four times as fast as many short ones.
+        # find() adds up the sums of all blocks, and the block of each point. This width makes both parts
+        # equally long for 64 points, as one long row is added up four times as fast as many short ones.
         self.width = max(math.isqrt(size // 256), 8)
         self.weights = np.zeros(-(-size // self.width) * self.width, dtype=np.int64)
         self.sums = np.zeros(len(self.weights) // self.width, dtype=np.int64)
-        self._ends = np.zeros(len(self.sums) + 1, dtype=np.int64)  # where blocks end, after a 0
+        self._ends = np.zeros(len(self.sums) + 1, dtype=np.int64)  # 0, then the cumulative sums of blocks
 
     def set(self, indices: np.ndarray, weights: np.ndarray | int) -> None:
         """
-        :param indices: which weights to change; of an index that comes twice, the last weight stays
-        :param weights: their new values, at least 0
+        :param indices: indices of the weights to change; for a repeated index the last weight counts
+        :param weights: new values, at least 0
         """
         self.weights[indices] = weights
         changed = indices // self.width
@@ -131,14 +131,14 @@ class SumTree:
 
     def find(self, fractions: np.ndarray) -> np.ndarray:
         """
-        Find which weights cover points of the whole sum; one is needed that is not 0.
+        Find the weights at points of the cumulative sum; at least one weight must not be 0.
 
-        :param fractions: (batch,) points in [0, 1)
+        :param fractions: (batch,) points in [0, 1), as parts of the whole sum
         :return: (batch,) indices, never of a weight that is 0
         """
         ends = self._ends
         self.sums.cumsum(out=ends[1:])
-        # Above 2**53 a fraction just below 1 is rounded up.
+        # Above 2**53, a fraction just below 1 would be rounded up to the sum itself.
         points = np.minimum((fractions * ends[-1]).astype(np.int64), ends[-1] - 1)
         blocks = ends[1:].searchsorted(points, side="right")
         points -= ends.take(blocks)
@@ -147,17 +147,17 @@ class SumTree:
 
 
 def available_memory() -> int:
-    """:return: bytes that can be allocated without swapping, and in a container without being killed"""
+    """:return: bytes that can be allocated without swapping and, in a container, without being killed"""
     available, left = psutil.virtual_memory().available, memory_left()
     return available if left is None else min(available, left)
 
 
 def check_memory(name: str, buffer_size: int, needed: int) -> None:
     """
-    :param name: of the buffer's class
-    :param buffer_size: in transitions
-    :param needed: bytes that it will reach
-    :raises ValueError: if that is more than is available
+    :param name: name of the buffer's class
+    :param buffer_size: capacity in transitions
+    :param needed: bytes of the full buffer
+    :raises ValueError: if more is needed than is available
     """
     available = available_memory()
     if needed > available:
