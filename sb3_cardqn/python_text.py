@@ -117,10 +117,25 @@ def look_up(name: str) -> Any:
     for package, classes in _CLASSES.items():
         if cls in classes and f"{module}.".startswith(f"{package}."):
             try:
-                return getattr(importlib.import_module(module), cls)
-            except (ImportError, AttributeError):
+                return find_class(f"{module}.{cls}")
+            except ImportError:
                 break
     raise NotDataError(name)
+
+
+def find_class(name: str) -> Any:
+    """
+    Import a class as rl-zoo3 does, whoever's it is.
+
+    :param name: with its module, such as "sb3_cardqn.FrameSkip"
+    :return: the class
+    :raises ImportError: if there is no such module, or no such name in it
+    """
+    module, _, cls = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), cls)
+    except (AttributeError, ValueError) as error:  # ValueError: no module in front
+        raise ImportError(str(error)) from error
 
 
 def short_name(name: str) -> str:

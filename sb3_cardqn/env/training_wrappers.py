@@ -1,7 +1,7 @@
 """Training-only wrappers: they shape rewards and episode ends in training and are left out when judging."""
 
+import contextlib
 import math
-import pydoc
 from typing import Any
 
 import gymnasium as gym
@@ -10,6 +10,7 @@ from gymnasium.wrappers import TimeLimit
 
 from sb3_cardqn.checks import check_env, check_number, check_whole
 from sb3_cardqn.env.fast_render import is_car_racing
+from sb3_cardqn.python_text import find_class
 
 
 def judged_wrappers(wrappers: Any) -> list[Any]:
@@ -30,7 +31,10 @@ def judged_wrappers(wrappers: Any) -> list[Any]:
     for entry in wrappers if isinstance(wrappers, list) else [wrappers]:
         named = isinstance(entry, dict) and len(entry) == 1
         name, arguments = next(iter(entry.items())) if named else (entry, None)
-        cls = pydoc.locate(name) if isinstance(name, str) else name
+        cls = name
+        if isinstance(name, str):
+            with contextlib.suppress(ImportError):  # for the zoo to say
+                cls = find_class(name)
         if name is None or getattr(cls, "training_only", False):
             continue
         left_out = getattr(cls, "training_arguments", ())

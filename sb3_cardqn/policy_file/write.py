@@ -1,7 +1,6 @@
 """From a trained agent to an exported policy: the Q-network that drives alone, and what it saw."""
 
 import platform
-import pydoc
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +20,7 @@ from sb3_cardqn.env.training_wrappers import judged_wrappers
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.policy_file import allowed
 from sb3_cardqn.policy_file import read as policy_file
+from sb3_cardqn.python_text import find_class
 from sb3_cardqn.version import __version__
 
 EXPORTABLE = ("cardqn", "dqn", "qrdqn")  # the zoo's names of the algorithms
@@ -142,7 +142,8 @@ def _wrapper(entry: str | dict[str, dict[str, Any]]) -> Any:
     :return: the same for a file
     """
     ((path, arguments),) = entry.items() if isinstance(entry, dict) else [(entry, {})]
-    cls = pydoc.locate(path)
-    if cls is None:
-        raise UserError(f"cannot export wrapper {path}: Python finds no such class here")
+    try:
+        cls = find_class(path)
+    except ImportError as error:
+        raise UserError(f"cannot export wrapper {path}: {error}") from error
     return allowed.write_down(allowed.WRAPPERS, "wrapper", cls, arguments or {})

@@ -1,7 +1,6 @@
 """What a configuration of the zoo may say: its entries, and the types of what the zoo itself makes use of."""
 
 import ast
-import importlib
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_cardqn.errors import UserError, did_you_mean
-from sb3_cardqn.python_text import NAME_KEYS, PYTHON_KEYS
+from sb3_cardqn.python_text import NAME_KEYS, PYTHON_KEYS, find_class
 
 _MAPPINGS = ("env_kwargs", "monitor_kwargs", "policy_kwargs", "replay_buffer_kwargs")
 _SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf", "delta_std")
@@ -134,8 +133,7 @@ def check_classes(hyperparams: Mapping[str, Any], owner: Callable[[str], str]) -
         for item in value if isinstance(value, list) else [value]:
             name = next(iter(item)) if isinstance(item, dict) else item
             if isinstance(name, str) and "." in name:
-                module, _, cls = name.rpartition(".")
                 try:
-                    getattr(importlib.import_module(module), cls)
-                except (ImportError, AttributeError) as error:
+                    find_class(name)
+                except ImportError as error:
                     raise UserError(f"{owner(key)}: {key} needs a class, got '{name}' ({error})") from error
