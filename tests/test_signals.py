@@ -65,7 +65,7 @@ def test_ctrl_c_twice_ends_at_once_with_its_status(tmp_path: Path) -> None:
     process = start(tmp_path, f"{TRAIN} --checkpoint-freq 200 -params train_freq:100000000")
     wait_for(process, f"{RUN}/training_clock.csv", tmp_path)
     os.killpg(process.pid, signal.SIGINT)
-    read_until(process, "once more stops at once")
+    read_until(process, "second signal")
     os.killpg(process.pid, signal.SIGINT)
     assert f"sb3-cardqn resume {RUN}" in end(process)
     assert process.returncode == 128 + signal.SIGINT

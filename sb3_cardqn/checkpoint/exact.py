@@ -1,4 +1,4 @@
-"""Exact resume: all of a training goes to disk now and then, and a new process goes on from there."""
+"""ExactCheckpoint: writes the complete state of a training run to disk, from which it resumes exactly."""
 
 import contextlib
 import io
@@ -41,28 +41,27 @@ from sb3_cardqn.signals import not_ignored
 
 
 class Stopped(SystemExit):
-    """Raised out of ``learn()`` after a signal, once the checkpoint is written: ends the process quietly."""
+    """Raised by ``learn()`` after a signal, when the checkpoint is written; ends the process quietly."""
 
 
 class ExactCheckpoint(BaseCallback):
     """
-    Write checkpoints, and go on from the newest as if nothing had happened.
+    Write checkpoints, and resume from the newest one as if the run had never stopped.
 
-    Put it first in the list of callbacks: the others' counters are in the checkpoint too. The environments
-    need ``ResumableEpisode`` around them; without it, running episodes are cut as truncated on resume. To go
-    on, make agent, environments and callbacks as before and call ``learn`` as before, with ``resume=True``.
-    The total stays what ``learn`` is given. At SIGTERM, SIGHUP and Ctrl-C it writes a checkpoint and raises
-    :class:`Stopped`.
+    Put it first in the list of callbacks; a checkpoint contains the counters of the others too. Wrap the
+    environments in ``ResumableEpisode``; without it, running episodes are truncated on resume. To resume,
+    make agent, environments and callbacks as before, and call ``learn`` with the same total, with
+    ``resume=True`` here. On SIGTERM, SIGHUP and Ctrl-C it writes a checkpoint and raises :class:`Stopped`.
 
     >>> env = make_vec_env("CartPole-v1", 4, seed=0, wrapper_class=ResumableEpisode)  # doctest: +SKIP
     >>> model = CarDQN("MlpPolicy", env, seed=0)  # doctest: +SKIP
     >>> model.learn(50_000, callback=ExactCheckpoint("checkpoints", freq=10_000))  # doctest: +SKIP
 
-    :param folder: for the checkpoints; the last two are kept
-    :param freq: agent steps between checkpoints
-    :param resume: go on from the newest checkpoint in the folder; begin where there is none yet
-    :param how_to_resume: said when the training is stopped
-    :param verbose: 1 says where it goes on, 2 also when a checkpoint is written
+    :param folder: folder of the checkpoints; the last two are kept
+    :param freq: agent steps between checkpoints, at least 1
+    :param resume: True to resume from the newest checkpoint in the folder, or start if there is none
+    :param how_to_resume: command or code to print when the run is stopped
+    :param verbose: 1 to print where a run resumes, 2 to print every checkpoint too
     :raises ValueError: if ``freq`` is smaller than 1
     """
 
@@ -84,35 +83,35 @@ class ExactCheckpoint(BaseCallback):
         self._lock: filelock.BaseFileLock | None = None
         self._kept: list[Checkpoint] = []  # the last two
         self._last_attempt = -1  # agent steps
-        self.signal: int | None = None  # that asked to stop
+        self.signal: int | None = None  # signal that asked to stop
         self._handlers: dict[int, Any] = {}
-        self.more_settings: dict[str, Any] = {}  # what else has to be the same to go on
+        self.more_settings: dict[str, Any] = {}  # further settings that must be the same on resume
         self._settings: dict[str, Any] = {}
 
     def lock(self) -> None:
         """
-        Keep other processes out of the folder, until the training or this process ends.
+        Keep other processes out of the folder until the training run or this process ends.
 
-        :raises UserError: if another one is in it
+        :raises UserError: if another process uses it
         """
         if self._lock is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        # one for this process: a training that ended in an error does not shut out the next
+        # a singleton per process: a run that ended in an error does not lock out the next run
         lock = filelock.FileLock((self.folder / "lock").resolve(), is_singleton=True)
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             raise UserError(
-                f"another process is training in '{self.folder}': wait for it or stop it"
+                f"another process is training in '{self.folder}': wait for it, or stop it"
             ) from None
         self._lock = lock
 
     def _init_callback(self) -> None:
         if not isinstance(self.model, OffPolicyAlgorithm):
             raise TypeError(
-                "ExactCheckpoint needs an algorithm with a replay buffer, an OffPolicyAlgorithm, "
-                f"got {type(self.model).__name__}"
+                "ExactCheckpoint needs an off-policy algorithm (OffPolicyAlgorithm), got "
+                f"{type(self.model).__name__}"
             )
         assert self.model.replay_buffer is not None
         check_buffer(self.model.replay_buffer)
@@ -125,8 +124,8 @@ class ExactCheckpoint(BaseCallback):
             return
         if not self.resume:
             raise UserError(
-                f"'{self.folder}' holds a checkpoint of agent step {newest.agent_steps}: go on with "
-                "resume=True, or take another folder"
+                f"'{self.folder}' holds a checkpoint of agent step {newest.agent_steps}: resume it with "
+                "resume=True, or use another folder"
             )
         self._kept = [newest]
         with _reading(newest):
@@ -141,14 +140,14 @@ class ExactCheckpoint(BaseCallback):
                 self._handlers[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._give_signals_back()  # the second one counts at once
+        self._give_signals_back()  # a second signal stops immediately
         while frame is not None and frame.f_code is not OffPolicyAlgorithm.learn.__code__:
             frame = frame.f_back
-        if frame is None:  # learn() has ended in an error, of which callbacks are not told
+        if frame is None:  # learn() has ended in an error, which callbacks do not learn of
             signal.raise_signal(number)
             return
         self.signal = number
-        print("finishing the step, then a checkpoint; once more stops at once", file=sys.stderr)
+        print("finishing the step, then a checkpoint; a second signal stops at once", file=sys.stderr)
 
     def _give_signals_back(self) -> None:
         for number, handler in self._handlers.items():
@@ -165,7 +164,7 @@ class ExactCheckpoint(BaseCallback):
         return True
 
     def _on_rollout_start(self) -> None:
-        # Between rollouts all that was begun is finished: nothing is in flight, nothing is half stored.
+        # Between rollouts nothing is half done: no step is running and every transition is stored.
         assert isinstance(self.model, OffPolicyAlgorithm)
         model = self.model
         if self._last_attempt < 0 and self._kept:
@@ -176,7 +175,7 @@ class ExactCheckpoint(BaseCallback):
         if self.signal is not None:
             self._on_training_end()
             print(
-                f"stopped at agent step {model.num_timesteps}; go on from {self._last} with: "
+                f"stopped at agent step {model.num_timesteps}; newest checkpoint: {self._last}; resume with: "
                 f"{self.how_to_resume}",
                 file=sys.stderr,
             )
@@ -184,10 +183,10 @@ class ExactCheckpoint(BaseCallback):
 
     def save(self) -> bool:
         """
-        Write a checkpoint now; only between rollouts.
+        Write a checkpoint now; call it only between rollouts.
 
-        :return: whether that was possible: on a full disk a warning says what to do
-        :raises NotFiniteError: if a network holds NaN or infinity: the checkpoints before stay
+        :return: True if it was written; on a full disk a warning says what to do
+        :raises NotFiniteError: if a network contains NaN or infinity; earlier checkpoints stay
         """
         assert isinstance(self.model, OffPolicyAlgorithm)
         self._last_attempt = self.model.num_timesteps
@@ -197,9 +196,9 @@ class ExactCheckpoint(BaseCallback):
         except OSError as error:
             remove_all_but(self._kept, self.folder)
             warnings.warn(
-                f"no checkpoint at agent step {self.model.num_timesteps} ({error}); {self._last} stays, and "
-                f"training goes on. Free space where '{self.folder.resolve()}' is: the buffer alone comes to "
-                f"{_buffer_bytes(self.model) / 1e6:.0f} MB",
+                f"no checkpoint at agent step {self.model.num_timesteps} ({error}); newest checkpoint: "
+                f"{self._last}; training continues. Free disk space for '{self.folder.resolve()}': the "
+                f"buffer alone needs {_buffer_bytes(self.model) / 1e6:.0f} MB",
                 CheckpointWarning,
                 stacklevel=2,
             )
@@ -212,7 +211,7 @@ class ExactCheckpoint(BaseCallback):
 
     @property
     def _last(self) -> str:
-        return f"that of agent step {self._kept[-1].agent_steps}" if self._kept else "none"
+        return f"agent step {self._kept[-1].agent_steps}" if self._kept else "none"
 
     def _write(self, model: OffPolicyAlgorithm) -> Checkpoint:
         assert model.replay_buffer is not None
@@ -239,7 +238,7 @@ class ExactCheckpoint(BaseCallback):
             },
             arrays,
         )
-        networks = io.BytesIO()  # on a full disk th.save would raise no OSError
+        networks = io.BytesIO()  # in memory first: on a full disk th.save does not raise an OSError
         th.save(state.get_networks(model), networks)
         content["own"] = [
             write_file(
@@ -282,7 +281,7 @@ class ExactCheckpoint(BaseCallback):
         state.set_random(model, content["random"])
         self._last_attempt = self.num_timesteps = model.num_timesteps
         if self.verbose:
-            print(f"Goes on from agent step {model.num_timesteps}")
+            print(f"Resuming from agent step {model.num_timesteps}")
 
     def _check(self, model: OffPolicyAlgorithm, content: dict[str, Any]) -> None:
         buffer: Any = model.replay_buffer
@@ -302,13 +301,14 @@ class ExactCheckpoint(BaseCallback):
         total = self.locals["total_timesteps"]
         if content["agent_steps"] >= total:
             raise UserError(
-                f"the checkpoint is of agent step {content['agent_steps']}, and learn() is to stop at {total}"
+                f"learn() needs total_timesteps above {content['agent_steps']}, the agent step of the "
+                f"checkpoint, got {total}"
             )
 
     def _cut_episodes(self, model: OffPolicyAlgorithm) -> None:
         warnings.warn(
-            "the environments cannot be brought back to where they were: their running episodes are cut as "
-            "truncated, new ones begin",
+            "the environments cannot be restored to their saved state: running episodes are truncated and "
+            "new ones begin",
             CheckpointWarning,
             stacklevel=2,
         )
@@ -328,9 +328,9 @@ class ExactCheckpoint(BaseCallback):
 @contextlib.contextmanager
 def _reading(checkpoint: Checkpoint) -> Iterator[None]:
     """
-    :param checkpoint: that was whole, and may still not hold what it should
-    :return: context to restore from it in
-    :raises UserError: if that fails
+    :param checkpoint: intact checkpoint, which may still not fit
+    :return: context manager to restore it in
+    :raises UserError: if restoring fails
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: which there are, what each is made of, and which is whole."""
+"""Checkpoint files: listing, validating and removing them."""
 
 import contextlib
 import warnings
@@ -12,7 +12,7 @@ from sb3_cardqn.durable import FileRecord, read_signed_json, what_is_wrong
 from sb3_cardqn.errors import UserError
 
 FORMAT = 2
-# what its list holds, by name
+# entries of a checkpoint's list, and their types
 _PARTS: dict[str, type] = {
     "agent_steps": int, "agent": str, "settings": dict, "versions": dict, "buffer": dict, "clocks": dict,
     "envs": dict, "callbacks": list, "log": dict, "buffer_numbers": dict, "random": dict, "rows": int,
@@ -22,10 +22,10 @@ _PARTS: dict[str, type] = {
 
 class Checkpoint(NamedTuple):
     """
-    One that is on disk.
+    A checkpoint on disk.
 
-    :param path: of the file that lists all others, written last
-    :param content: of that file
+    :param path: file that lists all its other files; it is written last
+    :param content: content of that file
     """
 
     path: Path
@@ -33,32 +33,32 @@ class Checkpoint(NamedTuple):
 
     @property
     def agent_steps(self) -> int:
-        """When it was written."""
+        """Agent step at which it was written."""
         return self.content["agent_steps"]
 
     @property
     def own(self) -> list[FileRecord]:
-        """Files of its own: networks and arrays."""
+        """Files that only this checkpoint uses: networks and arrays."""
         return [FileRecord(*record) for record in self.content["own"]]
 
     @property
     def segments(self) -> list[Segment]:
-        """Files of the replay buffer, which it shares with those before and after it."""
+        """Files of the replay buffer, shared with earlier and later checkpoints."""
         return [Segment(first, last, FileRecord(*record)) for first, last, record in self.content["segments"]]
 
     @property
     def files(self) -> list[FileRecord]:
-        """All files it is made of."""
+        """All its files, except the list."""
         return [*self.own, *(segment.record for segment in self.segments)]
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
     """
-    Find the newest checkpoint that is whole, reading all its files.
+    Find the newest intact checkpoint by reading all its files.
 
-    :param folder: of the checkpoints
-    :return: it, or None if none was ever written
-    :raises UserError: if there are some, and none is whole
+    :param folder: folder of the checkpoints
+    :return: the checkpoint, or None if none was ever written
+    :raises UserError: if there are checkpoints but none is intact
     """
     lists = sorted(folder.glob("checkpoint-*.json"), reverse=True)
     for path in lists:
@@ -66,35 +66,35 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
             return _whole(path)
         except (ValueError, OSError) as error:
             warnings.warn(
-                f"{error}: checkpoint {path.name} cannot be used, trying the one before",
+                f"{error}: cannot use checkpoint {path.name}, trying the previous one",
                 CheckpointWarning,
                 stacklevel=2,
             )
     if lists:
-        raise UserError(f"none of the {len(lists)} checkpoints in '{folder}' is whole: train anew")
+        raise UserError(f"none of the {len(lists)} checkpoints in '{folder}' is intact: start a new run")
     return None
 
 
 def _whole(path: Path) -> Checkpoint:
     """
-    :param path: of the list
+    :param path: list of a checkpoint
     :return: the checkpoint
-    :raises ValueError: if it is not whole
+    :raises ValueError: if it is not intact
     """
     content = read_signed_json(path)
     if isinstance(content, dict) and content.get("format") == FORMAT and not content.get("settings"):
         raise ValueError(f"'{path}' is incomplete: it has no settings")
-    with contextlib.suppress(TypeError, KeyError, IndexError):  # incomplete: as it will turn out below
+    with contextlib.suppress(TypeError, KeyError, IndexError):  # incomplete; reported below
         content = _upgraded(content)
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
-        raise ValueError(f"'{path}' has format {found}, this version reads {FORMAT}")
+        raise ValueError(f"'{path}' has format {found}, but this version reads format {FORMAT}")
     for name, kind in _PARTS.items():
         if not isinstance(content.get(name), kind):
-            raise ValueError(f"'{path}' is incomplete: it has no {name}, or a wrong one")
+            raise ValueError(f"'{path}' is incomplete: {name} is missing or has the wrong type")
     checkpoint = Checkpoint(path, content)
     if path.name != f"checkpoint-{checkpoint.agent_steps:012}.json":
-        raise ValueError(f"'{path}' is of agent step {checkpoint.agent_steps}, which is not its name")
+        raise ValueError(f"'{path}' holds agent step {checkpoint.agent_steps}, which its name contradicts")
     try:
         files, segments = checkpoint.files, checkpoint.segments
     except (TypeError, ValueError) as error:
@@ -110,9 +110,9 @@ def _whole(path: Path) -> Checkpoint:
 
 def _upgraded(content: Any) -> Any:
     """
-    :param content: of a list
-    :return: the same as today's version would have written it; format 1 had no settings and versions, and a
-        callback of its own in front of the zoo's evaluation
+    :param content: content of a list
+    :return: content in the current format; format 1 has no settings and versions, and a separate callback
+        before the zoo's evaluation
     """
     if not isinstance(content, dict) or content.get("format") != 1:
         return content
@@ -127,11 +127,11 @@ def _upgraded(content: Any) -> Any:
 
 def remove_all_but(kept: Iterable[Checkpoint], folder: Path) -> None:
     """
-    :param kept: checkpoints that stay
-    :param folder: of them and of those that go, whole or half-written
+    :param kept: checkpoints to keep
+    :param folder: folder from which all other checkpoints are removed, intact or half-written
     """
     names = {name for one in kept for name in (one.path.name, *(record.name for record in one.files))}
-    # lists first: what is on no list is nothing
+    # remove lists first: a file that is on no list is ignored
     for pattern in ("checkpoint-*", "networks-*", "arrays-*", "replay-*"):
         for path in (*folder.glob(pattern), *folder.glob(f".{pattern}")):  # hidden: half-written
             if path.name not in names:

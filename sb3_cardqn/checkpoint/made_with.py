@@ -1,4 +1,4 @@
-"""What a checkpoint is made with: settings, versions, and what it leaves out; compared where it goes on."""
+"""Settings and library versions of a checkpoint, compared on resume, and warnings about omitted state."""
 
 import enum
 import functools
@@ -30,12 +30,12 @@ from sb3_cardqn.env.vec_env import Meanwhile
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.version import __version__
 
-# arguments of algorithms that change no weights, or that the checkpoint describes elsewhere
+# arguments of algorithms that do not affect the weights, or that the checkpoint describes elsewhere
 _NO_SETTINGS = {
     "policy", "env", "replay_buffer_class", "tensorboard_log", "verbose", "seed", "device", "overlap",
     "_init_setup_model",
 }  # fmt: skip
-# their state is in the checkpoint, or they have none
+# wrappers that have no state, or whose state is in the checkpoint
 _KNOWN_WRAPPERS = (
     VecFrameStack, VecNormalize, VecMonitor, VecTransposeImage, VecExtractDictObs, VecCheckNan, Meanwhile,
 )  # fmt: skip
@@ -47,13 +47,13 @@ _OF_EVERY_WRAPPER = {
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint could not be written or read as it should, and what was done instead."""
+    """A problem with writing or reading a checkpoint, and what is done instead."""
 
 
 def settings(model: OffPolicyAlgorithm) -> dict[str, Any]:
     """
-    :param model: before it learns
-    :return: constructor arguments and spaces, as JSON knows them
+    :param model: algorithm, before it learns
+    :return: constructor arguments and spaces, as JSON data
     """
     names = [name for name in inspect.signature(type(model)).parameters if name not in _NO_SETTINGS]
     arguments = {name: getattr(model, name) for name in names if hasattr(model, name)}
@@ -63,12 +63,12 @@ def settings(model: OffPolicyAlgorithm) -> dict[str, Any]:
 
 def described(value: Any) -> Any:
     """
-    Describe a setting so that JSON gives it back as it was.
+    Describe a setting with JSON data.
 
     >>> described({"layers": (64, 64), "activation_fn": th.nn.ReLU})
     {'layers': [64, 64], 'activation_fn': 'torch.nn.modules.activation.ReLU'}
 
-    :param value: any
+    :param value: any object
     :return: classes and functions by name, other objects by class, schedules with their numbers
     """
     if isinstance(value, enum.Enum):
@@ -96,7 +96,7 @@ def described(value: Any) -> Any:
 
 def versions() -> dict[str, str]:
     """
-    :return: of everything that learns
+    :return: versions of everything that affects learning, by name
     """
     return {
         "python": platform.python_version(),
@@ -110,9 +110,9 @@ def versions() -> dict[str, str]:
 
 def check_settings(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     """
-    :param saved: in the checkpoint; nothing in one of format 1
-    :param ours: of the training run that is to go on from it
-    :raises UserError: if one differs; the text names it and both values
+    :param saved: settings in the checkpoint; empty in format 1
+    :param ours: settings of the run that resumes from it
+    :raises UserError: if a setting differs; the text names it and both values
     """
     missing = "nothing"
     differences = [
@@ -126,7 +126,7 @@ def check_settings(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
 
 def warn_of_versions(saved: Mapping[str, str]) -> None:
     """
-    :param saved: in the checkpoint; nothing in one of format 1
+    :param saved: versions in the checkpoint; empty in format 1
     """
     ours = versions()
     differences = [
@@ -136,8 +136,8 @@ def warn_of_versions(saved: Mapping[str, str]) -> None:
     ]
     if differences:
         warnings.warn(
-            f"the checkpoint was written with {', '.join(differences)}: what follows may differ from a run "
-            "that never stopped",
+            f"the checkpoint was written with {', '.join(differences)}: results may differ from those of a "
+            "run that never stopped",
             CheckpointWarning,
             stacklevel=2,
         )
@@ -145,14 +145,14 @@ def warn_of_versions(saved: Mapping[str, str]) -> None:
 
 def warn_of_what_is_left_out(model: OffPolicyAlgorithm) -> None:
     """
-    :param model: before it learns
+    :param model: algorithm, before it learns
     """
     forgotten = list(_forgotten(model.env))
     if model.action_noise is not None and type(model.action_noise) is not NormalActionNoise:
         forgotten.append(f"action_noise {type(model.action_noise).__name__}")
     if forgotten:
         warnings.warn(
-            f"checkpoints do not hold what these remember, it begins anew on resume: {', '.join(forgotten)}",
+            f"checkpoints do not contain this state, which restarts on resume: {', '.join(forgotten)}",
             CheckpointWarning,
             stacklevel=2,
         )

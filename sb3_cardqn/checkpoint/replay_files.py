@@ -1,4 +1,4 @@
-"""A replay buffer on disk, in files that are only added: writing costs what is new, not what is there."""
+"""ReplayFiles: a replay buffer on disk, in append-only files, so that saving only writes what is new."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,21 +11,21 @@ from sb3_cardqn.durable import FileRecord, write_file
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 from sb3_cardqn.replay.prioritized import PrioritizedFrameReplayBuffer
 
-_FILE_BYTES = 64 * 2**20  # a file holds about as much: that is the memory that saving takes
-# a subclass may hold more
+_FILE_BYTES = 64 * 2**20  # approximate size of a file, and so the memory that saving takes
+# exact types: a subclass may hold more state
 _BUFFERS = (
     ReplayBuffer, NStepReplayBuffer, DictReplayBuffer, FrameReplayBuffer, PrioritizedFrameReplayBuffer
 )  # fmt: skip
-# what changes besides rows and frames, where a buffer has it
+# attributes that change besides rows and frames; not every buffer has them all
 _NUMBERS = ("pos", "full", "_max_priority", "_rows_added")
 
 
 class Segment(NamedTuple):
     """
-    Rows of the buffer in a file; a row is one transition of each environment.
+    Rows of the buffer in one file; a row is one transition of each environment.
 
-    :param first: number of the first row, counted from the run's start
-    :param last: number behind the last row
+    :param first: number of the first row, counted from the start of the run
+    :param last: number after that of the last row
     :param record: the file
     """
 
@@ -36,17 +36,17 @@ class Segment(NamedTuple):
 
 class ReplayFiles:
     """
-    The rows that are in the files of a folder.
+    Rows of a replay buffer in the files of a folder.
 
-    A row is written once and never changed, except the newest, which can still be cut as truncated: it is
-    written again with those that follow. A file whose rows are all overwritten in the buffer is let go. In a
-    ``FrameReplayBuffer`` a file holds the frames of its rows with their slots: a slot that is used again
-    belongs to a later file, so that reading the files in order leaves the right frame in each.
+    A row is written once and never changed. The exception is the newest row, which can still be truncated, so
+    it is written again with the rows that follow. A file is dropped once the buffer has overwritten all its
+    rows. For a ``FrameReplayBuffer`` a file holds the frames of its rows with their slots. A reused slot
+    belongs to a later file, so reading the files in order leaves the right frame in each slot.
 
-    :param folder: of the files
-    :param segments: that are there, in order
-    :param rows: that the buffer had taken when they were written
-    :param agent_steps: that the agent had made then
+    :param folder: folder of the files
+    :param segments: existing files, in order
+    :param rows: number of rows the buffer had received when they were written
+    :param agent_steps: number of agent steps at that time
     """
 
     def __init__(
@@ -59,18 +59,18 @@ class ReplayFiles:
 
     def with_new(self, buffer: ReplayBuffer, agent_steps: int) -> "ReplayFiles":
         """
-        Write what is not in the files yet.
+        Write the rows that are not in the files yet.
 
-        :param buffer: all of its rows came from agent steps, one for each environment
-        :param agent_steps: of the agent, now
-        :return: the files that hold the buffer now; those that held it before are all still there
-        :raises OSError: if they cannot be written
+        :param buffer: replay buffer that received one row per agent step of all environments
+        :param agent_steps: current number of agent steps
+        :return: the files that hold the buffer now; the previous files all still exist
+        :raises OSError: if a file cannot be written
         """
         rows = self.rows + (agent_steps - self.agent_steps) // buffer.n_envs
         if rows == self.rows and self.segments:
             return self
         if rows % buffer.buffer_size != buffer.pos or not self.segments:
-            # filled or emptied by other hands: all rows are new
+            # something else filled or emptied the buffer: all rows are new
             rows = self.rows + buffer.buffer_size + (buffer.pos - self.rows) % buffer.buffer_size
             oldest = new = rows - buffer.size()
         else:
@@ -95,8 +95,8 @@ class ReplayFiles:
 
     def read_into(self, buffer: ReplayBuffer, numbers: dict[str, Any]) -> None:
         """
-        :param buffer: empty, made as the one that was written
-        :param numbers: ``buffer_numbers`` of that one
+        :param buffer: empty buffer, constructed like the one that was written
+        :param numbers: ``buffer_numbers`` of the one that was written
         """
         for segment in self.segments:
             rows = np.arange(segment.first, segment.last)
@@ -119,8 +119,8 @@ class ReplayFiles:
 
 def buffer_numbers(buffer: ReplayBuffer) -> dict[str, Any]:
     """
-    :param buffer: any that ``check_buffer`` takes
-    :return: what is in it besides its rows and frames: small, and other after each update
+    :param buffer: replay buffer that passes ``check_buffer``
+    :return: its state other than rows and frames, which is small and changes with every update
     """
     numbers = {name: getattr(buffer, name) for name in _NUMBERS if hasattr(buffer, name)}
     pool, tree = getattr(buffer, "pool", None), getattr(buffer, "tree", None)
@@ -133,8 +133,8 @@ def buffer_numbers(buffer: ReplayBuffer) -> dict[str, Any]:
 
 def describe_buffer(buffer: ReplayBuffer) -> dict[str, Any]:
     """
-    :param buffer: any
-    :return: what has to be the same to go on with its rows
+    :param buffer: any replay buffer
+    :return: properties that must be the same to reuse its rows
     """
     return {
         "class": type(buffer).__name__,
@@ -146,19 +146,20 @@ def describe_buffer(buffer: ReplayBuffer) -> dict[str, Any]:
 
 def check_buffer(buffer: ReplayBuffer) -> None:
     """
-    :param buffer: of an agent
-    :raises TypeError: if it keeps more than rows and frames
+    :param buffer: replay buffer of an agent
+    :raises TypeError: if it holds more than rows and frames
     """
     if type(buffer) not in _BUFFERS or buffer.optimize_memory_usage:
         raise TypeError(
             f"a checkpoint needs a replay buffer from {[known.__name__ for known in _BUFFERS]} with "
-            f"optimize_memory_usage=False, got {type(buffer).__name__} with {buffer.optimize_memory_usage}"
+            f"optimize_memory_usage=False, got {type(buffer).__name__} with "
+            f"optimize_memory_usage={buffer.optimize_memory_usage}"
         )
 
 
 def _row_arrays(buffer: ReplayBuffer) -> Iterator[tuple[str, np.ndarray]]:
     """
-    :param buffer: any
+    :param buffer: any replay buffer
     :return: its arrays (rows, n_envs, ...) by name
     """
     for name, value in vars(buffer).items():

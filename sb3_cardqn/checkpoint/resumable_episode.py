@@ -1,4 +1,4 @@
-"""Around an environment and all its wrappers: remembers the episode, so that it can be driven again."""
+"""ResumableEpisode: a wrapper that records the running episode, so that another process can replay it."""
 
 import hashlib
 import json
@@ -16,11 +16,11 @@ from sb3_cardqn.checks import check_env
 
 class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
     """
-    Let another process go on with the running episode: by the same random state and the same actions.
+    Let another process resume the running episode by replaying its actions from the same random state.
 
-    It works for environments that depend on nothing else, such as CarRacing. It has to be the outermost
-    wrapper, so that all others drive along. A ``Monitor`` inside goes on with its file and its clock. What it
-    remembers, and the time to drive it again, grow with the episode's length.
+    It works for environments that depend on nothing else, such as CarRacing. It must be the outermost
+    wrapper, so that all other wrappers are replayed too. A ``Monitor`` inside continues its file and its
+    clock. Memory and replay time grow with the length of the episode.
 
     >>> env, other = (ResumableEpisode(gym.make("CartPole-v1")) for _ in range(2))
     >>> _ = env.reset(seed=0), env.step(1), env.step(0)
@@ -29,8 +29,8 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
     >>> bool((env.step(1)[0] == other.step(1)[0]).all())
     True
 
-    :param env: the environment with all its wrappers
-    :raises TypeError: if it is no environment
+    :param env: environment with all its other wrappers
+    :raises TypeError: if ``env`` is not an environment
     """
 
     def __init__(self, env: gym.Env) -> None:
@@ -43,8 +43,8 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """
-        :param seed: handed on
-        :param options: handed on
+        :param seed: passed on
+        :param options: passed on
         :return: first observation, info
         """
         self._start = {"random": _random_state(self), "seed": seed, "options": options}
@@ -54,7 +54,7 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
 
     def step(self, action: Any) -> Any:
         """
-        :param action: handed on
+        :param action: passed on
         :return: observation, reward, terminated, truncated, info
         """
         self._actions.append(np.array(action))
@@ -63,7 +63,7 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
 
     def episode(self) -> dict[str, Any]:
         """
-        :return: how the running episode began, the actions since, and what tells that it was restored
+        :return: the running episode's start and actions, and digests to verify that it was restored
         """
         monitor = unwrap_wrapper(self, Monitor)
         log: dict[str, Any] = {}
@@ -81,11 +81,11 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
 
     def restore_episode(self, episode: dict[str, Any]) -> bool:
         """
-        Drive an episode again, up to where it was.
+        Replay an episode up to its saved state.
 
-        :param episode: from ``episode``, of an environment made in the same way
-        :return: whether observation and random state are the same now; if not, only the random state is,
-            and ``reset`` begins the episode that would have come next
+        :param episode: result of ``episode()`` of an environment made in the same way
+        :return: True if observation and random state are the same; if False, only the random state is
+            restored, and ``reset`` begins the episode that would have come next
         """
         exact = False
         if episode["start"] is not None:
@@ -111,8 +111,8 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
 
 def _truncate(file: Any, size: int) -> None:
     """
-    :param file: text, open for writing
-    :param size: bytes after which it is cut off, if it is longer
+    :param file: text file, open for writing
+    :param size: maximum size in bytes; the rest is cut off
     """
     file.seek(0, 2)
     if file.tell() > size:
@@ -127,7 +127,7 @@ def _random_state(env: gym.Env) -> dict[str, Any]:
 def _digest(data: Any) -> str:
     """
     :param data: numbers, arrays, and lists, tuples and dicts of them
-    :return: the same for the same data
+    :return: hexadecimal hash of the data
     """
     digest = hashlib.sha256()
 

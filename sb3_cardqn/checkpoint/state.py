@@ -1,4 +1,4 @@
-"""All that a training consists of besides its replay buffer, as plain data: taken out, and put back."""
+"""State of a training run except its replay buffer, as plain data: functions that get it and set it."""
 
 import random
 import shutil
@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sb3_cardqn.errors import UserError
 
-# Of the algorithms, where they have them: what changes while they learn, besides networks and buffer.
+# Attributes of algorithms that change while they learn, besides networks and buffer; not all have each.
 _CLOCKS = (
     "num_timesteps", "_total_timesteps", "_num_timesteps_at_start", "_episode_num", "_n_updates", "_n_calls",
     "_current_progress_remaining", "exploration_rate", "_due",
@@ -30,8 +30,8 @@ _WINDOWS = ("ep_info_buffer", "ep_success_buffer")
 
 def get_clocks(model: OffPolicyAlgorithm) -> dict[str, Any]:
     """
-    :param model: between two rollouts
-    :return: its counters, the windows its means go over, its last observations
+    :param model: algorithm, between two rollouts
+    :return: its counters, the windows of its running means, its last observations
     """
     names = (*_CLOCKS, *_OBSERVATIONS, *_WINDOWS)
     seconds = (time.time_ns() - model.start_time) / 1e9
@@ -40,9 +40,9 @@ def get_clocks(model: OffPolicyAlgorithm) -> dict[str, Any]:
 
 def set_clocks(model: OffPolicyAlgorithm, clocks: dict[str, Any], observations: bool) -> None:
     """
-    :param model: made as the one whose clocks they are
-    :param clocks: from ``get_clocks``
-    :param observations: also the last observations, where the environments were restored
+    :param model: algorithm made like the saved one
+    :param clocks: result of ``get_clocks``
+    :param observations: True to set the last observations too, if the environments were restored
     """
     for name in (*_CLOCKS, *(_OBSERVATIONS if observations else ())):
         if name in clocks:
@@ -54,7 +54,7 @@ def set_clocks(model: OffPolicyAlgorithm, clocks: dict[str, Any], observations: 
 
 def get_networks(model: OffPolicyAlgorithm) -> dict[str, Any]:
     """
-    :param model: any
+    :param model: any algorithm
     :return: state dicts of networks and optimizers, and the other tensors it saves
     """
     tensors = {name: _attribute(model, name) for name in model._get_torch_save_params()[1]}
@@ -63,8 +63,8 @@ def get_networks(model: OffPolicyAlgorithm) -> dict[str, Any]:
 
 def set_networks(model: OffPolicyAlgorithm, networks: dict[str, Any]) -> None:
     """
-    :param model: made as the one whose networks they are
-    :param networks: from ``get_networks``
+    :param model: algorithm made like the saved one
+    :param networks: result of ``get_networks``
     """
     model.set_parameters(networks["parameters"], exact_match=True, device=model.device)
     for name in model._get_torch_save_params()[1]:
@@ -81,7 +81,7 @@ def _attribute(owner: Any, path: str) -> Any:
 
 def get_random(model: OffPolicyAlgorithm) -> dict[str, Any]:
     """
-    :param model: whose action space is drawn from
+    :param model: algorithm whose action space is sampled
     :return: states of Python's, NumPy's, torch's and the action space's generators
     """
     return {
@@ -95,8 +95,8 @@ def get_random(model: OffPolicyAlgorithm) -> dict[str, Any]:
 
 def set_random(model: OffPolicyAlgorithm, states: dict[str, Any]) -> None:
     """
-    :param model: whose action space is drawn from
-    :param states: from ``get_random``
+    :param model: algorithm whose action space is sampled
+    :param states: result of ``get_random``
     """
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
@@ -109,8 +109,8 @@ def set_random(model: OffPolicyAlgorithm, states: dict[str, Any]) -> None:
 
 def get_env_random(env: VecEnv) -> dict[str, Any]:
     """
-    :param env: any
-    :return: random state of each environment, and the seeds that wait for the next reset
+    :param env: any vector of environments
+    :return: random state of each environment, and the seeds for the next reset
     """
     return {
         "states": [generator.bit_generator.state for generator in env.get_attr("np_random")],
@@ -120,8 +120,8 @@ def get_env_random(env: VecEnv) -> dict[str, Any]:
 
 def set_env_random(env: VecEnv, states: dict[str, Any]) -> None:
     """
-    :param env: made as the one whose states they are
-    :param states: from ``get_env_random``
+    :param env: vector made like the saved one
+    :param states: result of ``get_env_random``
     """
     for i, (generator, state) in enumerate(zip(env.get_attr("np_random"), states["states"], strict=True)):
         generator.bit_generator.state = state
@@ -132,7 +132,7 @@ def set_env_random(env: VecEnv, states: dict[str, Any]) -> None:
 def get_envs(env: VecEnv) -> dict[str, Any]:
     """
     :param env: the training environments
-    :return: their random states, their running episodes where they remember them, what the wrappers count
+    :return: random states, running episodes if they are recorded, and state of the vector wrappers
     """
     episodes = env.env_method("episode") if env.has_attr("restore_episode") else None
     wrappers = [_wrapper_state(layer) for layer in _layers(env)]
@@ -141,10 +141,10 @@ def get_envs(env: VecEnv) -> dict[str, Any]:
 
 def set_envs(env: VecEnv, state: dict[str, Any]) -> bool:
     """
-    :param env: the training environments, made as those whose state it is
-    :param state: from ``get_envs``
-    :return: whether the running episodes are back; if not, the next reset begins those that would have come
-        next
+    :param env: the training environments, made like the saved ones
+    :param state: result of ``get_envs``
+    :return: True if the running episodes are restored; if False, the next reset begins the episodes that
+        would have come next
     """
     exact = state["episodes"] is not None and env.has_attr("restore_episode")
     if exact:
@@ -205,8 +205,8 @@ def _statistics(value: Any) -> Any:
 
 def all_callbacks(root: BaseCallback) -> list[BaseCallback]:
     """
-    :param root: of a tree of callbacks
-    :return: all in it but the lists, each once
+    :param root: root of a tree of callbacks
+    :return: all callbacks in it except lists, each once
     """
     found: list[BaseCallback] = []
 
@@ -225,8 +225,8 @@ def all_callbacks(root: BaseCallback) -> list[BaseCallback]:
 
 def get_callback(callback: BaseCallback) -> dict[str, Any]:
     """
-    :param callback: any
-    :return: the numbers and lists of numbers among its attributes, and the random state of its environment
+    :param callback: any callback
+    :return: its attributes that are numbers or lists of numbers, and the random state of its environment
     """
     numbers = {name: value for name, value in vars(callback).items() if _is_numbers(value)}
     env = getattr(callback, "eval_env", None)
@@ -239,9 +239,9 @@ def get_callback(callback: BaseCallback) -> dict[str, Any]:
 
 def set_callback(callback: BaseCallback, state: dict[str, Any]) -> None:
     """
-    :param callback: made as the one whose state it is
-    :param state: from ``get_callback``
-    :raises UserError: if it sets an attribute that holds anything but numbers, such as a path
+    :param callback: callback made like the saved one
+    :param state: result of ``get_callback``
+    :raises UserError: if it sets an attribute that does not hold numbers, such as a path
     """
     for name, value in state["numbers"].items():
         current = getattr(callback, name, "none of that name")
@@ -263,8 +263,8 @@ def _is_numbers(value: Any) -> bool:
 
 def get_log(model: OffPolicyAlgorithm) -> dict[str, Any]:
     """
-    :param model: while it learns
-    :return: what was recorded and not yet written, and the name of TensorBoard's folder
+    :param model: algorithm, while it learns
+    :return: values recorded but not yet written, and the name of TensorBoard's folder
     """
     logger = model.logger
     state: dict[str, Any] = {
@@ -284,24 +284,24 @@ def get_log(model: OffPolicyAlgorithm) -> dict[str, Any]:
 
 def continue_log(model: OffPolicyAlgorithm, state: dict[str, Any], agent_steps: int) -> None:
     """
-    Go on in the TensorBoard folder that there was, beside the one that the agent's logger has just begun.
+    Continue the old TensorBoard folder instead of the one that the agent's logger has just made.
 
-    What was written there after the checkpoint stays in its files, and TensorBoard hides it.
+    Values written after the checkpoint stay in the files, but TensorBoard hides them.
 
-    :param model: whose logger has just begun a folder of its own
-    :param state: from ``get_log``
-    :param agent_steps: of the checkpoint
+    :param model: algorithm whose logger has just made a new folder
+    :param state: result of ``get_log``
+    :param agent_steps: agent step of the checkpoint
     """
     board = _tensorboard(model)
     if board is None or state["tensorboard"] is None:
         return
     new = Path(board.writer.log_dir)
-    old = new.parent / Path(state["tensorboard"]["folder"]).name  # a forged one leads nowhere else
+    old = new.parent / Path(state["tensorboard"]["folder"]).name  # a forged folder cannot lead elsewhere
     if old.name == ".." or old.is_symlink() or not old.is_dir():
         return
     if new != old:
         if model._custom_logger:
-            return  # the user wants it elsewhere
+            return  # the user has chosen another folder
         board.writer.close()
         shutil.rmtree(new)
     board.writer = SummaryWriter(str(old), purge_step=agent_steps + 1)
@@ -310,8 +310,8 @@ def continue_log(model: OffPolicyAlgorithm, state: dict[str, Any], agent_steps: 
 
 def set_log(model: OffPolicyAlgorithm, state: dict[str, Any]) -> None:
     """
-    :param model: while it learns
-    :param state: from ``get_log``
+    :param model: algorithm, while it learns
+    :param state: result of ``get_log``
     """
     logger = model.logger
     for name, (value, count, excluded) in state["values"].items():
