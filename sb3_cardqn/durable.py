@@ -63,6 +63,16 @@ def read_file(path: Path) -> bytes:
         return file.read()
 
 
+def refuse_pipes(folder: Path) -> None:
+    """
+    :param folder: whose files are going to be read
+    :raises UserError: if there is a pipe or a device in it, which could be waited for without end
+    """
+    for path in folder.rglob("*"):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UserError(f"can't read '{path}': it is no regular file")
+
+
 def is_zip(path: Path) -> bool:
     """
     :param path: of a regular file, or of nothing

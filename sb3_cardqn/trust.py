@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sb3_cardqn.durable import opened, read_file, sha256
+from sb3_cardqn.durable import opened, read_file, refuse_pipes, sha256
 from sb3_cardqn.errors import UserError
 
 TRUST = "TRUST_REMOTE_CODE"  # environment variable; huggingface_sb3 asks for the same one before a download
@@ -109,6 +109,7 @@ def refuse_links(folder: Path) -> None:
     :param folder: that is going to be written to
     :raises UserError: if there is a link in it
     """
+    refuse_pipes(folder)
     for path in folder.rglob("*"):
         if path.is_symlink():
             raise UserError(f"'{path}' is a link: what is written to '{folder}' needs to stay in it")

@@ -242,6 +242,32 @@ def test_a_pipe_is_not_waited_for(
     assert status == 2, error
 
 
+OF_DATA = COMMANDS | {
+    "compare": "compare dqn -o OUTPUT --dry-run",
+    "all_plots": f"all_plots -a cardqn -e {ENV} -f logs -o PLOTS",
+    "plot_train": f"plot_train -a cardqn -e {ENV} -f logs",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [(file, command) for file, command, kind in TABLE if kind == "data" and "/" in file],
+)
+def test_a_pipe_in_place_of_data_is_not_waited_for(
+    file: str, command: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(str(place(file)).replace("*", "x"))
+    if command == "compare" and "RUN" in file:
+        path = "OUTPUT/runs/dqn" / path.relative_to("logs")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(shlex.split(OF_DATA[command]))
+    assert ended.value.code == 2
+    assert path.name in capsys.readouterr().err
+
+
 # A short use of nearly all commands, in one folder, in this order: what they leave, the next ones read.
 SHORT = "--env CartPole-v1 --seed 0 -n 300 --eval-freq 150 --eval-episodes 1"
 SESSION = [

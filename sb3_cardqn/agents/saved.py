@@ -13,7 +13,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_cardqn import trust
 from sb3_cardqn.agents.exported import shipped_agents
-from sb3_cardqn.durable import is_zip, read_file
+from sb3_cardqn.durable import is_zip, read_file, refuse_pipes
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.python_text import code_in, with_short_names
 from sb3_cardqn.yaml_files import UniqueKeyLoader, parse_yaml
@@ -156,6 +156,7 @@ class Run:
     folder: Path
 
     def __post_init__(self) -> None:
+        refuse_pipes(self.folder)
         if not self.config_path.is_file():
             root = self.folder.parent.parent
             runs = [str(path.parent.parent) for path in sorted(root.glob("*/*/*/config.yml"))]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from stable_baselines3.common.monitor import LoadMonitorResultsError, load_results
 
+from sb3_cardqn.durable import refuse_pipes
 from sb3_cardqn.errors import UserError
 
 _COLUMNS = {"success": "is_success", "reward": "r", "length": "l"}  # of monitor files, as -y names them
@@ -24,6 +25,7 @@ def _runs(folder: Path, algo: str, env: str) -> Iterator[Path]:
     """
     for path in sorted((folder / algo.lower()).glob("*")):
         if env in path.name and path.is_dir():
+            refuse_pipes(path)
             yield path
 
 
