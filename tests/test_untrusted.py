@@ -243,7 +243,7 @@ def test_a_pipe_is_not_waited_for(
 
 
 OF_DATA = COMMANDS | {
-    "compare": "compare dqn -o OUTPUT --dry-run",
+    "compare": "compare dqn -n 100 -o OUTPUT --dry-run",
     "all_plots": f"all_plots -a cardqn -e {ENV} -f logs -o PLOTS",
     "plot_train": f"plot_train -a cardqn -e {ENV} -f logs",
 }
