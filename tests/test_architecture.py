@@ -1,6 +1,7 @@
 """The rooms of the package: imports run downwards only, and importing it changes nothing of anybody else's."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,3 +108,9 @@ def test_what_an_import_leaves_alone(imported: str, absent: str) -> None:
         subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
         == "\n"
     )
+
+
+def test_the_picture_has_every_room() -> None:
+    picture = (PACKAGE.parent / "docs/explanation/rooms.svg").read_text()
+    drawn = set(re.findall(r"\w+", "".join(re.findall(r"<text.*?>(.*?)</text>", picture))))
+    assert drawn >= FLOOR.keys() - {"__main__"}
