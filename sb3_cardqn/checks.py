@@ -1,17 +1,14 @@
 """What arguments may be: each error says whose argument it is, what it needs and what came."""
 
-import inspect
 import math
-import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
-from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.errors import UserError
 
 
 def whole(value: Any, least: float = -math.inf) -> int | None:
@@ -120,38 +117,6 @@ def check_flag(owner: str, name: str, value: Any, or_none: bool = False) -> None
         )
 
 
-def check_no_text(owner: str, name: str, value: Any) -> None:
-    """
-    :param owner: class or function that takes the argument
-    :param name: of a flag of SB3's, for which all that counts as True or False is right
-    :param value: what came
-    :raises ValueError: if it is text: "False" would count as True
-    """
-    if isinstance(value, str):
-        raise ValueError(f"{owner} needs {name} to be True or False, got {value!r}")
-
-
-def check_path(owner: str, name: str, value: Any) -> None:
-    """
-    :param owner: class or function that takes the argument
-    :param name: of the argument
-    :param value: what came
-    :raises TypeError: if it is no path
-    """
-    if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"{owner} needs {name} to be a path, got {value!r}")
-
-
-def check_env(owner: str, env: Any) -> None:
-    """
-    :param owner: a wrapper
-    :param env: what it is to wrap
-    :raises TypeError: if it is no environment
-    """
-    if not isinstance(env, gym.Env):
-        raise TypeError(f"{owner} needs an environment, as gym.make returns it, got {env!r}")
-
-
 def check_normalized(owner: str, env: VecEnv, stores_frames: bool = False) -> None:
     """
     Check that off-policy learning can use ``VecNormalize``: SB3 stores the observations that came to it.
@@ -176,29 +141,3 @@ def check_normalized(owner: str, env: VecEnv, stores_frames: bool = False) -> No
             "VecTransposeImage, as in VecNormalize(VecTransposeImage(env)), or stacks and channel-first "
             f"images from the environment's own wrappers (env_wrapper), got {inside} inside of {outside}"
         )
-
-
-def check_keywords(
-    owner: str, name: str, value: Any, function: Callable[..., Any], known: Collection[str] = ()
-) -> None:
-    """
-    :param owner: class or function that takes the argument
-    :param name: of the argument
-    :param value: what came, as keyword arguments of another function
-    :param function: that one
-    :param known: more names that are right
-    :raises TypeError: if it is no dict
-    :raises ValueError: if the function has no such argument; the text offers the nearest
-    """
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{owner} needs {name} to be a dict, got {value!r}")
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # written in C
-        return
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return
-    names = [*(parameter.name for parameter in parameters), *known]
-    for key in value:
-        if key not in names:
-            raise ValueError(f"{owner} knows no '{key}' in {name}{did_you_mean(str(key), names)}")

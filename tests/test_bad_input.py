@@ -48,7 +48,6 @@ CALLS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "ExponentialSchedule": lambda wrong: ExponentialSchedule(**{"start": 1.0, "end": 0.1} | wrong),
     "GroupedSubprocVecEnv": lambda wrong: GroupedSubprocVecEnv(**{"env_fns": [Pictures]} | wrong),
     "CarRacingCNN": lambda wrong: sb3_cardqn.CarRacingCNN(**{"observation_space": IMAGE} | wrong),
-    "DuelingHead": lambda wrong: sb3_cardqn.DuelingHead(**{"in_features": 3, "out_features": 2} | wrong),
     "HistogramHead": lambda wrong: sb3_cardqn.HistogramHead(**{"in_features": 3, "out_features": 2} | wrong),
     "QuantileHead": lambda wrong: sb3_cardqn.QuantileHead(**{"in_features": 3, "out_features": 2} | wrong),
     "ExactCheckpoint": lambda wrong: sb3_cardqn.ExactCheckpoint(**{"folder": "x", "freq": 5} | wrong),
@@ -94,63 +93,39 @@ NO_NUMBER: tuple[Any, ...] = (None, True, "4", [], NAN, INF, -0.5)  # nor one >=
 NO_SHARE = (*NO_NUMBER, 1.5)  # nor one between 0 and 1
 NO_FLAG: tuple[Any, ...] = (None, "False", 0, 1.0, [])
 NO_ENV = (None, "CarRacing-v3", 3, spaces.Discrete(3))
-NO_PATH: tuple[Any, ...] = (None, 3, NAN, [])
-NO_CLASS = (True, "x", 3, [0])  # nor what makes an object
 
 # who takes it, the argument, what it cannot be
 TABLE: list[tuple[str, str, tuple[Any, ...]]] = [
     *((name, "env", NO_ENV) for name in _WRAPPED),
     ("CarRacingWrapper", "colors", (None, True, "grey", [], {})),
-    ("CarRacingWrapper", "fast_render", NO_FLAG),
-    ("CarRacingWrapper", "training", NO_FLAG),
-    ("DiscretizeActions", "actions", (None, True, 4, NAN, [], {}, "defualt5")),
-    ("DiscretizeActions", "actions", ([1], [[0, 0]], [[0, NAN, 0]], [[True, 0, 0]], [["1", 0, 0]], [[0, 0, [1]]], [[10**400, 0, 0]])),
+    ("DiscretizeActions", "actions", (None, True, 4, NAN, [], "defualt5", [1], [[0, 0]], [[0, -0.1, 0]])),
     ("EndWhenLost", "patience", NO_COUNT),
     ("FrameSkip", "skip", NO_COUNT),
     ("FrameStack", "num_frames", NO_COUNT),
-    ("GrayscaleObservation", "keep_dim", NO_FLAG),
     ("PenalizeMissedTiles", "penalty", NO_NUMBER),
     ("PenalizeSpeed", "limit", (*NO_NUMBER, 0)),
     ("PenalizeSpeed", "penalty", NO_NUMBER),
     ("ScaleReward", "scale", (*NO_NUMBER, 0)),
     ("ResizeObservation", "shape", (None, True, "64", [64], [64, 6.5], [True, 9], [1, 2, 3], 0, NAN, {})),
     ("ResizeObservation", "crop", (None, 3, "0000", [12], [0, -1, 0, 0], [True, 0, 0, 0], [0, 0, NAN, 0])),
-    ("CarRacingCNN", "features_dim", NO_COUNT),
-    ("CarRacingCNN", "width", NO_COUNT),
-    ("CarRacingCNN", "normalized_image", NO_FLAG),
     ("CarRacingCNN", "observation_space", (None, "x", ACTIONS)),
-    ("DuelingHead", "in_features", NO_COUNT),
-    ("DuelingHead", "out_features", NO_COUNT),
-    ("HistogramHead", "in_features", NO_COUNT),
-    ("HistogramHead", "out_features", NO_COUNT),
     ("HistogramHead", "n_bins", NO_COUNT),
     ("HistogramHead", "low", (None, True, "4", [], NAN, -INF, 0, 0.5)),
     ("HistogramHead", "high", (*NO_NUMBER, 0)),
-    ("QuantileHead", "in_features", NO_COUNT),
-    ("QuantileHead", "out_features", NO_COUNT),
     ("QuantileHead", "n_quantiles", NO_COUNT),
-    ("CosineSchedule", "start", (None, True, "4", NAN, INF)),
     ("CosineSchedule", "end_fraction", (*NO_SHARE, 0)),
     ("ExponentialSchedule", "start", (*NO_NUMBER, 0)),
     ("ExponentialSchedule", "end", (*NO_NUMBER, 0)),
-    ("ExactCheckpoint", "folder", NO_PATH),
     ("ExactCheckpoint", "freq", NO_COUNT),
-    ("ExactCheckpoint", "resume", NO_FLAG),
-    ("GroupedSubprocVecEnv", "env_fns", (None, 3, [], [3], [Pictures()])),
     ("GroupedSubprocVecEnv", "n_processes", NO_COUNT),
-    ("GroupedSubprocVecEnv", "start_method", ("x", 3, True)),
-    ("load_policy", "path", NO_PATH),
-    ("load_pretrained", "name", (None, 3, [])),
     *(
         (buffer, *row)
         for buffer in ("FrameReplayBuffer", "PrioritizedFrameReplayBuffer")
         for row in (
             ("buffer_size", NO_COUNT),
-            ("n_envs", NO_COUNT),
             ("n_steps", NO_COUNT),
             ("frame_channels", NO_COUNT),
             ("gamma", NO_SHARE),
-            ("handle_timeout_termination", NO_FLAG),
             ("observation_space", (None, "x", ACTIONS, spaces.Box(0, 1, ()))),
         )
     ),
@@ -168,26 +143,12 @@ TABLE: list[tuple[str, str, tuple[Any, ...]]] = [
     ("CarDQN", "max_grad_norm", (None, True, "4", [], NAN, -0.5, 0)),
     ("CarDQN", "exploration_decay", (None, True, "lineal", [], 3)),
     *(("CarDQN", name, NO_FLAG) for name in ("double_q", "mixed_precision")),
-    ("CarDQN", "optimize_memory_usage", ("False", "no")),
-    ("CarDQN", "stats_window_size", (True, "4", -1, 2.5, NAN)),
     ("CarDQN", "overlap", NO_FLAG[1:]),
-    ("CarDQN", "replay_buffer_class", (*NO_CLASS, int)),
-    ("CarDQN", "policy", (None, 3, int)),
-    ("CarDQN", "env", (None, 3, int)),
-    ("CarDQN", "policy_kwargs", (True, "x", [1], 3)),
     ("CarDQNPolicy", "net_arch", (True, "x", 3, [0], [-1], ["a"], [NAN], {"x": 1})),
-    ("CarDQNPolicy", "activation_fn", (None, *NO_CLASS)),
-    ("CarDQNPolicy", "features_extractor_class", NO_CLASS),
-    ("CarDQNPolicy", "features_extractor_kwargs", (True, "x", [0])),
-    ("CarDQNPolicy", "optimizer_class", (None, *NO_CLASS)),
     ("CarDQNPolicy", "average_fraction", (*NO_SHARE[1:], 0)),
-    ("CarDQNPolicy", "normalize_images", ("False", "no")),
-    ("CarDQNPolicy", "head_class", (None, True, "x", 3)),
 ]  # fmt: skip
-
-
-# what an error says instead of its name: a list of [steer, gas, brake], functions, images, frames
-DESCRIBED = {"actions", "env_fns", "observation_space"}
+# Python and torch say what they need
+UNCHECKED = {"DuelingHead", "load_policy", "load_pretrained"}
 
 
 @pytest.mark.parametrize(
@@ -200,19 +161,16 @@ def test_a_wrong_argument_is_named_with_its_value(who: str, argument: str, value
         with pytest.raises((ValueError, TypeError)) as error:
             CALLS[who]({argument: value})
         text = str(error.value)
-        assert not missing(who, text), text
-        assert argument in text or argument in DESCRIBED, text
-        shown = [value, *value] if isinstance(value, list) else [value]
+        assert argument in text, text
+        shown = [value, *value] if isinstance(value, list) else [value, type(value).__name__]
         assert any(not missing(form, text) for part in shown for form in (repr(part), str(part))), text
 
 
 @pytest.mark.parametrize(
     ("who", "wrong", "named"),
     [
-        ("CarDQN", {"policy": "MlpPolice"}, "'MlpPolice' | 'MlpPolicy'"),
-        ("CarDQN", {"policy_kwargs": {"head_clas": 1}}, "'head_clas' | policy_kwargs | 'head_class'"),
-        ("CarDQN", {"replay_buffer_class": sb3_cardqn.FrameReplayBuffer, "replay_buffer_kwargs": {"n_step": 3}}, "'n_step' | replay_buffer_kwargs | 'n_steps'"),
-        ("CarDQNPolicy", {"optimizer_kwargs": {"epps": 1}}, "'epps' | optimizer_kwargs | 'eps'"),
+        ("CarDQN", {"policy": "MlpPolice"}, "MlpPolice"),
+        ("CarDQN", {"policy_kwargs": {"head_clas": 1}}, "'head_clas'"),
         ("CarDQN", {"learning_rate": -1}, "CarDQN | learning_rate | -1"),
         ("CarDQN", {"train_freq": (1, "lap")}, "'step' | 'episode' | 'lap'"),
         ("CarDQN", {"device": "gpu"}, "gpu"),
@@ -228,8 +186,8 @@ def test_an_unknown_name_is_answered_with_the_nearest(who: str, wrong: dict[str,
 
 
 def test_every_public_name_has_a_row() -> None:
-    assert {row[0] for row in TABLE} >= set(sb3_cardqn.__all__)
-    assert CALLS.keys() == {row[0] for row in TABLE}
+    assert {row[0] for row in TABLE} | UNCHECKED >= set(sb3_cardqn.__all__)
+    assert CALLS.keys() == {row[0] for row in TABLE} | {"load_policy", "load_pretrained"}
 
 
 # ---- the command line and its YAML, in this process ----
@@ -543,7 +501,7 @@ def test_whatever_comes_is_taken_or_named(place: tuple[str, str], value: Any) ->
         text = str(error)
     else:
         text = who
-    assert who in text or repr(value) in text
+    assert who in text or argument in text or repr(value) in text
 
 
 @given(st.integers(1, 9), st.integers(1, 30), st.floats(0, 1))

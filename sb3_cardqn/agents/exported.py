@@ -91,8 +91,6 @@ def load_pretrained(name: str = "cardqn") -> QNetwork:
     :raises UserError: if there is none of that name
     """
     agents = shipped_agents()
-    if not isinstance(name, str):
-        raise TypeError(f"load_pretrained needs the name of an agent, got {name!r}")
     if name not in agents:
         known = did_you_mean(name, list(agents)) if agents else ", which has none"
         raise UserError(f"no agent '{name}' comes with this version of sb3-cardqn{known}")

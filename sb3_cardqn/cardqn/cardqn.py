@@ -15,8 +15,7 @@ from stable_baselines3.common.utils import get_parameters_by_name, polyak_update
 from sb3_cardqn.cardqn.arguments import (
     check_arguments,
     check_budget,
-    check_policy,
-    check_policy_and_env,
+    check_env,
     check_replay_buffer,
     check_spaces,
     n_step_arguments,
@@ -145,7 +144,8 @@ class CarDQN(OverlapAlgorithm):
         overlap: bool | None = None,
         _init_setup_model: bool = True,
     ) -> None:
-        check_policy_and_env(self.policy_aliases, policy, env, policy_kwargs, builds=_init_setup_model)
+        if _init_setup_model:
+            check_env(env)
         super().__init__(
             policy,
             env,
@@ -202,7 +202,6 @@ class CarDQN(OverlapAlgorithm):
                 warnings.filterwarnings("ignore", message="`n_steps=", category=UserWarning)
             super()._setup_model()
         self.replay_buffer_kwargs = given  # else n_steps and gamma would survive a load() with other values
-        check_policy(self.policy)
         self._create_aliases()
         self._td = td_of(self.q_net)
         self._in_bfloat16 = self.mixed_precision and has_bfloat16(self.device)

@@ -38,8 +38,6 @@ class DuelingHead(nn.Module):
     """
 
     def __init__(self, in_features: int, out_features: int) -> None:
-        in_features = check_whole("DuelingHead", "in_features", in_features)
-        out_features = check_whole("DuelingHead", "out_features", out_features)
         super().__init__()
         self.value = nn.Linear(in_features, 1)
         self.advantage = nn.Linear(in_features, out_features)
@@ -65,8 +63,6 @@ class QuantileHead(nn.Linear):
     """
 
     def __init__(self, in_features: int, out_features: int, n_quantiles: int = 32) -> None:
-        in_features = check_whole("QuantileHead", "in_features", in_features)
-        out_features = check_whole("QuantileHead", "out_features", out_features)
         n_quantiles = check_whole("QuantileHead", "n_quantiles", n_quantiles)
         super().__init__(in_features, out_features * n_quantiles)
         self.n_quantiles = n_quantiles
@@ -146,7 +142,7 @@ class HistogramHead(nn.Linear):
     :param low: lowest value of the range, below 0
     :param high: highest value of the range, above 0
     :param n_bins: bins of equal width per action, at least 1
-    :raises ValueError: if a size is below 1, ``low`` is not below 0, or ``high`` not above 0
+    :raises ValueError: if ``n_bins`` is below 1, ``low`` is not below 0, or ``high`` not above 0
     """
 
     SIGMA = 0.75  # of the Gaussian around a target, in bin widths (Farebrother et al. 2024)
@@ -154,8 +150,6 @@ class HistogramHead(nn.Linear):
     def __init__(
         self, in_features: int, out_features: int, low: float = -60.0, high: float = 30.0, n_bins: int = 90
     ) -> None:
-        in_features = check_whole("HistogramHead", "in_features", in_features)
-        out_features = check_whole("HistogramHead", "out_features", out_features)
         n_bins = check_whole("HistogramHead", "n_bins", n_bins)
         if not is_number(low) or not -math.inf < low < 0:
             raise ValueError(f"HistogramHead needs low < 0 and finite, got {low!r}")

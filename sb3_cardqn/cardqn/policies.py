@@ -19,12 +19,9 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from sb3_cardqn.cardqn.arguments import check_layers, check_picture_size
-
-# agents saved while the heads were in this file refer to them here
-from sb3_cardqn.cardqn.heads import DuelingHead, Head, QuantileHead  # noqa: F401
+from sb3_cardqn.cardqn.heads import Head
 from sb3_cardqn.cardqn.torch_layers import CarRacingCNN
-from sb3_cardqn.checks import check_number
+from sb3_cardqn.checks import check_number, wholes
 
 
 class QNetwork(BasePolicy):
@@ -156,8 +153,7 @@ class CarDQNPolicy(BasePolicy):
     :param average_fraction: fraction in (0, 1] of the most recent updates to average weights over (Shamir &
         Zhang 2013); the averaged network drives in deterministic prediction. 1 averages all updates, None
         keeps no average
-    :raises TypeError: if an argument has another type
-    :raises ValueError: if an argument is out of range, or the observations do not fit
+    :raises ValueError: if ``net_arch`` or ``average_fraction`` is out of range
     """
 
     q_net: QNetwork
@@ -186,26 +182,19 @@ class CarDQNPolicy(BasePolicy):
         if net_arch is None:
             ends_in_hidden_layer = features_extractor_class in (NatureCNN, CarRacingCNN)
             net_arch = [] if ends_in_hidden_layer else [64, 64]
-        net_arch = check_layers(
-            net_arch,
-            activation_fn,
-            features_extractor_class,
-            features_extractor_kwargs,
-            normalize_images,
-            optimizer_class,
-            optimizer_kwargs,
-            head_class,
-        )
+        units = wholes(net_arch, 1)
+        if units is None:
+            raise ValueError(f"CarDQNPolicy needs net_arch to be a list of units >= 1, got {net_arch!r}")
         super().__init__(
             observation_space,
             action_space,
             features_extractor_class,
             features_extractor_kwargs,
-            normalize_images=bool(normalize_images),
+            normalize_images=normalize_images,
             optimizer_class=optimizer_class,
             optimizer_kwargs=optimizer_kwargs,
         )
-        self.net_arch = net_arch
+        self.net_arch = units
         self.activation_fn = activation_fn
         self.head_class = head_class
         self.average_fraction = average_fraction
@@ -297,30 +286,8 @@ class CnnPolicy(CarDQNPolicy):
 
     default_features_extractor_class = NatureCNN
 
-    def _build(self, lr_schedule: Schedule) -> None:
-        floats = not self.normalize_images
-        is_image = is_image_space(self.observation_space, check_channels=False, normalized_image=floats)
-        if self.features_extractor_class is NatureCNN and not is_image:
-            raise ValueError(
-                "CnnPolicy needs images, Box(0, 255, (C, H, W), uint8) (or floats with "
-                f"normalize_images=False); use MlpPolicy or MultiInputPolicy for {self.observation_space}"
-            )
-        check_picture_size(self.features_extractor_class, self.observation_space, floats)
-        super()._build(lr_schedule)
-
 
 class MultiInputPolicy(CarDQNPolicy):
     """``CarDQNPolicy`` for Dict observations: the features extractor is SB3's ``CombinedExtractor``."""
 
     default_features_extractor_class = CombinedExtractor
-
-    def _build(self, lr_schedule: Schedule) -> None:
-        is_dict = isinstance(self.observation_space, spaces.Dict)
-        if self.features_extractor_class is CombinedExtractor and not is_dict:
-            raise ValueError(
-                "MultiInputPolicy needs Dict observations; use MlpPolicy or CnnPolicy for "
-                f"{self.observation_space}"
-            )
-        floats = not self.normalize_images
-        check_picture_size(self.features_extractor_class, self.observation_space, floats)
-        super()._build(lr_schedule)

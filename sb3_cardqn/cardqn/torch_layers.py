@@ -10,10 +10,6 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
-from sb3_cardqn.checks import check_flag, check_whole
-
-LEAST_PIXELS = 36  # least size for kernels 8 (stride 4), 4 (stride 2) and 3, here and in SB3's NatureCNN
-
 
 class CarRacingCNN(BaseFeaturesExtractor):
     """
@@ -26,12 +22,12 @@ class CarRacingCNN(BaseFeaturesExtractor):
     >>> CarRacingCNN(space)(th.zeros(2, 4, 64, 64)).shape
     torch.Size([2, 256])
 
-    :param observation_space: Box (C, H, W), channel-first, of uint8, which SB3 divides by 255, or of floats,
-        which it leaves unchanged
-    :param features_dim: units of the last layer, at least 1
-    :param width: channels of the first convolution, at least 1; the other two have twice as many
+    :param observation_space: Box (C, H, W), channel-first, at least 36 by 36, of uint8, which SB3 divides
+        by 255, or of floats, which it leaves unchanged
+    :param features_dim: units of the last layer
+    :param width: channels of the first convolution; the other two have twice as many
     :param normalized_image: True to accept integers of any range too, for ``normalize_images=False``
-    :raises ValueError: if the space is not an image, or too small for the convolutions, or a size is below 1
+    :raises ValueError: if the space is not an image
     """
 
     def __init__(
@@ -41,28 +37,19 @@ class CarRacingCNN(BaseFeaturesExtractor):
         width: int = 16,
         normalized_image: bool = False,
     ) -> None:
-        features_dim = check_whole("CarRacingCNN", "features_dim", features_dim)
-        width = check_whole("CarRacingCNN", "width", width)
-        check_flag("CarRacingCNN", "normalized_image", normalized_image)
         any_range = normalized_image or (
             isinstance(observation_space, spaces.Box) and np.issubdtype(observation_space.dtype, np.floating)
         )
         if not is_image_space(observation_space, check_channels=False, normalized_image=any_range):
             raise ValueError(
-                "CarRacingCNN needs channel-first images, Box(0, 255, (C, H, W), uint8) or floats, got "
-                f"{observation_space}"
+                "CarRacingCNN needs observation_space to be channel-first images, Box(0, 255, (C, H, W), "
+                f"uint8) or floats, got {observation_space}"
             )
         shape: Any = observation_space.shape
-        channels, height, rows = shape
-        if min(height, rows) < LEAST_PIXELS:
-            raise ValueError(
-                f"CarRacingCNN needs images (C, H, W) of at least {LEAST_PIXELS}x{LEAST_PIXELS} pixels for "
-                f"its three convolutions, got {shape}"
-            )
         super().__init__(observation_space, features_dim)
         # shapes for (batch, 4, 64, 64) and width 16
         self.cnn = nn.Sequential(
-            nn.Conv2d(channels, width, 8, stride=4),  # (batch, 16, 15, 15)
+            nn.Conv2d(shape[0], width, 8, stride=4),  # (batch, 16, 15, 15)
             nn.ReLU(),
             nn.Conv2d(width, 2 * width, 4, stride=2),  # (batch, 32, 6, 6)
             nn.ReLU(),

@@ -34,7 +34,7 @@ from sb3_cardqn.checkpoint.made_with import (
     warn_of_what_is_left_out,
 )
 from sb3_cardqn.checkpoint.replay_files import ReplayFiles, buffer_numbers, check_buffer, describe_buffer
-from sb3_cardqn.checks import check_flag, check_path, check_whole
+from sb3_cardqn.checks import check_whole
 from sb3_cardqn.durable import from_json, sync_folder, to_json, write_file, write_signed_json
 from sb3_cardqn.errors import NotFiniteError, UserError
 from sb3_cardqn.signals import not_ignored
@@ -74,8 +74,6 @@ class ExactCheckpoint(BaseCallback):
         verbose: int = 0,
     ) -> None:
         super().__init__(verbose)
-        check_path("ExactCheckpoint", "folder", folder)
-        check_flag("ExactCheckpoint", "resume", resume)
         self.folder = Path(folder)
         self.freq = check_whole("ExactCheckpoint", "freq (agent steps)", freq)
         self.resume = resume

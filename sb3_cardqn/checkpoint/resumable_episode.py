@@ -11,8 +11,6 @@ from gymnasium.utils import RecordConstructorArgs
 from stable_baselines3.common.env_util import unwrap_wrapper
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_cardqn.checks import check_env
-
 
 class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
     """
@@ -30,11 +28,9 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
     True
 
     :param env: environment with all its other wrappers
-    :raises TypeError: if ``env`` is not an environment
     """
 
     def __init__(self, env: gym.Env) -> None:
-        check_env("ResumableEpisode", env)
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
         self._start: dict[str, Any] | None = None

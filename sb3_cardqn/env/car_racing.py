@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from sb3_cardqn.checks import check_env, check_flag
 from sb3_cardqn.env.fast_render import FastRender
 from sb3_cardqn.env.road_contrast import RoadContrastObservation
 from sb3_cardqn.env.training_wrappers import (
@@ -68,11 +67,8 @@ class CarRacingWrapper(gym.Wrapper):
         fast_render: bool = True,
         training: bool = False,
     ) -> None:
-        check_env("CarRacingWrapper", env)
         if colors not in list(COLORS):
             raise ValueError(f"CarRacingWrapper needs colors from {list(COLORS)}, got {colors!r}")
-        check_flag("CarRacingWrapper", "fast_render", fast_render)
-        check_flag("CarRacingWrapper", "training", training)
         if fast_render:
             env = FastRender(env)
         env = DiscretizeActions(env, actions)

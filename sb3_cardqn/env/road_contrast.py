@@ -8,7 +8,6 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
-from sb3_cardqn.checks import check_env
 from sb3_cardqn.env.fast_render import is_car_racing
 
 _ZOOMS_UNTIL = 1.0  # seconds from the start
@@ -36,15 +35,14 @@ class RoadContrastObservation(gym.ObservationWrapper, RecordConstructorArgs):
     """
 
     def __init__(self, env: gym.Env) -> None:
-        check_env("RoadContrastObservation", env)
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
         space = env.observation_space
         if not (is_car_racing(env) and space == _PICTURE):
             raise TypeError(
                 "RoadContrastObservation needs a CarRacing environment with pictures of shape (96, 96, 3), "
                 f"got {space} from {env}"
             )
-        RecordConstructorArgs.__init__(self)
-        super().__init__(env)
         self._road = np.zeros(4)  # red, green, blue, unused: OpenCV's scalars have four entries
         self.observation_space = spaces.Box(0, 255, (96, 96), np.uint8)
 

@@ -8,7 +8,7 @@ import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import TimeLimit
 
-from sb3_cardqn.checks import check_env, check_number, check_whole
+from sb3_cardqn.checks import check_number, check_whole
 from sb3_cardqn.env.fast_render import is_car_racing
 from sb3_cardqn.python_text import find_class
 
@@ -85,7 +85,6 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
     MARGIN = 2  # tiles; a wheel may touch a tile before it touches the one behind
 
     def __init__(self, env: gym.Env, penalty: float = 200.0) -> None:
-        check_env("PenalizeMissedTiles", env)
         check_number("PenalizeMissedTiles", "penalty", penalty, 0)
         RecordConstructorArgs.__init__(self, penalty=penalty)
         super().__init__(env)
@@ -149,7 +148,6 @@ class PenalizeSpeed(gym.Wrapper, RecordConstructorArgs):
     training_only = True
 
     def __init__(self, env: gym.Env, limit: float = 90.0, penalty: float = 0.2) -> None:
-        check_env("PenalizeSpeed", env)
         check_number("PenalizeSpeed", "limit", limit, 0, above=True)
         check_number("PenalizeSpeed", "penalty", penalty, 0)
         RecordConstructorArgs.__init__(self, limit=limit, penalty=penalty)
@@ -186,7 +184,6 @@ class ScaleReward(gym.RewardWrapper, RecordConstructorArgs):
     training_only = True
 
     def __init__(self, env: gym.Env, scale: float = 0.1) -> None:
-        check_env("ScaleReward", env)
         check_number("ScaleReward", "scale", scale, 0, above=True)
         RecordConstructorArgs.__init__(self, scale=scale)
         super().__init__(env)
@@ -219,7 +216,6 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
     training_only = True
 
     def __init__(self, env: gym.Env, patience: int = 25) -> None:
-        check_env("EndWhenLost", env)
         patience = check_whole("EndWhenLost", "patience", patience)
         RecordConstructorArgs.__init__(self, patience=patience)
         super().__init__(env)
@@ -272,7 +268,6 @@ class EndAtLine(gym.Wrapper, RecordConstructorArgs):
     training_only = True
 
     def __init__(self, env: gym.Env) -> None:
-        check_env("EndAtLine", env)
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
         _require_car_racing(self)

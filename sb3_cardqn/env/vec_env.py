@@ -32,8 +32,7 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
     :param start_method: how processes start; by default "forkserver", or "spawn" where that is missing, as
         in SB3
     :param n_processes: number of processes, at least 1; best the number of cores the learner does not need
-    :raises TypeError: if ``env_fns`` is not a list of functions, or is empty
-    :raises ValueError: if another argument is out of range
+    :raises ValueError: if ``n_processes`` is out of range
     """
 
     def __init__(
@@ -43,17 +42,8 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
         n_processes: int = 1,
     ) -> None:
         n_processes = check_whole("GroupedSubprocVecEnv", "n_processes", n_processes)
-        if not isinstance(env_fns, (list, tuple)) or not env_fns or not all(map(callable, env_fns)):
-            raise TypeError(
-                "GroupedSubprocVecEnv needs a list of at least one function that makes an environment, got "
-                f"{env_fns!r}"
-            )
-        methods = mp.get_all_start_methods()
-        if start_method is not None and start_method not in methods:
-            raise ValueError(
-                f"GroupedSubprocVecEnv needs start_method from {methods} or None, got {start_method!r}"
-            )
         if start_method is None:
+            methods = mp.get_all_start_methods()
             start_method = "forkserver" if "forkserver" in methods else "spawn"
         self.waiting = False
         self.closed = False

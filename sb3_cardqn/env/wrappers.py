@@ -11,7 +11,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, TimeLimit
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_cardqn.checks import check_env, check_flag, check_whole, is_number, wholes
+from sb3_cardqn.checks import check_whole, wholes
 from sb3_cardqn.env.fast_render import FastRender, is_car_racing
 
 ACTION_SETS: dict[str, list[list[float]]] = {
@@ -24,11 +24,8 @@ ACTION_SETS: dict[str, list[list[float]]] = {
 }
 
 
-def _require_uint8_image(
-    wrapper: gym.Wrapper, env: gym.Env, shapes: str, fits: Callable[[tuple], bool]
-) -> None:
-    check_env(type(wrapper).__name__, env)
-    space = env.observation_space
+def _require_uint8_image(wrapper: gym.Wrapper, shapes: str, fits: Callable[[tuple], bool]) -> None:
+    space = wrapper.env.observation_space
     if not (isinstance(space, spaces.Box) and space.dtype == np.uint8 and fits(space.shape)):
         raise TypeError(f"{type(wrapper).__name__} needs uint8 images of shape {shapes}, got {space}")
 
@@ -38,20 +35,6 @@ _IMAGES: tuple[str, Callable[[tuple], bool]] = (
     "(H, W), (H, W, 1) or (H, W, 3)",
     lambda shape: len(shape) == 2 or shape[2:] in ((1,), (3,)),
 )
-
-
-def _is_action(row: Any) -> bool:
-    """
-    :param row: an entry of a list of actions
-    :return: True for steer, gas and brake, each in its range; NaN is out of range
-    """
-    values = row.tolist() if isinstance(row, np.ndarray) else row
-    return (
-        isinstance(values, (list, tuple))
-        and len(values) == 3
-        and all(is_number(value) for value in values)
-        and all(low <= value <= 1 for low, value in zip((-1, 0, 0), values, strict=True))
-    )
 
 
 class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
@@ -66,45 +49,34 @@ class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
         [0, 1]. ``"default5"`` holds the actions of ``CarRacing(continuous=False)``, which never combine gas
         with steering; ``"gas_and_steer12"`` does.
     :raises TypeError: if the environment does not have CarRacing's Box action space
-    :raises ValueError: if the name is unknown, the list is empty, or a row is not three numbers in that box
+    :raises ValueError: if the name is unknown, or a row is not three numbers in that box
     """
 
     def __init__(self, env: gym.Env, actions: str | Sequence[Sequence[float]] = "gas_and_steer12") -> None:
-        check_env("DiscretizeActions", env)
-        box = env.action_space
-        low, high = np.array([-1, 0, 0]), np.array([1, 1, 1])
+        RecordConstructorArgs.__init__(self, actions=actions)
+        super().__init__(env)
+        box, low, high = env.action_space, [-1, 0, 0], [1, 1, 1]
         if not (
-            isinstance(box, spaces.Box)
-            and box.shape == (3,)
-            and np.array_equal(box.low, low)
-            and np.array_equal(box.high, high)
+            isinstance(box, spaces.Box) and np.array_equal(box.low, low) and np.array_equal(box.high, high)
         ):
             raise TypeError(
                 "DiscretizeActions needs an environment with CarRacing's Box action space "
                 f"[-1, 0, 0] to [1, 1, 1], got {box}"
             )
-        RecordConstructorArgs.__init__(self, actions=actions)
-        super().__init__(env)
         if isinstance(actions, str):
             if actions not in ACTION_SETS:
                 raise ValueError(
                     f"DiscretizeActions needs actions from {sorted(ACTION_SETS)}, got '{actions}'"
                 )
             actions = ACTION_SETS[actions]
-        if isinstance(actions, np.ndarray):
-            actions = actions.tolist()
-        if not isinstance(actions, (list, tuple)) or len(actions) == 0:
-            raise ValueError(
-                f"DiscretizeActions needs a list of at least one [steer, gas, brake], got {actions!r}"
-            )
-        for i, row in enumerate(actions):
-            if not _is_action(row):
-                raise ValueError(
-                    "DiscretizeActions needs rows of [steer, gas, brake] within [-1, 0, 0] and [1, 1, 1], "
-                    f"got row {i}: {row}"
-                )
         # CarRacing computes in float64, where float32's 0.6 is another number than 0.6
         self.actions = np.array(actions, dtype=np.float64)  # (n, 3)
+        is_table = self.actions.ndim == 2 and self.actions.shape[1] == 3
+        if not (is_table and ((low <= self.actions) & (self.actions <= high)).all()):
+            raise ValueError(
+                "DiscretizeActions needs actions to be rows of [steer, gas, brake] within [-1, 0, 0] and "
+                f"[1, 1, 1], got {actions!r}"
+            )
         self.action_space = spaces.Discrete(len(self.actions))
 
     def action(self, action: Any) -> np.ndarray:
@@ -151,7 +123,6 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
     """
 
     def __init__(self, env: gym.Env, skip: int = 4) -> None:
-        check_env("FrameSkip", env)
         skip = check_whole("FrameSkip", "skip", skip)
         RecordConstructorArgs.__init__(self, skip=skip)
         super().__init__(env)
@@ -227,10 +198,9 @@ class GrayscaleObservation(gym.ObservationWrapper, RecordConstructorArgs):
     """
 
     def __init__(self, env: gym.Env, keep_dim: bool = False) -> None:
-        _require_uint8_image(self, env, "(H, W, 3)", lambda shape: len(shape) == 3 and shape[2] == 3)
-        check_flag("GrayscaleObservation", "keep_dim", keep_dim)
         RecordConstructorArgs.__init__(self, keep_dim=keep_dim)
         super().__init__(env)
+        _require_uint8_image(self, "(H, W, 3)", lambda shape: len(shape) == 3 and shape[2] == 3)
         self.keep_dim = keep_dim
         shape = env.observation_space.shape[:2] + ((1,) if keep_dim else ())  # type: ignore[index]
         self.observation_space = spaces.Box(0, 255, shape, np.uint8)
@@ -265,9 +235,9 @@ class ResizeObservation(gym.ObservationWrapper, RecordConstructorArgs):
     def __init__(
         self, env: gym.Env, shape: int | Sequence[int] = (64, 64), crop: Sequence[int] = (0, 0, 0, 0)
     ) -> None:
-        _require_uint8_image(self, env, *_IMAGES)
         RecordConstructorArgs.__init__(self, shape=shape, crop=crop)
         super().__init__(env)
+        _require_uint8_image(self, *_IMAGES)
         height_width = wholes(shape if isinstance(shape, (list, tuple)) else (shape, shape), 1)
         if height_width is None or len(height_width) != 2:
             raise ValueError(
@@ -314,9 +284,9 @@ class FrameStack(gym.Wrapper, RecordConstructorArgs):
 
     def __init__(self, env: gym.Env, num_frames: int = 4) -> None:
         num_frames = check_whole("FrameStack", "num_frames", num_frames)
-        _require_uint8_image(self, env, *_IMAGES)
         RecordConstructorArgs.__init__(self, num_frames=num_frames)
         super().__init__(env)
+        _require_uint8_image(self, *_IMAGES)
         self.num_frames = num_frames
         height, width, *channels = env.observation_space.shape  # type: ignore[misc]
         self._frame_channels = channels[0] if channels else 1

@@ -18,7 +18,6 @@ from gymnasium import spaces
 from safetensors import SafetensorError
 
 from sb3_cardqn.cardqn.policies import QNetwork
-from sb3_cardqn.checks import check_path
 from sb3_cardqn.durable import write_file, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.policy_file import allowed
@@ -234,7 +233,6 @@ def load_policy(path: str | Path) -> QNetwork:
         batch of observations it returns Q-values
     :raises UserError: if it is no such file, or is damaged
     """
-    check_path("load_policy", "path", path)
     file = read(Path(path))
     network = build(file.about)
     network.load_state_dict(file.tensors, assign=True)

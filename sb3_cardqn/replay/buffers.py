@@ -9,7 +9,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_cardqn.checks import check_flag, check_number, check_whole
+from sb3_cardqn.checks import check_number, check_whole
 from sb3_cardqn.replay.storage import FramePool, check_memory
 
 
@@ -68,11 +68,12 @@ class FrameReplayBuffer(ReplayBuffer):
     ) -> None:
         name = type(self).__name__
         if not isinstance(observation_space, spaces.Box) or not observation_space.shape:
-            raise ValueError(f"{name} needs a Box of stacked frames (k, ...), got {observation_space}")
+            raise ValueError(
+                f"{name} needs observation_space, a Box of stacked frames (k, ...), got {observation_space}"
+            )
         if optimize_memory_usage:
             raise ValueError(f"{name} stores each frame once and needs optimize_memory_usage=False, got True")
         buffer_size = check_whole(name, "buffer_size", buffer_size)
-        n_envs = check_whole(name, "n_envs", n_envs)
         n_steps = check_whole(name, "n_steps", n_steps)
         frame_channels = check_whole(name, "frame_channels", frame_channels)
         self.n_frames, rest = divmod(observation_space.shape[0], frame_channels)
@@ -82,7 +83,6 @@ class FrameReplayBuffer(ReplayBuffer):
                 f"{observation_space}, got {frame_channels}"
             )
         check_number(name, "gamma", gamma, 0, 1)
-        check_flag(name, "handle_timeout_termination", handle_timeout_termination)
         # Skips ReplayBuffer.__init__, which would allocate every stack.
         super(ReplayBuffer, self).__init__(buffer_size, observation_space, action_space, device, n_envs)
         self.buffer_size = max(buffer_size // n_envs, 1)

@@ -23,7 +23,6 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import (
@@ -250,18 +249,11 @@ def test_an_environment_of_the_old_gym_is_sb3s_to_wrap(ways: tuple[str, str, str
 @pytest.mark.parametrize(
     ("wrong", "names"),
     [
-        ({"policy": ActorCriticPolicy}, ["q_net", "ActorCriticPolicy"]),
+        ({"env": None}, ["env", "None"]),
         ({"env": gym.make_vec("CartPole-v1", num_envs=2, vectorization_mode="sync")}, ["make_vec_env", "SyncVectorEnv"]),
         ({"env": lambda: gym.make("CartPole-v1")}, ["DummyVecEnv", "<lambda>"]),
         ({"env": Shows}, ["DummyVecEnv", "Shows"]),
         ({"env": [lambda: gym.make("CartPole-v1")]}, ["DummyVecEnv"]),
-        ({"policy": "CnnPolicy", "env": Shows(image((7, 7, 3)))}, ["36x36", "(3, 7, 7)"]),
-        ({"policy": "CnnPolicy", "env": Shows(image((3, 16, 16)))}, ["36x36", "(3, 16, 16)"]),
-        (
-            {"policy": "CnnPolicy", "env": Shows(image((3, 35, 64), np.float32)), "policy_kwargs": {"normalize_images": False}},
-            ["36x36", "(3, 35, 64)"],
-        ),
-        ({"policy": "MultiInputPolicy", "env": Shows(spaces.Dict({"eye": image((7, 7, 3))}))}, ["'eye'", "36x36"]),
         ({"env": Shows(spaces.Discrete(5, start=3))}, ["start at 0", "Discrete(5, start=3)"]),
         ({"env": Shows(spaces.MultiDiscrete([2, 3], start=[1, 0]))}, ["start at 0"]),
         (

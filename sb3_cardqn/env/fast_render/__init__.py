@@ -6,8 +6,6 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
-from sb3_cardqn.checks import check_env
-
 
 def is_car_racing(env: gym.Env) -> bool:
     """
@@ -38,11 +36,10 @@ class FastRender(gym.Wrapper, RecordConstructorArgs):
     """
 
     def __init__(self, env: gym.Env) -> None:
-        check_env("FastRender", env)
-        if not is_car_racing(env):
-            raise TypeError(f"FastRender needs CarRacing, got {type(env.unwrapped).__name__}")
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
+        if not is_car_racing(env):
+            raise TypeError(f"FastRender needs CarRacing, got {type(env.unwrapped).__name__}")
         self._install()
 
     def _install(self) -> None:
