@@ -1,4 +1,4 @@
-"""What an exported file may name: no class is ever built from one but these, with no other arguments."""
+"""Classes and arguments that an exported file may name; nothing else is ever built from a file."""
 
 import inspect
 import math
@@ -22,16 +22,16 @@ from sb3_cardqn.python_text import short_name
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = 80  # characters
-short = _SHORT.repr  # of what came from a file: it may be long, and it may move a terminal's cursor
+short = _SHORT.repr  # for values from files, which may be long or contain control characters of terminals
 
 
 @dataclass(frozen=True)
 class Need:
     """
-    What a value from a file has to be.
+    A requirement on a value from a file.
 
-    :param text: that, in words
-    :param fits: whether a value is so
+    :param text: the requirement in words, as in "must be ..."
+    :param fits: function that returns True for a value that meets it
     """
 
     text: str
@@ -39,24 +39,24 @@ class Need:
 
     def check(self, name: str, value: Any) -> None:
         """
-        :param name: what the value is called
-        :param value: of any JSON type
-        :raises UserError: if it does not fit
+        :param name: name of the value, for the error
+        :param value: value of any JSON type
+        :raises UserError: if it does not meet the requirement
         """
         if not self.fits(value):
-            raise UserError(f"{name} needs {self.text}, got {short(value)}")
+            raise UserError(f"{name} must be {self.text}, got {short(value)}")
 
 
 def whole(low: int, high: int) -> Need:
     """
-    Ask for a whole number.
+    Require a whole number.
 
     >>> whole(1, 8).fits(8), whole(1, 8).fits(True), whole(1, 8).fits(8.0)
     (True, False, False)
 
-    :param low: smallest number that fits
-    :param high: largest
-    :return: a need for a whole number
+    :param low: lower bound, inclusive
+    :param high: upper bound, inclusive
+    :return: the requirement
     """
     text = f"a whole number from {low} to {high}"
     return Need(text, lambda value: type(value) is int and low <= value <= high)
@@ -64,8 +64,8 @@ def whole(low: int, high: int) -> Need:
 
 def one_of(*values: Any) -> Need:
     """
-    :param values: those that fit, all of one type
-    :return: a need for one of them
+    :param values: allowed values, all of one type
+    :return: the requirement
     """
     return Need(
         f"one of {', '.join(map(repr, values))}",
@@ -75,10 +75,10 @@ def one_of(*values: Any) -> Need:
 
 def list_of(item: Need, low: int, high: int) -> Need:
     """
-    :param item: what each item has to be
-    :param low: smallest length that fits
-    :param high: largest
-    :return: a need for a list
+    :param item: requirement on every item
+    :param low: minimum length, inclusive
+    :param high: maximum length, inclusive
+    :return: the requirement
     """
     return Need(
         f"a list of {low} to {high} items, each {item.text}",
@@ -91,7 +91,7 @@ PIXELS = whole(0, 512)
 NUMBER = Need("a number", lambda value: type(value) in (int, float) and abs(value) < 1e9)  # no NaN
 NEGATIVE = Need("a number below 0", lambda value: NUMBER.fits(value) and value < 0)
 POSITIVE = Need("a number above 0", lambda value: NUMBER.fits(value) and value > 0)
-# shown to people, so nothing that moves a terminal's cursor
+# shown to people, so without control characters of terminals
 TEXT = Need(
     "printable text", lambda value: isinstance(value, str) and len(value) <= 10_000 and value.isprintable()
 )
@@ -100,13 +100,13 @@ SHAPE = Need(
     lambda value: list_of(whole(1, 2**20), 1, 4).fits(value) and math.prod(value) <= 2**20,
 )
 FACTS = Need(
-    "texts and numbers by name",
+    "an object whose values are texts and numbers",
     lambda value: (
         isinstance(value, dict)
         and all(TEXT.fits(name) and (TEXT.fits(fact) or NUMBER.fits(fact)) for name, fact in value.items())
     ),
 )
-# No "module:" in front, which gym.make would import.
+# Without a "module:" prefix, because gym.make would import the module.
 ENV_ID = Need(
     "the id of an environment, such as 'CarRacing-v3'",
     lambda value: isinstance(value, str) and re.fullmatch(r"[\w./-]{1,100}", value) is not None,
@@ -117,7 +117,7 @@ ENV_KWARGS: dict[str, Need] = {
     "continuous": YES_OR_NO,
 }
 
-# name -> class, and what each of its arguments has to be
+# name -> class, and a requirement on each of its arguments
 Allowed = dict[str, tuple[type, dict[str, Need]]]
 
 FEATURES_EXTRACTORS: Allowed = {
@@ -178,18 +178,18 @@ def look_up(table: Allowed, what: str, entry: Any) -> tuple[type, dict[str, Any]
     >>> look_up(FEATURES_EXTRACTORS, "features_extractor", {"NatureCNN": {"features_dim": 64}})
     (<class 'stable_baselines3.common.torch_layers.NatureCNN'>, {'features_dim': 64})
 
-    :param table: what it may name
-    :param what: what the entry is called
-    :param entry: of any JSON type
-    :return: the class and its arguments
-    :raises UserError: if the name is not in the table, or an argument is unknown or does not fit
+    :param table: allowed names
+    :param what: name of the entry, for the error
+    :param entry: value of any JSON type
+    :return: class and arguments
+    :raises UserError: if the name is not in the table, or an argument is unknown or not allowed
     """
     name, arguments = entry, dict[str, Any]()
     if isinstance(entry, dict) and len(entry) == 1:
         ((name, arguments),) = entry.items()
-    name = short_name(name) if isinstance(name, str) else name  # files name where a class was once
+    name = short_name(name) if isinstance(name, str) else name  # files may name a class's earlier module
     if not isinstance(name, str) or name not in table or not isinstance(arguments, dict):
-        raise UserError(f"{what} needs one of {', '.join(table)}, got {short(entry)}")
+        raise UserError(f"{what} must be one of {', '.join(table)}, got {short(entry)}")
     built, needs = table[name]
     check_arguments(what, arguments, needs)
     return built, arguments
@@ -197,10 +197,10 @@ def look_up(table: Allowed, what: str, entry: Any) -> tuple[type, dict[str, Any]
 
 def check_arguments(what: str, arguments: dict[str, Any], needs: dict[str, Need]) -> None:
     """
-    :param what: what they are arguments of
-    :param arguments: from a file
-    :param needs: by name
-    :raises UserError: if one is unknown or does not fit
+    :param what: name of the entry that has the arguments, for the error
+    :param arguments: arguments from a file, by name
+    :param needs: requirements, by name
+    :raises UserError: if an argument is unknown or not allowed
     """
     for name, value in arguments.items():
         if name not in needs:
@@ -210,19 +210,19 @@ def check_arguments(what: str, arguments: dict[str, Any], needs: dict[str, Need]
 
 def write_down(table: Allowed, what: str, cls: Any, arguments: dict[str, Any]) -> Any:
     """
-    Write an entry that ``look_up`` reads, with the defaults of today spelled out.
+    Make an entry for ``look_up`` that includes current default values.
 
-    :param table: what it may name
-    :param what: what the entry is called
-    :param cls: class of what is exported
-    :param arguments: its keyword arguments
+    :param table: allowed names
+    :param what: name of the entry, for the error
+    :param cls: class to export
+    :param arguments: keyword arguments of the class
     :return: the entry
-    :raises UserError: if the class is not in the table, or an argument does not fit
+    :raises UserError: if the class is not in the table, or an argument is not allowed
     """
     names = [name for name, (known, _) in table.items() if known is cls]
     if not names:
         name = getattr(cls, "__name__", repr(cls))
-        raise UserError(f"cannot export {what} {name}, only {', '.join(table)}")
+        raise UserError(f"an exported {what} must be one of {', '.join(table)}, got {name}")
     needs = table[names[0]][1]
     defaults = {
         name: parameter.default
@@ -236,7 +236,7 @@ def write_down(table: Allowed, what: str, cls: Any, arguments: dict[str, Any]) -
 
 def _as_json(name: str, value: Any) -> Any:
     if name == "actions" and isinstance(value, str):
-        value = wrappers.ACTION_SETS[value]  # the set may come to hold other actions, this agent's stay
+        value = wrappers.ACTION_SETS[value]  # the named set may change later; this agent's actions must not
     if name in ("shape", "screen_size") and isinstance(value, int):
         value = [value, value]
     return [_as_json("", item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,4 +1,4 @@
-"""An exported policy for other programs: ONNX, from the environment's observations to Q-values."""
+"""Export of a Q-network as ONNX, for other programs."""
 
 import io
 import logging
@@ -15,22 +15,24 @@ from sb3_cardqn.errors import UserError
 
 def write_onnx(network: QNetwork, path: Path) -> None:
     """
-    Write a Q-network as ONNX: ``observation`` (batch, ...) in, as the environment gives it, scaled inside;
-    ``q_values`` (batch, actions) float32 out.
+    Write a Q-network as ONNX.
 
-    :param network: from ``load_policy``
-    :param path: of the file
-    :raises UserError: if the extra is not installed
+    Its input is ``observation`` (batch, ...) of the environment, which it scales itself; its output is
+    ``q_values`` (batch, actions) float32.
+
+    :param network: result of ``load_policy``
+    :param path: file to write
+    :raises UserError: if the extra ``onnx`` is not installed
     """
     try:
         import onnxscript  # noqa: F401  torch's exporter needs it
     except ImportError as error:
-        raise UserError(f'ONNX needs: pip install "sb3-cardqn[onnx]" ({error})') from error
+        raise UserError(f'ONNX export needs: pip install "sb3-cardqn[onnx]" ({error})') from error
     space = network.observation_space
-    # A batch of 1 would be taken for a constant.
+    # torch would treat a batch size of 1 as a constant
     observation = th.zeros((2, *space.shape), dtype=getattr(th, str(space.dtype)))  # type: ignore[misc]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # progress that says nothing to a user
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # its messages are for developers
         warnings.simplefilter("ignore")
         program = th.onnx.export(
             network,

@@ -1,7 +1,7 @@
 """
-The file of an exported policy: safetensors, whose header also holds, as JSON, how to rebuild and drive it.
+File format of an exported policy: safetensors with a JSON description of network and environment.
 
-``write`` makes one, ``read`` and ``load_policy`` read one, trusting nothing in it.
+``write`` makes a file; ``read`` and ``load_policy`` read one and trust nothing in it.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.policy_file import allowed
 
 VERSION = 1  # of the format
-MAX_BYTES = 64 * 2**20  # of a file; CarRacingCNN on 4×64×64 has 0.6 to 1.7 MB, NatureCNN on 4×84×84 6.7 MB
+MAX_BYTES = 64 * 2**20  # of a file; CarRacingCNN on 4×64×64 takes 0.6 to 1.7 MB, NatureCNN on 4×84×84 6.7
 _MAX_HEADER = 2**20  # bytes
 
 _ABOUT: dict[str, allowed.Need] = {
@@ -44,7 +44,7 @@ _ENV = {
     "id": allowed.ENV_ID,
     "kwargs": allowed.Need("an object", lambda value: isinstance(value, dict)),
     "wrappers": allowed.Need(
-        "a list of at most 20", lambda value: isinstance(value, list) and len(value) <= 20
+        "a list of at most 20 items", lambda value: isinstance(value, list) and len(value) <= 20
     ),
 }
 
@@ -52,9 +52,9 @@ _ENV = {
 @dataclass(frozen=True)
 class PolicyFile:
     """
-    What a file holds, checked.
+    Content of a file, after all checks.
 
-    :param about: see ``docs/untrusted.md``
+    :param about: description, see ``docs/untrusted.md``
     :param tensors: float32 weights by name
     """
 
@@ -71,11 +71,11 @@ def _fields(what: str, value: dict[str, Any], needs: dict[str, allowed.Need]) ->
 
 def check_about(about: Any) -> None:
     """
-    :param about: of any JSON type
+    :param about: description of any JSON type
     :raises UserError: if anything in it is unknown, missing or out of range
     """
     if not isinstance(about, dict):
-        raise UserError(f"the description needs an object, got {allowed.short(about)}")
+        raise UserError(f"the description must be an object, got {allowed.short(about)}")
     _fields("the description", about, _ABOUT)
     _fields("observation_space", about["observation_space"], _OBSERVATION_SPACE)
     allowed.look_up(allowed.FEATURES_EXTRACTORS, "features_extractor", about["features_extractor"])
@@ -90,9 +90,9 @@ def check_about(about: Any) -> None:
 
 def build(about: dict[str, Any]) -> QNetwork:
     """
-    :param about: checked description
-    :return: a Q-network without memory for its weights
-    :raises UserError: if the parts do not fit each other
+    :param about: description that has passed ``check_about``
+    :return: Q-network on the meta device, without memory for its weights
+    :raises UserError: if its parts do not fit together
     """
     shape, dtype = about["observation_space"]["shape"], about["observation_space"]["dtype"]
     low, high = (0.0, 255.0) if dtype == "uint8" else (-np.inf, np.inf)
@@ -114,8 +114,8 @@ def build(about: dict[str, Any]) -> QNetwork:
                 normalize_images=about["normalize_images"],
                 head_class=partial(head_class, **head_kwargs),
             )
-    except (AssertionError, RuntimeError) as error:  # SB3's and torch's ways to say that images are too small
-        raise UserError(f"its parts do not fit each other: {str(error).splitlines()[0]}") from error
+    except (AssertionError, RuntimeError) as error:  # SB3's and torch's errors for images that are too small
+        raise UserError(f"its parts do not fit together: {str(error).splitlines()[0]}") from error
 
 
 def _fingerprint(about: str, tensors: dict[str, th.Tensor]) -> str:
@@ -128,12 +128,12 @@ def _fingerprint(about: str, tensors: dict[str, th.Tensor]) -> str:
 
 def write(path: Path, about: dict[str, Any], tensors: dict[str, th.Tensor]) -> None:
     """
-    Write a policy, and its description once more beside it, as ``.json``, for people and other programs.
+    Write a policy, and a copy of its description as ``.json`` for people and other programs.
 
-    :param path: of the ``.safetensors`` file
-    :param about: how to rebuild and drive it
+    :param path: ``.safetensors`` file to write; the ``.json`` file is beside it
+    :param about: description of network and environment
     :param tensors: float32 weights by name
-    :raises UserError: if something in it could not be read again
+    :raises UserError: if ``read`` would refuse the file
     """
     check_about(about)
     text = "{\n" + ",\n".join(f"  {json.dumps(name)}: {json.dumps(about[name])}" for name in about) + "\n}"
@@ -146,20 +146,20 @@ def write(path: Path, about: dict[str, Any], tensors: dict[str, th.Tensor]) -> N
 
 def read(path: Path) -> PolicyFile:
     """
-    Read an exported policy. Nothing in the file is run, and no more memory is taken than the file is long.
+    Read an exported policy without running anything in it, in no more memory than the size of the file.
 
-    :param path: of the ``.safetensors`` file
-    :return: what it holds
-    :raises UserError: if it cannot be read, is no such file, or is damaged; the text says where
+    :param path: ``.safetensors`` file
+    :return: its content
+    :raises UserError: if it cannot be read, is not an exported policy, or is damaged; the text says where
     """
     try:
         return _parse(_bytes(path))
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}") from error
     except RecursionError as error:
-        raise UserError(f"'{path}' is no exported policy: its JSON is nested too deep") from error
+        raise UserError(f"'{path}' is not an exported policy: its JSON is nested too deeply") from error
     except (ValueError, SafetensorError) as error:
-        raise UserError(f"'{path}' is no exported policy: {error}") from error
+        raise UserError(f"'{path}' is not an exported policy: {error}") from error
 
 
 def _bytes(path: Path) -> bytes:
@@ -168,22 +168,22 @@ def _bytes(path: Path) -> bytes:
     with path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise ValueError(f"needs at most {MAX_BYTES} bytes")
+        raise ValueError(f"it must be at most {MAX_BYTES} bytes long")
     if data.startswith(b"PK"):
-        raise ValueError("this is a zip; make one of an agent you trust with: sb3-cardqn export")
+        raise ValueError("it is a zip; to export an agent that you trust: sb3-cardqn export")
     return data
 
 
 def _parse(data: bytes) -> PolicyFile:
     header_size = int.from_bytes(data[:8], "little")
     if not 2 <= header_size <= min(len(data) - 8, _MAX_HEADER):
-        raise ValueError(f"a header of {header_size} bytes in {len(data)}")
+        raise ValueError(f"its header claims {header_size} bytes in a file of {len(data)}")
     header = _json(data[8 : 8 + header_size].decode())
     if not isinstance(header, dict) or not isinstance(header.get("__metadata__"), dict):
         raise ValueError("its header has no metadata")
     metadata = header.pop("__metadata__")
     if set(metadata) != {"sb3_cardqn", "sha256"} or not isinstance(metadata["sb3_cardqn"], str):
-        raise ValueError("its metadata needs 'sb3_cardqn' and 'sha256', and nothing else")
+        raise ValueError("its metadata must contain 'sb3_cardqn' and 'sha256', and nothing else")
     for name, entry in header.items():
         if not isinstance(entry, dict) or entry.get("dtype") != "F32":
             raise ValueError(f"{allowed.short(name)} needs dtype F32")
@@ -192,7 +192,7 @@ def _parse(data: bytes) -> PolicyFile:
     tensors = safetensors.torch.load(data)
     _check_tensors(build(about), tensors)
     if metadata["sha256"] != _fingerprint(metadata["sb3_cardqn"], tensors):
-        raise ValueError("it was altered or damaged: its SHA-256 does not fit")
+        raise ValueError("it is altered or damaged: its SHA-256 does not match")
     return PolicyFile(about, tensors)
 
 
@@ -200,7 +200,7 @@ def _json(text: str) -> Any:
     def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
         if len(result) < len(pairs):
-            raise ValueError("its JSON has a name twice")
+            raise ValueError("its JSON contains a name twice")
         return result
 
     return json.loads(text, object_pairs_hook=no_duplicates)
@@ -211,27 +211,27 @@ def _check_tensors(network: QNetwork, tensors: dict[str, th.Tensor]) -> None:
     for name in sorted({*expected, *tensors}):
         if name not in tensors or name not in expected:
             raise UserError(
-                f"weights {allowed.short(name)} {'are missing' if name in expected else 'fit nowhere'}"
+                f"weights {allowed.short(name)} are {'missing' if name in expected else 'not in the network'}"
             )
         if list(tensors[name].shape) != expected[name]:
             raise UserError(f"{name} needs shape {expected[name]}, got {list(tensors[name].shape)}")
         if tensors[name].dtype != th.float32:
             raise UserError(f"{name} needs float32, got {tensors[name].dtype}")
         if not th.isfinite(tensors[name]).all():
-            raise UserError(f"{name} has weights that are NaN or infinite")
+            raise UserError(f"{name} contains weights that are NaN or infinite")
 
 
 def load_policy(path: str | Path) -> QNetwork:
     """
-    Load an exported policy. Nothing in the file is run, whoever made it.
+    Load an exported policy. Nothing in the file is run, so it is safe with files from anyone.
 
     >>> policy = load_policy("policy.safetensors")  # doctest: +SKIP
     >>> action, _ = policy.predict(obs)  # doctest: +SKIP
 
-    :param path: of the ``.safetensors`` file that ``sb3-cardqn export`` wrote
-    :return: a Q-network: ``predict`` chooses the greedy action, as an SB3 algorithm's does; called with a
-        batch of observations it returns Q-values
-    :raises UserError: if it is no such file, or is damaged
+    :param path: ``.safetensors`` file written by ``sb3-cardqn export``
+    :return: Q-network whose ``predict`` chooses the greedy action, like an SB3 algorithm's; called with a
+        batch of observations, it returns Q-values
+    :raises UserError: if the file is not an exported policy, or is damaged
     """
     file = read(Path(path))
     network = build(file.about)

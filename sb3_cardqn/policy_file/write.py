@@ -1,4 +1,4 @@
-"""From a trained agent to an exported policy: the Q-network that drives alone, and what it saw."""
+"""write_policy: exports a trained agent's driving Q-network, with a description of its environment."""
 
 import platform
 from pathlib import Path
@@ -27,7 +27,7 @@ EXPORTABLE = ("cardqn", "dqn", "qrdqn")  # the zoo's names of the algorithms
 
 
 class Trained(Protocol):
-    """Where an agent was trained, such as ``agents.Run``."""
+    """The training run of an agent, such as ``agents.Run``."""
 
     @property
     def env_id(self) -> str:
@@ -35,7 +35,7 @@ class Trained(Protocol):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The hyperparameters the agent was trained with."""
+        """Hyperparameters the agent was trained with."""
 
 
 def write_policy(
@@ -46,17 +46,18 @@ def write_policy(
     facts: dict[str, Any] | None = None,
 ) -> None:
     """
-    Export an agent of CarDQN, or of SB3's DQN or QRDQN, as ``load_policy`` reads it.
+    Export an agent of CarDQN, or of SB3's DQN or QRDQN, for ``load_policy``.
 
     :param model: the agent
     :param algo: the zoo's name of its algorithm
-    :param path: of the ``.safetensors`` file; the description is also written beside it, as ``.json``
-    :param run: where it was trained, which says what it drives; without, the file is for ``load_policy`` only
-    :param facts: of its training, texts and numbers, on top of agent steps and versions
-    :raises UserError: if the agent has a part that a file may not name; the text says which it may
+    :param path: ``.safetensors`` file to write; the description is also written beside it, as ``.json``
+    :param run: its training run, which describes the environment; None for a file that only ``load_policy``
+        can use
+    :param facts: texts and numbers about its training, added to agent steps and versions
+    :raises UserError: if the agent has a part that a file may not name; the text lists the allowed ones
     """
     if algo not in EXPORTABLE:
-        raise UserError(f"cannot export '{algo}', only cardqn, dqn and qrdqn")
+        raise UserError(f"the algorithm of an exported agent must be cardqn, dqn or qrdqn, got '{algo}'")
     policy: Any = model.policy
     head, weights = _head_and_weights(policy)
     about = {
@@ -87,7 +88,9 @@ def _observation_space(space: spaces.Space) -> dict[str, Any]:
     if not isinstance(space, spaces.Box) or (
         space.dtype == np.uint8 and not (np.all(space.low == 0) and np.all(space.high == 255))
     ):
-        raise UserError(f"cannot export an agent that sees {space}, only Box, with uint8 from 0 to 255")
+        raise UserError(
+            f"the observation space of an exported agent must be a Box (uint8 from 0 to 255), got {space}"
+        )
     return {"shape": list(space.shape), "dtype": str(space.dtype)}
 
 
@@ -97,8 +100,10 @@ def _head_and_weights(policy: Any) -> tuple[nn.Module, dict[str, th.Tensor]]:
         network = policy.driving_net
     else:
         network = policy.quantile_net if hasattr(policy, "quantile_net") else policy.q_net
-    if type(network) not in _NETWORKS:  # a forward() of its own would be lost
-        raise UserError(f"cannot export a network of the class {type(network).__name__}, only DQN's own")
+    if type(network) not in _NETWORKS:  # the forward() of a subclass would be lost
+        raise UserError(
+            f"the network of an exported agent must be DQN's own class, got {type(network).__name__}"
+        )
     if isinstance(network, QuantileNetwork):
         layers: Any = network.quantile_net
         head: Any = mean_of_quantiles(layers[-1], network.n_quantiles)
@@ -138,8 +143,8 @@ def _env(run: Trained) -> dict[str, Any]:
 
 def _wrapper(entry: str | dict[str, dict[str, Any]]) -> Any:
     """
-    :param entry: in the zoo's form
-    :return: the same for a file
+    :param entry: wrapper in the zoo's form
+    :return: entry for an exported file
     """
     ((path, arguments),) = entry.items() if isinstance(entry, dict) else [(entry, {})]
     try:

@@ -254,7 +254,7 @@ def main(mutants: int, seed: int) -> None:
         watching = False
         if text:
             outcomes["refused"] += 1
-            assert text.startswith(f"'{path}' is no exported policy: "), text
+            assert text.startswith(f"'{path}' is not"), text
             assert len(text) < 1000, text
         elif forged:  # something else that may be had: another activation, another fact of the training
             outcomes["another policy"] += 1
