@@ -320,8 +320,7 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("compare --plan c.yml", "contestants: [dqn]\nn_timesteps: 50\nenv: [1]", "env | [1]"),
         ("export cardqn -o c.yml/x", "a: b", "'c.yml/x'"),
         ("export c.yml", "no: zip", "'c.yml'"),
-        ("plot_from_file", "", "-i | --input"),
-        ("plot_train -a dqn -e CartPole-v1 -f logs -w 0", "", "-w | 0"),
+        ("plot_from_file", "", "-i"),
         ("enjoy --env qqq", "", "'qqq'"),
     ],
 )  # fmt: skip

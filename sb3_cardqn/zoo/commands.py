@@ -24,7 +24,7 @@ from sb3_cardqn.zoo.experiment import (
     CarExperimentManager,
 )
 from sb3_cardqn.zoo.files import filmed_run, private_plots, private_run, remembered_plots
-from sb3_cardqn.zoo.plots import check_all_plots, check_plot_from_file, check_plot_train
+from sb3_cardqn.zoo.plots import check_runs
 from sb3_cardqn.zoo.resumable import CHECKPOINTS, COMMAND, DONE, ResumableExperimentManager
 from sb3_cardqn.zoo.run_names import find_run, parse_name
 from sb3_cardqn.zoo.settings import check_algorithm, check_environment
@@ -41,11 +41,7 @@ COMMANDS = {
     "load_from_hub": ("rl_zoo3.load_from_hub", None),
     "push_to_hub": ("rl_zoo3.push_to_hub", None),
 }
-_PLOTS = {
-    "plot_train": check_plot_train,
-    "all_plots": check_all_plots,
-    "plot_from_file": check_plot_from_file,
-}
+_PLOTS = ("plot_train", "all_plots", "plot_from_file")
 # commands that load a trained agent from a folder of runs
 _PLAYERS = ("enjoy", "record_video", "push_to_hub")
 # context around a command, for the files it reads or writes that can run code; gives more options
@@ -77,7 +73,8 @@ def _check(command: str, options: argparse.Namespace) -> None:
     """
     check_numbers(options)
     if command in _PLOTS:
-        _PLOTS[command](options)
+        if command != "plot_from_file":
+            check_runs(options)
         return
     check_algorithm(options.algo)
     for package in getattr(options, "gym_packages", []):
