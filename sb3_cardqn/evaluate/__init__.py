@@ -1,5 +1,5 @@
 """
-Drive saved agents of any algorithm on tracks they never saw, on the unmodified CarRacing-v3.
+Evaluation of saved agents of any algorithm on held-out tracks of the unmodified CarRacing-v3.
 
 >>> from sb3_cardqn.evaluate import evaluate, table
 >>> print(table(evaluate("logs/cardqn/CarRacing-v3_1")))  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""``sb3-cardqn evaluate``."""
+"""Command ``sb3-cardqn evaluate``."""
 
 import argparse
 import json
@@ -21,28 +21,30 @@ from sb3_cardqn.seeds import HELD_OUT_SEEDS, VALIDATION_SEEDS
 
 def add_agent_options(parser: argparse.ArgumentParser) -> None:
     """
-    :param parser: to add the options to that say which agents drive
+    Add the options that choose the agents.
+
+    :param parser: parser to add them to
     """
     parser.add_argument(
         "agents",
         nargs="*",
         metavar="[NAME=]RUN",
-        help=f"each a {WHICH_AGENT}; NAME= is shown (default: the newest run in logs, else cardqn)",
+        help=f"{WHICH_AGENT}; NAME is the name to show (default: the newest run in logs, else cardqn)",
     )
     parser.add_argument(
         "--checkpoint", choices=("best", "final"), default="best",
-        help="of each run: best on its validation tracks (default), or as it was in the end",
+        help="agent of each run: the best on its validation tracks (default) or the final one",
     )  # fmt: skip
     parser.add_argument(
-        "--config", type=Path, help="the zoo's configuration of zip files (default: their run folder's)"
+        "--config", type=Path, help="the zoo's config.yml for zip files (default: that of their run folder)"
     )
-    parser.add_argument("--algo", help="their algorithm (default: their run folder's)")
+    parser.add_argument("--algo", help="algorithm of zip files (default: that of their run folder)")
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="the picture of the training: same race, faster drawing",
+        help="observe the picture used in training: the same race, drawn faster",
     )
-    parser.add_argument("--domain-randomize", action="store_true", help="other colours on each track")
+    parser.add_argument("--domain-randomize", action="store_true", help="use random colours on every track")
     add_trust(parser)
 
 
@@ -50,25 +52,29 @@ def main(argv: list[str]) -> None:
     """
     Run ``sb3-cardqn evaluate``.
 
-    :param argv: what follows on the command line
+    :param argv: arguments after ``evaluate``
     """
     parser = Parser(
         prog="sb3-cardqn evaluate",
-        description="Drive saved agents of any algorithm greedily on the same held-out tracks of the "
-        "unmodified CarRacing-v3, and print a table.",
+        description="Evaluate saved agents of any algorithm: they drive the same held-out tracks of the "
+        "unmodified CarRacing-v3 greedily. Prints a table.",
     )
     add_agent_options(parser)
     parser.add_argument(
-        "--tracks", type=int, metavar="N", help="the first N tracks only (default: 100, all held-out ones)"
+        "--tracks", type=int, metavar="N", help="number of tracks (default: 100, all held-out tracks)"
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        "--validation", action="store_true", help="on validation tracks (default 100 of 1000), to choose by"
+        "--validation",
+        action="store_true",
+        help="use validation tracks (by default 100 of 1000), to choose among agents",
     )
-    which.add_argument("--first", type=int, metavar="SEED", help="on tracks from here on (default: 200000)")
-    parser.add_argument("--processes", type=int, metavar="N", help="drive at a time (default: one a core)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write results, versions, hardware")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the score of each drive")
+    which.add_argument("--first", type=int, metavar="SEED", help="first track (default: 200000)")
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="parallel processes (default: one per core)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write results, versions and hardware")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the score on every track")
     options = parser.parse_args(argv)
 
     seeds = VALIDATION_SEEDS if options.validation else HELD_OUT_SEEDS
@@ -101,8 +107,8 @@ def main(argv: list[str]) -> None:
 
 def _text(evaluations: Sequence[Evaluation]) -> str:
     """
-    :param evaluations: of several agents
-    :return: the table for people
+    :param evaluations: evaluations of several agents
+    :return: table for people
     """
     rows = {}
     for name, row in table(evaluations).iterrows():
@@ -124,8 +130,8 @@ def _text(evaluations: Sequence[Evaluation]) -> str:
 
 def _drives(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     """
-    :param evaluations: of several agents
-    :return: one row a drive: agent, track, score, frames, lap_finished
+    :param evaluations: evaluations of several agents
+    :return: one row per drive: agent, track, score, frames, lap_finished
     """
     return pd.concat([evaluation.drives.assign(agent=evaluation.name) for evaluation in evaluations])[
         ["agent", *evaluations[0].drives.columns]
@@ -134,9 +140,9 @@ def _drives(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
 
 def _report(argv: Sequence[str], evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     """
-    :param argv: what was typed after ``sb3-cardqn evaluate``
-    :param evaluations: of several agents
-    :return: all there is to tell, for JSON, which has no NaN
+    :param argv: arguments after ``sb3-cardqn evaluate``
+    :param evaluations: evaluations of several agents
+    :return: complete report as JSON data, with None for NaN
     """
     return {
         "command": shlex.join(["sb3-cardqn", "evaluate", *argv]),

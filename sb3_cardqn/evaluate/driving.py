@@ -1,4 +1,4 @@
-"""The environment an agent was trained with, and one episode in it."""
+"""make_env (the environment an agent was trained with) and drive (one greedy episode in it)."""
 
 import contextlib
 import io
@@ -28,12 +28,12 @@ _FAST_RENDER = "sb3_cardqn.FastRender"
 @dataclass(frozen=True)
 class Drive:
     """
-    One episode.
+    Result of one episode.
 
-    :param seed: of the track
+    :param seed: seed of the track
     :param score: sum of the environment's own rewards
-    :param frames: physics frames, 50 a second
-    :param lap_finished: every tile was visited
+    :param frames: physics frames, 50 per second
+    :param lap_finished: True if every tile was visited
     """
 
     seed: int
@@ -44,8 +44,8 @@ class Drive:
 
 def check_tracks(tracks: Sequence[int]) -> None:
     """
-    :param tracks: seeds to drive on
-    :raises UserError: if there are none, or an agent may have been trained on one
+    :param tracks: seeds of the tracks
+    :raises UserError: if there are none, or if one is a training track
     """
     if len(tracks) == 0:
         raise UserError("needs at least one track, got none")
@@ -53,7 +53,7 @@ def check_tracks(tracks: Sequence[int]) -> None:
         if track < TRAINING_SEEDS.stop:
             raise UserError(
                 f"needs tracks that no agent was trained on: {HELD_OUT_SEEDS.start} to {HELD_OUT_SEEDS[-1]} "
-                f"to report on, {VALIDATION_SEEDS.start} to {VALIDATION_SEEDS[-1]} to choose by; got {track}"
+                f"for reports, {VALIDATION_SEEDS.start} to {VALIDATION_SEEDS[-1]} for choices; got {track}"
             )
 
 
@@ -66,16 +66,16 @@ def make_env(
     """
     Build the environment an agent was trained with.
 
-    The race is always the unmodified one: of the arguments that the environment had in training, only
-    ``continuous`` is kept, which says what the agent's actions are.
+    The race is always the unmodified one. Of the environment's arguments in training only ``continuous`` is
+    kept, because it defines the agent's actions.
 
     :param agent: an agent, a run, or the zoo's hyperparameters of CarRacing-v3
-    :param stock: draw the observations as Gymnasium does, whatever it was trained with
-    :param innermost: wrappers in the zoo's form to put inside the agent's own
+    :param stock: True to draw observations with Gymnasium's own drawing, whatever was used in training
+    :param innermost: wrappers in the zoo's form to put inside the agent's own wrappers
     :param env_kwargs: arguments of ``gym.make``, such as ``domain_randomize=True``
-    :return: one environment, vectorized
-    :raises UserError: if observations were normalized and the statistics are not there, or a file that can
-        run code was not made on this machine and nobody vouches for it, see ``trust``
+    :return: vector of one environment
+    :raises UserError: if observations were normalized and the statistics are missing, or if a file that can
+        run code was not made on this machine and is not trusted, see ``trust``
     """
     if isinstance(agent, Mapping):
         config, env_id, stats = dict(deepcopy(agent)), "CarRacing-v3", None
@@ -91,14 +91,14 @@ def make_env(
     config["normalize"] = bool(normalize) and re.search(r"norm_obs\W+False", str(normalize)) is None
     if config["normalize"] and not (stats and (stats / "vecnormalize.pkl").is_file()):
         raise UserError(
-            "needs the statistics that observations were normalized with, vecnormalize.pkl beside the "
-            f"configuration, got none in '{stats}'"
+            "an agent trained with normalized observations needs vecnormalize.pkl beside its configuration, "
+            f"got none in '{stats}'"
         )
-    config["normalize_kwargs"] = {}  # the zoo prints them; what counts is in the saved statistics
+    config["normalize_kwargs"] = {}  # the zoo only prints them; the saved statistics hold all it needs
     statistics = [stats / "vecnormalize.pkl"] if stats and config["normalize"] else []
     with (
         trust.private_copies(stats or Path(), statistics) as private,
-        contextlib.redirect_stdout(io.StringIO()),  # the zoo tells of each stack and statistic
+        contextlib.redirect_stdout(io.StringIO()),  # the zoo prints every stack and statistic
     ):
         env = create_test_env(
             env_id,
@@ -109,16 +109,16 @@ def make_env(
         )
     if stock:
         for car_racing in env.get_attr("unwrapped"):
-            vars(car_racing).pop("_render", None)  # a FastRender inside another wrapper put it there
+            vars(car_racing).pop("_render", None)  # set by a FastRender inside another wrapper
     return env
 
 
 class Driver(Protocol):
-    """Whatever chooses actions as SB3's algorithms do."""
+    """An object with the ``predict`` method of SB3's algorithms."""
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """
-        :param args: observation of each environment
+        :param args: observations of the environments
         :param kwargs: ``state``, ``episode_start``, ``deterministic``
         :return: actions, state
         """
@@ -126,12 +126,12 @@ class Driver(Protocol):
 
 def drive(model: Driver, env: VecEnv, seed: int) -> Iterator[Drive | None]:
     """
-    Drive one episode greedily, yielding after each agent step so that several can be driven side by side.
+    Drive one episode greedily, yielding after every agent step, so that several can be driven side by side.
 
     :param model: the agent
-    :param env: from ``make_env``
-    :param seed: of the track
-    :return: iterator over None, and in the end the finished drive
+    :param env: result of ``make_env``
+    :param seed: seed of the track
+    :return: iterator over None after each step and, at the end, the finished drive
     """
     env.seed(seed)
     obs: Any = env.reset()
@@ -151,10 +151,10 @@ def drive(model: Driver, env: VecEnv, seed: int) -> Iterator[Drive | None]:
 
 def drive_at_random(env_id: str, seed: int) -> Drive:
     """
-    Drive one episode with actions drawn from the environment's action space: what no learning would score.
+    Drive one episode with random actions, as a baseline; ``FastRender`` saves time and changes no reward.
 
-    :param env_id: id of a CarRacing; ``FastRender``, which changes no reward, saves drawing it
-    :param seed: of the track and of the actions
+    :param env_id: id of a CarRacing environment
+    :param seed: seed of the track and of the actions
     :return: the finished drive
     """
     env = FastRender(gym.make(env_id))

@@ -1,4 +1,4 @@
-"""Many drives of many agents in parallel processes, and what they say about each agent."""
+"""evaluate: drives of several agents in parallel processes, with a statistical summary per agent."""
 
 import multiprocessing as mp
 import time
@@ -31,11 +31,11 @@ GOOD = 900  # points; Gymnasium calls CarRacing solved there
 @dataclass(frozen=True)
 class Evaluation:
     """
-    How one agent drove.
+    Drives of one agent.
 
-    :param agent: who drove
-    :param drives: one row a track: ``track`` (seed), ``score``, ``frames`` (50 a second), ``lap_finished``
-    :param seconds_per_decision: CPU time of choosing one action for one observation, one thread; the median
+    :param agent: the agent
+    :param drives: a row per track: ``track`` (seed), ``score``, ``frames`` (50 per second), ``lap_finished``
+    :param seconds_per_decision: median CPU time to choose one action for one observation, on one thread
     """
 
     agent: TrainedAgent
@@ -44,16 +44,16 @@ class Evaluation:
 
     @property
     def name(self) -> str:
-        """Of the agent."""
+        """Name of the agent."""
         return self.agent.name
 
     def summary(self) -> dict[str, float]:
         """
-        :return: of the scores ``mean``, ``std`` (of the tracks, not of the mean), ``low`` and ``high`` (95 %
-            bootstrap interval of the mean, percentile method, 9,999 resamples, always the same ones),
-            ``median``, ``p10`` (10th percentile), ``minimum``, ``share_900`` (of 900 or more); ``share_laps``
-            (finished), ``frames_per_lap`` (of the finished ones), ``seconds_per_decision``; NaN where nothing
-            tells
+        :return: of the scores: ``mean``, ``std`` (across tracks, not of the mean), ``low`` and ``high`` (95 %
+            bootstrap interval of the mean, percentile method, 9,999 resamples with a fixed seed), ``median``,
+            ``p10`` (10th percentile), ``minimum``, ``share_900`` (share of 900 or more); ``share_laps``
+            (share of finished laps), ``frames_per_lap`` (of finished laps), ``seconds_per_decision``; NaN
+            where undefined
         """
         from scipy.stats import bootstrap  # a second to import
 
@@ -79,8 +79,8 @@ class Evaluation:
 
 def table(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
     """
-    :param evaluations: of several agents
-    :return: one row an agent, with the columns of ``Evaluation.summary``
+    :param evaluations: evaluations of several agents
+    :return: one row per agent, with the columns of ``Evaluation.summary``
     """
     evaluations = list(evaluations)
     names = [evaluation.name for evaluation in evaluations]
@@ -89,7 +89,7 @@ def table(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
 
 class _Timed:
     """
-    An agent with a stopwatch.
+    An agent whose decisions are timed.
 
     :param model: the agent
     """
@@ -102,9 +102,9 @@ class _Timed:
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """
-        :param args: as the agent's
-        :param kwargs: as the agent's
-        :return: as the agent's
+        :param args: arguments of the agent's ``predict``
+        :param kwargs: keyword arguments of the agent's ``predict``
+        :return: result of the agent's ``predict``
         """
         start = time.process_time()
         result = self._model.predict(*args, **kwargs)
@@ -114,12 +114,12 @@ class _Timed:
 
 def _drive(job: tuple[TrainedAgent, int], stock: bool, env_kwargs: Mapping[str, Any]) -> tuple[Drive, float]:
     """
-    Drive one track from scratch: nothing of another track can leak into it, whichever process drives it.
+    Drive one track with a newly loaded agent, so that the result does not depend on the process.
 
     :param job: agent and track
     :param stock: see ``evaluate``
     :param env_kwargs: see ``evaluate``
-    :return: the drive, and the median of the seconds a decision took
+    :return: the drive, and the median of the seconds per decision
     """
     agent, track = job
     model = _Timed(agent.load_model())
@@ -132,8 +132,8 @@ def _drive(job: tuple[TrainedAgent, int], stock: bool, env_kwargs: Mapping[str, 
 @contextmanager
 def _workers(n_processes: int) -> Iterator[Callable[..., Iterable[Any]]]:
     """
-    :param n_processes: 1 stays in this one
-    :return: context with a ``map`` whose calls have one thread of torch each
+    :param n_processes: number of processes; 1 means this process
+    :return: context with a ``map`` whose calls use one torch thread each
     """
     if n_processes == 1:
         threads = th.get_num_threads()
@@ -152,7 +152,7 @@ def _workers(n_processes: int) -> Iterator[Callable[..., Iterable[Any]]]:
 
         try:
             yield start_and_map
-        except BaseException:  # Ctrl-C, too: nobody waits for the tracks that are being driven
+        except BaseException:  # also Ctrl-C: do not wait for running drives
             for process in mp.active_children():
                 if process not in others:
                     process.terminate()
@@ -166,7 +166,7 @@ def check_fits(agent: TrainedAgent, stock: bool = True, **env_kwargs: Any) -> No
     :param agent: saved agent
     :param stock: see ``make_env``
     :param env_kwargs: see ``make_env``
-    :raises UserError: if the agent can't be loaded, or its spaces are not its environment's
+    :raises UserError: if the agent cannot be loaded, or its spaces differ from those of its environment
     """
     model = agent.load_model()
     with closing(make_env(agent, stock, **env_kwargs)) as env:
@@ -195,22 +195,22 @@ def evaluate(
     progress: bool = False,
 ) -> list[Evaluation]:
     """
-    Let saved agents drive the same tracks greedily, in the unmodified race with the preprocessing of each.
+    Drive the same tracks greedily with several saved agents, in the unmodified race.
 
-    The result does not depend on the number of processes. As with SB3's ``SubprocVecEnv``, a script that uses
-    several needs ``if __name__ == "__main__":``.
+    Each agent keeps its own preprocessing. The result does not depend on the number of processes. With
+    several processes a script needs ``if __name__ == "__main__":``, as with SB3's ``SubprocVecEnv``.
 
-    :param agents: one or several run folders, zip files inside of them, ``.safetensors`` files, names of
-        shipped agents, "NAME=PATH", ``Run``, ``Agent`` or ``SafeAgent``
-    :param tracks: seeds, none of them one to train on
-    :param checkpoint: of a run folder: "best" on validation tracks, or "final"
-    :param stock: with Gymnasium's picture; False for the picture of the training, usually ``FastRender``'s:
-        the race is bit-identical, the picture nearly, and it is drawn several times as fast
-    :param n_processes: how many drive at a time; by default one a core
+    :param agents: one or several run folders, zip files in them, ``.safetensors`` files, names of shipped
+        agents, "NAME=PATH", ``Run``, ``Agent`` or ``SafeAgent``
+    :param tracks: seeds of the tracks, without training tracks
+    :param checkpoint: agent of a run folder: "best" on validation tracks, or "final"
+    :param stock: True for Gymnasium's picture, False for the picture used in training, usually that of
+        ``FastRender``, which draws several times as fast; the race is bit-identical, the picture nearly so
+    :param n_processes: number of parallel processes, at least 1; None for one per core
     :param env_kwargs: arguments of ``gym.make`` that change the race, such as ``domain_randomize=True``
-    :param progress: show a bar on stderr
-    :return: one evaluation an agent, in their order
-    :raises UserError: if an agent is not there, can't be loaded or does not fit, or a track is not allowed
+    :param progress: True to show a progress bar on stderr
+    :return: one evaluation per agent, in the order of ``agents``
+    :raises UserError: if an agent is missing, cannot be loaded or does not fit, or a track is not allowed
     """
     tracks, env_kwargs = list(tracks), dict(env_kwargs or {})
     check_tracks(tracks)

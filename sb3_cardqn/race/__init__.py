@@ -1,5 +1,5 @@
 """
-Pictures of driving: saved agents side by side in one video, with what each of them makes of the situation.
+Videos of saved agents that drive side by side, with their scores, speeds and Q-values.
 
 >>> from sb3_cardqn.race import race
 >>> race(["logs/cardqn/CarRacing-v3_1", "SB3 DQN=logs/dqn/CarRacing-v3_1"], path="race.mp4")  # doctest: +SKIP

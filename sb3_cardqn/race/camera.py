@@ -1,4 +1,4 @@
-"""Keeps the picture of every physics frame, the skipped ones too, with what the overlay tells of it."""
+"""Camera: a wrapper that keeps the picture of every physics frame, including skipped ones."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +10,12 @@ import numpy as np
 @dataclass(frozen=True)
 class Frame:
     """
-    One fiftieth of a second.
+    One physics frame, a fiftieth of a second.
 
-    :param picture: (400, 600, 3) uint8, CarRacing's own
-    :param score: sum of the rewards until then
-    :param speed: of the car, in metres a second
-    :param seconds: since the start
+    :param picture: (400, 600, 3) uint8, CarRacing's own picture
+    :param score: sum of the rewards so far
+    :param speed: speed of the car in metres per second
+    :param seconds: seconds since the start
     """
 
     picture: np.ndarray
@@ -26,9 +26,9 @@ class Frame:
 
 class Camera(gym.Wrapper):
     """
-    Keep the picture of every frame, for someone to take away and show.
+    Keep the picture of every frame in ``frames``, which the caller clears.
 
-    :param env: a CarRacing with ``render_mode="rgb_array"``
+    :param env: CarRacing with ``render_mode="rgb_array"``
     """
 
     def __init__(self, env: gym.Env) -> None:
@@ -38,7 +38,7 @@ class Camera(gym.Wrapper):
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """
-        :param kwargs: handed on
+        :param kwargs: passed on
         :return: observation and info
         """
         result = self.env.reset(**kwargs)
@@ -48,8 +48,8 @@ class Camera(gym.Wrapper):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """
-        :param action: handed on
-        :return: as the environment's
+        :param action: passed on
+        :return: the environment's step
         """
         result = self.env.step(action)
         self._score += float(result[1])

@@ -1,4 +1,4 @@
-"""``sb3-cardqn race``."""
+"""Command ``sb3-cardqn race``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,25 +21,32 @@ def main(argv: list[str]) -> None:
     """
     Run ``sb3-cardqn race``.
 
-    :param argv: what follows on the command line
+    :param argv: arguments after ``race``
     """
     parser = Parser(
         prog="sb3-cardqn race",
-        description="Drive saved agents greedily on held-out tracks of the unmodified CarRacing-v3, side by "
-        "side in one video with their scores, speeds and Q-values. One run gets race.mp4 and "
-        "learning_curve.png in its folder; several agents get a race.mp4 in this one.",
+        description="Film saved agents that drive held-out tracks of the unmodified CarRacing-v3 greedily, "
+        "side by side, with scores, speeds and Q-values. For one run, race.mp4 and learning_curve.png are "
+        "written to its folder; for several agents, race.mp4 to the current folder.",
     )
     add_agent_options(parser)
     parser.add_argument(
-        "--tracks", type=int, metavar="N", help="how many, 1 to 6 (default: 3 for one agent, 1 for several)"
+        "--tracks",
+        type=int,
+        metavar="N",
+        help="number of tracks, 1 to 6 (default: 3 for one agent, 1 for several)",
     )
     parser.add_argument(
-        "--first", type=int, metavar="SEED", default=HELD_OUT_SEEDS.start, help="of them (default: 200000)"
+        "--first",
+        type=int,
+        metavar="SEED",
+        default=HELD_OUT_SEEDS.start,
+        help="first track (default: 200000)",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="video to write, .mp4 or .gif")
-    parser.add_argument("--gif", action="store_true", help="write a GIF as well, smaller and twice as fast")
+    parser.add_argument("--gif", action="store_true", help="also write a GIF, smaller and at twice the speed")
     parser.add_argument(
-        "--human", action="store_true", help="show it in a window; a video only with --output"
+        "--human", action="store_true", help="show the race in a window; writes a video only with --output"
     )
     options = parser.parse_args(argv)
 
@@ -61,7 +68,7 @@ def main(argv: list[str]) -> None:
         check_writable(path)
 
     names = ", ".join(agent.name for agent in agents)
-    print(f"Driving on {_span(tracks)}, which no agent was trained on: {names} ...")
+    print(f"Driving held-out {_span(tracks)}: {names} ...")
     results = race(
         agents,
         tracks,
@@ -84,8 +91,8 @@ def main(argv: list[str]) -> None:
 
 def _run(agents: Sequence[AgentLike]) -> Run | None:
     """
-    :param agents: as typed, or the default
-    :return: the run, if it is one run and nothing else
+    :param agents: agents of the command line, or the default
+    :return: the run if there is one agent and it is a run, else None
     """
     if len(agents) != 1:
         return None
@@ -101,8 +108,8 @@ def _span(tracks: range) -> str:
 
 def _print(agents: Sequence[TrainedAgent], results: Sequence[Sequence[Drive]]) -> None:
     """
-    :param agents: who drove
-    :param results: one list an agent, of one drive a track
+    :param agents: the agents
+    :param results: one list per agent, with one drive per track
     """
     width = max(len("random actions"), *(len(agent.name) for agent in agents))
     print(f"{'':{width}} {'track':>8} {'score':>8} {'frames':>8}  lap")

@@ -1,4 +1,4 @@
-"""``sb3-cardqn enjoy AGENT``: watch one agent, also an exported one, which the zoo's cannot load."""
+"""Command ``sb3-cardqn enjoy AGENT``, which also shows exported agents, unlike the zoo's ``enjoy``."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from sb3_cardqn.zoo.run_names import find_run
 
 def takes(options: list[str]) -> bool:
     """
-    :param options: what follows ``enjoy`` on the command line
-    :return: whether that is for this ``enjoy``: it names an agent, or nothing was trained yet and one comes
-        with the package; all else is for the zoo's
+    :param options: arguments after ``enjoy``
+    :return: True if they name an agent, or if nothing was trained yet and an agent is shipped; otherwise the
+        zoo's ``enjoy`` handles them
     """
     if options:
         return not options[0].startswith("-")
@@ -25,12 +25,12 @@ def takes(options: list[str]) -> bool:
 
 def watch(agent: TrainedAgent, first_seed: int, agent_steps: int, render: bool = True) -> None:
     """
-    Drive track after track of the unmodified environment in a window, and print each score.
+    Show an agent in a window on one track after another, and print every score.
 
-    :param agent: from ``find_agents``
-    :param first_seed: of the first track; the next ones follow
-    :param agent_steps: to stop after
-    :param render: open the window
+    :param agent: an agent of ``find_agents``
+    :param first_seed: seed of the first track; the next tracks have the following seeds
+    :param agent_steps: number of agent steps to drive
+    :param render: True to open a window
     """
     model = agent.load_model()
     env = make_env(agent, render_mode="human" if render else None)
@@ -53,11 +53,11 @@ def main(argv: list[str]) -> None:
     """
     Run ``sb3-cardqn enjoy AGENT``.
 
-    :param argv: what follows on the command line
+    :param argv: arguments after ``enjoy``
     """
     parser = Parser(
         prog="sb3-cardqn enjoy",
-        description="Watch an agent drive the unmodified environment. With options only: the zoo's.",
+        description="Watch an agent drive the unmodified environment. Without AGENT, options are the zoo's.",
     )
     parser.add_argument(
         "agent",
@@ -72,12 +72,12 @@ def main(argv: list[str]) -> None:
         default=HELD_OUT_SEEDS.start,
         help="first track (default: %(default)s)",
     )
-    parser.add_argument("--no-render", action="store_true", help="no window, only the scores")
+    parser.add_argument("--no-render", action="store_true", help="print scores without a window")
     add_trust(parser)
     options = parser.parse_args(argv)
     if options.n_timesteps < 1:
-        raise UserError(f"-n needs 1 or more agent steps, got {options.n_timesteps}")
+        raise UserError(f"-n needs at least 1 agent step, got {options.n_timesteps}")
     if options.seed < 0:
-        raise UserError(f"--seed needs 0 or more, got {options.seed}")
+        raise UserError(f"--seed needs a number of at least 0, got {options.seed}")
     (agent,) = find_agents(options.agent)
     watch(agent, options.seed, options.n_timesteps, not options.no_render)

@@ -1,4 +1,4 @@
-"""Agents side by side on one clock: to a video, to a window, or to both."""
+"""race (agents side by side, to a video, a window or both) and animate (a GIF of a video)."""
 
 import subprocess
 import tempfile
@@ -25,14 +25,14 @@ from sb3_cardqn.race.window import Window, WindowClosedError
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 from sb3_cardqn.signals import deaf_children
 
-FPS = 50  # CarRacing's frames a second
-ENDING = 75  # frames that the last picture stays
+FPS = 50  # CarRacing's frames per second
+ENDING = 75  # frames for which the last picture stays
 _COLUMNS = 3
 MAX_PANES = 12
 
 
 class _Screen(Protocol):
-    """Where pictures go."""
+    """Something that takes pictures."""
 
     def append_data(self, picture: np.ndarray) -> None:
         """
@@ -44,11 +44,11 @@ class _Film:
     """
     An mp4 file that is being written.
 
-    :param path: of the file
+    :param path: file to write
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._pictures = path.absolute(), 0  # ffmpeg takes "a:b.mp4" for a protocol
+        self._path, self._pictures = path.absolute(), 0  # ffmpeg would read "a:b.mp4" as a protocol
         self._writer: Any = imageio.get_writer(self._path, fps=FPS, quality=7)
 
     def append_data(self, picture: np.ndarray) -> None:
@@ -56,40 +56,40 @@ class _Film:
         :param picture: (height, width, 3) uint8
         :raises UserError: if ffmpeg has ended, as on a full disk
         """
-        # the first picture starts ffmpeg: at Ctrl-C it would end before the film is closed
+        # the first picture starts ffmpeg, which must not end at Ctrl-C before the film is closed
         starts = nullcontext() if self._pictures else deaf_children()
         try:
             with starts:
                 self._writer.append_data(picture)
         except OSError as error:
-            raise UserError(f"can't write the film: {' '.join(str(error).split())[-200:]}") from error
+            raise UserError(f"cannot write the video: {' '.join(str(error).split())[-200:]}") from error
         self._pictures += 1
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the rest."""
         self._writer.close()
 
     def check(self) -> None:
         """
-        :raises WindowClosedError: if nothing was filmed
-        :raises UserError: if not all of it is in the file
+        :raises WindowClosedError: if no picture was written
+        :raises UserError: if the file is incomplete
         """
         if not self._pictures:
             raise WindowClosedError
         try:
             imageio.get_reader(
                 self._path
-            ).close()  # its index is written last; nothing else tells of a failure
+            ).close()  # the index is written last; a missing one is the only sign of a failure
         except (OSError, RuntimeError) as error:
-            raise UserError("can't write the film: ffmpeg did not finish it; is the disk full?") from error
+            raise UserError("cannot write the video: ffmpeg did not finish it; is the disk full?") from error
 
 
 class _Pane:
     """
     One agent on one track.
 
-    :param agent: who drives
-    :param track: seed
+    :param agent: the agent
+    :param track: seed of the track
     :param stock: see ``race``
     :param env_kwargs: see ``race``
     """
@@ -102,7 +102,7 @@ class _Pane:
         self, agent: TrainedAgent, track: int, stock: bool, env_kwargs: dict[str, Any]
     ) -> Generator[np.ndarray]:
         """
-        :return: the pane at each frame, however many frames an action lasts; then the last one for ever
+        :return: the pane at every frame, including skipped ones; then the last one forever
         """
         camera = f"{Camera.__module__}.{Camera.__qualname__}"
         env = make_env(agent, stock, innermost=[camera], **env_kwargs, render_mode="rgb_array")
@@ -112,7 +112,7 @@ class _Pane:
             overlay = Overlay(agent.name, f"track {track}", discrete_actions(env))
             for result in drive(mind, env, track):
                 if result is not None:
-                    frames.pop()  # taken after the environment had reset itself
+                    frames.pop()  # taken after the automatic reset
                 assert mind.thought is not None
                 *shown, last = frames
                 for frame in shown:
@@ -137,31 +137,34 @@ def race(
     progress: bool = False,
 ) -> list[list[Drive]]:
     """
-    Let saved agents drive the same tracks greedily, side by side, and film it with what each of them thinks.
+    Film saved agents that drive the same tracks greedily, side by side, with their Q-values.
 
-    One agent has a pane for each track, three in a row. Of several agents, each has a column and each track a
+    One agent gets a pane per track, three in a row. With several agents, each gets a column and each track a
     row.
 
-    :param agents: as in ``evaluate``
-    :param tracks: seeds, none of them one to train on
-    :param path: of the video; the ending chooses the format, ``.mp4`` or ``.gif``; None for none
-    :param checkpoint: of a run folder: "best" on validation tracks, or "final"
-    :param stock: with Gymnasium's picture for the agents to see, or that of their training; the video shows
-        Gymnasium's in any case
-    :param human: show it in a window while it is driven
+    :param agents: agents in any form that ``evaluate`` takes
+    :param tracks: seeds of the tracks, without training tracks
+    :param path: video to write, in the format of its suffix, ``.mp4`` or ``.gif``; None for no video
+    :param checkpoint: agent of a run folder: "best" on validation tracks, or "final"
+    :param stock: True if agents observe Gymnasium's picture, False for the picture used in training; the
+        video always shows Gymnasium's
+    :param human: True to show the race in a window while it is driven
     :param env_kwargs: arguments of ``gym.make`` that change the race, such as ``domain_randomize=True``
-    :param progress: count the frames on stderr
-    :return: one list an agent, in their order, of one drive a track; fewer if the window was closed
-    :raises UserError: if an agent is not there or does not fit, or a track or the path is not allowed
+    :param progress: True to count frames on stderr
+    :return: one list per agent, in the order of ``agents``, with one drive per track; fewer drives if the
+        window was closed
+    :raises UserError: if an agent is missing or does not fit, or a track or the path is not allowed
     """
     found, env_kwargs = find_agents(agents, checkpoint), env_kwargs or {}
     check_tracks(tracks)
     if len(found) * len(tracks) > MAX_PANES:
-        raise UserError(f"needs at most {MAX_PANES} panes, got {len(found)} agents on {len(tracks)} tracks")
+        raise UserError(
+            f"race needs at most {MAX_PANES} panes, got {len(found)} agents times {len(tracks)} tracks"
+        )
     path = None if path is None else Path(path)
     if path is not None:
         if path.suffix not in (".mp4", ".gif"):
-            raise UserError(f"needs a video that ends in .mp4 or .gif, got '{path}'")
+            raise UserError(f"race needs a video path that ends in .mp4 or .gif, got '{path}'")
         check_writable(path)
     for agent in found:
         check_fits(agent, stock, **env_kwargs)
@@ -185,10 +188,10 @@ def race(
 
 def _show(panes: list[_Pane], columns: int, screens: list[_Screen], progress: bool) -> None:
     """
-    :param panes: row by row
-    :param columns: panes in a row; the last row may have fewer
-    :param screens: where to show them
-    :param progress: count the frames on stderr
+    :param panes: panes, row by row
+    :param columns: panes per row; the last row may have fewer
+    :param screens: video, window or both
+    :param progress: True to count frames on stderr
     """
     nothing = [np.zeros((PANE[1], PANE[0], 3), np.uint8)] * (-len(panes) % columns)
     ending = ENDING
@@ -205,8 +208,8 @@ def _show(panes: list[_Pane], columns: int, screens: list[_Screen], progress: bo
 @contextmanager
 def _video(path: Path) -> Iterator[_Screen]:
     """
-    :param path: of the video
-    :return: context of what takes its pictures
+    :param path: video to write
+    :return: context with the object that takes its pictures
     """
     if path.suffix == ".gif":
         with tempfile.TemporaryDirectory() as folder:
@@ -224,12 +227,12 @@ def animate(video: Path, path: Path) -> None:
     """
     Make a small GIF of a video, at twice its speed.
 
-    :param video: to read
-    :param path: of the GIF to write
-    :raises UserError: if it can't be written
+    :param video: video to read
+    :param path: GIF to write
+    :raises UserError: if it cannot be written
     """
-    # 80 ms a picture, which GIFs can tell, is every 8th of 50 a second at twice the speed. One palette for
-    # all and no dithering: what does not change takes no space.
+    # GIFs can show a picture for 80 ms, which is every 8th of 50 per second at twice the speed. With one
+    # palette for all pictures and no dithering, unchanged pixels take no space.
     filters = (
         "setpts=PTS/2,fps=12.5,scale=iw*2/3:-1:flags=area,split[a][b];"
         "[a]palettegen=max_colors=96:stats_mode=full[p];[b][p]paletteuse=dither=none:diff_mode=rectangle"
@@ -242,4 +245,4 @@ def animate(video: Path, path: Path) -> None:
             text=True,
         )
         if done.returncode:
-            raise UserError(f"can't write '{path}': ffmpeg says {' '.join(done.stderr.split())[-200:]!r}")
+            raise UserError(f"cannot write '{path}': ffmpeg says {' '.join(done.stderr.split())[-200:]!r}")

@@ -1,4 +1,4 @@
-"""The learning curve of a run: training episodes and evaluations over the minutes of training."""
+"""plot_learning_curve: scores of training episodes and evaluations over the minutes of training."""
 
 from pathlib import Path
 
@@ -15,8 +15,8 @@ def plot_learning_curve(run: Run, path: Path) -> None:
     """
     Plot the scores of training episodes and of the evaluations on validation tracks.
 
-    :param run: the agent's
-    :param path: of the picture to write
+    :param run: the training run
+    :param path: picture to write
     """
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
@@ -27,14 +27,15 @@ def plot_learning_curve(run: Run, path: Path) -> None:
     def minutes_at(agent_steps: np.ndarray) -> np.ndarray:
         return np.interp(agent_steps, [r.agent_steps for r in clock], [r.seconds / 60 for r in clock])
 
-    # lengths are frames, of all environments, in the order of their ends: near enough for a picture
+    # an approximation that is good enough for a picture: lengths are frames of all environments, in the
+    # order in which episodes ended
     minutes = minutes_at(episodes["l"].cumsum().to_numpy() / episodes["l"].sum() * clock[-1].agent_steps)
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     axes.plot(
         minutes, episodes["r"], ".", markersize=3, alpha=0.35, color="tab:gray", label="training episodes"
     )
     mean = episodes["r"].rolling(50, min_periods=10).mean()
-    axes.plot(minutes, mean, color="tab:blue", label="mean of the last 50")
+    axes.plot(minutes, mean, color="tab:blue", label="mean of 50 training episodes")
     evaluations = run.folder / "evaluations.npz"
     if evaluations.is_file():
         data = np.load(evaluations)
@@ -43,7 +44,7 @@ def plot_learning_curve(run: Run, path: Path) -> None:
             data["results"].mean(axis=1),
             "o-",
             color="tab:red",
-            label="greedy, validation tracks",
+            label="evaluations on validation tracks",
         )
     axes.set(xlabel="minutes of training", ylabel="score", title=f"{run.algo} on {run.env_id}")
     axes.legend(loc="lower right")

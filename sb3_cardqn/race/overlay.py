@@ -1,4 +1,4 @@
-"""One pane of the video: the picture, what the car does, and what its driver thinks of each action."""
+"""Overlay: draws a pane of the video, with picture, score, speed, time and a bar per action."""
 
 from itertools import groupby
 from pathlib import Path
@@ -12,12 +12,12 @@ from sb3_cardqn.evaluate import Drive
 from sb3_cardqn.race.camera import Frame
 from sb3_cardqn.race.q_values import Thought
 
-PANE = (480, 432)  # pixels, width and height; multiples of 16, which video codecs want
-_VIEW = (480, 280)  # of it, the picture: CarRacing's without its dashboard
-_DASHBOARD = 50  # rows at the bottom of CarRacing's 400
+PANE = (480, 432)  # width and height in pixels; multiples of 16 for video codecs
+_VIEW = (480, 280)  # size of CarRacing's picture in the pane, without its dashboard
+_DASHBOARD = 50  # bottom rows of CarRacing's 400
 _MARGIN = 16
-_SEAM = 2  # columns at each side, which keep panes apart
-_BARS = (344, 394)  # rows between which bars stand
+_SEAM = 2  # columns at each side that separate panes
+_BARS = (344, 394)  # top and bottom row of the bars
 _GAP = 14  # columns between bars of different steering
 
 _PAPER, _TROUGH, _BAR = "#11151b", "#1d242e", "#465264"
@@ -36,9 +36,9 @@ _ARROW, _SMALL, _SMALL_BOLD, _TINY = _font(20), _font(12), _font(12, bold=True),
 
 def _amount(value: float, all_values: np.ndarray) -> str:
     """
-    :param value: one of them
-    :param all_values: of all actions
-    :return: the number, or nothing where a word is enough since there is only this one or it is all there is
+    :param value: value of an action
+    :param all_values: values of all actions
+    :return: the number, or "" if a word is enough because it is the only value or the maximum
     """
     levels = {abs(one) for one in all_values if one}
     return "" if len(levels) == 1 or value == 1 else f"{abs(value):g}".lstrip("0") + " "
@@ -46,13 +46,13 @@ def _amount(value: float, all_values: np.ndarray) -> str:
 
 def action_names(actions: np.ndarray) -> list[tuple[str, str]]:
     """
-    Say in as few words as it takes to tell them apart what the actions do.
+    Short names that distinguish the actions.
 
     >>> action_names(np.array([[-1, 0.5, 0], [0, 1, 0], [0, 0, 0], [1, 0, 0.4]]))
     [('←', '.5 gas'), ('↑', 'gas'), ('↑', 'coast'), ('→', 'brake')]
 
     :param actions: (actions, 3) steer, gas, brake
-    :return: steering and pedal of each
+    :return: steering and pedal of each action
     """
     names = []
     for steer, gas, brake in actions:
@@ -71,24 +71,24 @@ class Overlay:
     Draws the panes of one drive.
 
     :param title: name of the agent
-    :param subtitle: under it
+    :param subtitle: text under the name
     :param actions: (actions, 3) steer, gas and brake of each discrete action, or None
     """
 
     def __init__(self, title: str, subtitle: str, actions: np.ndarray | None) -> None:
         self._actions = actions
-        self._spread = 0.0  # between the best Q-value and the worst, lately
+        self._spread = 0.0  # recent difference between the best and the worst Q-value
         self.title = title
         self._header = _header(title, subtitle)
-        # text is slow to draw: what one thought looks like is kept as long as it lasts
+        # text is slow to draw, so the pane of a thought is kept until the next thought
         self._thought: Thought | None = None
         self._pane = Image.new("RGB", PANE, _PAPER)
 
     def draw(self, frame: Frame, thought: Thought, result: Drive | None) -> np.ndarray:
         """
-        :param frame: what happens
-        :param thought: about the action that is being taken
-        :param result: of the drive, when it is over
+        :param frame: the current frame
+        :param thought: values behind the current action
+        :param result: the finished drive, or None before its end
         :return: (height, width, 3) uint8 of ``PANE``
         """
         if thought is not self._thought:
@@ -115,8 +115,8 @@ class Overlay:
 
     def _think(self, thought: Thought) -> Image.Image:
         """
-        :param thought: about an action
-        :return: a pane with the thought, and without what changes at each frame
+        :param thought: values behind an action
+        :return: pane with these values, without the parts that change every frame
         """
         pane = Image.new("RGB", PANE, _PAPER)
         draw = ImageDraw.Draw(pane)
@@ -129,14 +129,14 @@ class Overlay:
 
     def _bars(self, draw: ImageDraw.ImageDraw, thought: Thought) -> None:
         """
-        A bar an action: its probability, or how far its Q-value is below the best one, which has a full bar.
+        Draw a bar per action: its probability, or its Q-value, where the best one has a full bar.
 
-        :param draw: the pane
-        :param thought: with values
+        :param draw: drawing of the pane
+        :param thought: thought with values
         """
         values, chosen = thought.values, int(thought.action)
         if thought.kind == "Q-value":
-            # as wide a range as lately, so that what matters little looks like little
+            # the range follows recent values, so that small differences look small
             self._spread = max(float(np.ptp(values)), 0.97 * self._spread, 1e-6)
             heights, text = 1 + (values - values.max()) / self._spread, f"{values[chosen]:.1f}"
             caption = f"Q-value of each action, bars span {self._spread:.0f}"
@@ -172,8 +172,8 @@ class Overlay:
 def _header(title: str, subtitle: str) -> Image.Image:
     """
     :param title: name of the agent
-    :param subtitle: under it
-    :return: (64, width) RGBA: both on a shade, on which they can be read above grass and road
+    :param subtitle: text under the name
+    :return: (64, width) RGBA texts on a shade, so that they are readable above grass and road
     """
     shade = np.zeros((64, _VIEW[0], 4), np.uint8)
     shade[:, :, 3] = np.linspace(200, 0, 64)[:, None]
@@ -187,10 +187,10 @@ def _header(title: str, subtitle: str) -> Image.Image:
 
 def _pedals(draw: ImageDraw.ImageDraw, action: np.ndarray) -> None:
     """
-    Steering wheel, gas and brake, for an agent that has no value for each action.
+    Draw steering wheel, gas and brake, for an agent without values per action.
 
-    :param draw: the pane
-    :param action: (3,) what it does
+    :param draw: drawing of the pane
+    :param action: (3,) steer, gas and brake
     """
     left, right = 76, PANE[0] - 72
     for row, (name, value) in enumerate(zip(("steer", "gas", "brake"), action, strict=False)):

@@ -1,4 +1,4 @@
-"""What an agent makes of what it sees: Q-values, probabilities, or just what it does."""
+"""Mind: an agent that records the Q-values or probabilities behind its actions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +19,11 @@ from sb3_cardqn.env.wrappers import ACTION_SETS, DiscretizeActions
 @dataclass(frozen=True)
 class Thought:
     """
-    What led to one action.
+    The values behind one action.
 
-    :param kind: what the values are: "Q-value", "probability", or "" where nothing can be told
-    :param values: (actions,) one an action, or none
-    :param action: index of the action that was chosen, or [steer, gas, brake]
+    :param kind: kind of the values: "Q-value", "probability", or "" if there are none
+    :param values: (actions,) one value per action, or empty
+    :param action: index of the chosen action, or [steer, gas, brake]
     """
 
     kind: str
@@ -33,8 +33,8 @@ class Thought:
 
 def discrete_actions(env: VecEnv) -> np.ndarray | None:
     """
-    :param env: from ``make_env``
-    :return: (actions, 3) steer, gas and brake of each action; None if there is no such list
+    :param env: result of ``make_env``
+    :return: (actions, 3) steer, gas and brake of each action; None if actions are continuous
     """
     layer: Any = env.unwrapped.envs[0]  # type: ignore[attr-defined]
     while isinstance(layer, gym.Wrapper):
@@ -46,20 +46,20 @@ def discrete_actions(env: VecEnv) -> np.ndarray | None:
 
 class Mind:
     """
-    An agent that tells why it acts.
+    An agent that records the values behind its actions.
 
     :param model: the agent
     """
 
     def __init__(self, model: BaseAlgorithm | QNetwork) -> None:
         self._model = model
-        self.thought: Thought | None = None  # about the last action
+        self.thought: Thought | None = None  # for the last action
 
     def predict(self, observation: Any, **kwargs: Any) -> Any:
         """
-        :param observation: as the agent's
-        :param kwargs: as the agent's
-        :return: as the agent's
+        :param observation: observation of the agent
+        :param kwargs: keyword arguments of the agent's ``predict``
+        :return: result of the agent's ``predict``
         """
         actions, state = self._model.predict(observation, **kwargs)
         with th.no_grad():
@@ -70,7 +70,7 @@ class Mind:
     def _values(self, observation: Any) -> tuple[str, np.ndarray]:
         policy: Any = self._model if isinstance(self._model, QNetwork) else self._model.policy
         obs, _ = policy.obs_to_tensor(observation)
-        if isinstance(policy, QNetwork):  # of an exported agent
+        if isinstance(policy, QNetwork):  # an exported agent
             return "Q-value", policy(obs)[0].numpy()
         if hasattr(policy, "q_net"):
             return "Q-value", getattr(policy, "driving_net", policy.q_net)(obs)[0].numpy()
@@ -79,6 +79,6 @@ class Mind:
         chooses = isinstance(policy, ActorCriticPolicy) and isinstance(policy.action_space, spaces.Discrete)
         if chooses and not isinstance(
             policy, RecurrentActorCriticPolicy
-        ):  # which would need its memory again
+        ):  # a recurrent policy would need its memory again
             return "probability", policy.get_distribution(obs).distribution.probs[0].numpy()
         return "", np.empty(0)

@@ -1,4 +1,4 @@
-"""Shows the race while it is driven, at most at its real speed."""
+"""Window: shows a race while it is driven, at real speed or slower."""
 
 import numpy as np
 import pygame
@@ -7,7 +7,7 @@ from sb3_cardqn.errors import UserError
 
 
 class WindowClosedError(Exception):
-    """The user has seen enough."""
+    """The user has closed the window."""
 
 
 class Window:
@@ -15,7 +15,7 @@ class Window:
     A window on the screen.
 
     :param size: width and height in pixels
-    :param fps: pictures a second, at most
+    :param fps: maximum pictures per second
     :raises UserError: if there is no screen
     """
 
@@ -25,7 +25,7 @@ class Window:
             self._screen = pygame.display.set_mode(size, pygame.SCALED | pygame.RESIZABLE)
         except pygame.error as error:
             raise UserError(
-                f"--human needs a screen: {error}; without it the race becomes a video"
+                f"--human needs a screen: {error}; without --human the race is written as a video"
             ) from error
         pygame.display.set_caption("sb3-cardqn race")
         self._clock, self._fps = pygame.time.Clock(), fps
@@ -44,5 +44,5 @@ class Window:
         self._clock.tick(self._fps)
 
     def close(self) -> None:
-        """Take it off the screen."""
+        """Close the window."""
         pygame.display.quit()
