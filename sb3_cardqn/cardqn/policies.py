@@ -20,7 +20,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from sb3_cardqn.cardqn.heads import Head
-from sb3_cardqn.cardqn.torch_layers import CarRacingCNN
+from sb3_cardqn.cardqn.torch_layers import LEAST_PIXELS, CarRacingCNN
 from sb3_cardqn.checks import check_number, wholes
 
 
@@ -215,6 +215,20 @@ class CarDQNPolicy(BasePolicy):
             lr=lr_schedule(1),  # type: ignore[call-arg]
             **self.optimizer_kwargs,
         )
+
+    def make_features_extractor(self) -> BaseFeaturesExtractor:
+        """
+        :return: a features extractor for the observations
+        :raises ValueError: if pictures are too small for its convolutions
+        """
+        try:
+            return super().make_features_extractor()
+        except RuntimeError as error:
+            raise ValueError(
+                f"{self.features_extractor_class.__name__} needs larger pictures, NatureCNN and CarRacingCNN "
+                f"at least {LEAST_PIXELS}x{LEAST_PIXELS}, got {self.observation_space}: resize them, or use "
+                "another features_extractor_class"
+            ) from error
 
     def make_q_net(self) -> QNetwork:
         """

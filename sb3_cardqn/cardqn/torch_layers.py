@@ -10,6 +10,8 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
+LEAST_PIXELS = 36  # least size for kernels 8 (stride 4), 4 (stride 2) and 3, here and in SB3's NatureCNN
+
 
 class CarRacingCNN(BaseFeaturesExtractor):
     """

@@ -23,6 +23,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import (
@@ -250,6 +251,14 @@ def test_an_environment_of_the_old_gym_is_sb3s_to_wrap(ways: tuple[str, str, str
     ("wrong", "names"),
     [
         ({"env": None}, ["env", "None"]),
+        ({"policy": ActorCriticPolicy}, ["q_net", "ActorCriticPolicy"]),
+        ({"policy": "CnnPolicy", "env": Shows(image((7, 7, 3)))}, ["36x36", "(3, 7, 7)"]),
+        ({"policy": "CnnPolicy", "env": Shows(image((3, 16, 16)))}, ["36x36", "(3, 16, 16)"]),
+        (
+            {"policy": "CnnPolicy", "env": Shows(image((3, 35, 64), np.float32)), "policy_kwargs": {"normalize_images": False}},
+            ["36x36", "(3, 35, 64)"],
+        ),
+        ({"policy": "MultiInputPolicy", "env": Shows(spaces.Dict({"eye": image((7, 7, 3))}))}, ["'eye'", "36x36"]),
         ({"env": gym.make_vec("CartPole-v1", num_envs=2, vectorization_mode="sync")}, ["make_vec_env", "SyncVectorEnv"]),
         ({"env": lambda: gym.make("CartPole-v1")}, ["DummyVecEnv", "<lambda>"]),
         ({"env": Shows}, ["DummyVecEnv", "Shows"]),
