@@ -15,11 +15,6 @@ from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.python_text import NotDataError, evaluate
 
 _ATARI = r"ALE/|.*(NoFrameskip|Deterministic|-ram)-v\d+$"
-# what a zoo configuration may hold besides the algorithm's constructor arguments
-_ZOO_KEYS = {
-    "callback", "env_kwargs", "env_wrapper", "frame_stack", "monitor_kwargs", "n_envs", "n_timesteps",
-    "noise_std", "noise_type", "normalize", "vec_env_wrapper",
-}  # fmt: skip
 
 
 def parse_settings(owner: str, settings: Sequence[str]) -> dict[str, Any]:
@@ -77,18 +72,6 @@ def check_environment(env_id: str) -> None:
     else:
         offer = did_you_mean(env_id, list(gym.registry))
     raise UserError(f"unknown environment '{env_id}'{offer}")
-
-
-def check_hyperparameters(algo: str, names: list[str]) -> None:
-    """
-    :param algo: name of an algorithm of the zoo
-    :param names: of its hyperparameters, or of what else a zoo configuration may hold
-    :raises UserError: if one is unknown
-    """
-    known = [*inspect.signature(ALGOS[algo]).parameters, *_ZOO_KEYS]
-    for name in names:
-        if name not in known:
-            raise UserError(f"unknown hyperparameter '{name}' for {algo}{did_you_mean(name, known)}")
 
 
 def with_whole_numbers(algo: str, hyperparams: Mapping[str, Any]) -> dict[str, Any]:
