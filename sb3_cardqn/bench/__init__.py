@@ -1,1 +1,1 @@
-"""What ``sb3-cardqn bench`` measures, a module each."""
+"""Measurements of ``sb3-cardqn bench``, one module per measurement."""

@@ -1,4 +1,4 @@
-"""Does an agent drive the same with both pictures; docs/explanation/fast_render.md has results."""
+"""``sb3-cardqn bench agent``: the same agent with both pictures; results: docs/explanation/fast_render.md."""
 
 from typing import Any
 
@@ -13,26 +13,26 @@ from sb3_cardqn.seeds import VALIDATION_SEEDS
 
 class _Shadowed:
     """
-    An agent that drives by the picture it gets; a second car takes the same actions under another picture.
+    An agent whose actions are repeated by a second car in an environment with the other picture.
 
-    The race is bit-identical, so at each agent step both pictures show the same moment.
+    The race is bit-identical, so both pictures show the same moment at every agent step.
 
     :param model: the agent
-    :param env: with the other picture
-    :param seed: of the track
+    :param env: environment with the other picture
+    :param seed: seed of the track
     """
 
     def __init__(self, model: Driver, env: VecEnv, seed: int) -> None:
         self._model, self._env = model, env
         env.seed(seed)
         self._obs: Any = env.reset()
-        self.same: list[bool] = []  # of each agent step, whether both pictures lead to the same action
+        self.same: list[bool] = []  # for every agent step, True if both pictures lead to the same action
 
     def predict(self, obs: np.ndarray, **kwargs: Any) -> tuple[np.ndarray, Any]:
         """
-        :param obs: the picture to drive by
-        :param kwargs: as the agent's
-        :return: as the agent's
+        :param obs: observation that decides the action
+        :param kwargs: keyword arguments of the agent's ``predict``
+        :return: result of the agent's ``predict``
         """
         action, state = self._model.predict(obs, **kwargs)
         self.same.append(bool(action == self._model.predict(self._obs, **kwargs)[0]))
@@ -42,11 +42,11 @@ class _Shadowed:
 
 def bench_agent(agent: TrainedAgent, tracks: int = 50) -> list[tuple[Drive, Drive]]:
     """
-    Let an agent drive the same tracks with the stock picture and with FastRender's, and print the difference.
+    Drive the same tracks with the stock picture and with FastRender's, and print the difference.
 
-    :param agent: from ``find_agents``
-    :param tracks: how many of the validation tracks
-    :return: of each track the drive with the stock picture and with the fast one
+    :param agent: an agent of ``find_agents``
+    :param tracks: number of validation tracks, at least 2
+    :return: for every track, the drive with the stock picture and the drive with FastRender's
     """
     from scipy.stats import bootstrap  # a second to import
 
@@ -75,6 +75,6 @@ def bench_agent(agent: TrainedAgent, tracks: int = 50) -> list[tuple[Drive, Driv
         f"95 % bootstrap interval {low:+.1f} to {high:+.1f}"
     )
     print(
-        f"Same action from both pictures of the same moment: {np.mean(same):.1%} of {len(same)} agent steps"
+        f"Both pictures of a moment lead to the same action in {np.mean(same):.1%} of {len(same)} agent steps"
     )
     return pairs

@@ -1,4 +1,4 @@
-"""Measures what a checkpoint of a large buffer costs: for ``sb3-cardqn bench checkpoint``."""
+"""``sb3-cardqn bench checkpoint``: time and size of checkpoints of a large replay buffer."""
 
 import tempfile
 import time
@@ -21,7 +21,7 @@ N_ENVS = 8
 
 
 class _Noise(gym.Env):
-    """Stacks of four 64×64 frames of noise, in episodes of CarRacing's length."""
+    """An environment that returns stacks of four 64×64 frames of noise, in episodes of CarRacing's length."""
 
     observation_space = spaces.Box(0, 255, (4, 64, 64), np.uint8)
     action_space = spaces.Discrete(12)
@@ -42,7 +42,7 @@ class _Noise(gym.Env):
 
 
 class _Timed(ExactCheckpoint):
-    """Prints a line for each checkpoint."""
+    """An ``ExactCheckpoint`` that prints a line per checkpoint."""
 
     def save(self) -> bool:
         before = {path.name for path in self.folder.iterdir()}
@@ -58,7 +58,7 @@ class _Timed(ExactCheckpoint):
 
 def _fill(buffer: Any) -> None:
     """
-    :param buffer: ``FrameReplayBuffer`` that gets frames of noise, as after one endless episode
+    :param buffer: ``FrameReplayBuffer`` to fill with frames of noise, as if from one endless episode
     """
     rows, n_envs, per_row = buffer.slots.shape
     frames = (rows + per_row - 1) * n_envs
@@ -74,11 +74,11 @@ def _fill(buffer: Any) -> None:
 
 def bench_checkpoint(transitions: int, freq: int, folder: Path) -> None:
     """
-    Write a full buffer, then three times what is new; then go on from the last checkpoint.
+    Write a full buffer, then new transitions three times, then resume from the last checkpoint.
 
-    :param transitions: that the buffer holds
+    :param transitions: capacity of the buffer in transitions
     :param freq: agent steps between checkpoints
-    :param folder: for the checkpoints
+    :param folder: folder of the checkpoints
     """
 
     def agent() -> CarDQN:
@@ -87,27 +87,33 @@ def bench_checkpoint(transitions: int, freq: int, folder: Path) -> None:
         kwargs |= {"replay_buffer_class": FrameReplayBuffer, "buffer_size": transitions, "train_freq": 1}
         return CarDQN("CnnPolicy", env, learning_starts=10 * transitions, **kwargs)
 
-    print(f"{'agent step':>12}{'seconds':>10}{'of CPU':>10}{'MB written':>12}{'MB on disk':>12}")
+    print(f"{'agent step':>12}{'seconds':>10}{'CPU s':>10}{'MB written':>12}{'MB on disk':>12}")
     model, total = agent(), 3 * freq + N_ENVS
     _fill(model.replay_buffer)
     model.learn(total, callback=_Timed(folder, freq))
     del model
     began = time.perf_counter()
     agent().learn(total, callback=ExactCheckpoint(folder, freq, resume=True))
-    print(f"going on from the last one: {time.perf_counter() - began:.1f} s")
+    print(f"resuming from the last checkpoint: {time.perf_counter() - began:.1f} s")
 
 
 def main(argv: list[str] | None = None) -> None:
     """
-    :param argv: arguments, ``sys.argv[1:]`` when None
+    :param argv: arguments, or None for ``sys.argv[1:]``
     """
     parser = Parser(
         prog="sb3-cardqn bench checkpoint",
-        description="Seconds and megabytes of checkpoints of a full buffer of 64x64 frames.",
+        description="Measure time and size of checkpoints of a full replay buffer of 64x64 frames.",
     )
-    parser.add_argument("--transitions", type=int, default=300_000, help="that the buffer holds (300000)")
-    parser.add_argument("--freq", type=int, default=10_000, help="agent steps between checkpoints (10000)")
-    parser.add_argument("--folder", type=Path, help="on the disk to measure (a temporary one)")
+    parser.add_argument(
+        "--transitions", type=int, default=300_000, help="capacity of the buffer (default: 300000)"
+    )
+    parser.add_argument(
+        "--freq", type=int, default=10_000, help="agent steps between checkpoints (default: 10000)"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="folder on the disk to measure (default: a temporary one)"
+    )
     args = parser.parse_args(argv)
     if not args.transitions >= args.freq >= N_ENVS:
         parser.error(f"needs --transitions >= --freq >= {N_ENVS}, got {args.transitions} and {args.freq}")

@@ -1,4 +1,4 @@
-"""``sb3-cardqn bench``."""
+"""Command ``sb3-cardqn bench``."""
 
 import argparse
 import importlib
@@ -16,44 +16,50 @@ from sb3_cardqn.seeds import VALIDATION_SEEDS
 
 def _positive(text: str) -> int:
     """
-    :param text: from the command line
+    :param text: value on the command line
     :return: the number
     :raises argparse.ArgumentTypeError: if it is not a whole number above 0
     """
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"needs a whole number of 1 or more, got {text!r}")
+        raise argparse.ArgumentTypeError(f"needs a whole number of at least 1, got {text!r}")
     return int(text)
 
 
 def main(argv: list[str]) -> None:
     """
-    :param argv: what follows on the command line
+    :param argv: arguments after ``bench``
     """
     parser = Parser(prog="sb3-cardqn bench", description="Measure how fast racing and learning are.")
     commands = parser.add_subparsers(dest="what", required=True)
     env = commands.add_parser(
-        "env", help="frames a second: stock, FastRender, FrameSkip, all wrappers, EnvPool"
+        "env", help="measure frames per second: stock, FastRender, FrameSkip, all wrappers, EnvPool"
     )
-    env.add_argument("--rounds", type=_positive, default=3, help="laps of which the median counts (3)")
-    env.add_argument("--frames", type=_positive, default=EPISODE, help=f"of a lap ({EPISODE}, all of it)")
-    env.add_argument("--json", metavar="FILE", help="write the table there as well")
-    parity_ = commands.add_parser("parity", help="how far FastRender is from stock")
-    parity_.add_argument("--seeds", type=_positive, default=50, help="laps of each kind (50)")
-    parity_.add_argument("--frames", type=_positive, default=EPISODE, help=f"of a lap ({EPISODE})")
+    env.add_argument("--rounds", type=_positive, default=3, help="number of laps for the median (default: 3)")
+    env.add_argument("--frames", type=_positive, default=EPISODE, help=f"frames per lap (default: {EPISODE})")
+    env.add_argument("--json", metavar="FILE", help="also write the table to FILE")
+    parity_ = commands.add_parser("parity", help="compare FastRender with stock")
+    parity_.add_argument("--seeds", type=_positive, default=50, help="laps of each kind (default: 50)")
+    parity_.add_argument(
+        "--frames", type=_positive, default=EPISODE, help=f"frames per lap (default: {EPISODE})"
+    )
     draw = commands.add_parser("picture", help="draw stock, FastRender and their difference")
-    draw.add_argument("path", help="of the PNG")
-    agent = commands.add_parser("agent", help="the same agent on both pictures, on validation tracks")
+    draw.add_argument("path", help="PNG to write")
+    agent = commands.add_parser("agent", help="drive the same agent with both pictures on validation tracks")
     agent.add_argument(
         "agent", nargs="?", help=f"{WHICH_AGENT} (default: the newest run in logs, else cardqn)"
     )
-    agent.add_argument("--tracks", type=_positive, default=50, help="2 to 1000 (50)")
+    agent.add_argument(
+        "--tracks", type=_positive, default=50, help="number of tracks, 2 to 1000 (default: 50)"
+    )
     add_trust(agent)
     commands.add_parser(
-        "learn", help="updates, replay buffers and whole training, beside SB3's", add_help=False
+        "learn", help="measure updates, replay buffers and whole training beside SB3's", add_help=False
     )
-    commands.add_parser("checkpoint", help="what a checkpoint of a large buffer costs", add_help=False)
-    commands.add_parser("decision", help="what a decision costs, in torch and ONNX Runtime", add_help=False)
-    if argv and argv[0] in ("checkpoint", "decision", "learn"):  # modules of their own, slow to import
+    commands.add_parser("checkpoint", help="measure checkpoints of a large replay buffer", add_help=False)
+    commands.add_parser(
+        "decision", help="measure the time of a decision in torch and ONNX Runtime", add_help=False
+    )
+    if argv and argv[0] in ("checkpoint", "decision", "learn"):  # separate modules, slow to import
         importlib.import_module(f"sb3_cardqn.bench.{argv[0]}").main(argv[1:])
         return
     args = parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""Who is compared by ``sb3-cardqn bench learn``: each is made, and then does one thing n times."""
+"""Contestants of ``sb3-cardqn bench learn``: each function returns one that repeats an operation n times."""
 
 import argparse
 import contextlib
@@ -24,7 +24,7 @@ from sb3_cardqn.replay.prioritized import PrioritizedFrameReplayBuffer
 from sb3_cardqn.zoo.experiment import CarExperimentManager
 
 ENV_ID = "CarRacing-v3"
-TRANSITIONS = 2000  # in each buffer that is sampled
+TRANSITIONS = 2000  # in every sampled buffer
 
 # The zoo's own wrappers and its dqn settings for pictures (Atari); Gymnasium's five actions.
 ZOO_DQN = """
@@ -45,14 +45,14 @@ CarRacing-v3:
   gradient_steps: 1
 """
 
-Repeat = Callable[[int], object]  # does something that many times
+Repeat = Callable[[int], object]  # repeats an operation the given number of times
 
 
 class Pictures(gym.Env):
     """
-    An environment that is only looked at: its spaces.
+    An environment with spaces only, which cannot be stepped.
 
-    :param size: pixels of a side
+    :param size: height and width in pixels
     """
 
     def __init__(self, size: int) -> None:
@@ -62,18 +62,18 @@ class Pictures(gym.Env):
 
 def make_update(algorithm: str, **kwargs: Any) -> tuple[Repeat, float]:
     """
-    Make SB3's ``NatureCNN`` on 4×84×84 learn from batches of 32.
+    Gradient updates of SB3's ``NatureCNN`` on 4×84×84 with batches of 32.
 
-    :param algorithm: module and class
-    :param kwargs: for its constructor
-    :return: gradient updates, 0
+    :param algorithm: full name of the algorithm's class
+    :param kwargs: keyword arguments of its constructor
+    :return: function that makes gradient updates; 0
     """
     model = get_class_by_name(algorithm)(
         "CnnPolicy", Pictures(84), buffer_size=TRANSITIONS, device="cpu", **kwargs
     )
     model.set_logger(configure(None, []))
     rng = np.random.default_rng(0)
-    # Frame by frame: one large array, once freed, would tell glibc to keep memory from then on.
+    # Frame by frame: freeing one large array would make glibc keep memory from then on.
     stack = np.zeros((1, 4, 84, 84), np.uint8)
     for t in range(TRANSITIONS):
         next_stack = np.roll(stack, -1, axis=1)
@@ -88,10 +88,12 @@ def make_update(algorithm: str, **kwargs: Any) -> tuple[Repeat, float]:
 
 def make_passes() -> tuple[Repeat, float]:
     """
-    Make what no update of a DQN can be without: the network forward at the next observations, forward and
-    backward at the observations; ``make_update``'s network and batch, in float32, the pixels ready.
+    The network passes that every update of a DQN needs, as a lower bound.
 
-    :return: such passes, 0
+    They are forward at the next observations, then forward and backward at the observations, with the network
+    and batch size of ``make_update``, in float32, on pixels that are already scaled.
+
+    :return: function that makes these passes; 0
     """
     network = nn.Sequential(NatureCNN(Pictures(84).observation_space), nn.Linear(512, 12))
     observations = th.rand(32, 4, 84, 84)
@@ -110,9 +112,9 @@ def make_passes() -> tuple[Repeat, float]:
 def _configured(algo: str, hyperparams: dict[str, Any], **kwargs: Any) -> Any:
     """
     :param algo: the zoo's name
-    :param hyperparams: what differs from the configuration
-    :param kwargs: for the zoo's ExperimentManager
-    :return: a model as ``sb3-cardqn train`` makes it
+    :param hyperparams: changes to the configuration
+    :param kwargs: keyword arguments of the zoo's ExperimentManager
+    :return: model as made by ``sb3-cardqn train``
     """
     manager = CarExperimentManager(
         argparse.Namespace(), algo, ENV_ID, "logs", eval_freq=-1, verbose=0, hyperparams=hyperparams, **kwargs
@@ -125,10 +127,10 @@ def _configured(algo: str, hyperparams: dict[str, Any], **kwargs: Any) -> Any:
 
 def make_configured_update(algo: str) -> tuple[Repeat, float]:
     """
-    Make an agent learn with the network, batch and input of this package's configuration.
+    Gradient updates with the network, batch size and input of this package's configuration.
 
     :param algo: "cardqn", "dqn" or "qrdqn"
-    :return: gradient updates, 0
+    :return: function that makes gradient updates; 0
     """
     model = _configured(algo, {})
     model.learn(TRANSITIONS, log_interval=None)  # random driving
@@ -137,12 +139,12 @@ def make_configured_update(algo: str) -> tuple[Repeat, float]:
 
 def make_sampling(buffer_class: str, update: bool = True, **kwargs: Any) -> tuple[Repeat, float]:
     """
-    Fill a buffer with random driving, 4×64×64, and sample batches of 64.
+    Samples of 64 transitions from a buffer of random driving, 4×64×64.
 
-    :param buffer_class: module and class
-    :param update: False: priorities stay as they are
-    :param kwargs: for its constructor
-    :return: samplings, with an update of the priorities where there are some; bytes of a transition
+    :param buffer_class: full name of the buffer's class
+    :param update: True to update priorities too, if the buffer has any
+    :param kwargs: keyword arguments of its constructor
+    :return: function that samples batches; bytes per transition
     """
     env = CarRacingWrapper(gym.make(ENV_ID))
     env.action_space.seed(0)
@@ -171,7 +173,7 @@ def make_sampling(buffer_class: str, update: bool = True, **kwargs: Any) -> tupl
 
 def _bytes(buffer: Any) -> int:
     """
-    :param buffer: full
+    :param buffer: full replay buffer
     :return: bytes of all its transitions
     """
     if isinstance(buffer, FrameReplayBuffer):
@@ -185,13 +187,13 @@ def make_training(
     algo: str, stock: bool = False, vec_env: str = "dummy", **hyperparams: Any
 ) -> tuple[Repeat, float]:
     """
-    Train as ``sb3-cardqn train`` does, from where learning has started; files go to the current folder.
+    Training like ``sb3-cardqn train``, after learning has started; files are written to the current folder.
 
-    :param algo: the zoo's name
-    :param stock: the zoo's own wrappers on the stock CarRacing
-    :param vec_env: the zoo's ``--vec-env``
-    :param hyperparams: what differs from the configuration
-    :return: agent steps, 0
+    :param algo: the zoo's name of the algorithm
+    :param stock: True for the zoo's own wrappers on the stock CarRacing
+    :param vec_env: value of the zoo's ``--vec-env``
+    :param hyperparams: changes to the configuration
+    :return: function that trains for agent steps; 0
     """
     kwargs: dict[str, Any] = {"vec_env_type": vec_env}
     if stock:

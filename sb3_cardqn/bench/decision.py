@@ -1,4 +1,4 @@
-"""Measures what a decision costs, in torch and in ONNX Runtime: for ``sb3-cardqn bench decision``."""
+"""``sb3-cardqn bench decision``: CPU time of choosing an action, in torch and in ONNX Runtime."""
 
 import tempfile
 import time
@@ -16,7 +16,7 @@ from sb3_cardqn.options import Parser
 from sb3_cardqn.policy_file.onnx import write_onnx
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
-REPEATS = 10  # of a decision in a row
+REPEATS = 10  # decisions in a row
 
 Decide = Callable[[np.ndarray], np.ndarray]  # (1, ...) observation -> (1,) action
 
@@ -27,8 +27,8 @@ def _in_torch(policy: QNetwork) -> Decide:
 
 def _in_onnx_runtime(policy: QNetwork) -> Decide | None:
     """
-    :param policy: to be written as ONNX
-    :return: how ONNX Runtime decides, with one thread; None if it is not installed
+    :param policy: policy to write as ONNX
+    :return: function that decides with ONNX Runtime on one thread; None if it is not installed
     """
     try:
         import onnxruntime
@@ -46,12 +46,14 @@ def _in_onnx_runtime(policy: QNetwork) -> Decide | None:
 
 def bench_decision(agent: SafeAgent, decisions: int) -> dict[str, tuple[float, float]]:
     """
-    Drive validation tracks, the contestants in turn: a decision after a step of the environment, which
-    empties the processor's caches, as a driver makes it; then the same one ten times in a row.
+    Drive validation tracks with the contestants in turn, and time their decisions.
 
-    :param agent: drives, with as many threads of torch as are set
-    :param decisions: of each contestant
-    :return: name -> CPU milliseconds of a decision, median: after a step, in a row
+    Each decision is timed after a step of the environment, which empties the processor's caches as in real
+    driving, and then ten times in a row.
+
+    :param agent: exported agent; it uses torch's current number of threads
+    :param decisions: decisions of each contestant, at least 1
+    :return: name -> median CPU milliseconds per decision: after a step, in a row
     """
     policy = agent.load_model()
     contestants = {"torch": _in_torch(policy)}
@@ -81,22 +83,26 @@ def bench_decision(agent: SafeAgent, decisions: int) -> dict[str, tuple[float, f
 
 def main(argv: list[str]) -> None:
     """
-    :param argv: what follows on the command line
+    :param argv: arguments after ``bench decision``
     """
     parser = Parser(
         prog="sb3-cardqn bench decision",
-        description="CPU milliseconds of choosing an action, one thread; ONNX Runtime where it is installed.",
+        description="Measure the CPU time to choose an action, on one thread, in torch and, if it is "
+        "installed, in ONNX Runtime.",
     )
     parser.add_argument(
-        "agent", nargs="?", default="cardqn", help="exported file, or name of a shipped agent (cardqn)"
+        "agent",
+        nargs="?",
+        default="cardqn",
+        help="exported file or name of a shipped agent (default: cardqn)",
     )
-    parser.add_argument("--decisions", type=int, default=500, help="of each (500)")
+    parser.add_argument("--decisions", type=int, default=500, help="decisions of each (default: 500)")
     args = parser.parse_args(argv)
     if args.decisions < 1:
-        parser.error(f"--decisions needs 1 or more, got {args.decisions}")
+        parser.error(f"--decisions needs a number of at least 1, got {args.decisions}")
     (agent,) = find_agents(args.agent)
     if not isinstance(agent, SafeAgent):
-        parser.error(f"needs an exported agent (sb3-cardqn export), got '{args.agent}'")
+        parser.error(f"agent needs to be an exported one (see sb3-cardqn export), got '{args.agent}'")
     th.set_num_threads(1)
     print(f"{'':16}{'after a step':>14}{'in a row':>12}  ms")
     for name, (cold, warm) in bench_decision(agent, args.decisions).items():

@@ -1,4 +1,4 @@
-"""Measures the fast race beside the stock one; docs/explanation/fast_render.md has results."""
+"""``sb3-cardqn bench env``: speed of the fast race and the stock race; results: docs/results."""
 
 import importlib.util
 import json
@@ -21,12 +21,12 @@ STRETCH = 200  # frames
 
 
 class Row(TypedDict):
-    """One line of the table."""
+    """One row of the table."""
 
     name: str
-    frames_per_s: float  # of driving, skipped ones too
+    frames_per_s: float  # while driving, including skipped frames
     agent_steps_per_s: float
-    times_stock: float  # median over the rounds of the ratio of frames_per_s to stock's in the same round
+    times_stock: float  # median over rounds of the ratio of frames_per_s to stock's in the same round
     reset_ms: float
 
 
@@ -34,9 +34,9 @@ class _Runner:
     """
     One way of running the race.
 
-    :param name: in the table
-    :param env: a Gymnasium environment, or EnvPool's
-    :param frames: that one step lasts
+    :param name: name in the table
+    :param env: Gymnasium environment, or EnvPool's
+    :param frames: frames per step
     """
 
     def __init__(self, name: str, env: Any, frames: int) -> None:
@@ -46,23 +46,23 @@ class _Runner:
 
     def reset(self, seed: int) -> None:
         """
-        :param seed: of the track
+        :param seed: seed of the track
         """
         self._env.reset(seed=seed)
 
     def step(self, action: np.ndarray) -> bool:
         """
         :param action: (3,) steer, gas, brake
-        :return: whether the episode ended
+        :return: True if the episode ended
         """
         *_, terminated, truncated, _ = self._env.step(action)
         return terminated or truncated
 
     def start(self, seed: int) -> None:
         """
-        Time a reset, in seconds of this process, which other work on the machine disturbs less.
+        Time a reset, as CPU time of this process, which other work on the machine disturbs less.
 
-        :param seed: of the track
+        :param seed: seed of the track
         """
         start = time.process_time()
         self.reset(seed)
@@ -73,7 +73,7 @@ class _Runner:
         """
         Time a stretch of the lap.
 
-        :param actions: (frames, 3)
+        :param actions: (frames, 3) steer, gas, brake
         """
         start = time.process_time()
         for action in actions[:: self.frames]:
@@ -84,12 +84,12 @@ class _Runner:
         self._seconds += time.process_time() - start
 
     def stop(self) -> None:
-        """The lap counts as one measurement."""
+        """End the lap, which counts as one measurement."""
         self.fps.append(self._driven / self._seconds)
 
 
 class _Discrete(_Runner):
-    """Takes the index of the nearest discrete action."""
+    """A runner that takes the nearest discrete action."""
 
     def __init__(self, name: str, env: gym.Env, frames: int) -> None:
         super().__init__(name, env, frames)
@@ -103,7 +103,7 @@ class _Discrete(_Runner):
 
 
 class _EnvPool(_Runner):
-    """Takes batches of one, repeats actions itself, and seeds at construction only."""
+    """A runner for EnvPool, which takes batches of one and can be seeded at construction only."""
 
     def reset(self, seed: int) -> None:
         self._env.reset()
@@ -116,7 +116,7 @@ class _EnvPool(_Runner):
 
 def _runners() -> list[_Runner]:
     """
-    :return: stock first
+    :return: runners; stock is the first
     """
     from rl_zoo3.wrappers import FrameSkip as DrawAllFrameSkip  # half a second to import
 
@@ -138,11 +138,11 @@ def _runners() -> list[_Runner]:
 
 def bench_env(rounds: int = 3, frames: int = EPISODE, json_path: str | None = None) -> list[Row]:
     """
-    Race the same laps with each of them in turn, on one core, and print the table.
+    Drive the same laps with every runner in turn, on one core, and print a table.
 
-    :param rounds: laps, each on another track; the median counts
-    :param frames: of each lap that are driven, at most
-    :param json_path: where to write the table, if anywhere
+    :param rounds: number of laps, each on another track, at least 1; the table shows medians
+    :param frames: maximum number of frames per lap
+    :param json_path: file to write the table to, or None
     :return: the table
     """
     threads = cv2.getNumThreads()
@@ -165,11 +165,11 @@ def bench_env(rounds: int = 3, frames: int = EPISODE, json_path: str | None = No
 
 def _round(runners: list[_Runner], seed: int, actions: np.ndarray) -> None:
     """
-    One lap of each, a few frames at a time: a machine that slows down does so for all of them.
+    Drive one lap with every runner, a few frames at a time, so that a slowdown of the machine affects all.
 
-    :param runners: who drives
-    :param seed: of the track
-    :param actions: (frames, 3)
+    :param runners: the runners
+    :param seed: seed of the track
+    :param actions: (frames, 3) steer, gas, brake
     """
     for runner in runners:
         runner.start(seed)
@@ -182,9 +182,9 @@ def _round(runners: list[_Runner], seed: int, actions: np.ndarray) -> None:
 
 def _row(runner: _Runner, stock: _Runner) -> Row:
     """
-    :param runner: what was measured
-    :param stock: what it is compared with
-    :return: its line
+    :param runner: runner that was measured
+    :param stock: runner to compare it with
+    :return: its row
     """
     fps = float(np.median(runner.fps))
     return {
@@ -200,7 +200,7 @@ def _print(rows: list[Row]) -> None:
     """
     :param rows: the table
     """
-    print(f"{'':32}{'frames/s':>10}{'agent steps/s':>15}{'x stock':>9}{'ms a reset':>12}")
+    print(f"{'':32}{'frames/s':>10}{'agent steps/s':>15}{'x stock':>9}{'ms/reset':>12}")
     for row in rows:
         print(
             f"{row['name']:32}{row['frames_per_s']:10.0f}{row['agent_steps_per_s']:15.0f}"

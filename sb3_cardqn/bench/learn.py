@@ -1,4 +1,4 @@
-"""Measures how fast agents learn, side by side; docs/explanation/learner.md has results."""
+"""``sb3-cardqn bench learn``: speed of learning beside SB3's; results: docs/explanation/learner.md."""
 
 import contextlib
 import importlib.util
@@ -34,31 +34,31 @@ from sb3_cardqn.signals import deaf_children
 
 
 class Row(TypedDict):
-    """One line of a table."""
+    """One row of a table."""
 
     table: str
     name: str
-    ms: float  # median over the rounds; CPU time, of whole training wall clock
-    times_first: float  # median over the rounds of its ratio to the table's first line
-    idle: float | None  # median part of the cores' time it leaves unused; None where CPU time is measured
-    bytes: float  # of a transition; 0 where that is not what the table is about
+    ms: float  # median over rounds: CPU time, or wall-clock time for whole training
+    times_first: float  # median over rounds of its ratio to the first row
+    idle: float | None  # median of the unused fraction of all cores' time; None if CPU time is measured
+    bytes: float  # per transition; 0 in tables of other things than replay buffers
 
 
 class Measurement(NamedTuple):
-    """What is compared with each other; the first is what the others are compared with."""
+    """Contestants of one table; all are compared with the first."""
 
     title: str
-    unit: str  # what is done once a call
-    calls: int  # each round
-    per_call: int  # things counted a second, such as samples of a batch
-    makers: Mapping[str, Callable[[], tuple[Repeat, float]]]  # what to call, and bytes of a transition
+    unit: str  # operation of a call
+    calls: int  # per round
+    per_call: int  # number of counted things per call, such as samples in a batch
+    makers: Mapping[str, Callable[[], tuple[Repeat, float]]]  # function to time, and bytes per transition
 
 
 class _Contestant:
     """
-    One contestant in a process of its own: neither memory that another one freed nor its threads help it.
+    One contestant in its own process, so that memory and threads of other contestants do not affect it.
 
-    :param make: called there
+    :param make: function that makes the contestant, called in the process
     """
 
     def __init__(self, make: Callable[[], tuple[Repeat, float]]) -> None:
@@ -72,22 +72,22 @@ class _Contestant:
 
     def ms(self, calls: int) -> tuple[float, float, float]:
         """
-        :param calls: how many are timed
-        :return: milliseconds a call: wall clock, CPU time, CPU time with child processes
+        :param calls: number of timed calls
+        :return: milliseconds per call: wall-clock time, CPU time, CPU time with child processes
         """
         self._connection.send(calls)
         return self._connection.recv()
 
     def close(self) -> None:
         """End the process."""
-        with contextlib.suppress(BrokenPipeError):  # Ctrl-C ended it
+        with contextlib.suppress(BrokenPipeError):  # after Ctrl-C the process has ended
             self._connection.send(0)
         self._process.join()
 
 
 def _work(connection: Connection, make: Callable[[], tuple[Repeat, float]]) -> None:
     th.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # it has started: see ``deaf_children``
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # undoes ``deaf_children``, needed at start only
     with (
         contextlib.suppress(KeyboardInterrupt, BrokenPipeError, EOFError),
         tempfile.TemporaryDirectory() as folder,
@@ -96,7 +96,7 @@ def _work(connection: Connection, make: Callable[[], tuple[Repeat, float]]) -> N
         run, bytes_ = make()
         connection.send(bytes_)
         while calls := connection.recv():
-            run(max(calls // 5, 1))  # the caches belong to the one before
+            run(max(calls // 5, 1))  # warms up caches after the previous contestant
             start = _clocks()
             run(calls)
             connection.send(tuple((_clocks() - start) / calls * 1e3))
@@ -105,7 +105,7 @@ def _work(connection: Connection, make: Callable[[], tuple[Repeat, float]]) -> N
 
 def _clocks() -> np.ndarray:
     """
-    :return: seconds: wall clock, CPU time, CPU time with child processes
+    :return: seconds of wall-clock time, CPU time, CPU time with child processes
     """
     family = [psutil.Process(), *psutil.Process().children(recursive=True)]
     cpu = sum(sum(process.cpu_times()[:2]) for process in family)
@@ -114,8 +114,8 @@ def _clocks() -> np.ndarray:
 
 def _tables(size: float) -> list[Measurement]:
     """
-    :param size: 1, or less for fewer calls
-    :return: what is measured
+    :param size: factor on the number of calls, above 0
+    :return: the measurements
     """
     update = partial(partial, make_update)
     ours = {"replay_buffer_class": FrameReplayBuffer, "policy_kwargs": {"optimizer_kwargs": {"fused": True}}}
@@ -165,12 +165,12 @@ def _tables(size: float) -> list[Measurement]:
 
 def bench_learn(rounds: int = 5, json_path: str | None = None, size: float = 1.0) -> list[Row]:
     """
-    Let the contestants of each table work in turn, and print the tables.
+    Time the contestants of every table in turn, and print the tables.
 
-    :param rounds: of which the median counts
-    :param json_path: where to write the tables, if anywhere
-    :param size: 1, or less for a quick look
-    :return: the rows of all tables
+    :param rounds: number of rounds for the median, at least 1
+    :param json_path: file to write the tables to, or None
+    :param size: factor on the number of calls; below 1 for a quick look
+    :return: rows of all tables
     """
     rows = []
     for table in _tables(size):
@@ -183,14 +183,14 @@ def bench_learn(rounds: int = 5, json_path: str | None = None, size: float = 1.0
 
 def _measure(table: Measurement, rounds: int) -> list[Row]:
     """
-    :param table: who works
-    :param rounds: how often each does
-    :return: its lines
+    :param table: the measurement
+    :param rounds: number of rounds
+    :return: its rows
     """
     workers = {name: _Contestant(make) for name, make in table.makers.items()}
-    # CPU time is disturbed less by other work, but does not see what waits, or other processes
+    # other work disturbs CPU time less, but CPU time excludes waiting and other processes
     wall = table.unit == "agent steps"
-    # one call of each in turn: a machine that slows down does so for all of them
+    # in turn, so that a slowdown of the machine affects all
     clocks = np.array(
         [[worker.ms(table.calls) for worker in workers.values()] for _ in range(rounds)]
     )  # (rounds, workers, clocks)
@@ -210,8 +210,8 @@ def _measure(table: Measurement, rounds: int) -> list[Row]:
 
 def _print(table: Measurement, rows: list[Row]) -> None:
     """
-    :param table: whose
-    :param rows: its lines
+    :param table: the measurement
+    :param rows: its rows
     """
     counted = "samples/s" if table.per_call > 1 else "agent steps/s"
     print(
@@ -229,17 +229,17 @@ def _print(table: Measurement, rows: list[Row]) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """
-    :param argv: arguments, ``sys.argv[1:]`` when None
+    :param argv: arguments, or None for ``sys.argv[1:]``
     """
     parser = Parser(
         prog="sb3-cardqn bench learn",
-        description="Measure how fast agents learn: CarDQN, SB3, sb3-contrib, SBX.",
+        description="Measure how fast CarDQN, SB3, sb3-contrib and SBX learn.",
     )
-    parser.add_argument("--rounds", type=int, default=5, help="of which the median counts (5)")
-    parser.add_argument("--json", metavar="FILE", help="write the tables there as well")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds for the median (default: 5)")
+    parser.add_argument("--json", metavar="FILE", help="also write the tables to FILE")
     args = parser.parse_args(argv)
     if args.rounds < 1:
-        parser.error(f"--rounds needs 1 or more, got {args.rounds}")
+        parser.error(f"--rounds needs a number of at least 1, got {args.rounds}")
     if args.json is not None:
         check_writable(Path(args.json))
     bench_learn(args.rounds, args.json)

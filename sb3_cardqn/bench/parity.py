@@ -1,4 +1,4 @@
-"""How far FastRender is from stock: races both over the same laps, for ``sb3-cardqn bench``."""
+"""``sb3-cardqn bench parity`` and ``picture``: differences between FastRender and stock on the same laps."""
 
 import math
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from gymnasium.envs.box2d.car_racing import CarRacing
 from sb3_cardqn.durable import replacing
 from sb3_cardqn.env.fast_render import FastRender
 
-SKIP = 4  # frames that an action is held
+SKIP = 4  # frames per action
 EPISODE = 1000  # frames, the time limit of CarRacing-v3
-MOMENTS = (2, 16, 60, 150, 300, 600)  # frames of the lap that the picture shows
+MOMENTS = (2, 16, 60, 150, 300, 600)  # frames of the lap in the picture
 
 
 def drive(car_racing: Any) -> np.ndarray:
     """
-    A driver that knows the track: good enough for a lap with kerbs and skids in it.
+    A simple driver that knows the track, good enough for a lap with kerbs and skids.
 
     :param car_racing: an unwrapped CarRacing
     :return: (3,) steer, gas, brake
@@ -38,18 +38,18 @@ def drive(car_racing: Any) -> np.ndarray:
 
 def _turn(angle: float) -> float:
     """
-    :param angle: radians
-    :return: the same direction in [-pi, pi)
+    :param angle: angle in radians
+    :return: same direction in [-pi, pi)
     """
     return (angle + math.pi) % (2 * math.pi) - math.pi
 
 
 def recorded_lap(seed: int, frames: int, noise: float = 0.1) -> np.ndarray:
     """
-    :param seed: of the track and of the noise
-    :param frames: how many
-    :param noise: standard deviation of what is added to each action, for grass and skids
-    :return: (frames, 3) what ``drive`` did, each action held for ``SKIP`` frames
+    :param seed: seed of the track and of the noise
+    :param frames: number of frames
+    :param noise: standard deviation of the noise on every action, which causes skids and grass
+    :return: (frames, 3) actions of ``drive``, each held for ``SKIP`` frames
     """
     env, rng = CarRacing(), np.random.default_rng(seed)
     env._render = lambda mode: None  # type: ignore[method-assign]
@@ -65,11 +65,12 @@ def recorded_lap(seed: int, frames: int, noise: float = 0.1) -> np.ndarray:
 
 def parity(seeds: int = 50, frames: int = EPISODE) -> None:
     """
-    Compare FastRender with stock over whole laps and print the table: is the race the same, and how far off
-    are its pictures (each of the first second, then one in ten)?
+    Compare the races and the pictures of FastRender and stock over whole laps, and print a table.
 
-    :param seeds: laps of each kind
-    :param frames: of each lap, at most
+    Every picture of the first second is compared, then one in ten.
+
+    :param seeds: laps of each kind, at least 1
+    :param frames: maximum number of frames per lap
     """
     print(" " * 20 + "   same race  mean difference  within 12   first second  within 12")
     for kind in ("driven", "random", "domain_randomize"):
@@ -85,11 +86,11 @@ def parity(seeds: int = 50, frames: int = EPISODE) -> None:
 
 def _compare(kind: str, seed: int, frames: int) -> tuple[bool, np.ndarray, np.ndarray]:
     """
-    :param kind: of lap
-    :param seed: of the track and of the noise
-    :param frames: at most
-    :return: whether rewards, ends and the car's path are the same to the last bit; (pictures, 2) mean
-        difference and part of the pixels that are within 12, of all pictures and of the first second's
+    :param kind: "driven", "random" or "domain_randomize"
+    :param seed: seed of the track and of the noise
+    :param frames: maximum number of frames
+    :return: True if rewards, ends and the car's path are bit-identical; (pictures, 2) mean difference in grey
+        levels, and part of the pixels within 12, of all pictures; the same of the first second
     """
     rng, colored = np.random.default_rng(seed), kind == "domain_randomize"
     actions = recorded_lap(seed, frames, noise=0.3)
@@ -115,7 +116,7 @@ def _compare(kind: str, seed: int, frames: int) -> tuple[bool, np.ndarray, np.nd
 def _path(car_racing: Any) -> list[float]:
     """
     :param car_racing: an unwrapped CarRacing
-    :return: where the car and its wheels are, and how fast they turn
+    :return: positions and angles of the car and its wheels, and angular speeds of the wheels
     """
     car = car_racing.car
     bodies = [number for body in (car.hull, *car.wheels) for number in (*body.position, body.angle)]
@@ -124,11 +125,11 @@ def _path(car_racing: Any) -> list[float]:
 
 def _watch(car_racing: Any, wanted: Callable[[int], bool]) -> list[tuple[int, np.ndarray, np.ndarray]]:
     """
-    Let stock draw as well, in the same moment: later, the score would be another.
+    Also draw with stock, at the same moment, because the score changes later.
 
     :param car_racing: an unwrapped CarRacing under FastRender
-    :param wanted: from the frame's number
-    :return: frame, stock and fast picture, growing with the race
+    :param wanted: function of the frame's number, True to draw it with stock too
+    :return: list of (frame, stock picture, fast picture) that grows with the race
     """
     draw, seen = car_racing._render, []
 
@@ -146,8 +147,8 @@ def picture(path: str, seed: int = 1) -> None:
     """
     Draw docs/explanation/fast_render.png: six moments of a lap; stock, fast and eight times their difference.
 
-    :param path: of the picture
-    :param seed: of the track
+    :param path: PNG to write
+    :param seed: seed of the track
     """
     env = FastRender(CarRacing())
     seen = _watch(env.unwrapped, lambda frame: frame in MOMENTS)
@@ -161,4 +162,4 @@ def picture(path: str, seed: int = 1) -> None:
     large = cv2.resize(image, None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST)
     with replacing(Path(path)) as beside:
         if not cv2.imwrite(str(beside), cv2.cvtColor(large, cv2.COLOR_RGB2BGR)):
-            raise ValueError(f"picture needs a path it can write a PNG to, got {path!r}")
+            raise ValueError(f"picture needs a path to which a PNG can be written, got {path!r}")

@@ -1,4 +1,4 @@
-"""``sb3-cardqn export``: a trained agent as a file that is safe to give away."""
+"""Command ``sb3-cardqn export``, which writes a trained agent to a file that is safe to load."""
 
 import re
 from pathlib import Path
@@ -19,13 +19,13 @@ def export(agent: str | Path, output: Path | None = None, algo: str = "cardqn") 
     """
     Export a trained agent.
 
-    :param agent: run folder; a zip that SB3 saved, which in a run folder has the folder's environment; a file
-        that was exported or, as text, the name of an agent that comes with the package, which are copied
-    :param output: file to write, ending in ``.safetensors``, or its folder; by default the agent's, for a
-        name the current one
-    :param algo: the zoo's name of the algorithm, of a zip that is in no run folder
+    :param agent: run folder; zip saved by SB3 (in a run folder, the folder's environment is included);
+        exported file or name of a shipped agent, both of which are copied
+    :param output: ``.safetensors`` file to write, or its folder; by default the agent's folder, or the
+        current folder for a shipped agent
+    :param algo: the zoo's name of the algorithm, for a zip outside a run folder
     :return: the ``.safetensors`` file
-    :raises UserError: if it is no agent, is not trusted, or has a part that cannot be exported
+    :raises UserError: if ``agent`` is not an agent, is not trusted, or has a part that cannot be exported
     """
     source = locate(agent)
     if source != Path(agent):
@@ -47,7 +47,7 @@ def export(agent: str | Path, output: Path | None = None, algo: str = "cardqn") 
 
 def _target(output: Path, name: str) -> Path:
     if output.suffix not in ("", ".safetensors") and not output.is_dir():
-        raise UserError(f"-o needs a file that ends in .safetensors, or a folder, got '{output}'")
+        raise UserError(f"-o needs a .safetensors file or a folder, got '{output}'")
     path = output if output.suffix == ".safetensors" else output / name
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
@@ -64,7 +64,7 @@ def _find(source: Path) -> tuple[Run | None, Path]:
         run = Run(source)
         return run, run.model_path
     if not is_zip(source):
-        raise UserError(f"'{source}' is no run folder, no zip and no exported agent")
+        raise UserError(f"export needs a run folder, a zip or an exported agent, got '{source}'")
     try:
         return Run(source.parent), source
     except UserError:
@@ -73,12 +73,12 @@ def _find(source: Path) -> tuple[Run | None, Path]:
 
 def training_command(run: Run) -> dict[str, str]:
     """
-    :param run: as ``train`` left it
-    :return: the command that trained it, by the name "command", if that is known
+    :param run: run folder of ``train``
+    :return: the command that trained it, under "command", or an empty dict if it is unknown
     """
     path = run.config_folder / "command.txt"
     text = path.read_text() if path.is_file() else ""
-    options = re.search(r" train\b.*", text)  # in front are paths of this machine
+    options = re.search(r" train\b.*", text)  # drops the paths of this machine before it
     return {"command": f"sb3-cardqn{options[0].rstrip()}"} if options else {}
 
 
@@ -86,12 +86,13 @@ def main(argv: list[str]) -> None:
     """
     Run ``sb3-cardqn export``.
 
-    :param argv: what follows on the command line
+    :param argv: arguments after ``export``
     """
     parser = Parser(
         prog="sb3-cardqn export",
-        description="Write a trained agent's policy to a file that runs no code on loading: safetensors with "
-        "its description as JSON inside, and beside it to read. load_policy, race and enjoy take it.",
+        description="Export a trained agent's policy to a file that runs no code when loaded. The file is "
+        "safetensors with a JSON description inside; a copy of the description is written beside it. "
+        "load_policy, race and enjoy accept the file.",
     )
     parser.add_argument(
         "source",
@@ -101,19 +102,20 @@ def main(argv: list[str]) -> None:
         "-o",
         "--output",
         type=Path,
-        help="file.safetensors, or a folder (default: the source's folder; of a name: this one)",
+        help=".safetensors file or folder to write (default: the agent's folder, or the current folder for a "
+        "shipped agent)",
     )
-    parser.add_argument("--onnx", action="store_true", help="write ONNX as well")
+    parser.add_argument("--onnx", action="store_true", help="also write ONNX")
     parser.add_argument(
         "--algo",
         default="cardqn",
         choices=EXPORTABLE,
-        help="of a zip outside a run folder (default: cardqn)",
+        help="algorithm of a zip outside a run folder (default: cardqn)",
     )
     parser.add_argument(
         "--card",
         action="store_true",
-        help="write README.md as well, a model card: drives the 100 held-out tracks",
+        help="also evaluate the agent on the 100 held-out tracks and write a model card, README.md",
     )
     add_trust(parser)
     options = parser.parse_args(argv)
@@ -122,7 +124,7 @@ def main(argv: list[str]) -> None:
         write_onnx(load_policy(path), path.with_suffix(".onnx"))
     files = [path, path.with_suffix(".json"), *([path.with_suffix(".onnx")] if options.onnx else [])]
     if options.card:
-        from sb3_cardqn.publish.model_card import model_card  # the hub's package takes a while
+        from sb3_cardqn.publish.model_card import model_card  # imports the hub's slow package
 
         (evaluation,) = evaluate(str(path), progress=True)
         files.append(path.with_name("README.md"))

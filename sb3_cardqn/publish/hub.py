@@ -1,4 +1,4 @@
-"""rl-zoo3's hub commands with this package's safe form and model card in them."""
+"""rl-zoo3's hub commands, extended with the exported policy and this package's model card."""
 
 import argparse
 import datetime
@@ -24,7 +24,7 @@ from sb3_cardqn.zoo.run_names import find_run
 
 
 def mend() -> None:
-    """Let rl-zoo3 2.9's hub commands work with the releases of huggingface_hub and its SB3 glue of today."""
+    """Make rl-zoo3 2.9's hub commands work with current releases of huggingface_hub and huggingface_sb3."""
     push = sys.modules["huggingface_sb3.push_to_hub"]
     if not hasattr(push, "generate_metadata"):  # renamed in sb3-team-hf-integration 3.2; the zoo wants a dict
         vars(push)["generate_metadata"] = lambda *args: vars(push)["_generate_metadata"](*args).to_dict()
@@ -35,7 +35,7 @@ def mend() -> None:
             return download(repo_id, filename)
         except EntryNotFoundError as error:  # huggingface_hub 1.0 left requests; the zoo expects its error
             raise HTTPError(str(error)) from error
-        except ValueError as error:  # TRUST_REMOTE_CODE is not set: its text says all
+        except ValueError as error:  # TRUST_REMOTE_CODE is not set, as the text says
             raise UserError(str(error)) from error
 
     huggingface_sb3.load_from_hub = load_from_hub
@@ -43,21 +43,22 @@ def mend() -> None:
 
 def push_safe_form(options: argparse.Namespace) -> None:
     """
-    Let ``push_to_hub`` put the safe form and this package's model card beside the run that it uploads.
+    Make ``push_to_hub`` also upload the exported policy and this package's model card.
 
-    :param options: algo, env, folder and exp_id of that run
+    :param options: options algo, env, folder and exp_id of the run
     """
     run = find_run(Path(options.folder, options.algo), options.env, max(options.exp_id, 0))
-    if options.exp_id >= 0 and run is not None:  # else the zoo says so
+    if options.exp_id >= 0 and run is not None:  # else the zoo reports the error
         add_safe_form(Run(run))
 
 
 def add_safe_form(run: Run) -> None:
     """
-    Let ``push_to_hub`` also upload the exported policy of an agent on CarRacing, with scores on held-out
-    tracks and this package's model card; the zoo would evaluate on tracks that were trained on.
+    Make ``push_to_hub`` also upload the exported policy of an agent on CarRacing, with its model card.
 
-    :param run: whose agent is pushed
+    Scores are from held-out tracks, whereas the zoo would evaluate on training tracks.
+
+    :param run: run of the pushed agent
     """
     if run.algo not in EXPORTABLE or not run.env_id.startswith("CarRacing"):
         return
@@ -72,7 +73,7 @@ def add_safe_form(run: Run) -> None:
         try:
             write_policy(model, run.algo, path, run, training_command(run))
         except UserError as error:
-            print(f"Without a safe form: {error}")
+            print(f"Uploading without an exported policy: {error}")
             return zoos_evaluation(model, env, episodes, greedy, folder)
         evaluations.extend(evaluate(SafeAgent(path), HELD_OUT_SEEDS[:episodes], stock=False, n_processes=1))
         summary = evaluations[0].summary()
@@ -99,7 +100,7 @@ def add_safe_form(run: Run) -> None:
 def main(command: str, argv: list[str]) -> None:
     """
     :param command: push_to_hub or load_from_hub
-    :param argv: what follows it on the command line
+    :param argv: arguments after the command
     """
     mend()
     run(command, argv, parsed=push_safe_form if command == "push_to_hub" else None)

@@ -335,7 +335,7 @@ def test_bench_env(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert rows["FastRender"]["times_stock"] > 0
     skipping = rows["FastRender + FrameSkip(4)"]
     assert skipping["agent_steps_per_s"] == pytest.approx(skipping["frames_per_s"] / 4)
-    assert "ms a reset" in capsys.readouterr().out
+    assert "ms/reset" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
