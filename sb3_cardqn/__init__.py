@@ -59,32 +59,7 @@ _PLACES = {
     "load_pretrained": "agents.exported",
 }
 
-__all__ = [
-    "CarDQN",
-    "CarRacingCNN",
-    "CarRacingWrapper",
-    "DiscretizeActions",
-    "DuelingHead",
-    "EndAtLine",
-    "EndWhenLost",
-    "ExactCheckpoint",
-    "FastRender",
-    "FrameReplayBuffer",
-    "FrameSkip",
-    "FrameStack",
-    "GrayscaleObservation",
-    "HistogramHead",
-    "PenalizeMissedTiles",
-    "PenalizeSpeed",
-    "PrioritizedFrameReplayBuffer",
-    "QuantileHead",
-    "ResizeObservation",
-    "ResumableEpisode",
-    "RoadContrastObservation",
-    "ScaleReward",
-    "load_policy",
-    "load_pretrained",
-]
+__all__ = list(_PLACES)
 
 
 def __getattr__(name: str) -> Any:

@@ -173,7 +173,6 @@ def write_report(
         "seeds": count_seeds(seeds),
         "resources": tables.resources_table(analysis.resources),
         "runs": tables.runs_table(analysis.scores, results),
-        "tracks": tables.track_tables(analysis.per_track, count_seeds(seeds)),
         "commands": results.runs[["contestant", "seed", "command"]].to_dict("records"),
         "machine": results.machine,
         "plan": yaml.safe_dump(json.loads(json.dumps(results.plan)), sort_keys=False, allow_unicode=True),

@@ -136,23 +136,3 @@ def runs_table(scores: pd.DataFrame, results: Results) -> ReportTable:
         ["contestant", "seed", *measures, "minutes", "folder"],
         rows,
     )
-
-
-def track_tables(tracks: pd.DataFrame, seeds: str) -> list[ReportTable]:
-    """
-    :param tracks: mean scores by measure and track
-    :param seeds: how many, in words
-    :return: one for each checkpoint
-    """
-    return [
-        ReportTable(
-            f"Tracks: {MEASURES[str(measure)][0]}",
-            f"{seeds}. Mean over the runs.",
-            ["track", *map(str, tracks)],
-            [
-                [str(track), *(number(score, 1) for score in scores)]
-                for (_, track), scores in of_measure.iterrows()
-            ],
-        )
-        for measure, of_measure in tracks.groupby(level="measure", sort=False)
-    ]

@@ -1,12 +1,8 @@
 """Command ``sb3-cardqn evaluate``."""
 
 import argparse
-import json
-import math
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -14,7 +10,6 @@ from sb3_cardqn.agents.find import WHICH_AGENT, default_agent, find_agents
 from sb3_cardqn.durable import check_writable, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
-from sb3_cardqn.machine import machine
 from sb3_cardqn.options import Parser, add_trust
 from sb3_cardqn.seeds import HELD_OUT_SEEDS, VALIDATION_SEEDS
 
@@ -73,7 +68,6 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--processes", type=int, metavar="N", help="parallel processes (default: one per core)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write results, versions and hardware")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the score on every track")
     options = parser.parse_args(argv)
 
@@ -83,11 +77,8 @@ def main(argv: list[str]) -> None:
         seeds = range(options.first, options.first + 1000)
     if not 1 <= n_tracks <= len(seeds):
         raise UserError(f"--tracks needs 1 to {len(seeds)}, got {n_tracks}")
-    if options.csv is not None and options.csv == options.json:
-        raise UserError(f"--json and --csv need two files, got '{options.csv}' for both")
-    for path in (options.json, options.csv):
-        if path is not None:
-            check_writable(path)
+    if options.csv is not None:
+        check_writable(options.csv)
     agents = find_agents(options.agents or default_agent(), options.checkpoint, options.config, options.algo)
     evaluations = evaluate(
         agents,
@@ -98,9 +89,6 @@ def main(argv: list[str]) -> None:
         progress=True,
     )
     print(_text(evaluations))
-    if options.json is not None:
-        report = json.dumps(_report(argv, evaluations), indent=2, allow_nan=False)
-        write_text(options.json, f"{report}\n")
     if options.csv is not None:
         write_text(options.csv, _drives(evaluations).to_csv(index=False))
 
@@ -136,29 +124,3 @@ def _drives(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     return pd.concat([evaluation.drives.assign(agent=evaluation.name) for evaluation in evaluations])[
         ["agent", *evaluations[0].drives.columns]
     ]
-
-
-def _report(argv: Sequence[str], evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """
-    :param argv: arguments after ``sb3-cardqn evaluate``
-    :param evaluations: evaluations of several agents
-    :return: complete report as JSON data, with None for NaN
-    """
-    return {
-        "command": shlex.join(["sb3-cardqn", "evaluate", *argv]),
-        "machine": machine(),
-        "tracks": evaluations[0].drives["track"].to_list(),
-        "agents": [
-            {
-                "name": evaluation.name,
-                "algo": evaluation.agent.algo,
-                "model": str(evaluation.agent.model_path),
-                "config": str(evaluation.agent.config_path),
-                "summary": {
-                    key: None if math.isnan(value) else value for key, value in evaluation.summary().items()
-                },
-                "drives": evaluation.drives.to_dict("records"),
-            }
-            for evaluation in evaluations
-        ],
-    }
