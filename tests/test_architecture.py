@@ -98,7 +98,7 @@ def test_the_command_line_knows_the_zoos_commands() -> None:
 @pytest.mark.parametrize(
     ("imported", "absent"),
     [
-        ("sb3_cardqn", "rl_zoo3 matplotlib plotly ray optuna pandas scipy"),
+        ("sb3_cardqn", "rl_zoo3 matplotlib plotly ray optuna pandas scipy pygame Box2D"),
         ("sb3_cardqn.cli", "torch stable_baselines3 rl_zoo3 gymnasium matplotlib"),
     ],
 )

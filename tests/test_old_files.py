@@ -8,8 +8,8 @@ import pytest
 
 from sb3_cardqn import load_policy, trust
 from sb3_cardqn.evaluate import Run, evaluate
+from tests.command_line import ROOT, run_well
 from tests.named import missing
-from tests.zoo.test_commands import ROOT, run_well
 
 OLD = ROOT / "tests/made_at_f82cf3d"
 RUN = OLD / "logs/cardqn/CarRacing-v3_1"

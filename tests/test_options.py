@@ -42,9 +42,11 @@ def test_help_shows_the_defaults_of_this_package(command: str, capsys: pytest.Ca
     assert "(default: CarRacing-v3)" in text
 
 
-def test_every_command_of_the_zoo_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in COMMANDS:
-        assert f"usage: sb3-cardqn {command}" in help_of(command, capsys)
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, *cli._OWN, "resume", "bench env", "bench agent", "bench learn"]
+)
+def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"usage: sb3-cardqn {command}" in help_of(command, capsys)
 
 
 def test_options_of_this_package_stand_anywhere(

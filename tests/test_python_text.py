@@ -12,7 +12,7 @@ from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 import sb3_cardqn
 from sb3_cardqn import python_text
 from sb3_cardqn.python_text import NotDataError, code_in, evaluate, look_up, without_text
-from tests.zoo.test_commands import ROOT
+from tests.command_line import ROOT
 
 ZOO = Path(rl_zoo3.__file__).parent / "hyperparams"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.zoo.test_commands import HEADLESS
+from tests.command_line import HEADLESS
 
 RUN = Path("logs/cardqn/CartPole-v1_1")
 TRAIN = "train --env CartPole-v1 -n 400000 --eval-freq -1 --num-threads 1"

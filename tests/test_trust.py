@@ -16,8 +16,8 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.publish.export import export
 from sb3_cardqn.zoo.commands import resume
 from sb3_cardqn.zoo.experiment import CarExperimentManager
+from tests.command_line import run_well, sb3_cardqn
 from tests.named import error_naming, missing
-from tests.zoo.test_commands import run_well, sb3_cardqn
 
 
 def refused(path: Path) -> bool:

@@ -22,7 +22,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_cardqn import CarDQN, CarRacingWrapper, cli, trust
 from sb3_cardqn.compare.command import PLAN_FILE
-from tests.zoo.test_commands import ROOT
+from tests.command_line import ROOT
 
 ENV = "CarRacing-v3"
 RUN = Path("logs/cardqn/CarRacing-v3_1")

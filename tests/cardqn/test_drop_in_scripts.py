@@ -42,8 +42,8 @@ from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.policy_file.write import write_policy
 from tests.cardqn.test_drop_in import SMALL, DuelingPolicy, OwnPolicy, Shows, image
-from tests.named import error_naming
-from tests.zoo.test_commands import sb3_cardqn
+from tests.command_line import run_well
+from tests.named import error_naming, missing
 
 Algorithm = type[Any]  # DQN, or CarDQN in its place
 
@@ -366,15 +366,20 @@ def test_normalized_frames_are_refused_at_construction() -> None:
     ],
 )
 def test_normalize_that_cannot_work_leaves_no_run(
-    env_id: str, hyperparams: dict[str, Any], named: str, algo: str, tmp_path: Path
+    env_id: str,
+    hyperparams: dict[str, Any],
+    named: str,
+    algo: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     entry = {env_id: {"n_timesteps": 100, "normalize": True} | hyperparams}
     (tmp_path / "mine.yml").write_text(yaml.dump(entry))
-    result = sb3_cardqn(tmp_path, f"train --algo {algo} --env {env_id} -conf mine.yml")
-    assert result.returncode == 2
-    assert "normalize" in result.stderr
-    assert named in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
+    with pytest.raises(SystemExit) as stopped:
+        run_well(tmp_path, f"train --algo {algo} --env {env_id} -conf mine.yml")
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert not missing(f"normalize | {named}", line)
     assert not list(tmp_path.glob(f"logs/{algo}/*"))
 
 

@@ -45,10 +45,10 @@ from sb3_cardqn.policy_file import read as policy_file
 from sb3_cardqn.policy_file.write import write_policy
 from sb3_cardqn.publish.export import export
 from sb3_cardqn.publish.model_card import model_card
+from tests.command_line import ROOT
 from tests.evaluate.test_evaluate import WRAPPERS
 from tests.named import error_naming, missing
 from tests.policy_file.fuzz import CAR_RACING, VECTORS, weights
-from tests.zoo.test_commands import ROOT
 
 ACTIONS = [[0, 1, 0], [0.5, 0, 0]]  # those of WRAPPERS
 SMALL = {"features_extractor_class": CarRacingCNN, "features_extractor_kwargs": {"features_dim": 32}}

@@ -21,8 +21,8 @@ from sb3_cardqn.zoo import commands as zoo
 from sb3_cardqn.zoo import experiment
 from sb3_cardqn.zoo.commands import resume
 from tests.checkpoint.test_checkpoint import scalars
+from tests.command_line import HEADLESS, run_well, sb3_cardqn
 from tests.named import error_naming, missing
-from tests.zoo.test_commands import HEADLESS, run_well, sb3_cardqn
 
 RUN = "logs/cardqn/CarRacing-v3_1"
 TRAIN = (

@@ -6,10 +6,13 @@ from uuid import UUID
 import gymnasium as gym
 import pytest
 
+from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run
 from sb3_cardqn.policy_file import read as policy_file
+from sb3_cardqn.zoo.commands import resume
 from sb3_cardqn.zoo.run_names import find_run, parse_name
-from tests.zoo.test_commands import run_well, sb3_cardqn
+from tests.command_line import run_well
+from tests.named import error_naming
 
 UUIDS = [UUID(int=number) for number in (7, 2**127)]
 gym.register("space_craft/Lan_der-v0", "gymnasium.envs.classic_control.cartpole:CartPoleEnv")
@@ -62,7 +65,10 @@ gymnasium.register("My_Env-v0", "gymnasium.envs.classic_control.cartpole:CartPol
 """
 
 
-def test_a_run_with_a_uuid_on_an_environment_with_an_underscore(tmp_path: Path) -> None:
+def test_a_run_with_a_uuid_on_an_environment_with_an_underscore(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "my_env.py").write_text(MY_ENV)
     options = "--env My_Env-v0 --gym-packages my_env"
     small = "-n 300 --eval-freq -1 -params buffer_size:100 learning_starts:50"
@@ -75,8 +81,8 @@ def test_a_run_with_a_uuid_on_an_environment_with_an_underscore(tmp_path: Path) 
     assert env["id"] == "My_Env-v0"
     stopped = "--checkpoint-freq 100 --run-id 7 -uuid"
     run_well(tmp_path, f"train {options} {stopped} {small}")
-    refused = sb3_cardqn(tmp_path, "resume logs/cardqn/My_Env-v0_7")
-    assert (refused.returncode, "My_Env-v0.zip" in refused.stderr) == (2, True)
+    with error_naming(UserError, "My_Env-v0.zip"):
+        resume(tmp_path / "logs/cardqn/My_Env-v0_7")
 
 
 @pytest.mark.parametrize(
