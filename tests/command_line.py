@@ -12,8 +12,8 @@ import pytest
 from sb3_cardqn import cli, trust
 
 ROOT = Path(__file__).parent.parent
-# rendering and plotting without a screen; one thread, since tests run side by side
-HEADLESS = {"SDL_VIDEODRIVER": "dummy", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+# rendering and plotting without a screen
+HEADLESS = {"SDL_VIDEODRIVER": "dummy", "MPLBACKEND": "Agg"}
 
 
 def sb3_cardqn(folder: Path, command: str) -> subprocess.CompletedProcess[str]:

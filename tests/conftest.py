@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import tempfile
@@ -14,8 +15,12 @@ os.environ.pop("TRUST_REMOTE_CODE", None)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# Small networks: one thread is faster than two, and tests may run side by side.
+# Importing the package takes 4 s: once for all processes of environments and trainings.
+multiprocessing.set_forkserver_preload(["tests.small_training", "sb3_cardqn.zoo.commands"])
+
+# Small networks: one thread is faster than two, and tests may run side by side. Here and in processes they start.
 th.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # No test fails because a machine is slow or busy.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

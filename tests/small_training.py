@@ -162,9 +162,9 @@ def killed(
     folder: Path, result: Path, seconds: float | None = None, die_at_file: int | None = None
 ) -> int | None:
     """Train in a process of its own, which is killed after some time, or while it writes a file."""
-    context = mp.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    process = context.Process(target=_train_in_process, args=(folder, result, die_at_file))
+    process = mp.get_context("forkserver").Process(
+        target=_train_in_process, args=(folder, result, die_at_file)
+    )
     process.start()
     process.join(seconds)
     process.kill()

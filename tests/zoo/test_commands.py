@@ -321,7 +321,7 @@ def test_hyperparameters_are_found_from_an_installed_package(editable: bool, tmp
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "*.egg-info", "logs", "build"))
     venv.create(tmp_path / "venv")
     python = tmp_path / "venv/bin/python"
-    install = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--quiet"]
+    install: list[Any] = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--quiet"]
     subprocess.run([*install, *(["--editable"] if editable else []), source], check=True, cwd=tmp_path)
     # the new environment's own sb3_cardqn comes first, everything else from here
     site = next(Path(path) for path in sys.path if (Path(path) / "rl_zoo3").is_dir())
