@@ -1,6 +1,8 @@
 """The rooms of the package: imports run downwards only, and importing it changes nothing of anybody else's."""
 
 import ast
+import configparser
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -64,6 +66,28 @@ def room(module: str) -> str:
 
 def test_every_module_is_in_a_room() -> None:
     assert {room(module) for module in modules()} == {"", *FLOOR}
+
+
+def test_what_is_imported_is_declared() -> None:
+    options = configparser.ConfigParser()
+    options.read(PACKAGE.parent / "setup.cfg")
+    extras = options["options.extras_require"]
+    lines = f"{options['options']['install_requires']}{extras['ray']}{extras['onnx']}{extras['bench']}".split(
+        "\n"
+    )
+    declared = {re.match(r"[\w.-]*", line)[0].lower().replace("_", "-") for line in lines}
+    imported = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(str(node.module).split(".")[0])
+    imported -= {*sys.stdlib_module_names, "sb3_cardqn", "Box2D", "pygame"}  # the two of gymnasium[box2d]
+    distributions = importlib.metadata.packages_distributions()
+    for name in imported:
+        known = {one.lower().replace("_", "-") for one in distributions.get(name, [name])}
+        assert known & declared, name
 
 
 def test_imports_run_downwards() -> None:
