@@ -1,4 +1,4 @@
-"""What a container lets this process use: limits of Linux's control groups, of both versions."""
+"""Limits that Linux's control groups (version 2) set to this process, as in a container."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,47 +13,31 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _folders(controller: str) -> Iterator[Path]:
-    """
-    :param controller: such as "memory"
-    :return: iterator over the folders of the groups this process is in, of which each limits those inside it
-    """
+def _folders() -> Iterator[Path]:
     for line in _read(_MEMBERSHIP).splitlines():
-        _, controllers, group = line.split(":", 2)
-        if controllers and controller not in controllers.split(","):
-            continue
-        mounted = _CGROUPS / controller if controllers else _CGROUPS  # version 1 or 2
-        inside = Path(group.lstrip("/"))
-        for part in (inside, *inside.parents):  # inside a container only the last may be there
-            yield mounted / part
+        if line.startswith("0::"):
+            group = Path(line[3:].lstrip("/"))
+            for part in (group, *group.parents):  # each limits those inside it; some may not be there
+                yield _CGROUPS / part
 
 
 def memory_left() -> int | None:
     """
-    :return: bytes until a limit, with what the kernel would give back; None where there is no limit
+    :return: bytes until a limit, including caches that the kernel would free; None without a limit
     """
     left = []
-    for folder in _folders("memory"):
-        for limit, used, cache in (
-            ("memory.max", "memory.current", "inactive_file"),
-            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-        ):
-            numbers = [_read(folder / name).strip() for name in (limit, used)]
-            if not all(number.isdecimal() for number in numbers):  # "max", or no such file
-                continue
+    for folder in _folders():
+        numbers = [_read(folder / name).strip() for name in ("memory.max", "memory.current")]
+        if all(number.isdecimal() for number in numbers):  # neither "max" nor missing
             statistics = dict(line.split() for line in _read(folder / "memory.stat").splitlines())
-            left.append(int(numbers[0]) - int(numbers[1]) + int(statistics.get(cache, 0)))
+            left.append(int(numbers[0]) - int(numbers[1]) + int(statistics.get("inactive_file", 0)))
     return max(min(left), 0) if left else None
 
 
 def cores_allowed() -> float | None:
     """
-    :return: CPU seconds a second that a limit leaves; None where there is no limit
+    :return: CPU seconds per second that a limit allows; None without a limit
     """
-    allowed = []
-    for folder in _folders("cpu"):
-        version1 = _read(folder / "cpu.cfs_quota_us").split() + _read(folder / "cpu.cfs_period_us").split()
-        for words in (_read(folder / "cpu.max").split(), version1):
-            if len(words) == 2 and words[0].isdecimal():  # neither "max" nor -1
-                allowed.append(int(words[0]) / int(words[1]))
-    return min(allowed) if allowed else None
+    limits = [_read(folder / "cpu.max").split() for folder in _folders()]
+    allowed = [int(words[0]) / int(words[1]) for words in limits if words and words[0].isdecimal()]
+    return min(allowed, default=None)

@@ -66,31 +66,12 @@ CONTAINERS = {
         {f"/user.slice/{name}": text for name, text in VERSION_2.items()}
         | {"/user.slice/run.scope/memory.max": "max\n", "/user.slice/run.scope/cpu.max": "max 100000\n"},
     ),
-    "version 1": (
-        "5:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n1:name=systemd:/docker/abc",
-        {
-            "/memory/memory.limit_in_bytes": "64000000\n",
-            "/memory/memory.usage_in_bytes": "50000000\n",
-            "/memory/memory.stat": "rss 30000000\ntotal_inactive_file 20000000\n",
-            "/cpu/cpu.cfs_quota_us": "50000\n",
-            "/cpu/cpu.cfs_period_us": "100000\n",
-        },
-    ),
 }
 UNLIMITED = {
     "no groups": ("", {}),
     "version 2": (
         "0::/",
         {"/memory.max": "max\n", "/memory.current": "50000000\n", "/cpu.max": "max 100000\n"},
-    ),
-    "version 1": (
-        "4:memory:/\n3:cpu:/",
-        {
-            "/memory/memory.limit_in_bytes": "9223372036854771712\n",
-            "/memory/memory.usage_in_bytes": "50000000\n",
-            "/cpu/cpu.cfs_quota_us": "-1\n",
-            "/cpu/cpu.cfs_period_us": "100000\n",
-        },
     ),
 }
 

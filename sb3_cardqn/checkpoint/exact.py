@@ -195,8 +195,7 @@ class ExactCheckpoint(BaseCallback):
             remove_all_but(self._kept, self.folder)
             warnings.warn(
                 f"no checkpoint at agent step {self.model.num_timesteps} ({error}); newest checkpoint: "
-                f"{self._last}; training continues. Free disk space for '{self.folder.resolve()}': the "
-                f"buffer alone needs {_buffer_bytes(self.model) / 1e6:.0f} MB",
+                f"{self._last}; training continues. Free disk space for '{self.folder.resolve()}'",
                 CheckpointWarning,
                 stacklevel=2,
             )
@@ -344,10 +343,3 @@ def _check_finite(model: OffPolicyAlgorithm) -> None:
     for name, parameter in model.policy.named_parameters():
         if not th.isfinite(parameter).all():
             raise NotFiniteError(f"the network's {name}", model.num_timesteps)
-
-
-def _buffer_bytes(model: OffPolicyAlgorithm) -> int:
-    buffer: Any = model.replay_buffer
-    if hasattr(buffer, "memory_bytes"):
-        return buffer.memory_bytes
-    return sum(array.nbytes for array in vars(buffer).values() if isinstance(array, np.ndarray))

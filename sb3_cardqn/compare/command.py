@@ -192,9 +192,9 @@ def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
         for contestant in plan.contestants:
             own = [run for run in runs if run.contestant == contestant]
             finished = sum(run.state.finished for run in own)
-            run_takes = estimate(contestant, runs, launcher.num_threads)
-            left += run_takes.seconds * sum(1 - run.progress for run in own if not run.state.finished)
-            done, minutes = f"{finished} of {len(own)}", run_takes.seconds / 60
-            print(f"{contestant.name:<{width}}  {done:<9}  {minutes:.1f} min ({run_takes.source})")
+            seconds, source = estimate(contestant, runs, launcher.num_threads)
+            left += seconds * sum(1 - run.progress for run in own if not run.state.finished)
+            done, minutes = f"{finished} of {len(own)}", seconds / 60
+            print(f"{contestant.name:<{width}}  {done:<9}  {minutes:.1f} min ({source})")
         slots = min(launcher.slots, len(runs))
         print(f"about {left / slots / 3600:.1f} h of training to go, {slots} at a time")

@@ -3,7 +3,7 @@
 import inspect
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
@@ -16,35 +16,24 @@ from sb3_cardqn.errors import UserError
 _TRIAL_MINUTES = 0.25
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """
-    :param seconds: that a run takes
-    :param source: where the number comes from
-    """
-
-    seconds: float
-    source: str
-
-
-def estimate(contestant: Contestant, runs: Sequence[PlannedRun], num_threads: int) -> Estimate:
+def estimate(contestant: Contestant, runs: Sequence[PlannedRun], num_threads: int) -> tuple[float, str]:
     """
     Tell how long a run takes: as the finished ones took; else the budget in minutes, or a short training.
 
     :param contestant: that trains
     :param runs: of the comparison
     :param num_threads: of torch
-    :return: seconds of a run
+    :return: seconds of a run, and where the number comes from
     """
     states = [run.state for run in runs if run.contestant == contestant]
     finished = [state.wall_seconds for state in states if state.finished]
     plan = runs[0].plan
     if finished:
-        return Estimate(mean(finished), f"{len(finished)} finished, evaluations included")
+        return mean(finished), f"{len(finished)} finished, evaluations included"
     if plan.minutes is not None:
-        return Estimate(60 * plan.minutes, "the budget, evaluations on top")
+        return 60 * plan.minutes, "the budget, evaluations on top"
     speed = _agent_steps_per_second(contestant, plan, num_threads)
-    return Estimate(runs[0].agent_steps / speed, f"{speed:.0f} agent steps/s measured, evaluations on top")
+    return runs[0].agent_steps / speed, f"{speed:.0f} agent steps/s measured, evaluations on top"
 
 
 def _agent_steps_per_second(contestant: Contestant, plan: Plan, num_threads: int) -> float:

@@ -56,33 +56,34 @@ def main(argv: list[str]) -> None:
     )
     add_agent_options(parser)
     parser.add_argument(
-        "--tracks", type=int, metavar="N", help="number of tracks (default: 100, all held-out tracks)"
+        "--tracks",
+        type=int,
+        metavar="N",
+        default=100,
+        help="number of tracks (default: 100, all held-out ones)",
     )
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--validation",
-        action="store_true",
-        help="use validation tracks (by default 100 of 1000), to choose among agents",
+    parser.add_argument(
+        "--first",
+        type=int,
+        metavar="SEED",
+        default=HELD_OUT_SEEDS.start,
+        help=f"first track (default: {HELD_OUT_SEEDS.start}; validation tracks: {VALIDATION_SEEDS.start})",
     )
-    which.add_argument("--first", type=int, metavar="SEED", help="first track (default: 200000)")
     parser.add_argument(
         "--processes", type=int, metavar="N", help="parallel processes (default: one per core)"
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the score on every track")
     options = parser.parse_args(argv)
 
-    seeds = VALIDATION_SEEDS if options.validation else HELD_OUT_SEEDS
-    n_tracks = 100 if options.tracks is None else options.tracks
-    if options.first is not None:
-        seeds = range(options.first, options.first + 1000)
-    if not 1 <= n_tracks <= len(seeds):
-        raise UserError(f"--tracks needs 1 to {len(seeds)}, got {n_tracks}")
+    most = 1000 if options.first != HELD_OUT_SEEDS.start else len(HELD_OUT_SEEDS)
+    if not 1 <= options.tracks <= most:
+        raise UserError(f"--tracks needs 1 to {most}, got {options.tracks}")
     if options.csv is not None:
         check_writable(options.csv)
     agents = find_agents(options.agents or default_agent(), options.checkpoint, options.config, options.algo)
     evaluations = evaluate(
         agents,
-        seeds[:n_tracks],
+        range(options.first, options.first + options.tracks),
         stock=not options.fast,
         n_processes=options.processes,
         env_kwargs={"domain_randomize": options.domain_randomize},

@@ -14,8 +14,6 @@ from rl_zoo3.utils import StoreDict
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.python_text import NotDataError, evaluate
 
-_ATARI = r"ALE/|.*(NoFrameskip|Deterministic|-ram)-v\d+$"
-
 
 def parse_settings(owner: str, settings: Sequence[str]) -> dict[str, Any]:
     """
@@ -67,11 +65,7 @@ def check_environment(env_id: str) -> None:
         raise UserError(f"env: needs the id of an environment, got {env_id!r}")
     if env_id in gym.registry:
         return
-    if re.match(_ATARI, env_id) and not any(re.match(_ATARI, known) for known in gym.registry):
-        offer = ", Atari games come with: pip install ale-py"
-    else:
-        offer = did_you_mean(env_id, list(gym.registry))
-    raise UserError(f"unknown environment '{env_id}'{offer}")
+    raise UserError(f"unknown environment '{env_id}'{did_you_mean(env_id, list(gym.registry))}")
 
 
 def with_whole_numbers(algo: str, hyperparams: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import math
 import os
 from pathlib import Path
 
-from sb3_cardqn.durable import is_zip
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.settings import parse_settings
 
@@ -57,9 +56,6 @@ def check_train(options: argparse.Namespace) -> None:
     ):
         if path:
             _check_folder(name, Path(path))
-    agent = options.trained_agent
-    if agent and not (agent.endswith(".zip") and is_zip(Path(agent))):
-        raise UserError(f"-i needs the zip file of an agent, got '{agent}'")
     for name in ("hyperparams", "env_kwargs", "eval_env_kwargs"):
         owner = "-params" if name == "hyperparams" else f"--{name.replace('_', '-')}"
         parse_settings(owner, getattr(options, name))

@@ -480,5 +480,5 @@ def test_what_a_stopped_process_took_is_kept(tmp_path: Path) -> None:
 
 def test_the_estimate_of_a_budget_in_minutes_is_the_budget(tmp_path: Path) -> None:
     plan = Plan.of(["dqn"], seeds=1, env="CartPole-v1", minutes=2)
-    guess = estimate.estimate(plan.contestants[0], list(runs_of(plan, tmp_path)), 1)
-    assert guess.seconds == 120
+    seconds, _ = estimate.estimate(plan.contestants[0], list(runs_of(plan, tmp_path)), 1)
+    assert seconds == 120

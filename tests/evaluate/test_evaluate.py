@@ -438,7 +438,7 @@ def test_the_command_prints_and_writes(run: Run, tmp_path: Path, capsys: pytest.
     [
         ("--tracks 0", "--tracks | 100 | 0"),
         ("--tracks 101", "--tracks | 100 | 101"),
-        ("--validation --tracks 1001", "--tracks | 1000 | 1001"),
+        ("--first 100000 --tracks 1001", "--tracks | 1000 | 1001"),
         ("--csv absent/e.csv", "'absent/e.csv'"),
         ("--csv .", "'.'"),
         ("", "CarRacing | 'logs'"),
