@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sb3_cardqn.replay.buffers import FrameReplayBuffer as FrameReplayBuffer
     from sb3_cardqn.replay.prioritized import PrioritizedFrameReplayBuffer as PrioritizedFrameReplayBuffer
 
-# public name -> the module that it is in, which is imported when the name is used
+# public name -> its module, which is imported when the name is first used
 _PLACES = {
     "CarDQN": "cardqn.cardqn",
     "CarRacingCNN": "cardqn.torch_layers",

@@ -1,4 +1,4 @@
-"""``python -m sb3_cardqn`` is ``sb3-cardqn``."""
+"""Entry point of ``python -m sb3_cardqn``, the same as ``sb3-cardqn``."""
 
 from sb3_cardqn.cli import main
 

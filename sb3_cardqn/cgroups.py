@@ -1,4 +1,4 @@
-"""Limits that Linux's control groups (version 2) set to this process, as in a container."""
+"""Memory and CPU limits of Linux control groups (version 2) on this process, as in a container."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ def _folders() -> Iterator[Path]:
     for line in _read(_MEMBERSHIP).splitlines():
         if line.startswith("0::"):
             group = Path(line[3:].lstrip("/"))
-            for part in (group, *group.parents):  # each limits those inside it; some may not be there
+            for part in (group, *group.parents):  # each limits those inside it; some may not exist
                 yield _CGROUPS / part
 
 

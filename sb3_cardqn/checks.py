@@ -1,4 +1,4 @@
-"""What arguments may be: each error says whose argument it is, what it needs and what came."""
+"""Argument checks, whose errors name the owner, the argument, the allowed values and the value."""
 
 import math
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from sb3_cardqn.errors import UserError
 
 def whole(value: Any, least: float = -math.inf) -> int | None:
     """
-    Read a whole number, which YAML's ``!!float 1e5`` and Python's ``1e5`` are, too.
+    Convert a whole number to int; ``1e5``, also YAML's ``!!float 1e5``, counts as whole.
 
     >>> whole(1e5), whole(100.5), whole(True)
     (100000, None, None)
 
-    :param value: anything
-    :param least: it may be
-    :return: the number; None if it is no whole number of at least that, as True and False are none
+    :param value: any object
+    :param least: lower bound, inclusive
+    :return: the number; None if it is not a whole number of at least ``least``; bools are rejected
     """
     number = _plain(value)
     is_whole = isinstance(number, Integral) or (isinstance(number, Real) and float(number).is_integer())
@@ -29,9 +29,9 @@ def whole(value: Any, least: float = -math.inf) -> int | None:
 
 def wholes(values: Any, least: float = -math.inf) -> list[int] | None:
     """
-    :param values: anything
-    :param least: each may be
-    :return: the whole numbers of a list, tuple or array; None if it is none, or one is something else
+    :param values: any object
+    :param least: lower bound of each, inclusive
+    :return: list of the numbers; None if ``values`` is not a list, tuple or array of whole numbers
     """
     if not isinstance(values, (Sequence, np.ndarray)) or isinstance(values, str):
         return None
@@ -41,12 +41,12 @@ def wholes(values: Any, least: float = -math.inf) -> list[int] | None:
 
 def check_whole(owner: str, name: str, value: Any, least: int = 1) -> int:
     """
-    :param owner: class or function that takes the argument
-    :param name: of the argument
-    :param value: what came
-    :param least: it may be
-    :return: the number, as int
-    :raises ValueError: if it is no whole number of at least that
+    :param owner: name of the class or function that takes the argument
+    :param name: name of the argument
+    :param value: value of the argument
+    :param least: lower bound, inclusive
+    :return: the number as int
+    :raises ValueError: if it is not a whole number of at least ``least``
     """
     number = whole(value, least)
     if number is None:
@@ -65,15 +65,15 @@ def check_number(
     infinite: bool = False,
 ) -> float:
     """
-    :param owner: class or function that takes the argument
-    :param name: of the argument
-    :param value: what came
-    :param low: it may be
-    :param high: it may be
-    :param above: it has to be above ``low``
-    :param infinite: it may be infinity
-    :return: the number, as Python's int or float
-    :raises ValueError: if it is no number in that range; NaN, True and False are none
+    :param owner: name of the class or function that takes the argument
+    :param name: name of the argument
+    :param value: value of the argument
+    :param low: lower bound, inclusive unless ``above``
+    :param high: upper bound, inclusive
+    :param above: True to exclude ``low``
+    :param infinite: True to allow infinity
+    :return: the number as Python's int or float
+    :raises ValueError: if it is not a number in that range; NaN and bools are rejected
     """
     number = _plain(value)
     inside = is_number(number) and (low < number if above else low <= number) and number <= high
@@ -88,8 +88,8 @@ def check_number(
 
 def is_number(value: Any) -> bool:
     """
-    :param value: anything
-    :return: whether it is a number; True and False are none
+    :param value: any object
+    :return: True for a number; bools are rejected
     """
     value = _plain(value)
     return isinstance(value, Real) and not isinstance(value, bool)
@@ -97,19 +97,19 @@ def is_number(value: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     """
-    :param value: anything
-    :return: Python's own number of a NumPy number, or of an array or tensor without axes; else as it came
+    :param value: any object
+    :return: Python's number for a NumPy number or for an array or tensor without axes; else ``value``
     """
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
 def check_flag(owner: str, name: str, value: Any, or_none: bool = False) -> None:
     """
-    :param owner: class or function that takes the argument
-    :param name: of the argument
-    :param value: what came
-    :param or_none: None is right, too
-    :raises ValueError: if it is not True or False: the text "False" would count as True
+    :param owner: name of the class or function that takes the argument
+    :param name: name of the argument
+    :param value: value of the argument
+    :param or_none: True to allow None
+    :raises ValueError: if it is not a bool; the text "False" would count as True
     """
     if not (isinstance(value, (bool, np.bool_)) or (or_none and value is None)):
         raise ValueError(
@@ -119,25 +119,25 @@ def check_flag(owner: str, name: str, value: Any, or_none: bool = False) -> None
 
 def check_normalized(owner: str, env: VecEnv, stores_frames: bool = False) -> None:
     """
-    Check that off-policy learning can use ``VecNormalize``: SB3 stores the observations that came to it.
+    Check ``VecNormalize`` for off-policy learning, where SB3 stores the observations before normalization.
 
-    :param owner: algorithm
+    :param owner: name of the algorithm
     :param env: its environments
-    :param stores_frames: whether its replay buffer is a ``FrameReplayBuffer``
-    :raises UserError: if a wrapper around ``VecNormalize`` changes the observations, or the buffer needs them
-        as they are
+    :param stores_frames: True if its replay buffer is a ``FrameReplayBuffer``
+    :raises UserError: if a wrapper around ``VecNormalize`` changes the observations, or the buffer needs
+        unnormalized ones
     """
     normalize = unwrap_vec_normalize(env)
     if normalize is not None and normalize.norm_obs and stores_frames:
         raise UserError(
             f"{owner} with FrameReplayBuffer needs VecNormalize(norm_obs=False), in the zoo's files "
-            "normalize: {norm_obs: false}, as SB3 rounds an episode's last observation and it is no stack of "
-            "frames then; got norm_obs=True"
+            "normalize: {norm_obs: false}, because SB3 rounds an episode's last observation, which is then "
+            "not a stack of frames; got norm_obs=True"
         )
     if normalize is not None and normalize.observation_space != env.observation_space:
         inside, outside = normalize.observation_space, env.observation_space
         raise UserError(
-            f"{owner} needs VecNormalize (the zoo's normalize) outside of VecFrameStack (frame_stack) and "
+            f"{owner} needs VecNormalize (the zoo's normalize) around VecFrameStack (frame_stack) and "
             "VecTransposeImage, as in VecNormalize(VecTransposeImage(env)), or stacks and channel-first "
-            f"images from the environment's own wrappers (env_wrapper), got {inside} inside of {outside}"
+            f"images from the environment's own wrappers (env_wrapper), got {inside} inside {outside}"
         )

@@ -1,4 +1,4 @@
-"""``sb3-cardqn <command>``: rl-zoo3's commands with cardqn in them, and this package's own."""
+"""Command line ``sb3-cardqn``: rl-zoo3's commands with cardqn registered, and this package's own."""
 
 import argparse
 import importlib
@@ -12,32 +12,32 @@ from sb3_cardqn.errors import NotFiniteError, UserError, WorkerDiedError, did_yo
 from sb3_cardqn.version import __version__
 
 _HELP = """\
-rl-zoo3's commands, for cardqn and every algorithm of the zoo (COMMAND --help lists all their options; --algo
-is cardqn, --env CarRacing-v3 and the folder of runs logs where nothing else is said):
-  train           train an agent:        sb3-cardqn train -P -n 250000
-                  besides the zoo's options: --checkpoint-freq AGENT_STEPS, --minutes OF_TRAINING, --run-id N
-  enjoy           watch it in a window:  sb3-cardqn enjoy --load-best
-  record_video    film it:               sb3-cardqn record_video --load-best
-  plot_train      its learning curve:    sb3-cardqn plot_train -a cardqn -e CarRacing-v3 -f logs
-  all_plots       several runs in one:   sb3-cardqn all_plots -a cardqn dqn -e CarRacing-v3 -f logs -o plots
-  plot_from_file  the same from a file:  sb3-cardqn plot_from_file -i plots.pkl -o plots.svg
-  load_from_hub   download an agent:     sb3-cardqn load_from_hub -orga NAME --trust
-  push_to_hub     upload one:            sb3-cardqn push_to_hub -orga NAME --load-best
+rl-zoo3's commands, for cardqn and every algorithm of the zoo (COMMAND --help lists their options; defaults
+are --algo cardqn, --env CarRacing-v3 and the folder logs):
+  train           train an agent:          sb3-cardqn train -P -n 250000
+                  additional options: --checkpoint-freq AGENT_STEPS, --minutes OF_TRAINING, --run-id N
+  enjoy           watch an agent:          sb3-cardqn enjoy --load-best
+  record_video    record a video:          sb3-cardqn record_video --load-best
+  plot_train      plot a learning curve:   sb3-cardqn plot_train -a cardqn -e CarRacing-v3 -f logs
+  all_plots       plot several runs:       sb3-cardqn all_plots -a cardqn dqn -e CarRacing-v3 -f logs -o plots
+  plot_from_file  plot from a file:        sb3-cardqn plot_from_file -i plots.pkl -o plots.svg
+  load_from_hub   download an agent:       sb3-cardqn load_from_hub -orga NAME --trust
+  push_to_hub     upload an agent:         sb3-cardqn push_to_hub -orga NAME --load-best
 
-this package's own:
-  evaluate        scores of saved agents of any algorithm on 100 tracks they never saw
-  race            a video of one agent, or of several side by side, on tracks they never saw
-  compare         several algorithms, many seeds: who wins, by how much
-  resume          go on with a training that was stopped, exactly where it was, if it was started so:
+this package's own commands:
+  evaluate        score saved agents of any algorithm on 100 held-out tracks
+  race            film one agent, or several side by side, on held-out tracks
+  compare         compare several algorithms over many seeds, with statistics
+  resume          resume a stopped training run exactly; the run needs checkpoints:
                   sb3-cardqn train --checkpoint-freq 10000
   enjoy AGENT     watch a run folder, a .safetensors file or a shipped agent, on the unmodified environment
-  export          a trained agent as a file that is safe to give away: safetensors, with --onnx also ONNX
-  bench           how fast racing and learning are, and how close FastRender's picture is to stock's
+  export          export an agent to a safetensors file, which is safe to load; with --onnx also to ONNX
+  bench           measure the speed of racing and learning, and FastRender's difference from stock
 
-A zip from elsewhere can run any code when it is loaded: commands refuse it unless --trust is given.
+A zip from elsewhere can run any code when it is loaded, so commands refuse it without --trust.
 """
 
-# this package's own commands -> the module of each, imported when it is run
+# this package's own commands -> their modules, imported when they are run
 _OWN = {
     "evaluate": "evaluate.command",
     "race": "race.command",
@@ -54,14 +54,14 @@ ZOO_COMMANDS = (
 
 def _run(command: str, options: list[str]) -> None:
     """
-    :param command: what was typed
-    :param options: what follows it
+    :param command: name of a command
+    :param options: arguments after it
     :raises UserError: if there is no such command
     """
     if command in _OWN:
         own = _import(_OWN[command])
         if command != "enjoy" or own.takes(options):
-            # one small picture at a time: threads would only wait for each other
+            # with one small picture at a time, threads would only wait for each other
             importlib.import_module("torch").set_num_threads(1)
             own.main(options)
             return
@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
     """
     Run the command line.
 
-    :param argv: what was typed, without the program's name; by default taken from the shell
+    :param argv: arguments without the program's name; None for those of the shell
     """
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
@@ -95,26 +95,26 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--version", action="version", version=f"sb3-cardqn {__version__}")
     parser.add_argument(
-        "--traceback", action="store_true", help="before COMMAND: show where an error came from"
+        "--traceback", action="store_true", help="before COMMAND: show the traceback of an error"
     )
     parser.add_argument(
         "--trust",
         action="store_true",
-        help="also behind COMMAND: load files from elsewhere, whose code can run",
+        help="before or after COMMAND: load files from elsewhere, which can run code",
     )
     parser.add_argument("command", metavar="COMMAND", help="see below")
-    parser.add_argument("options", nargs=argparse.REMAINDER, help="of the command")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the command")
     args = parser.parse_args(argv or ["--help"])
     options = [option for option in args.options if option != "--trust"]
     if args.trust or options != args.options:
-        os.environ[trust.TRUST] = "True"  # also for the processes this one starts
+        os.environ[trust.TRUST] = "True"  # child processes inherit it
     try:
         _run(args.command, options)
     except KeyboardInterrupt:
         print("\nsb3-cardqn: stopped by Ctrl-C", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
-        # Before learning, what goes wrong comes from what was typed; then, hours may hang on the details.
+        # Before learning, an error comes from the command line. After it has started, keep the traceback.
         named = isinstance(error, (UserError, NotFiniteError, WorkerDiedError))
         if args.traceback or (getattr(error, "has_learned", False) and not named):
             raise
@@ -122,6 +122,6 @@ def main(argv: list[str] | None = None) -> None:
         text = str(error)
         if isinstance(error, OSError) and error.filename and error.strerror:
             kind, text = "", f"'{os.fsdecode(error.filename)}': {error.strerror}"
-        hint = "" if isinstance(error, UserError) else " (sb3-cardqn --traceback ... shows where)"
+        hint = "" if isinstance(error, UserError) else " (for details: sb3-cardqn --traceback ...)"
         print(f"sb3-cardqn: {kind}{' '.join(text.split())}{hint}", file=sys.stderr)
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever stops the writer: checkpoints are made of them."""
+"""Atomic, checksummed files: after a crash a file is complete or absent. Checkpoints consist of them."""
 
 import contextlib
 import errno
@@ -21,11 +21,11 @@ _CHUNK = 2**20  # bytes
 
 class FileRecord(NamedTuple):
     """
-    What a file should hold.
+    Expected size and checksum of a file.
 
-    :param name: inside its folder
-    :param size: bytes
-    :param sha256: of its contents, in hexadecimal
+    :param name: name in its folder
+    :param size: size in bytes
+    :param sha256: checksum of the contents, in hexadecimal
     """
 
     name: str
@@ -36,28 +36,28 @@ class FileRecord(NamedTuple):
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """
-    Open a file to read, without waiting: opening a pipe could take for ever.
+    Open a regular file for reading; anything else is refused, because opening a pipe could block forever.
 
-    :param path: of a regular file
+    :param path: regular file
     :return: context with the file
-    :raises UserError: if it is something else, or cannot be opened
+    :raises UserError: if it is not a regular file, or cannot be opened
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
-        raise UserError(f"can't read '{path}': {error.strerror}") from error
+        raise UserError(f"cannot read '{path}': {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise UserError(f"can't read '{path}': it is no regular file")
+        raise UserError(f"cannot read '{path}': it is not a regular file")
     with open(descriptor, "rb") as file:
         yield file
 
 
 def read_file(path: Path) -> bytes:
     """
-    :param path: of a regular file
+    :param path: regular file
     :return: its contents
-    :raises UserError: as ``opened``
+    :raises UserError: if it is not a regular file, or cannot be opened
     """
     with opened(path) as file:
         return file.read()
@@ -65,19 +65,19 @@ def read_file(path: Path) -> bytes:
 
 def refuse_pipes(folder: Path) -> None:
     """
-    :param folder: whose files are going to be read
-    :raises UserError: if there is a pipe or a device in it, which could be waited for without end
+    :param folder: folder whose files will be read
+    :raises UserError: if it contains a pipe or a device, which could block forever
     """
     for path in folder.rglob("*"):
         if path.exists() and not path.is_file() and not path.is_dir():
-            raise UserError(f"can't read '{path}': it is no regular file")
+            raise UserError(f"cannot read '{path}': it is not a regular file")
 
 
 def is_zip(path: Path) -> bool:
     """
-    :param path: of a regular file, or of nothing
-    :return: whether a zip file is there
-    :raises UserError: as ``opened``
+    :param path: any path
+    :return: True for a zip file
+    :raises UserError: if the file cannot be opened
     """
     if not path.is_file():
         return False
@@ -88,18 +88,18 @@ def is_zip(path: Path) -> bool:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """
-    Write a new file beside the old one, hand it to the disk, and put it in the old one's place.
+    Write a new file beside the old one, flush it to disk, and replace the old one with it.
 
-    The new file is made exclusively, so no link is followed: a link at ``path`` is replaced, what it points
-    to stays as it is.
+    The new file is created exclusively, so no link is followed: a link at ``path`` is replaced, and its
+    target stays unchanged.
 
-    :param path: of the file
+    :param path: file to write
     :return: context with the path of an empty file of the same suffix, to write to; an error removes it
     :raises UserError: if ``path`` is a folder, a pipe or a device
-    :raises OSError: if the disk is full or broken; the old file is still there then, and nothing else
+    :raises OSError: if the disk is full or broken; the old file remains, and no other file is left
     """
     if path.exists() and not path.is_file():
-        raise UserError(f"can't write '{path}': it is no regular file")
+        raise UserError(f"cannot write '{path}': it is not a regular file")
     beside = _new_file_beside(path)
     try:
         yield beside
@@ -119,29 +119,29 @@ def _new_file_beside(path: Path) -> Path:
 
 def check_writable(path: Path) -> None:
     """
-    Find out before the work begins whether ``replacing`` will do.
+    Check before long work that ``replacing`` will succeed.
 
-    :param path: of a file; it is left as it was
-    :raises UserError: if it can't be written
+    :param path: file to write later; it stays unchanged
+    :raises UserError: if it cannot be written
     """
     try:
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG(path.stat().st_mode):
-                raise UserError(f"can't write '{path}': it is no regular file")
+                raise UserError(f"cannot write '{path}': it is not a regular file")
             if not os.access(path, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         _new_file_beside(path).unlink()
     except OSError as error:
-        raise UserError(f"can't write '{path}': {error.strerror}") from error
+        raise UserError(f"cannot write '{path}': {error.strerror}") from error
 
 
 def write_file(path: Path, write: Callable[[BinaryIO], Any]) -> FileRecord:
     """
-    Write a file as ``replacing`` does.
+    Write a file atomically, see ``replacing``.
 
-    :param path: of the file
-    :param write: gets it open, in binary mode
-    :return: its record
+    :param path: file to write
+    :param write: function that receives the file, open in binary mode
+    :return: record of the file
     """
     with replacing(path) as beside:
         with beside.open("wb") as file:
@@ -151,21 +151,21 @@ def write_file(path: Path, write: Callable[[BinaryIO], Any]) -> FileRecord:
 
 def write_text(path: Path, text: str) -> None:
     """
-    Write text as ``replacing`` does.
+    Write text atomically, see ``replacing``.
 
-    :param path: of the file
-    :param text: all of it, written in UTF-8
+    :param path: file to write
+    :param text: whole content, written in UTF-8
     """
     write_file(path, lambda file: file.write(text.encode()))
 
 
 def sync_folder(folder: Path) -> None:
     """
-    Hand the names in a folder to the disk: a new file is lost with its name.
+    Flush the names in a folder to disk; without its name, a new file is lost in a crash.
 
-    :param folder: whose files were written
+    :param folder: folder in which files were written
     """
-    if os.name == "nt":  # has no such call, and needs none
+    if os.name == "nt":  # Windows has no such call and does not need it
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -176,21 +176,21 @@ def sync_folder(folder: Path) -> None:
 
 def what_is_wrong(folder: Path, record: FileRecord) -> str | None:
     """
-    :param folder: of the file
-    :param record: what it should hold
-    :return: what is wrong with it, to put behind its name; None if it is whole
+    :param folder: folder of the file
+    :param record: expected size and checksum
+    :return: problem as the predicate of a sentence about the file; None if it is intact
     """
     path = folder / record.name
     if Path(record.name).name != record.name or record.name == "..":
-        return "is in no folder of its own"
+        return "must be a name without a folder"
     try:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode):
-            return "is no regular file"
+            return "is not a regular file"
         size = found.st_size
         if size != record.size:
             return f"has {size} bytes instead of {record.size}"
-        return None if sha256(path) == record.sha256 else "was altered: its checksum differs"
+        return None if sha256(path) == record.sha256 else "is altered: its checksum differs"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
@@ -199,7 +199,7 @@ def what_is_wrong(folder: Path, record: FileRecord) -> str | None:
 
 def sha256(path: Path) -> str:
     """
-    :param path: of a file, of any size
+    :param path: file of any size
     :return: checksum of its contents, in hexadecimal
     """
     digest = hashlib.sha256()
@@ -211,10 +211,10 @@ def sha256(path: Path) -> str:
 
 def write_signed_json(path: Path, content: dict[str, Any]) -> None:
     """
-    Write JSON with its own checksum, so that any change to it is found.
+    Write JSON with its checksum, so that every change to it is detected.
 
-    :param path: of the file
-    :param content: what JSON knows
+    :param path: file to write
+    :param content: JSON data
     """
     text = json.dumps(content)
     signed = json.dumps({"sha256": hashlib.sha256(text.encode()).hexdigest(), "content": text})
@@ -223,9 +223,9 @@ def write_signed_json(path: Path, content: dict[str, Any]) -> None:
 
 def read_signed_json(path: Path) -> dict[str, Any]:
     """
-    :param path: of a file that ``write_signed_json`` wrote
+    :param path: file written by ``write_signed_json``
     :return: its content
-    :raises ValueError: if it is not what was written
+    :raises ValueError: if the file has changed since
     """
     try:
         signed = json.loads(read_file(path))
@@ -234,7 +234,7 @@ def read_signed_json(path: Path) -> dict[str, Any]:
             return json.loads(text)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
-    raise ValueError(f"'{path}' was altered: its checksum differs")
+    raise ValueError(f"'{path}' is altered: its checksum differs")
 
 
 _ARRAY = "array in the npz file"
@@ -242,12 +242,12 @@ _ARRAY = "array in the npz file"
 
 def to_json(tree: Any, arrays: dict[str, np.ndarray]) -> Any:
     """
-    Turn plain data into what JSON knows, and put the arrays aside.
+    Convert plain data to JSON data, and collect its arrays.
 
     :param tree: numbers, text, arrays, and lists, tuples, deques and dicts of them
-    :param arrays: gets the arrays
-    :return: the same with lists for sequences and references for arrays
-    :raises TypeError: if something else is in it
+    :param arrays: dict that receives the arrays, by name
+    :return: same data, with lists for sequences and references for arrays
+    :raises TypeError: if it contains anything else
     """
     if isinstance(tree, np.ndarray) and tree.dtype != object:
         name = f"array{len(arrays)}"
@@ -260,15 +260,15 @@ def to_json(tree: Any, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(tree, dict):
         return {str(key): to_json(value, arrays) for key, value in tree.items()}
     if isinstance(tree, (bytes, set)) or not hasattr(tree, "__iter__"):
-        raise TypeError(f"a checkpoint holds numbers, text, arrays and lists and dicts of them, got {tree!r}")
+        raise TypeError(f"a checkpoint needs numbers, text, arrays, or lists or dicts of them, got {tree!r}")
     return [to_json(value, arrays) for value in tree]
 
 
 def from_json(tree: Any, arrays: Any) -> Any:
     """
-    :param tree: from ``to_json``
-    :param arrays: by name
-    :return: what ``to_json`` got, with lists for all sequences
+    :param tree: result of ``to_json``
+    :param arrays: collected arrays, by name
+    :return: original data, with lists for all sequences
     """
     if isinstance(tree, dict):
         if _ARRAY in tree:

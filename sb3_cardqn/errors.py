@@ -1,21 +1,21 @@
-"""What is said when the user mistypes, or when a training cannot go on."""
+"""Exceptions for user-facing errors, and the offer of the nearest name."""
 
 import difflib
 import signal
 
-_LONG = 40  # names that nobody reads
+_LONG = 40  # a list of more names is not shown in full
 
 
 class UserError(ValueError):
-    """A mistake in what the user typed: the command line prints its text and exits with status 2."""
+    """A mistake of the user: the command line prints its text and exits with status 2."""
 
 
 class NotFiniteError(ArithmeticError, ValueError):
     """
-    NaN or infinity turned up in a training. ``-optimize`` prunes a trial that ends in a ValueError.
+    NaN or infinity during training. It is a ValueError, because ``-optimize`` prunes trials that raise one.
 
-    :param place: where
-    :param agent_steps: when
+    :param place: name of the quantity that is not finite
+    :param agent_steps: agent step at which it was found
     """
 
     def __init__(self, place: str, agent_steps: int) -> None:
@@ -28,10 +28,10 @@ class NotFiniteError(ArithmeticError, ValueError):
 
 class WorkerDiedError(RuntimeError):
     """
-    A process with environments in it ended on its own, or was killed.
+    A process with environments ended on its own, or was killed.
 
-    :param envs: numbers of its environments
-    :param exit_code: of the process; below 0 the signal that killed it
+    :param envs: indices of its environments
+    :param exit_code: exit code of the process; a negative one is the signal that killed it
     """
 
     def __init__(self, envs: list[int], exit_code: int | None) -> None:
@@ -48,18 +48,18 @@ class WorkerDiedError(RuntimeError):
 
 def did_you_mean(name: str, known: list[str]) -> str:
     """
-    Offer the nearest name, to put behind an error.
+    Offer the nearest name, for the end of an error.
 
     >>> did_you_mean("cardqm", ["cardqn", "dqn"])
     ", did you mean 'cardqn'?"
 
-    :param name: what was typed
-    :param known: what there is
-    :return: the offer; where nothing is near the whole list, or what is nearest of a long one
+    :param name: unknown name
+    :param known: known names
+    :return: the nearest name; if none is near, all names, or the five nearest of a long list
     """
     nearest = difflib.get_close_matches(name, known, n=1)
     if nearest:
         return f", did you mean '{nearest[0]}'?"
     if len(known) > _LONG:
-        return f", the nearest are: {', '.join(difflib.get_close_matches(name, known, n=5, cutoff=0))}"
-    return f", there are: {', '.join(sorted(known))}"
+        return f"; nearest names: {', '.join(difflib.get_close_matches(name, known, n=5, cutoff=0))}"
+    return f"; known names: {', '.join(sorted(known))}"

@@ -1,4 +1,4 @@
-"""What the machine can do: cores, memory that is kept, numbers of half the size."""
+"""Hardware queries and settings: number of cores, freed memory that glibc keeps, bfloat16 support."""
 
 import ctypes
 import math
@@ -15,7 +15,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 
 def n_cores() -> int:
     """
-    :return: cores that this process may use, rounded up where a container has a share of one
+    :return: number of cores this process may use, rounded up if a container allows a fraction
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     allowed = cores_allowed()
@@ -24,26 +24,26 @@ def n_cores() -> int:
 
 def keep_freed_memory() -> bool:
     """
-    Let glibc keep up to 256 MiB of freed memory for the next allocation, in this process, from now on.
+    Let glibc keep up to 256 MiB of freed memory for later allocations in this process.
 
-    An update allocates and frees the same few megabytes again and again. By default glibc gives each such
-    block back to the system, which has to clear a new one page by page.
+    An update allocates and frees the same few megabytes again and again. By default glibc returns every such
+    block to the system, which must clear a new one page by page.
 
-    :return: whether that was possible: False where the C library is not glibc
+    :return: True if it worked; False if the C library is not glibc
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    # 32 MiB is the most that glibc takes; larger blocks are mapped one by one
+    # 32 MiB is glibc's maximum for this threshold; larger blocks are always mapped separately
     return bool(mallopt(_M_MMAP_THRESHOLD, 32 * 2**20) and mallopt(_M_TRIM_THRESHOLD, 256 * 2**20))
 
 
 def has_bfloat16(device: th.device) -> bool:
     """
-    Tell whether a device has instructions for bfloat16: without them it is slower than float32.
+    Whether a device has instructions for bfloat16; without them bfloat16 is slower than float32.
 
-    :param device: where the networks are
-    :return: True for a CPU with AVX-512 BF16 or AMX and for recent GPUs; False where torch cannot tell
+    :param device: device of the networks
+    :return: True for a CPU with AVX-512 BF16 or AMX and for recent GPUs; False if torch cannot tell
     """
     if device.type == "cuda":
         return th.cuda.is_bf16_supported(including_emulation=False)

@@ -1,4 +1,4 @@
-"""What a measurement was made on: hardware and versions, to stand beside every result."""
+"""machine: hardware and library versions, which are saved with every result."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ _PACKAGES = ("sb3-contrib", "rl-zoo3", "opencv-python", "Box2D")
 
 def machine() -> dict[str, str]:
     """
-    :return: CPU, cores, operating system, Python, and the versions of what drives and learns
+    :return: CPU, cores, operating system, Python version, and versions of the libraries, by name
     """
     cpuinfo = Path("/proc/cpuinfo")
     model = re.search(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.is_file() else None

@@ -1,4 +1,4 @@
-"""Options of commands: the zoo's are parsed by its own parsers, with this package's beside them."""
+"""Option parsers: this package's Parser, and the zoo's parsers extended with this package's options."""
 
 import argparse
 import contextlib
@@ -11,22 +11,22 @@ from sb3_cardqn.errors import UserError, did_you_mean
 
 # option -> its default here; the zoo has another one or none
 _DEFAULTS = {"--algo": "cardqn", "--env": "CarRacing-v3", "--folder": "logs"}
-# values are Python, which the zoo would run while parsing
+# options whose values are Python, which the zoo would run while parsing
 _SETTINGS = ("--hyperparams", "--env-kwargs", "--eval-env-kwargs")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says in one line what is wrong: no usage, no traceback, no abbreviations."""
+    """A parser whose errors are one line, without usage or traceback; it accepts no abbreviations."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False} | kwargs)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """
-        :param args: as argparse's
-        :param namespace: as argparse's
-        :return: as argparse's, with nothing unknown
-        :raises UserError: naming the first word that is not an option, with the nearest option
+        :param args: arguments, or None for those of the shell
+        :param namespace: namespace to fill, or None for a new one
+        :return: namespace, and an empty list of unknown arguments
+        :raises UserError: if an option is unknown; the text names it and the nearest one
         """
         options, unknown = super().parse_known_args(args, namespace)
         if not unknown:
@@ -41,7 +41,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """
-        :param message: argparse's
+        :param message: error text of argparse
         :raises UserError: always
         """
         raise UserError(f"{self._command}: {message}")
@@ -53,18 +53,20 @@ class Parser(argparse.ArgumentParser):
 
 def add_trust(parser: argparse._ActionsContainer) -> None:
     """
-    :param parser: of a command that loads agents; the command line takes ``--trust`` away before
+    Add ``--trust`` to the help; ``cli`` removes it from the arguments before.
+
+    :param parser: parser of a command that loads agents
     """
-    parser.add_argument("--trust", action="store_true", help="load files from elsewhere, whose code can run")
+    parser.add_argument("--trust", action="store_true", help="load files from elsewhere, which can run code")
 
 
 def own_options(command: str) -> argparse.ArgumentParser:
     """
-    :param command: of the zoo
+    :param command: command of the zoo
     :return: parser of the options that this package adds to it
     """
     parser = argparse.ArgumentParser(prog=f"sb3-cardqn {command}", add_help=False, allow_abbrev=False)
-    group = parser.add_argument_group("besides the zoo's")
+    group = parser.add_argument_group("options of sb3-cardqn")
     add_trust(group)
     if command != "train":
         return parser
@@ -72,23 +74,23 @@ def own_options(command: str) -> argparse.ArgumentParser:
         "--checkpoint-freq",
         type=int,
         metavar="AGENT_STEPS",
-        help="write a checkpoint every so many agent steps, from which sb3-cardqn resume goes on exactly",
+        help="agent steps between checkpoints, from which sb3-cardqn resume continues exactly",
     )
     group.add_argument(
-        "--minutes", type=float, help="budget in minutes of training, evaluations not counted (instead of -n)"
+        "--minutes", type=float, help="budget in minutes of training without evaluations, instead of -n"
     )
     group.add_argument(
-        "--run-id", type=int, metavar="N", help="number of the run's folder (default: the next free one)"
+        "--run-id", type=int, metavar="N", help="number of the run folder (default: the next free number)"
     )
     return parser
 
 
 def zoo_parser(command: str, run: Callable[[list[str]], None]) -> argparse.ArgumentParser:
     """
-    Take the parser that a command of the zoo builds in its own function: asked for help, it ends in there.
+    Extract the parser that a command of the zoo builds in a function: ``--help`` makes the function exit.
 
-    :param command: of the zoo
-    :param run: runs it with arguments
+    :param command: command of the zoo
+    :param run: function that runs it with arguments
     :return: its parser, with this package's options and defaults
     """
     try:
@@ -115,5 +117,5 @@ def zoo_parser(command: str, run: Callable[[list[str]], None]) -> argparse.Argum
                 *names, dest=action.dest, nargs="+", default=[], metavar="NAME:VALUE", help=action.help
             )
     if command == "train":
-        parser.set_defaults(eval_freq=None)  # tells whether somebody gave it
+        parser.set_defaults(eval_freq=None)  # None means that it is not given
     return parser

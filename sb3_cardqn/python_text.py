@@ -1,12 +1,12 @@
-"""Python text that is only data: literals, dict, list, tuple, and classes by names from one table."""
+"""Safe evaluation of Python text that is only data: literals, dict, list, tuple, and classes from a table."""
 
 import ast
 import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# Package -> classes in it or in its modules. None of them reads a file, writes one, or calls what it is
-# handed, whatever its arguments.
+# Package -> classes in it or in its modules. Whatever its arguments, none of them reads or writes a file or
+# calls an argument.
 _CLASSES: dict[str, set[str]] = {
     "gymnasium.wrappers": {
         "AtariPreprocessing", "ClipAction", "ClipReward", "DelayObservation", "DtypeObservation",
@@ -48,7 +48,7 @@ _CLASSES: dict[str, set[str]] = {
     },
     "torch.optim": {"Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD"},
 }  # fmt: skip
-# as the zoo's own YAML files name them
+# short names in the zoo's own YAML files
 _SHORT = {
     "HerReplayBuffer": "stable_baselines3.HerReplayBuffer",
     "RMSpropTFLike": "stable_baselines3.common.sb2_compat.rmsprop_tf_like.RMSpropTFLike",
@@ -56,25 +56,25 @@ _SHORT = {
 _ALIASES = {"nn": "torch.nn", "th": "torch", "sb3": "stable_baselines3"}
 _BUILT_INS: dict[str, Any] = {"dict": dict, "list": list, "tuple": tuple}
 
-# What the zoo evaluates where it is text, and where it imports what is named.
+# Keys whose text the zoo evaluates, and keys whose names it imports.
 PYTHON_KEYS = ("monitor_kwargs", "normalize", "policy_kwargs", "replay_buffer_class", "replay_buffer_kwargs")
 NAME_KEYS = ("callback", "env_wrapper", "policy", "vec_env_wrapper")
 
 
 class NotDataError(ValueError):
-    """Text that is more than data: evaluating it could run any code."""
+    """Text that is not only data; evaluating it could run any code."""
 
 
 def evaluate(text: str) -> Any:
     """
-    Read Python text that is only data.
+    Evaluate Python text that is only data.
 
     >>> evaluate("dict(net_arch=[256, 256], activation_fn=nn.ReLU)")
     {'net_arch': [256, 256], 'activation_fn': <class 'torch.nn.modules.activation.ReLU'>}
 
     :param text: literals, calls of ``dict``, ``list`` and ``tuple``, and names from the table
     :return: its value
-    :raises NotDataError: if it is anything else
+    :raises NotDataError: if it contains anything else
     """
     try:
         return _value(ast.parse(text.strip(), mode="eval").body)
@@ -97,7 +97,7 @@ def _value(node: ast.expr) -> Any:
             return {_value(key): _value(value) for key, value in pairs if key is not None}
         case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if name in _BUILT_INS:
             named = {word.arg: _value(word.value) for word in keywords if word.arg is not None}
-            if len(named) < len(keywords):  # **
+            if len(named) < len(keywords):  # it contains **kwargs
                 raise NotDataError(ast.unparse(node))
             return _BUILT_INS[name](*map(_value, args), **named)
         case ast.Name() | ast.Attribute():
@@ -109,7 +109,7 @@ def _value(node: ast.expr) -> Any:
 
 def look_up(name: str) -> Any:
     """
-    :param name: of a class with its package in front, as in ``sb3_cardqn.FrameSkip``
+    :param name: full name of a class, such as ``sb3_cardqn.FrameSkip``
     :return: the class
     :raises NotDataError: if it is not in the table, or its package is not installed
     """
@@ -125,28 +125,28 @@ def look_up(name: str) -> Any:
 
 def find_class(name: str) -> Any:
     """
-    Import a class as rl-zoo3 does, whoever's it is.
+    Import any class, like rl-zoo3.
 
-    :param name: with its module, such as "sb3_cardqn.FrameSkip"
+    :param name: full name of a class, such as "sb3_cardqn.FrameSkip"
     :return: the class
     :raises ImportError: if there is no such module, or no such name in it
     """
     module, _, cls = name.rpartition(".")
     try:
         return getattr(importlib.import_module(module), cls)
-    except (AttributeError, ValueError) as error:  # ValueError: no module in front
+    except (AttributeError, ValueError) as error:  # ValueError: the name has no module
         raise ImportError(str(error)) from error
 
 
 def short_name(name: str) -> str:
     """
-    Name a class of this package as ``sb3_cardqn`` does, whatever file it lived in when a file named it.
+    Public name of a class of this package, whichever module it was in when the name was written.
 
     >>> short_name("sb3_cardqn.common.wrappers.FrameSkip")
     'sb3_cardqn.FrameSkip'
 
-    :param name: of any class, with its package in front
-    :return: the public name of one in the table, others as they came
+    :param name: full name of any class
+    :return: public name if the class is in the table, else ``name``
     """
     package, _, rest = name.partition(".")
     short = rest.rpartition(".")[2]
@@ -156,7 +156,7 @@ def short_name(name: str) -> str:
 def with_short_names(entries: Any) -> list[Any]:
     """
     :param entries: one or several wrappers in the zoo's form, or None
-    :return: a list of them, with ``short_name`` for this package's
+    :return: list of wrappers, with public names for this package's classes
     """
     listed = entries if isinstance(entries, list) else [entries] if entries else []
     return [
@@ -171,10 +171,10 @@ def with_short_names(entries: Any) -> list[Any]:
 
 def code_in(hyperparams: Mapping[str, Any]) -> str | None:
     """
-    Find what would run code: text that the zoo evaluates, and names that it imports.
+    Find text that would run code: text that the zoo evaluates, and names that it imports.
 
-    :param hyperparams: in the zoo's form
-    :return: the first such text that is more than data; None if all is data
+    :param hyperparams: hyperparameters in the zoo's form
+    :return: first such text that is not only data; None if there is none
     """
     texts: list[tuple[Callable[[str], Any], Any]] = [
         (evaluate, hyperparams[key]) for key in PYTHON_KEYS if key in hyperparams
@@ -182,7 +182,7 @@ def code_in(hyperparams: Mapping[str, Any]) -> str | None:
     for key in NAME_KEYS:
         value = hyperparams.get(key)
         names = [name for entry in (value if isinstance(value, list) else [value]) for name in _names(entry)]
-        if key == "policy":  # without a dot it is the algorithm's own name for one
+        if key == "policy":  # a name without a dot is the algorithm's own
             names = [name for name in names if "." in name]
         texts += [(look_up, name) for name in names]
     for read, text in texts:
@@ -200,8 +200,8 @@ def _names(entry: Any) -> list[str]:
 
 def without_text(hyperparams: Mapping[str, Any]) -> dict[str, Any]:
     """
-    :param hyperparams: in the zoo's form
-    :return: the same, with the value of each text that the zoo would evaluate and that is only data
+    :param hyperparams: hyperparameters in the zoo's form
+    :return: copy in which text that the zoo would evaluate, and that is only data, is replaced by its value
     """
     result = dict(hyperparams)
     for key in PYTHON_KEYS:

@@ -1,6 +1,6 @@
-"""Which tracks are for what: three ranges of environment seeds that never meet."""
+"""Disjoint ranges of environment seeds for training, validation and held-out tracks."""
 
-TRAINING_SEEDS = range(0, 100_000)  # by environment; a run takes its seed and one more for each environment
-VALIDATION_SEEDS = range(100_000, 101_000)  # to choose checkpoints and hyperparameters by
-# to report on; choose no agent, but were in view when three decisions were taken: docs/experiments.md
+TRAINING_SEEDS = range(0, 100_000)  # environment i of a run uses the run's seed plus i
+VALIDATION_SEEDS = range(100_000, 101_000)  # for choosing checkpoints and hyperparameters
+# for reports; they chose no agent, but were known when three decisions were taken: docs/experiments.md
 HELD_OUT_SEEDS = range(200_000, 200_100)

@@ -1,4 +1,4 @@
-"""Ctrl-C and its like: who is told, and who is not."""
+"""Helpers for signals such as Ctrl-C: which to handle, and child processes that ignore Ctrl-C."""
 
 import contextlib
 import signal
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 def not_ignored(*names: str) -> list[int]:
     """
-    :param names: of signals, such as "SIGHUP"
-    :return: their numbers, without those that this platform lacks and those that ``nohup`` keeps away
+    :param names: names of signals, such as "SIGHUP"
+    :return: their numbers, without signals that this platform lacks or that are ignored, as under ``nohup``
     """
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
@@ -18,11 +18,11 @@ def not_ignored(*names: str) -> list[int]:
 @contextlib.contextmanager
 def deaf_children() -> Iterator[None]:
     """
-    Start processes that do not hear Ctrl-C, which a terminal sends to all: who started them ends them.
+    Start processes that ignore Ctrl-C, which a terminal sends to every process; the parent must end them.
 
-    :return: context to start them in
+    :return: context in which to start them
     """
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can set handlers
         yield
         return
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""The process of one run: ``sb3-cardqn`` that ends with the process that started it, however that ends."""
+"""Process of one training run: ``sb3-cardqn``, which ends when the process that started it ends."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from sb3_cardqn import cli
 
 
 def _end_with_parent() -> None:
-    os.read(0, 1)  # the parent never writes: this returns when its end of the pipe is closed
+    os.read(0, 1)  # the parent never writes, so this returns when the parent's end of the pipe is closed
     os._exit(1)
 
 

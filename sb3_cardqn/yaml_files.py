@@ -1,4 +1,4 @@
-"""YAML files as data: no tag runs code, no key stands twice, and what is wrong is said with file and line."""
+"""Safe reading of YAML files: no tag runs code, duplicate keys are errors, errors name file and line."""
 
 import re
 from pathlib import Path
@@ -9,19 +9,19 @@ import yaml
 from sb3_cardqn.durable import read_file
 from sb3_cardqn.errors import UserError
 
-_NO_KEYS = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")  # << may stand twice: it merges both
+_NO_KEYS = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")  # << may occur twice; both are merged
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML's SafeLoader, which by itself lets the last of two equal keys win."""
+    """PyYAML's SafeLoader, but a duplicate key is an error; in PyYAML the last one wins."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """
-        :param anchor: as PyYAML's
-        :return: as PyYAML's
-        :raises yaml.MarkedYAMLError: if a key stands there twice
+        :param anchor: anchor of the node
+        :return: the node
+        :raises yaml.MarkedYAMLError: if a key occurs twice
         """
-        # Here, not in construct_mapping: before that, merging (<<) puts keys there that are overridden.
+        # Here, because before construct_mapping a merge (<<) adds keys that may be overridden.
         node = super().compose_mapping_node(anchor)
         lines: dict[Any, int] = {}
         for key_node, _ in node.value:
@@ -30,7 +30,7 @@ class UniqueKeyLoader(yaml.SafeLoader):
             key, line = self.construct_object(key_node), key_node.start_mark.line + 1
             if key in lines:
                 raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} stands there twice, first in line {lines[key]}",
+                    problem=f"key {key!r} occurs twice, first in line {lines[key]}",
                     problem_mark=key_node.start_mark,
                 )
             lines[key] = line
@@ -42,13 +42,13 @@ _WITH_EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 
 def with_numbers(value: Any) -> Any:
     """
-    Read numbers that YAML 1.1 takes for text, having no dot or no sign before the exponent.
+    Convert numbers that YAML 1.1 reads as text because they lack a dot, or a sign in the exponent.
 
     >>> with_numbers({"learning_rate": "1e-4", "buffer_size": "1e3", "policy": "CnnPolicy"})
     {'learning_rate': 0.0001, 'buffer_size': 1000, 'policy': 'CnnPolicy'}
 
-    :param value: from a YAML file
-    :return: the same with numbers for such text, whole ones as int
+    :param value: data from a YAML file
+    :return: same data with numbers for such text; whole numbers are int
     """
     if isinstance(value, dict):
         return {key: with_numbers(item) for key, item in value.items()}
@@ -64,9 +64,9 @@ def read_yaml(path: Path) -> Any:
     """
     Read a file of one YAML document.
 
-    :param path: of the file
-    :return: what it holds; None if it is empty
-    :raises UserError: if it is no regular file, cannot be read, or is not YAML, naming file and line
+    :param path: file to read
+    :return: its content; None if it is empty
+    :raises UserError: if it is not a regular file, cannot be read, or is not YAML; names file and line
     """
     return parse_yaml(read_file(path), path)
 
@@ -74,15 +74,15 @@ def read_yaml(path: Path) -> Any:
 def parse_yaml(contents: bytes, path: Path, loader: type[yaml.SafeLoader] = UniqueKeyLoader) -> Any:
     """
     :param contents: one YAML document
-    :param path: of the file that it was read from
-    :param loader: a subclass that knows more tags
-    :return: what it holds; None if it is empty
-    :raises UserError: if it is not YAML, naming file and line
+    :param path: file from which it was read, for errors
+    :param loader: loader class, which may know more tags
+    :return: its content; None if it is empty
+    :raises UserError: if it is not YAML; names file and line
     """
     try:
         return yaml.load(contents, Loader=loader)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"'{path}'{line}: {error.problem or error}") from error
-    except Exception as error:  # PyYAML's constructors raise anything: ValueError for a 13th month
+    except Exception as error:  # PyYAML's constructors raise other errors, such as ValueError for month 13
         raise UserError(f"'{path}' is not YAML: {' '.join(str(error).split())}") from error

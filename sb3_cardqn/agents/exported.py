@@ -1,4 +1,4 @@
-"""An exported policy in the place of an agent that SB3 saved, and the ones that come with the package."""
+"""SafeAgent (an agent from an exported file) and the agents shipped with the package."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,11 +16,11 @@ _SHIPPED = Path(__file__).parent.parent / "pretrained"
 @dataclass(frozen=True)
 class SafeAgent:
     """
-    An exported agent, where ``evaluate``, ``race`` and ``enjoy`` otherwise take one that SB3 saved.
+    An exported agent, which ``evaluate``, ``race`` and ``enjoy`` accept like an agent saved by SB3.
 
     :param model_path: the ``.safetensors`` file
-    :param name: in tables and videos; by default the file's
-    :raises UserError: if it is no exported policy, or does not say which environment it is for
+    :param name: name in tables and videos, by default that of the file
+    :raises UserError: if it is not an exported policy, or does not name its environment
     """
 
     model_path: Path
@@ -30,12 +30,12 @@ class SafeAgent:
         object.__setattr__(self, "name", self.name or self.model_path.stem)
         if self.about["env"] is None:
             raise UserError(
-                f"'{self.model_path}' does not say which environment it is for, export a run folder"
+                f"'{self.model_path}' does not name its environment; export a run folder to include it"
             )
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """What the file says about the agent, checked."""
+        """Description in the file, after all checks."""
         return read(self.model_path).about
 
     @property
@@ -50,12 +50,12 @@ class SafeAgent:
 
     @property
     def config_path(self) -> Path:
-        """Where the configuration is: in the file."""
+        """The file itself, which contains the configuration."""
         return self.model_path
 
     @property
     def config(self) -> dict[str, Any]:
-        """The environment's part of the zoo's configuration."""
+        """The zoo's configuration of the environment."""
         return {
             "env_kwargs": self.about["env"]["kwargs"],
             "env_wrapper": with_short_names(self.about["env"]["wrappers"]),
@@ -63,13 +63,13 @@ class SafeAgent:
 
     def load_model(self) -> QNetwork:
         """
-        :return: the agent to drive with
+        :return: Q-network to drive with
         """
         return load_policy(self.model_path)
 
     def renamed(self, name: str) -> "SafeAgent":
         """
-        :param name: for tables and videos
+        :param name: new name for tables and videos
         :return: the same agent with that name
         """
         return SafeAgent(self.model_path, name)
@@ -77,21 +77,21 @@ class SafeAgent:
 
 def shipped_agents() -> dict[str, Path]:
     """
-    :return: file of each agent that comes with the package, by name
+    :return: files of the agents shipped with the package, by name
     """
     return {path.stem: path for path in sorted(_SHIPPED.glob("*.safetensors"))}
 
 
 def load_pretrained(name: str = "cardqn") -> QNetwork:
     """
-    Load an agent that comes with the package.
+    Load an agent shipped with the package.
 
-    :param name: see ``shipped_agents``
-    :return: as ``load_policy``
-    :raises UserError: if there is none of that name
+    :param name: name of the agent: ``"cardqn"`` or ``"cardqn_any_colors"``
+    :return: Q-network, see ``load_policy``
+    :raises UserError: if no agent has this name
     """
     agents = shipped_agents()
     if name not in agents:
-        known = did_you_mean(name, list(agents)) if agents else ", which has none"
-        raise UserError(f"no agent '{name}' comes with this version of sb3-cardqn{known}")
+        known = did_you_mean(name, list(agents)) if agents else "; none is shipped"
+        raise UserError(f"no agent '{name}' is shipped with this version of sb3-cardqn{known}")
     return load_policy(agents[name])

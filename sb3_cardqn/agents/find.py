@@ -1,4 +1,4 @@
-"""Agents by what a user calls them: the one rule of evaluate, race, enjoy, export and bench."""
+"""Lookup of agents by name or path, shared by evaluate, race, enjoy, export and bench."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,22 +11,22 @@ from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.settings import check_algorithm
 
-# in the --help of each command that takes one
+# for the --help of every command that takes an agent
 WHICH_AGENT = (
-    "run folder, zip or .safetensors file, or name of an agent that comes with the package "
-    f"({', '.join(shipped_agents())}); a folder of that name is ./NAME"
+    f"run folder, zip, .safetensors file, or name of a shipped agent ({', '.join(shipped_agents())}); "
+    "write ./NAME for a folder with such a name"
 )
 
 
 def locate(agent: str | Path) -> Path:
     """
-    Find the file or folder that is meant, whatever the current folder holds.
+    Find the file or folder of an agent, independent of the current folder's content.
 
     >>> locate("cardqn").name, str(locate("./cardqn"))
     ('cardqn.safetensors', 'cardqn')
 
-    :param agent: the bare name of an agent that comes with the package, as text; all else is a path
-    :return: path of its file, or of a run folder
+    :param agent: name of a shipped agent, as text; anything else is a path
+    :return: path of a file or a run folder
     """
     shipped = shipped_agents().get(agent) if isinstance(agent, str) else None
     return shipped or Path(agent)
@@ -38,16 +38,16 @@ def _configs_in_logs() -> list[Path]:
 
 def car_racing_run(folder: Path | None) -> Run:
     """
-    Take a run on CarRacing from the command line.
+    Find a run on CarRacing.
 
-    :param folder: run folder; None for the one in ``logs`` whose training was started last
+    :param folder: run folder; None for the most recently started one in ``logs``
     :return: the run
     :raises UserError: if there is none, or it is on another environment
     """
     if folder is None:
         configs = _configs_in_logs()
         if not configs:
-            raise UserError("no run on CarRacing in folder 'logs', train one with: sb3-cardqn train")
+            raise UserError("no run on CarRacing in folder 'logs'; train one with: sb3-cardqn train")
         folder = max(configs, key=lambda path: path.stat().st_mtime).parent.parent
     run = Run(folder)
     if not run.env_id.startswith("CarRacing"):
@@ -57,8 +57,7 @@ def car_racing_run(folder: Path | None) -> Run:
 
 def default_agent() -> Run | TrainedAgent:
     """
-    :return: the run on CarRacing in ``logs`` whose training was started last; where there is none, the agent
-        that comes with the package
+    :return: the most recently started run on CarRacing in ``logs``; without one, the shipped agent
     :raises UserError: if there is neither
     """
     shipped = shipped_agents()
@@ -77,17 +76,17 @@ def find_agents(
     algo: str | None = None,
 ) -> list[TrainedAgent]:
     """
-    Find agents where the user says they are.
+    Find agents by name or path.
 
-    :param agents: one or several of: an agent, a run, what ``locate`` takes: a run folder, a zip file (which
-        finds its configuration when it is in a run folder), a .safetensors file, the name of an agent that
-        comes with the package; as text, "NAME=PATH" gives it a name for tables and videos
-    :param checkpoint: which agent of a run folder
-    :param config: the zoo's configuration of zip files; by default that of the run folder they are in
-    :param algo: their algorithm; by default that of the run folder
-    :return: the agents, in that order, each with another name
-    :raises UserError: if one is not there, or is not on CarRacing, the algorithm is unknown, or ``config`` or
-        ``algo`` is of no use to any
+    :param agents: one or several agents, runs, run folders, zip files (with their configuration if they are
+        in a run folder), .safetensors files or names of shipped agents; the text "NAME=PATH" sets the name in
+        tables and videos
+    :param checkpoint: agent of a run folder: "best" on validation tracks, or "final"
+    :param config: the zoo's configuration of zip files; by default that of their run folder
+    :param algo: algorithm of zip files; by default that of their run folder
+    :return: the agents, in the order of ``agents``, with distinct names
+    :raises UserError: if an agent is missing or not for CarRacing, the algorithm is unknown, or ``config`` or
+        ``algo`` applies to no agent
     """
     if isinstance(agents, str) or not isinstance(agents, Sequence):
         agents = [agents]
@@ -100,7 +99,7 @@ def find_agents(
     found = [_find(agent, checkpoint, config, algo) for agent in agents]
     for option, value in (("--config", config), ("--algo", algo)):
         if value is not None and not any(str(agent).endswith(".zip") for agent in agents):
-            raise UserError(f"{option} is for zip files of agents, got {option} {value} and no zip file")
+            raise UserError(f"{option} applies to zip files only, got {option} {value} and no zip file")
     names = [agent.name for agent in found]
     for i, agent in enumerate(found):
         if names.count(agent.name) > 1:
@@ -110,8 +109,8 @@ def find_agents(
 
 def _numbered(agents: list[TrainedAgent]) -> list[TrainedAgent]:
     """
-    :param agents: whose names may be the same
-    :return: the same, the second of a name with a 2 behind it
+    :param agents: agents, possibly with equal names
+    :return: agents with distinct names; the second of a name ends in (2)
     """
     names: set[str] = set()
     for i, agent in enumerate(agents):
@@ -126,8 +125,8 @@ def _numbered(agents: list[TrainedAgent]) -> list[TrainedAgent]:
 
 def _split(agent: str) -> tuple[str, str]:
     """
-    :param agent: "NAME=PATH", where both may have more of "=" in them, or a path alone
-    :return: name, "" if it has none, and path: cut where there is such a path, else at the first "="
+    :param agent: "NAME=PATH", both of which may contain "=", or only a path
+    :return: name ("" without one) and path, split where the path exists, else at the first "="
     """
     parts = agent.split("=")
     cuts = [("=".join(parts[:i]), "=".join(parts[i:])) for i in range(len(parts))]
@@ -162,6 +161,6 @@ def _find_unnamed(
         return replace(found, config_path=config or found.config_path, algo=algo or found.algo)
     if config is None or algo is None:
         raise UserError(
-            f"'{path}' is in no run folder: needs its configuration (--config) and its algorithm (--algo)"
+            f"'{path}' is outside a run folder: it needs a configuration (--config) and an algorithm (--algo)"
         )
     return Agent(path, algo, config, path.stem)

@@ -1,4 +1,4 @@
-"""Saved agents: what a run folder or a zip file holds, and how it was trained."""
+"""Agent (a zip saved by SB3) and Run (a run folder of the zoo), with their configurations."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from sb3_cardqn.zoo.settings import check_algorithm
 
 WhichCheckpoint: TypeAlias = Literal["best", "final"]
 
-# in the place of what only training needs, and other versions of Python cannot unpickle
+# replacements of objects that only training needs and that other Python versions cannot unpickle
 _FOR_TRAINING: dict[str, Any] = {
     "learning_rate": 0.0,
     "lr_schedule": lambda _: 0.0,
@@ -33,7 +33,7 @@ _FOR_TRAINING: dict[str, Any] = {
 
 
 class _ZooConfigLoader(UniqueKeyLoader):
-    """Reads the zoo's config.yml and args.yml; of a class or another object it reads the name, as text."""
+    """Reads the zoo's config.yml and args.yml; a class or another object becomes its name, as text."""
 
 
 _ZooConfigLoader.add_constructor(
@@ -53,14 +53,14 @@ _ZooConfigLoader.add_multi_constructor("tag:yaml.org,2002:python/", lambda loade
 def _mapping(contents: bytes, path: Path) -> dict[str, Any]:
     result = parse_yaml(contents, path, _ZooConfigLoader) or {}
     if not isinstance(result, dict):
-        raise UserError(f"'{path}' needs keys and values, got a {type(result).__name__}")
+        raise UserError(f"'{path}' must be a mapping of keys to values, got a {type(result).__name__}")
     return result
 
 
 def _read_config(path: Path, env_id: str) -> dict[str, Any]:
     contents = read_file(path)
     config = _mapping(contents, path)
-    config = config.get(env_id, config)  # hyperparams/*.yml has an entry for each environment
+    config = config.get(env_id, config)  # hyperparams/*.yml has one entry per environment
     trust.require_for(code_in(config), path, contents)
     args = path.with_name("args.yml")  # the zoo keeps --env-kwargs there
     saved = _mapping(read_file(args), args) if args.exists() else {}
@@ -74,11 +74,11 @@ def load_to_drive(path: Path, algo: str) -> BaseAlgorithm:
     """
     Load an agent without a replay buffer, on the CPU.
 
-    :param path: of the zip
-    :param algo: name of its algorithm
+    :param path: zip file
+    :param algo: the zoo's name of the algorithm
     :return: the agent
-    :raises UserError: if the file holds no agent of this algorithm, or was not made on this machine and
-        nobody vouches for it, see ``trust``
+    :raises UserError: if the file does not hold an agent of this algorithm, or was not made on this machine
+        and is not trusted, see ``trust``
     """
     algorithm = ALGOS[algo]
     kwargs: dict[str, Any] = {"custom_objects": _FOR_TRAINING}
@@ -90,21 +90,21 @@ def load_to_drive(path: Path, algo: str) -> BaseAlgorithm:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"'{path}' can't be loaded as {algo}: {type(error).__name__}: {error}") from error
+        raise UserError(f"cannot load '{path}' as {algo}: {type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)
 class Agent:
     """
-    An agent that some algorithm of SB3, sb3-contrib or rl-zoo3 has saved.
+    An agent saved by any algorithm of SB3, sb3-contrib or rl-zoo3.
 
     :param model_path: its zip file
-    :param algo: name of the algorithm, as the zoo has it: "cardqn", "ppo_lstm", ...
+    :param algo: the zoo's name of the algorithm: "cardqn", "ppo_lstm", ...
     :param config_path: the zoo's config.yml, or a file of hyperparameters with an entry for ``env_id``;
-        ``vecnormalize.pkl`` is looked for beside it
-    :param name: in tables and videos
-    :param env_id: what it was trained on
-    :raises UserError: if the algorithm is unknown, or a file is missing or no zip file
+        ``vecnormalize.pkl`` is read from the same folder
+    :param name: name in tables and videos
+    :param env_id: id of the environment it was trained on
+    :raises UserError: if the algorithm is unknown, or a file is missing or not a zip file
     """
 
     model_path: Path
@@ -119,7 +119,7 @@ class Agent:
             if not path.is_file():
                 raise UserError(f"no such file: '{path}'")
         if not is_zip(self.model_path):
-            raise UserError(f"'{self.model_path}' is no zip file, which is what SB3 saves agents in")
+            raise UserError(f"an agent saved by SB3 must be a zip file, got '{self.model_path}'")
 
     @property
     def config(self) -> dict[str, Any]:
@@ -131,14 +131,14 @@ class Agent:
         Load the agent to drive with, without a replay buffer, on the CPU.
 
         :return: the agent
-        :raises UserError: if the file holds no agent of this algorithm, or was not made on this machine and
-            nobody vouches for it, see ``trust``
+        :raises UserError: if the file does not hold an agent of this algorithm, or was not made on this
+            machine and is not trusted, see ``trust``
         """
         return load_to_drive(self.model_path, self.algo)
 
     def renamed(self, name: str) -> "Agent":
         """
-        :param name: for tables and videos
+        :param name: new name for tables and videos
         :return: the same agent with that name
         """
         return replace(self, name=name)
@@ -147,10 +147,10 @@ class Agent:
 @dataclass(frozen=True)
 class Run:
     """
-    A folder in which ``sb3-cardqn train`` left an agent, such as ``logs/cardqn/CarRacing-v3_1``.
+    A run folder of ``sb3-cardqn train``, such as ``logs/cardqn/CarRacing-v3_1``.
 
-    :param folder: path of the folder; the algorithm is the name of its parent
-    :raises UserError: if it is no such folder
+    :param folder: path of the folder; the name of its parent is the algorithm
+    :raises UserError: if it is not a run folder
     """
 
     folder: Path
@@ -163,10 +163,11 @@ class Run:
             known = [*runs, *shipped_agents()]
             offer = did_you_mean(str(self.folder), known) if known and not self.folder.is_dir() else ""
             raise UserError(
-                f"'{self.folder}' is no run folder: it has no {self.env_name}/{self.config_path.name}{offer}"
+                f"'{self.folder}' is not a run folder: it has no {self.env_name}/"
+                f"{self.config_path.name}{offer}"
             )
         if self.algo not in ALGOS:
-            raise UserError(f"'{self.folder}' is no run folder: '{self.algo}' is no algorithm")
+            raise UserError(f"'{self.folder}' is not a run folder: '{self.algo}' is not an algorithm")
 
     @property
     def algo(self) -> str:
@@ -175,7 +176,7 @@ class Run:
 
     @property
     def env_id(self) -> str:
-        """Id of the environment, as Gymnasium knows it."""
+        """Gymnasium's id of the environment."""
         if self.env_name in gym.registry:
             return self.env_name
         known = (env_id for env_id in gym.registry if EnvironmentName(env_id) == self.env_name)
@@ -183,7 +184,7 @@ class Run:
 
     @property
     def env_name(self) -> str:
-        """Id of the environment with "-" for "/", as the zoo names files."""
+        """Id of the environment with "-" for "/", as in the zoo's file names."""
         configured = [path.parent.name for path in self.folder.glob("*/config.yml")]
         name = parse_name(self.folder.resolve().name)
         if len(configured) == 1:
@@ -192,12 +193,12 @@ class Run:
 
     @property
     def config_folder(self) -> Path:
-        """Where the zoo keeps the configuration and the normalization statistics."""
+        """The zoo's folder of the configuration and the normalization statistics."""
         return self.folder / self.env_name
 
     @property
     def config_path(self) -> Path:
-        """Where the zoo keeps the configuration."""
+        """The zoo's configuration file."""
         return self.config_folder / "config.yml"
 
     @property
@@ -207,16 +208,16 @@ class Run:
 
     def agent(self, checkpoint: WhichCheckpoint = "best", model_path: Path | None = None) -> Agent:
         """
-        Take one of the agents that the run saved.
+        An agent that the run saved.
 
-        :param checkpoint: "best" on validation tracks (the last one if none was validated), or "final", as it
-            was when training ended
-        :param model_path: of a particular one instead
+        :param checkpoint: "best" on validation tracks (the final one if none was validated), or "final", the
+            agent at the end of training
+        :param model_path: zip file of a particular agent, in place of ``checkpoint``
         :return: the agent
-        :raises UserError: if it is not there
+        :raises UserError: if it does not exist
         """
         if checkpoint not in get_args(WhichCheckpoint):
-            raise UserError(f"checkpoint needs to be 'best' or 'final', got '{checkpoint}'")
+            raise UserError(f"checkpoint must be 'best' or 'final', got '{checkpoint}'")
         name = f"{self.algo}/{self.folder.resolve().name}"
         if model_path is not None:
             return Agent(model_path, self.algo, self.config_path, f"{name}/{model_path.stem}", self.env_id)
@@ -224,17 +225,17 @@ class Run:
         path = best if checkpoint == "best" and best.is_file() else final
         if not path.is_file():
             missing = f"agent yet: neither {best.name} nor" if checkpoint == "best" else "final agent yet: no"
-            raise UserError(f"'{self.folder}' has no {missing} {final.name}")
+            raise UserError(f"run '{self.folder}' has no {missing} {final.name}")
         return Agent(path, self.algo, self.config_path, name, self.env_id)
 
     @property
     def model_path(self) -> Path:
-        """The agent that did best on validation tracks; the last one if none was validated."""
+        """Zip of the best agent on validation tracks, or of the final agent if none was validated."""
         return self.agent().model_path
 
     def load_model(self) -> BaseAlgorithm:
         """
-        Load the agent of ``model_path`` to drive with, without a replay buffer.
+        Load the agent of ``model_path`` without a replay buffer.
 
         :return: the agent
         """

@@ -1,19 +1,19 @@
-"""What every trained agent offers, whether SB3 saved it (``Agent``) or it was exported (``SafeAgent``)."""
+"""TrainedAgent: the protocol of agents saved by SB3 (``Agent``) and exported ones (``SafeAgent``)."""
 
 from pathlib import Path
 from typing import Any, Protocol
 
 
 class TrainedAgent(Protocol):
-    """What ``Agent`` and ``SafeAgent`` have in common: all that it takes to drive."""
+    """Common attributes and methods of ``Agent`` and ``SafeAgent``."""
 
     @property
     def name(self) -> str:
-        """In tables and videos."""
+        """Name in tables and videos."""
 
     @property
     def algo(self) -> str:
-        """Name of the algorithm, as rl-zoo3 has it."""
+        """The zoo's name of the algorithm."""
 
     @property
     def env_id(self) -> str:
@@ -33,11 +33,11 @@ class TrainedAgent(Protocol):
 
     def load_model(self) -> Any:
         """
-        :return: the agent to drive with: its ``predict`` chooses actions as SB3's algorithms do
+        :return: the agent, with the ``predict`` method of SB3's algorithms
         """
 
     def renamed(self, name: str) -> "TrainedAgent":
         """
-        :param name: for tables and videos
+        :param name: new name for tables and videos
         :return: the same agent with that name
         """

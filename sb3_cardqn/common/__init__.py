@@ -1,4 +1,4 @@
-"""Old paths of modules that moved: for one release they lead to the new ones, with a warning."""
+"""Old paths of moved modules, which lead to the new ones with a warning, for one release."""
 
 import importlib
 import sys
@@ -24,11 +24,11 @@ _MOVED = {
 
 class _Moved(ModuleType):
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # what the import system and inspection ask for
+        if name.startswith("__"):  # the import system and inspection look these up
             raise AttributeError(name)
         place = f"sb3_cardqn.{_MOVED[self.__name__.rpartition('.')[2]]}"
         warnings.warn(
-            f"{self.__name__} is {place} now; public names are short: sb3_cardqn.{name}",
+            f"{self.__name__} is now {place}; if {name} is public, use sb3_cardqn.{name}",
             FutureWarning,
             stacklevel=2,
         )
