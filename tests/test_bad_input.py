@@ -20,7 +20,7 @@ from rl_zoo3 import ALGOS, utils
 
 import sb3_cardqn
 from sb3_cardqn import CarDQN, cli
-from sb3_cardqn.cardqn.schedules import CosineSchedule, ExponentialSchedule
+from sb3_cardqn.cardqn.schedules import ExponentialSchedule
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.commands import run
@@ -43,7 +43,6 @@ CALLS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "CarDQNPolicy": lambda wrong: CarDQN(
         "MlpPolicy", "CartPole-v1", buffer_size=500, device="cpu", policy_kwargs=wrong
     ),
-    "CosineSchedule": lambda wrong: CosineSchedule(**{"start": 1.0, "end": 0.1} | wrong),
     "ExponentialSchedule": lambda wrong: ExponentialSchedule(**{"start": 1.0, "end": 0.1} | wrong),
     "GroupedSubprocVecEnv": lambda wrong: GroupedSubprocVecEnv(**{"env_fns": [Pictures]} | wrong),
     "CarRacingCNN": lambda wrong: sb3_cardqn.CarRacingCNN(**{"observation_space": IMAGE} | wrong),
@@ -112,7 +111,6 @@ TABLE: list[tuple[str, str, tuple[Any, ...]]] = [
     ("HistogramHead", "low", (None, True, "4", [], NAN, -INF, 0, 0.5)),
     ("HistogramHead", "high", (*NO_NUMBER, 0)),
     ("QuantileHead", "n_quantiles", NO_COUNT),
-    ("CosineSchedule", "end_fraction", (*NO_SHARE, 0)),
     ("ExponentialSchedule", "start", (*NO_NUMBER, 0)),
     ("ExponentialSchedule", "end", (*NO_NUMBER, 0)),
     ("ExactCheckpoint", "freq", NO_COUNT),
@@ -295,8 +293,8 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("train --env CartPole-v1 --seed 4294967296", "", "Seed"),
         ("train -i absent.zip", "", "trained_agent"),
         ("train -f=", "", "-f | ''"),
-        ("train -f c.yml", "a: b", "-f | 'c.yml'"),
-        ("train -tb c.yml/tb", "a: b", "-tb | 'c.yml/tb'"),
+        ("train -f c.yml", "a: b", "'c.yml"),
+        ("train -tb c.yml/tb", "a: b", "'c.yml"),
         ("train -optimize --optimization-log-path c.yml", "a: b", "--optimization-log-path | 'c.yml'"),
         ("train --env CartPole-v1 -params train_freq:(1,'episode') n_envs:2", "", "one env"),
         ("train --storage c.log", "", "--study-name"),

@@ -69,7 +69,7 @@ def _equal_time(analysis: Analysis) -> str:
     :param analysis: of a comparison in which runs were validated
     :return: at which time, and who had got how far by then
     """
-    rows = _of(analysis.scores, EQUAL_TIME)
+    rows = _of(analysis["scores"], EQUAL_TIME)
     steps = rows.groupby("contestant", sort=False)["agent_steps"].mean()
     by_then = ", ".join(
         f"{name} {number(mean)}" if pd.notna(mean) else f"{name} before its first evaluation"
@@ -111,14 +111,14 @@ def _draw(folder: Path, analysis: Analysis, contestants: list[str], note: str) -
     looks = pictures.styles(contestants)
     aggregates, runs = (
         table[table["measure"] != EQUAL_TIME]
-        for table in (analysis.aggregates, analysis.performance_profiles)
+        for table in (analysis["aggregates"], analysis["performance_profiles"])
     )
     charts = {
-        "scores": pictures.scores(aggregates, analysis.scores, looks, note),
-        "profiles": pictures.profiles({"runs": runs, "drives": analysis.drive_profiles}, looks, note),
+        "scores": pictures.scores(aggregates, analysis["scores"], looks, note),
+        "profiles": pictures.profiles({"runs": runs, "drives": analysis["drive_profiles"]}, looks, note),
     }
-    if not analysis.run_curves.empty:
-        curves = analysis.learning_curves, analysis.run_curves
+    if not analysis["run_curves"].empty:
+        curves = analysis["learning_curves"], analysis["run_curves"]
         charts["learning_curves"] = pictures.learning_curves(*curves, looks, note)
     embedded = {}
     for name, figure in charts.items():
@@ -154,8 +154,8 @@ def write_report(
     analysis = analysis or analyse(results)
     seeds = results.runs.groupby("contestant", sort=False)["seed"].count()
     sections = []
-    for measure in analysis.aggregates["measure"].unique():
-        aggregates, comparisons = _of(analysis.aggregates, measure), _of(analysis.comparisons, measure)
+    for measure in analysis["aggregates"]["measure"].unique():
+        aggregates, comparisons = _of(analysis["aggregates"], measure), _of(analysis["comparisons"], measure)
         title, about = tables.MEASURES[measure]
         sections.append(
             {
@@ -171,17 +171,17 @@ def write_report(
         "sections": sections,
         "facts": _facts(results),
         "seeds": count_seeds(seeds),
-        "resources": tables.resources_table(analysis.resources),
-        "runs": tables.runs_table(analysis.scores, results),
+        "resources": tables.resources_table(analysis["resources"]),
+        "runs": tables.runs_table(analysis["scores"], results),
         "commands": results.runs[["contestant", "seed", "command"]].to_dict("records"),
         "machine": results.machine,
         "plan": yaml.safe_dump(json.loads(json.dumps(results.plan)), sort_keys=False, allow_unicode=True),
         "notes": NOTES,
-        "has_curves": not analysis.run_curves.empty,
+        "has_curves": not analysis["run_curves"].empty,
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tables").mkdir(exist_ok=True)
-    for name, table in vars(analysis).items():
+    for name, table in analysis.items():
         write_text(folder / "tables" / f"{name}.csv", table.to_csv(index=table.index.nlevels > 1))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sb3_cardqn.compare"),

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import imageio.v2 as imageio
 import imageio_ffmpeg
@@ -29,15 +29,6 @@ FPS = 50  # CarRacing's frames per second
 ENDING = 75  # frames for which the last picture stays
 _COLUMNS = 3
 MAX_PANES = 12
-
-
-class _Screen(Protocol):
-    """Something that takes pictures."""
-
-    def append_data(self, picture: np.ndarray) -> None:
-        """
-        :param picture: (height, width, 3) uint8
-        """
 
 
 class _Film:
@@ -172,7 +163,7 @@ def race(
     columns = len(found) if len(found) > 1 else min(_COLUMNS, len(tracks))
     rows = -(-len(panes) // columns)
     with ExitStack() as stack:
-        screens: list[_Screen] = []
+        screens: list[Window | _Film] = []
         if human:
             screens.append(stack.enter_context(closing(Window((columns * PANE[0], rows * PANE[1]), FPS))))
         if path is not None:
@@ -186,7 +177,7 @@ def race(
     ]
 
 
-def _show(panes: list[_Pane], columns: int, screens: list[_Screen], progress: bool) -> None:
+def _show(panes: list[_Pane], columns: int, screens: list[Window | _Film], progress: bool) -> None:
     """
     :param panes: panes, row by row
     :param columns: panes per row; the last row may have fewer
@@ -206,7 +197,7 @@ def _show(panes: list[_Pane], columns: int, screens: list[_Screen], progress: bo
 
 
 @contextmanager
-def _video(path: Path) -> Iterator[_Screen]:
+def _video(path: Path) -> Iterator[_Film]:
     """
     :param path: video to write
     :return: context with the object that takes its pictures

@@ -160,7 +160,7 @@ class CarExperimentManager(ExperimentManager):
         except BaseException as error:
             if self.clock.seconds == 0:
                 self.discard()
-            if isinstance(error, OSError) and not Path(self.save_path).is_dir():
+            elif isinstance(error, OSError) and not Path(self.save_path).is_dir():
                 raise UserError(f"the run's folder '{self.save_path}' is gone, so is the training") from error
             vars(error)["has_learned"] = self.clock.seconds > 0  # for the command line, see cli
             raise

@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import os
 from pathlib import Path
 
 from sb3_cardqn.errors import UserError
@@ -49,13 +48,8 @@ def check_train(options: argparse.Namespace) -> None:
     _check_study(options)
     if not options.log_folder:
         raise UserError("-f needs a folder, got ''")
-    for name, path in (
-        ("-f", options.log_folder),
-        ("-tb", options.tensorboard_log),
-        ("--optimization-log-path", options.optimization_log_path),
-    ):
-        if path:
-            _check_folder(name, Path(path))
+    if options.optimization_log_path and Path(options.optimization_log_path).is_file():  # written at the end
+        raise UserError(f"--optimization-log-path needs a folder, got '{options.optimization_log_path}'")
     for name in ("hyperparams", "env_kwargs", "eval_env_kwargs"):
         owner = "-params" if name == "hyperparams" else f"--{name.replace('_', '-')}"
         parse_settings(owner, getattr(options, name))
@@ -95,18 +89,3 @@ def _check_study(options: argparse.Namespace) -> None:
                 "hyperparameters of a trial need --storage and --study-name, and --trial-id for another one "
                 f"than the best, got {got}"
             )
-
-
-def _check_folder(option: str, path: Path) -> None:
-    """
-    :param option: that takes a folder
-    :param path: it may not be there yet
-    :raises UserError: if it, or what it would be in, is something else
-    """
-    for part in (path, *path.parents):
-        if part.exists():
-            if not part.is_dir():
-                raise UserError(f"{option} needs a folder, got '{path}', where '{part}' is a file")
-            if not os.access(part, os.W_OK | os.X_OK):
-                raise UserError(f"{option} needs a folder that can be written to, got '{path}'")
-            return
