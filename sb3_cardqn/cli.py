@@ -1,14 +1,17 @@
 """Command line ``sb3-cardqn``: rl-zoo3's commands with cardqn registered, and this package's own."""
 
 import argparse
+import contextlib
 import importlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from sb3_cardqn import trust
 from sb3_cardqn.errors import NotFiniteError, UserError, WorkerDiedError, did_you_mean
+from sb3_cardqn.replaced import replaced
 from sb3_cardqn.version import __version__
 
 _HELP = """\
@@ -61,9 +64,8 @@ def _run(command: str, options: list[str]) -> None:
     if command in _OWN:
         own = _import(_OWN[command])
         if command != "enjoy" or own.takes(options):
-            # with one small picture at a time, threads would only wait for each other
-            importlib.import_module("torch").set_num_threads(1)
-            own.main(options)
+            with _one_thread():
+                own.main(options)
             return
     if command == "resume":
         _import("zoo.commands").main(options)
@@ -74,6 +76,22 @@ def _run(command: str, options: list[str]) -> None:
     else:
         known = list(dict.fromkeys([*ZOO_COMMANDS, "resume", *_OWN]))
         raise UserError(f"unknown command '{command}'{did_you_mean(command, known)}")
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """
+    Let torch use one thread: with one small picture at a time, threads would only wait for each other.
+
+    :return: context in which it does
+    """
+    torch = importlib.import_module("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _import(module: str) -> Any:
@@ -106,10 +124,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the command")
     args = parser.parse_args(argv or ["--help"])
     options = [option for option in args.options if option != "--trust"]
-    if args.trust or options != args.options:
-        os.environ[trust.TRUST] = "True"  # child processes inherit it
+    trusts = args.trust or options != args.options
+    # in the environment, which child processes inherit
+    trusting = replaced(os.environ, trust.TRUST, "True") if trusts else contextlib.nullcontext()
     try:
-        _run(args.command, options)
+        with trusting:
+            _run(args.command, options)
     except KeyboardInterrupt:
         print("\nsb3-cardqn: stopped by Ctrl-C", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

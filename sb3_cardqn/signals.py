@@ -4,6 +4,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 
 def not_ignored(*names: str) -> list[int]:
@@ -16,17 +17,27 @@ def not_ignored(*names: str) -> list[int]:
 
 
 @contextlib.contextmanager
-def deaf_children() -> Iterator[None]:
+def handled(handler: Any, *names: str) -> Iterator[None]:
+    """
+    Set a handler for signals that are not ignored, and restore the old ones at the end.
+
+    :param handler: as for ``signal.signal``
+    :param names: names of signals, such as "SIGHUP"
+    :return: context; it changes nothing outside the main thread, which alone can set handlers
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, handler) for number in (not_ignored(*names) if is_main else ())}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def deaf_children() -> contextlib.AbstractContextManager[None]:
     """
     Start processes that ignore Ctrl-C, which a terminal sends to every process; the parent must end them.
 
     :return: context in which to start them
     """
-    if threading.current_thread() is not threading.main_thread():  # only the main thread can set handlers
-        yield
-        return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
+    return handled(signal.SIG_IGN, "SIGINT")

@@ -17,6 +17,7 @@ from typing import Any
 
 from sb3_cardqn.durable import opened, read_file, refuse_pipes, sha256
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.replaced import replaced
 
 TRUST = "TRUST_REMOTE_CODE"  # environment variable; huggingface_sb3 asks for the same one before a download
 
@@ -161,22 +162,35 @@ def _copied(path: Path, copy: Path) -> str:
     return digest.hexdigest()
 
 
-def remember_what_is_saved() -> None:
-    """From here on, remember every agent, replay buffer and normalization that SB3 saves in this process."""
+@contextlib.contextmanager
+def remembering() -> Iterator[None]:
+    """
+    Remember every agent, replay buffer and normalization that SB3 saves, also those of users' callbacks.
+
+    :return: context in which it does
+    :raises RuntimeError: if this SB3 saves in a way that is not known here
+    """
     from stable_baselines3.common import base_class, off_policy_algorithm  # seconds to import
     from stable_baselines3.common.vec_env import VecNormalize
 
-    for owner, name, argument, suffix in (
-        (base_class, "save_to_zip_file", "save_path", ".zip"),
-        (off_policy_algorithm, "save_to_pkl", "path", ".pkl"),
-        (VecNormalize, "save", "save_path", ""),
-    ):
-        if not hasattr(getattr(owner, name), "__wrapped__"):
-            setattr(owner, name, _and_remember(getattr(owner, name), argument, suffix))
+    agent, buffer = base_class.BaseAlgorithm.save, off_policy_algorithm.OffPolicyAlgorithm.save_replay_buffer
+    with contextlib.ExitStack() as stack:
+        for owner, name, argument, suffix, reader in (
+            (base_class, "save_to_zip_file", "save_path", ".zip", agent),
+            (off_policy_algorithm, "save_to_pkl", "path", ".pkl", buffer),
+            (VecNormalize, "save", "save_path", "", None),
+        ):
+            save = _and_remember(getattr(owner, name), argument, suffix)
+            stack.enter_context(replaced(owner, name, save, reader))
+        yield
 
 
 def _and_remember(save: Callable[..., None], argument: str, suffix: str) -> Callable[..., None]:
     signature = inspect.signature(save)
+    if argument not in signature.parameters:
+        raise RuntimeError(
+            f"sb3-cardqn needs an SB3 whose {save.__qualname__} takes '{argument}', got {signature}"
+        )
 
     @functools.wraps(save)
     def save_and_remember(*args: Any, **kwargs: Any) -> None:

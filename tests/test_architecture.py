@@ -17,7 +17,7 @@ from sb3_cardqn.zoo import commands
 PACKAGE = Path(sb3_cardqn.__file__).parent
 # From the ground up. Rooms of one floor do not know each other.
 FLOORS = [
-    ["version", "errors", "seeds", "cgroups", "signals"],
+    ["version", "errors", "seeds", "cgroups", "signals", "replaced"],
     ["durable", "checks", "hardware", "machine", "python_text"],
     ["yaml_files"],
     ["trust"],

@@ -2,7 +2,6 @@
 
 import math
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import yaml
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rl_zoo3 import ALGOS, utils
 
 import sb3_cardqn
 from sb3_cardqn import CarDQN, cli
@@ -324,10 +322,6 @@ def test_a_mistake_is_one_line_and_status_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    # what the commands change in a process of their own
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setitem(ALGOS, "cardqn", CarDQN)
-    monkeypatch.setattr(utils, "get_model_path", utils.get_model_path)
     if config:
         Path("c.yml").write_text(config)
     with pytest.raises(SystemExit) as stopped:
@@ -355,7 +349,6 @@ def test_a_pipe_in_place_of_a_file_is_named(
     typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", sys.argv)
     words = typed.format(pipe="pipe").split()
     (pipe,) = [word for word in words if word.startswith("pipe")]
     os.mkfifo(pipe)

@@ -104,27 +104,22 @@ def test_training_goes_on_where_nothing_can_be_remembered(
 
 
 def test_everything_that_sb3_saves_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stable_baselines3.common import base_class, off_policy_algorithm
-
-    for owner, name in (
-        (base_class, "save_to_zip_file"),
-        (off_policy_algorithm, "save_to_pkl"),
-        (VecNormalize, "save"),
-    ):
-        monkeypatch.setattr(owner, name, getattr(owner, name))  # put back afterwards
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    trust.remember_what_is_saved()
-    trust.remember_what_is_saved()
     env = VecNormalize(DummyVecEnv([lambda: gym.make("CartPole-v1")]))
     model = CarDQN("MlpPolicy", env, buffer_size=50)
-    model.save(tmp_path / "agent")
-    model.save_replay_buffer(tmp_path / "buffer")
-    env.save(str(tmp_path / "vecnormalize.pkl"))
-    files = [tmp_path / name for name in ("agent.zip", "buffer.pkl", "vecnormalize.pkl")]
-    model.save(io.BytesIO())  # as SB3 can; a file that is not there needs no trust
-    env.save(save_path=str(tmp_path / "named.pkl"))
-    env.save(str(tmp_path / "no_suffix"))
-    files = [*files, tmp_path / "named.pkl", tmp_path / "no_suffix"]
+    with trust.remembering():
+        model.save(tmp_path / "agent")
+        model.save_replay_buffer(tmp_path / "buffer")
+        env.save(str(tmp_path / "vecnormalize.pkl"))
+        model.save(io.BytesIO())  # as SB3 can; a file that is not there needs no trust
+        env.save(save_path=str(tmp_path / "named.pkl"))
+        env.save(str(tmp_path / "no_suffix"))
+    model.learn(1)
+    model.save(tmp_path / "later.zip")
+    files = [
+        tmp_path / name for name in ("agent.zip", "buffer.pkl", "vecnormalize.pkl", "named.pkl", "no_suffix")
+    ]
+    assert refused(tmp_path / "later.zip")
     assert not any(map(refused, files))
     assert len(trust.made_here().read_text().splitlines()) == 5
 

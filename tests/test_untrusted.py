@@ -16,7 +16,6 @@ from typing import Any
 import optuna
 import pytest
 import yaml
-from stable_baselines3.common import base_class
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
@@ -99,10 +98,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.copytree(made / "logs", tmp_path / "logs")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(trust.TRUST, "")  # and put back what --trust sets
-    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setenv(trust.TRUST, "")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(base_class, "save_to_zip_file", getattr(base_class.save_to_zip_file, "__wrapped__", base_class.save_to_zip_file))  # fmt: skip
     signal.alarm(240)  # a pipe that is waited for
     yield tmp_path
     signal.alarm(0)

@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-import torch as th
 
 from sb3_cardqn.agents.exported import SafeAgent
 from sb3_cardqn.cardqn.policies import QNetwork
@@ -103,7 +102,6 @@ def main(argv: list[str]) -> None:
     (agent,) = find_agents(args.agent)
     if not isinstance(agent, SafeAgent):
         parser.error(f"agent needs to be an exported one (see sb3-cardqn export), got '{args.agent}'")
-    th.set_num_threads(1)
     print(f"{'':16}{'after a step':>14}{'in a row':>12}  ms")
     for name, (cold, warm) in bench_decision(agent, args.decisions).items():
         print(f"{name:16}{cold:14.2f}{warm:12.2f}")

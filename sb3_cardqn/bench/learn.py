@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
+import cv2
 import numpy as np
 import psutil
 import torch as th
@@ -87,6 +88,7 @@ class _Contestant:
 
 def _work(connection: Connection, make: Callable[[], tuple[Repeat, float]]) -> None:
     th.set_num_threads(1)
+    cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # undoes ``deaf_children``, needed at start only
     with (
         contextlib.suppress(KeyboardInterrupt, BrokenPipeError, EOFError),

@@ -14,7 +14,7 @@ from sb3_cardqn.compare.plan import Plan, read_plan
 from sb3_cardqn.compare.run import runs_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.options import Parser, add_trust
-from sb3_cardqn.signals import not_ignored
+from sb3_cardqn.signals import handled
 
 _EXAMPLES = """\
 examples:
@@ -55,10 +55,9 @@ def _run(plan: Plan, options: argparse.Namespace, launcher: Launcher) -> None:
     if options.dry_run:
         _dry_run(plan, options.output, launcher)
         return
-    for number in not_ignored("SIGTERM", "SIGHUP"):
-        signal.signal(number, signal.default_int_handler)
     try:
-        results = compare(plan, options.output, launcher, videos=not options.no_videos)
+        with handled(signal.default_int_handler, "SIGTERM", "SIGHUP"):
+            results = compare(plan, options.output, launcher, videos=not options.no_videos)
     except KeyboardInterrupt:
         print(f"\nstopped; go on with: sb3-cardqn compare --output {options.output}", file=sys.stderr)
         sys.exit(130)

@@ -3,7 +3,8 @@
 import io
 import logging
 import warnings
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import torch as th
@@ -11,6 +12,17 @@ import torch as th
 from sb3_cardqn.cardqn.policies import QNetwork
 from sb3_cardqn.durable import replacing
 from sb3_cardqn.errors import UserError
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def write_onnx(network: QNetwork, path: Path) -> None:
@@ -31,8 +43,8 @@ def write_onnx(network: QNetwork, path: Path) -> None:
     space = network.observation_space
     # torch would treat a batch size of 1 as a constant
     observation = th.zeros((2, *space.shape), dtype=getattr(th, str(space.dtype)))  # type: ignore[misc]
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # its messages are for developers
+    # its messages are for developers
+    with warnings.catch_warnings(), _quiet(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = th.onnx.export(
             network,

@@ -1,9 +1,12 @@
 """rl-zoo3's hub commands, extended with the exported policy and this package's model card."""
 
 import argparse
+import contextlib
 import datetime
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +21,20 @@ from sb3_cardqn.evaluate import Evaluation, Run, evaluate
 from sb3_cardqn.policy_file.write import EXPORTABLE, write_policy
 from sb3_cardqn.publish.export import training_command
 from sb3_cardqn.publish.model_card import model_card
+from sb3_cardqn.replaced import replaced
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 from sb3_cardqn.zoo.commands import run
 from sb3_cardqn.zoo.run_names import find_run
 
 
-def mend() -> None:
-    """Make rl-zoo3 2.9's hub commands work with current releases of huggingface_hub and huggingface_sb3."""
-    push = sys.modules["huggingface_sb3.push_to_hub"]
-    if not hasattr(push, "generate_metadata"):  # renamed in sb3-team-hf-integration 3.2; the zoo wants a dict
-        vars(push)["generate_metadata"] = lambda *args: vars(push)["_generate_metadata"](*args).to_dict()
+@contextlib.contextmanager
+def mended() -> Iterator[None]:
+    """
+    Make rl-zoo3 2.9's hub commands work with current releases of huggingface_hub and huggingface_sb3.
+
+    :return: context in which they do
+    """
+    push: Any = sys.modules["huggingface_sb3.push_to_hub"]
     download = huggingface_sb3.load_from_hub
 
     def load_from_hub(repo_id: str, filename: str) -> str:
@@ -38,32 +45,41 @@ def mend() -> None:
         except ValueError as error:  # TRUST_REMOTE_CODE is not set, as the text says
             raise UserError(str(error)) from error
 
-    huggingface_sb3.load_from_hub = load_from_hub
+    with contextlib.ExitStack() as stack:
+        if not hasattr(push, "generate_metadata"):  # renamed in sb3-team-hf-integration 3.2
+            generate = push._generate_metadata  # whose result the zoo wants as a dict
+            stack.enter_context(replaced(push, "generate_metadata", lambda *args: generate(*args).to_dict()))
+        stack.enter_context(replaced(huggingface_sb3, "load_from_hub", load_from_hub))
+        yield
 
 
-def push_safe_form(options: argparse.Namespace) -> None:
+def with_safe_form(options: argparse.Namespace) -> AbstractContextManager[None]:
     """
     Make ``push_to_hub`` also upload the exported policy and this package's model card.
 
     :param options: options algo, env, folder and exp_id of the run
+    :return: context in which it does
     """
-    run = find_run(Path(options.folder, options.algo), options.env, max(options.exp_id, 0))
-    if options.exp_id >= 0 and run is not None:  # else the zoo reports the error
-        add_safe_form(Run(run))
+    folder = find_run(Path(options.folder, options.algo), options.env, max(options.exp_id, 0))
+    if options.exp_id >= 0 and folder is not None:  # else the zoo reports the error
+        run = Run(folder)
+        if run.algo in EXPORTABLE and run.env_id.startswith("CarRacing"):
+            return _safe_form_of(run)
+    return contextlib.nullcontext()
 
 
-def add_safe_form(run: Run) -> None:
+@contextlib.contextmanager
+def _safe_form_of(run: Run) -> Iterator[None]:
     """
     Make ``push_to_hub`` also upload the exported policy of an agent on CarRacing, with its model card.
 
     Scores are from held-out tracks, whereas the zoo would evaluate on training tracks.
 
     :param run: run of the pushed agent
+    :return: context in which it does
     """
-    if run.algo not in EXPORTABLE or not run.env_id.startswith("CarRacing"):
-        return
-    push, repocard = vars(sys.modules["huggingface_sb3.push_to_hub"]), vars(huggingface_hub.repocard)
-    zoos_evaluation, zoos_card = push["_evaluate_agent"], repocard["metadata_save"]
+    push: Any = sys.modules["huggingface_sb3.push_to_hub"]
+    zoos_evaluation, zoos_card = push._evaluate_agent, huggingface_hub.repocard.metadata_save
     evaluations: list[Evaluation] = []
 
     def evaluate_agent(
@@ -94,7 +110,11 @@ def add_safe_form(run: Run) -> None:
         command = f"sb3-cardqn evaluate policy.safetensors --fast --tracks {len(evaluations[0].drives)}"
         path.write_text(model_card(evaluations[0], command))
 
-    push["_evaluate_agent"], repocard["metadata_save"] = evaluate_agent, save_card
+    with (
+        replaced(push, "_evaluate_agent", evaluate_agent),
+        replaced(huggingface_hub.repocard, "metadata_save", save_card),
+    ):
+        yield
 
 
 def main(command: str, argv: list[str]) -> None:
@@ -102,5 +122,5 @@ def main(command: str, argv: list[str]) -> None:
     :param command: push_to_hub or load_from_hub
     :param argv: arguments after the command
     """
-    mend()
-    run(command, argv, parsed=push_safe_form if command == "push_to_hub" else None)
+    with mended():
+        run(command, argv, around=with_safe_form if command == "push_to_hub" else None)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 from stable_baselines3.common.monitor import load_results
 
 from sb3_cardqn.durable import replacing
@@ -18,9 +18,6 @@ def plot_learning_curve(run: Run, path: Path) -> None:
     :param run: the training run
     :param path: picture to write
     """
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
     episodes = load_results(str(run.folder))
     clock = [Reading(), *read_clock(run.folder)]
 
@@ -30,7 +27,8 @@ def plot_learning_curve(run: Run, path: Path) -> None:
     # an approximation that is good enough for a picture: lengths are frames of all environments, in the
     # order in which episodes ended
     minutes = minutes_at(episodes["l"].cumsum().to_numpy() / episodes["l"].sum() * clock[-1].agent_steps)
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
     axes.plot(
         minutes, episodes["r"], ".", markersize=3, alpha=0.35, color="tab:gray", label="training episodes"
     )
@@ -51,4 +49,3 @@ def plot_learning_curve(run: Run, path: Path) -> None:
     axes.grid(alpha=0.3)
     with replacing(path) as beside:
         figure.savefig(beside, dpi=120)
-    plt.close(figure)

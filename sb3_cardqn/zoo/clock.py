@@ -113,10 +113,6 @@ class TrainingClock(BaseCallback):
         evaluation.callback = CallbackList([*after, ConvertCallback(self._after_evaluation)])
         evaluation.callback.parent = evaluation
 
-    def _on_training_start(self) -> None:
-        if self.budget is not None:
-            BaseAlgorithm._update_current_progress_remaining = _follow_total_timesteps  # type: ignore[assignment, method-assign]
-
     def _on_rollout_start(self) -> None:
         self._stopwatch = self._stopwatch or _Stopwatch()  # not before: reading a checkpoint is no training
 
@@ -159,6 +155,25 @@ class TrainingClock(BaseCallback):
             file.write(f"{self._last.agent_steps},{self._last.seconds}\n")
 
 
-def _follow_total_timesteps(model: BaseAlgorithm, num_timesteps: int, _: int) -> None:
-    # on-policy algorithms hand in learn()'s argument, which a budget in minutes does not know
-    model._current_progress_remaining = 1 - num_timesteps / model._total_timesteps
+def by_the_clock(algorithm: type[BaseAlgorithm]) -> type[BaseAlgorithm]:
+    """
+    Let schedules of an on-policy algorithm follow a budget in minutes, as those of off-policy ones do.
+
+    On-policy algorithms divide by the argument of ``learn()``, off-policy ones by what the clock writes.
+
+    :param algorithm: on-policy
+    :return: subclass of it, which saves the same files
+    :raises RuntimeError: if this SB3 computes its progress elsewhere
+    """
+    if not hasattr(algorithm, "_update_current_progress_remaining"):
+        raise RuntimeError(
+            "--minutes needs an algorithm with _update_current_progress_remaining, got "
+            f"{algorithm.__name__} of a release of SB3 that is not known here"
+        )
+
+    class ByTheClock(algorithm):  # type: ignore[valid-type, misc]
+        def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+            super()._update_current_progress_remaining(num_timesteps, self._total_timesteps)
+
+    ByTheClock.__name__ = algorithm.__name__
+    return ByTheClock

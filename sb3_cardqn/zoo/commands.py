@@ -9,25 +9,26 @@ import runpy
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rl_zoo3 import ALGOS
+import cv2
+from rl_zoo3 import ALGOS, utils
 
 from sb3_cardqn import trust
 from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.options import Parser, add_trust, own_options, zoo_parser
+from sb3_cardqn.replaced import replaced
 from sb3_cardqn.seeds import TRAINING_SEEDS
-from sb3_cardqn.zoo.experiment import (
-    CarExperimentManager,
-)
+from sb3_cardqn.zoo.experiment import CarExperimentManager, judged_wrapper_class
 from sb3_cardqn.zoo.files import filmed_run, private_plots, private_run, remembered_plots
 from sb3_cardqn.zoo.plots import check_runs
 from sb3_cardqn.zoo.resumable import CHECKPOINTS, COMMAND, DONE, ResumableExperimentManager
 from sb3_cardqn.zoo.run_names import find_run, parse_name
-from sb3_cardqn.zoo.settings import check_algorithm, check_environment
+from sb3_cardqn.zoo.settings import check_algorithm, check_environment, names_for_the_zoo
 from sb3_cardqn.zoo.train_options import check_numbers, check_train
 
 # command -> module and function; without a function the module is a script
@@ -120,7 +121,7 @@ def run(
     command: str,
     argv: list[str],
     resumed: Path | None = None,
-    parsed: Callable[[argparse.Namespace], None] | None = None,
+    around: Callable[[argparse.Namespace], AbstractContextManager[None]] | None = None,
 ) -> None:
     """
     Run one of the zoo's commands in this process, with cardqn known to it.
@@ -131,7 +132,7 @@ def run(
     :param command: a key of ``COMMANDS``
     :param argv: what follows it on the command line
     :param resumed: for ``train``: folder of the run that goes on; ``resume`` gives it
-    :param parsed: gets the options, before the zoo's code runs
+    :param around: context to run it in, made with its options
     :raises UserError: if an option, or a name in it, is not known, or a number is out of range
     """
     parser = zoo_parser(command, partial(_dispatch, command))
@@ -144,32 +145,35 @@ def run(
             argv = [*argv, "--seed", str(random.SystemRandom().choice(TRAINING_SEEDS[:-1000]))]
     elif command not in _PLOTS:
         argv = ["-f", options.folder, *argv]
-    if parsed is not None:
-        parsed(options)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(names_for_the_zoo())
         if command == "train":
-            zoos = vars(importlib.import_module("rl_zoo3.train"))
-            stack.enter_context(_replaced(zoos, "ExperimentManager", _manager(options, argv, resumed)))
+            stack.enter_context(_training(_manager(options, argv, resumed)))
         if command in _PLAYERS:
-            stack.enter_context(_replaced(ALGOS, "cardqn", _PlayedCarDQN))
+            stack.enter_context(replaced(ALGOS, "cardqn", _PlayedCarDQN))
+            judged = replaced(utils, "get_wrapper_class", judged_wrapper_class, utils.create_test_env)
+            stack.enter_context(judged)
+        if around is not None:
+            stack.enter_context(around(options))
         if command in _FILES:
             argv = [*argv, *stack.enter_context(_FILES[command](options))]
         _dispatch(command, own_options(command).parse_known_args(argv)[1])
 
 
 @contextlib.contextmanager
-def _replaced(owner: dict[str, Any], name: str, value: Any) -> Iterator[None]:
+def _training(manager: Any) -> Iterator[None]:
     """
-    :param owner: the zoo's, that it looks a name up in
-    :param name: of what is there
-    :param value: to find there instead
-    :return: context, after which the old one is there again
+    :param manager: class of who manages the training
+    :return: context in which the zoo trains with it, and what is saved is remembered
     """
-    old, owner[name] = owner[name], value
+    zoo: Any = importlib.import_module("rl_zoo3.train")
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # pictures too small to share out: docs/explanation/learner.md
     try:
-        yield
+        with replaced(zoo, "ExperimentManager", manager, zoo.train), trust.remembering():
+            yield
     finally:
-        owner[name] = old
+        cv2.setNumThreads(threads)
 
 
 def _dispatch(command: str, argv: list[str]) -> None:
@@ -178,11 +182,11 @@ def _dispatch(command: str, argv: list[str]) -> None:
     :param argv: what follows it, as the zoo knows it
     """
     module, function = COMMANDS[command]
-    sys.argv = [f"sb3-cardqn {command}", *argv]
-    if function is None:
-        runpy.run_module(module, run_name="__main__")
-    else:
-        getattr(importlib.import_module(module), function)()
+    with replaced(sys, "argv", [f"sb3-cardqn {command}", *argv]):
+        if function is None:
+            runpy.run_module(module, run_name="__main__")
+        else:
+            getattr(importlib.import_module(module), function)()
 
 
 def resume(folder: Path) -> None:

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
+import optuna
 from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id
 from rl_zoo3.exp_manager import ExperimentManager
+from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -27,11 +28,13 @@ from sb3_cardqn.env.validation import ValidationCallback, ValidationTracks, shar
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.hardware import n_cores
-from sb3_cardqn.python_text import code_in, without_text
+from sb3_cardqn.python_text import PYTHON_KEYS, code_in, without_text
+from sb3_cardqn.replaced import replaced
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 from sb3_cardqn.seeds import TRAINING_SEEDS
-from sb3_cardqn.zoo.clock import TrainingClock
+from sb3_cardqn.zoo.clock import TrainingClock, by_the_clock
 from sb3_cardqn.zoo.configuration import checked_hyperparams, hyperparams_path, read_configuration
+from sb3_cardqn.zoo.settings import run_python
 from sb3_cardqn.zoo.studies import find_trial, hyperparams_of
 
 _NO_LIMIT = 10**12  # agent steps; with --minutes the clock comes first
@@ -106,10 +109,8 @@ class CarExperimentManager(ExperimentManager):
         :raises UserError: if training is to go on from an agent that nobody vouches for, see ``trust``, or
             it would fail at its first step
         """
-        trust.remember_what_is_saved()
-        cv2.setNumThreads(1)  # pictures too small to share out: docs/explanation/learner.md
         try:
-            with self._private_agent():
+            with self._private_agent(), self._schedules_by_the_clock():
                 model = super().setup_experiment()
             _check_first_step(self.algo, model)
         except BaseException:
@@ -118,6 +119,12 @@ class CarExperimentManager(ExperimentManager):
         if model is None:  # trials leave their results elsewhere
             self.discard()
         return model
+
+    def _schedules_by_the_clock(self) -> contextlib.AbstractContextManager[None]:
+        algorithm = ALGOS[self.algo]
+        if self.minutes is None or issubclass(algorithm, OffPolicyAlgorithm):
+            return contextlib.nullcontext()
+        return replaced(ALGOS, self.algo, by_the_clock(algorithm))
 
     @contextlib.contextmanager
     def _private_agent(self) -> Iterator[None]:
@@ -191,6 +198,9 @@ class CarExperimentManager(ExperimentManager):
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
         hyperparams = without_text(hyperparams)
+        for key in PYTHON_KEYS:
+            if isinstance(hyperparams.get(key), str):  # ``read_hyperparameters`` asked who vouches for it
+                hyperparams[key] = run_python(hyperparams[key])
         self.eval_env_wrapper = judged_wrapper_class(hyperparams)
         self.eval_vec_env_wrapper = judged_wrapper_class(hyperparams, "vec_env_wrapper")
         result = super()._preprocess_hyperparams(hyperparams)
@@ -261,3 +271,20 @@ class CarExperimentManager(ExperimentManager):
         manager.env_wrapper = lambda env: ValidationTracks(judged(env), n_envs)
         manager.vec_env_wrapper = self.eval_vec_env_wrapper
         return share_out(super(CarExperimentManager, manager).create_envs(n_envs, eval_env, no_log))
+
+    def objective(self, trial: optuna.Trial) -> float:
+        """
+        Try hyperparameters; a replay buffer that sums over steps gets the discount factor that was drawn.
+
+        :param trial: Optuna's
+        :return: score
+        """
+        buffer = self._hyperparams.get("replay_buffer_kwargs") or {}
+        if "n_steps" not in buffer:
+            return super().objective(trial)
+        arguments = {"using_her_replay_buffer": False, "her_kwargs": buffer}
+        # A trial draws a parameter once: the zoo, which asks again, gets the same.
+        gamma = HYPERPARAMS_SAMPLER[self.algo](trial, self.n_actions, self.n_envs, arguments)["gamma"]
+        manager = copy.copy(self)  # trials may run at the same time, in threads
+        manager._hyperparams = {**self._hyperparams, "replay_buffer_kwargs": {**buffer, "gamma": gamma}}
+        return super(CarExperimentManager, manager).objective(trial)

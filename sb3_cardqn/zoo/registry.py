@@ -1,18 +1,12 @@
-"""Makes cardqn known to rl-zoo3: importing this room registers it, and changes nothing else."""
+"""Makes cardqn known to rl-zoo3; importing this room does so, and changes nothing else."""
 
-import sys
-from collections.abc import Callable
 from typing import Any
 
 import optuna
-import stable_baselines3
-import torch
-from rl_zoo3 import ALGOS, exp_manager, utils
+from rl_zoo3 import ALGOS
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
-from stable_baselines3 import HerReplayBuffer
 
 from sb3_cardqn.cardqn import CarDQN
-from sb3_cardqn.zoo.experiment import judged_wrapper_class
 
 
 def convert_cardqn_params(sampled: dict[str, Any]) -> dict[str, Any]:
@@ -58,36 +52,8 @@ def sample_cardqn_params(
     )
 
 
-def _also_to_the_buffer(sample: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """
-    :param sample: the zoo's, for an algorithm whose replay buffer is told the discount factor
-    :return: the same, and the buffer gets the gamma that was drawn
-    """
-
-    def sample_for_both(
-        trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]
-    ) -> dict[str, Any]:
-        sampled = sample(trial, n_actions, n_envs, additional_args)
-        buffer = additional_args["her_kwargs"]  # the configuration's replay_buffer_kwargs, of any buffer
-        if "n_steps" in buffer:
-            sampled["replay_buffer_kwargs"] = buffer | {"gamma": sampled["gamma"]}
-        return sampled
-
-    return sample_for_both
-
-
 def register() -> None:
-    """Make cardqn known to rl-zoo3, and this package to the Python in its YAML files and ``-params``."""
+    """Make cardqn known to rl-zoo3, to train and to tune it."""
     ALGOS["cardqn"] = CarDQN
     HYPERPARAMS_SAMPLER["cardqn"] = sample_cardqn_params
-    for algo in ("dqn", "qrdqn"):
-        HYPERPARAMS_SAMPLER[algo] = _also_to_the_buffer(HYPERPARAMS_SAMPLER[algo])
     HYPERPARAMS_CONVERTER["cardqn"] = convert_cardqn_params  # type: ignore[assignment]
-    for reads_python in (exp_manager, utils):  # what ``python_text`` knows, wherever text is evaluated
-        vars(reads_python).update(
-            sb3_cardqn=sys.modules["sb3_cardqn"],
-            stable_baselines3=stable_baselines3,
-            torch=torch,
-            HerReplayBuffer=HerReplayBuffer,
-        )
-    utils.get_wrapper_class = judged_wrapper_class  # what enjoy and its like make environments with

@@ -1,18 +1,49 @@
 """What users type about a training: algorithms, environments, hyperparameters and their values."""
 
-import argparse
 import contextlib
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
-from rl_zoo3 import ALGOS
-from rl_zoo3.utils import StoreDict
+import stable_baselines3
+import torch
+from rl_zoo3 import ALGOS, exp_manager, utils
 
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.python_text import NotDataError, evaluate
+from sb3_cardqn.replaced import replaced
+
+# What Python text may use besides the zoo's names.
+_NAMES = {
+    "HerReplayBuffer": stable_baselines3.HerReplayBuffer,
+    "sb3_cardqn": sys.modules["sb3_cardqn"],
+    "stable_baselines3": stable_baselines3,
+    "torch": torch,
+}
+
+
+def run_python(text: str) -> Any:
+    """
+    :param text: Python that somebody vouches for; see ``trust``
+    :return: its value
+    """
+    return eval(text, vars(exp_manager) | vars(utils) | _NAMES)
+
+
+@contextlib.contextmanager
+def names_for_the_zoo() -> Iterator[None]:
+    """
+    Let the zoo know the same names where it runs Python: what was typed, and what was saved with an agent.
+
+    :return: context in which it does
+    """
+    with contextlib.ExitStack() as stack:
+        for name, value in _NAMES.items():
+            stack.enter_context(replaced(utils, name, value))
+        yield
 
 
 def parse_settings(owner: str, settings: Sequence[str]) -> dict[str, Any]:
@@ -35,15 +66,13 @@ def parse_settings(owner: str, settings: Sequence[str]) -> dict[str, Any]:
         with contextlib.suppress(NotDataError):
             values[name] = evaluate(text)
             continue
-        options = argparse.Namespace()
         try:
-            StoreDict(["-params"], "read")(argparse.ArgumentParser(), options, [setting])
+            values[name] = run_python(text)
         except Exception as error:  # whatever the Python in it raises
             raise UserError(
                 f"{owner} needs Python for a value, text in two pairs of quotes, as in "
                 f"learning_rate:\"'lin_5e-4'\", got {setting} ({type(error).__name__}: {error})"
             ) from error
-        values |= options.read
     return values
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from sb3_cardqn.race.learning_curve import plot_learning_curve
 
@@ -17,7 +17,13 @@ def test_points_stand_where_the_clock_showed_their_agent_steps(
     (tmp_path / "0.monitor.csv").write_text('#{"t_start": 0, "env_id": "x"}\nr,l,t\n5,200,200\n7,200,600\n')
     np.savez(tmp_path / "evaluations.npz", timesteps=[200, 300], results=[[1.0, 3.0], [4.0, 6.0]])
     figures: list[Any] = []
-    monkeypatch.setattr(plt, "close", figures.append)
+    savefig = Figure.savefig
+
+    def keep(figure: Figure, *args: Any, **kwargs: Any) -> None:
+        figures.append(figure)
+        savefig(figure, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
     run: Any = SimpleNamespace(folder=tmp_path, algo="dqn", env_id="CarRacing-v3")
     plot_learning_curve(run, tmp_path / "curve.png")
     episodes, _, evaluations = figures[0].axes[0].lines

@@ -1,5 +1,6 @@
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -9,7 +10,7 @@ from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_cardqn.zoo import clock as training_clock
-from sb3_cardqn.zoo.clock import Reading, TrainingClock, last_reading, read_clock
+from sb3_cardqn.zoo.clock import Reading, TrainingClock, by_the_clock, last_reading, read_clock
 
 
 @pytest.fixture
@@ -74,16 +75,10 @@ def test_goes_on_where_the_checkpoint_was_made(tmp_path: Path, seconds: list[flo
     assert read_clock(tmp_path) == [Reading(100, 1.0), Reading(200, 2.0), Reading(260, 2.75)]
 
 
-@pytest.mark.parametrize("algorithm", [DQN, PPO])
+@pytest.mark.parametrize("algorithm", [DQN, by_the_clock(PPO)])
 def test_a_budget_in_minutes_stops_evaluates_evenly_and_drives_schedules(
-    algorithm: type, tmp_path: Path, seconds: list[float], monkeypatch: pytest.MonkeyPatch
+    algorithm: Any, tmp_path: Path, seconds: list[float]
 ) -> None:
-    monkeypatch.setattr(
-        training_clock.BaseAlgorithm,
-        "_update_current_progress_remaining",
-        training_clock.BaseAlgorithm._update_current_progress_remaining,
-    )
-
     class OneSecondAStep(gym.Wrapper):
         def step(self, action: int) -> tuple:
             seconds[0] += 1
@@ -93,7 +88,9 @@ def test_a_budget_in_minutes_stops_evaluates_evenly_and_drives_schedules(
     clock = TrainingClock(tmp_path, evaluation, minutes=1, n_evaluations=4)
     rates: dict[int, float] = {}
     schedule = (
-        {"n_steps": 5, "batch_size": 5} if algorithm is PPO else {"learning_starts": 0, "train_freq": 5}
+        {"n_steps": 5, "batch_size": 5}
+        if issubclass(algorithm, PPO)
+        else {"learning_starts": 0, "train_freq": 5}
     )
 
     def learning_rate(progress_remaining: float) -> float:
@@ -109,6 +106,13 @@ def test_a_budget_in_minutes_stops_evaluates_evenly_and_drives_schedules(
     assert np.load(tmp_path / "evaluations.npz")["timesteps"].tolist() == [15, 30, 45, 60]
     # one agent step a second: half of the minute is over after 30 of them
     assert rates[30] == pytest.approx(0.5, abs=0.02)
+
+
+def test_what_is_trained_by_the_clock_is_saved_as_always(tmp_path: Path) -> None:
+    algorithm = by_the_clock(PPO)
+    assert algorithm.__name__ == "PPO"
+    algorithm("MlpPolicy", "CartPole-v1").save(tmp_path / "agent.zip")
+    assert type(PPO.load(tmp_path / "agent.zip")) is PPO
 
 
 @pytest.mark.parametrize(

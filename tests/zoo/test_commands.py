@@ -10,6 +10,7 @@ import venv
 from pathlib import Path
 from typing import Any
 
+import cv2
 import gymnasium as gym
 import numpy as np
 import optuna
@@ -17,15 +18,16 @@ import pytest
 import rl_zoo3
 import yaml
 from huggingface_sb3 import EnvironmentName
-from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
 from rl_zoo3.utils import StoreDict
+from stable_baselines3.common import base_class, off_policy_algorithm
 from stable_baselines3.common.monitor import load_results
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_cardqn import CarDQN, DuelingHead, load_policy, trust
 from sb3_cardqn.env.validation import ValidationTracks
 from sb3_cardqn.zoo import commands as zoo
 from sb3_cardqn.zoo import configuration, experiment
+from sb3_cardqn.zoo.settings import names_for_the_zoo, parse_settings
 from tests.command_line import ROOT, run_well, sb3_cardqn
 from tests.named import error_naming, missing
 
@@ -176,20 +178,33 @@ def test_optimize_searches_and_stores(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("algo", ["dqn", "qrdqn"])
-def test_the_gamma_of_a_trial_reaches_its_buffer(algo: str) -> None:
+def test_the_gamma_of_a_trial_reaches_its_buffer(algo: str, monkeypatch: pytest.MonkeyPatch) -> None:
     trial = optuna.trial.FixedTrial(
         {"one_minus_gamma": 0.02, "batch_size_pow": 5, "learning_rate": 1e-3, "train_freq": 1, "subsample_steps": 1,
          "exploration_final_eps": 0.1, "exploration_fraction": 0.1, "target_update_interval": 100, "net_arch": "small",
          "n_quantiles": 5}
     )  # fmt: skip
-    buffer = {"n_steps": 3, "gamma": 0.97}
-    sample = HYPERPARAMS_SAMPLER[algo]
-    sampled = sample(trial, 5, 1, {"using_her_replay_buffer": False, "her_kwargs": buffer})
-    assert sampled["gamma"] == 0.98
-    assert sampled["replay_buffer_kwargs"] == {"n_steps": 3, "gamma": 0.98}
-    assert buffer == {"n_steps": 3, "gamma": 0.97}
-    sampled = sample(trial, 5, 1, {"using_her_replay_buffer": False, "her_kwargs": {}})
-    assert "replay_buffer_kwargs" not in sampled
+    hyperparams: dict[str, Any] = {"gamma": 0.97, "replay_buffer_kwargs": {"n_steps": 3, "gamma": 0.97}}
+    manager = object.__new__(experiment.CarExperimentManager)
+    vars(manager).update(algo=algo, n_actions=5, n_envs=1, _hyperparams=hyperparams)
+    monkeypatch.setattr(
+        experiment.ExperimentManager, "objective", lambda manager, trial: manager._hyperparams
+    )
+    tried: Any = manager.objective(trial)
+    assert tried["replay_buffer_kwargs"] == {"n_steps": 3, "gamma": 0.98}
+    assert hyperparams["replay_buffer_kwargs"] == {"n_steps": 3, "gamma": 0.97}  # the next trial's
+    manager._hyperparams = {"gamma": 0.97}
+    assert manager.objective(trial) == {"gamma": 0.97}
+
+
+def test_a_trial_draws_a_parameter_once() -> None:
+    def objective(trial: optuna.Trial) -> float:
+        drawn = [trial.suggest_float("one_minus_gamma", 0.0001, 0.03, log=True) for _ in "12"]
+        return drawn[0] - drawn[1]
+
+    study = optuna.create_study()
+    study.optimize(objective, n_trials=2)
+    assert [trial.value for trial in study.trials] == [0, 0]
 
 
 def test_trials_at_the_same_time_do_not_see_each_others_environments(
@@ -265,11 +280,15 @@ def test_importing_registers_for_the_zoos_python_api() -> None:
 
 
 def test_parameters_on_the_command_line_can_name_this_package() -> None:
+    typed = [
+        "policy_kwargs:dict(head_class=sb3_cardqn.DuelingHead)",
+        "gamma:max(0.5, torch.tensor(0.25).item())",
+    ]
+    assert parse_settings("-params", typed) == {"policy_kwargs": {"head_class": DuelingHead}, "gamma": 0.5}
     namespace = argparse.Namespace()
-    StoreDict(["-params"], "hyperparams")(
-        argparse.ArgumentParser(), namespace, ["policy_kwargs:dict(head_class=sb3_cardqn.DuelingHead)"]
-    )
-    assert namespace.hyperparams == {"policy_kwargs": {"head_class": DuelingHead}}
+    with names_for_the_zoo():
+        StoreDict(["-params"], "hyperparams")(argparse.ArgumentParser(), namespace, typed)
+    assert namespace.hyperparams == parse_settings("-params", typed)
 
 
 def test_the_three_algorithms_share_the_environment_block() -> None:
@@ -337,14 +356,16 @@ def test_hyperparameters_are_found_from_an_installed_package(editable: bool, tmp
     assert "env_wrapper" in Path(config).read_text()
 
 
-def test_a_player_leaves_the_algorithm_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    manager = vars(importlib.import_module("rl_zoo3.train"))["ExperimentManager"]
+def test_commands_leave_other_libraries_as_they_were(tmp_path: Path) -> None:
+    holders: list[Any] = [rl_zoo3.utils, rl_zoo3.exp_manager, importlib.import_module("rl_zoo3.train")]
+    holders += [base_class, off_policy_algorithm, VecNormalize]
+    before = [dict(vars(holder)) for holder in holders], dict(rl_zoo3.ALGOS), list(sys.argv)
+    threads = cv2.getNumThreads()
     CarDQN("MlpPolicy", "CartPole-v1", buffer_size=100).save(
         tmp_path / "cardqn/CartPole-v1_1/CartPole-v1.zip"
     )
     trust.remember(tmp_path / "cardqn/CartPole-v1_1/CartPole-v1.zip")
     zoo.run("enjoy", f"--env CartPole-v1 --no-render -n 5 -f {tmp_path}".split())
     zoo.run("train", f"--env CartPole-v1 -n 1000 -f {tmp_path} -params buffer_size:100".split())
-    assert rl_zoo3.ALGOS["cardqn"] is CarDQN
-    assert vars(importlib.import_module("rl_zoo3.train"))["ExperimentManager"] is manager
+    assert ([dict(vars(holder)) for holder in holders], dict(rl_zoo3.ALGOS), sys.argv) == before
+    assert cv2.getNumThreads() == threads
