@@ -85,6 +85,7 @@ def make_env(
     if stock:
         wrappers = [wrapper for wrapper in wrappers if wrapper != _FAST_RENDER]
     config["env_wrapper"] = [*(innermost or []), *wrappers]
+    config["vec_env_wrapper"] = judged_wrappers(config.get("vec_env_wrapper"))
     trained_with = config.get("env_kwargs") or {}
     kept = {name: trained_with[name] for name in ("continuous",) if name in trained_with}
     normalize = config.get("normalize")  # a bool, a dict, or a string of Python that makes one

@@ -150,14 +150,25 @@ def run(
         if command == "train":
             stack.enter_context(_training(_manager(options, argv, resumed)))
         if command in _PLAYERS:
-            stack.enter_context(replaced(ALGOS, "cardqn", _PlayedCarDQN))
-            judged = replaced(utils, "get_wrapper_class", judged_wrapper_class, utils.create_test_env)
-            stack.enter_context(judged)
+            stack.enter_context(playing())
         if around is not None:
             stack.enter_context(around(options))
         if command in _FILES:
             argv = [*argv, *stack.enter_context(_FILES[command](options))]
         _dispatch(command, own_options(command).parse_known_args(argv)[1])
+
+
+@contextlib.contextmanager
+def playing() -> Iterator[None]:
+    """
+    :return: context in which the zoo makes environments without training-only wrappers, and cardqn without
+        a replay buffer
+    """
+    with (
+        replaced(ALGOS, "cardqn", _PlayedCarDQN),
+        replaced(utils, "get_wrapper_class", judged_wrapper_class, utils.create_test_env),
+    ):
+        yield
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from sb3_cardqn import CarRacingWrapper
 from sb3_cardqn.env.training_wrappers import ScaleReward
 from sb3_cardqn.evaluate import Run, evaluate, make_env
+from sb3_cardqn.zoo.commands import playing
 from sb3_cardqn.zoo.experiment import CarExperimentManager
 
 KEEPS_ITS_WEIGHTS = {"learning_starts": 10**6, "buffer_size": 100, "n_envs": 1}
@@ -173,7 +174,8 @@ def in_evaluate(config: dict[str, Any], folder: Path) -> VecEnv:
 
 
 def in_enjoy(config: dict[str, Any], folder: Path) -> VecEnv:
-    return create_test_env("CarRacing-v3", hyperparams=dict(config), should_render=False)
+    with playing():
+        return create_test_env("CarRacing-v3", hyperparams=dict(config), should_render=False)
 
 
 @pytest.mark.parametrize("config", TRAINING, ids=repr)
