@@ -1,6 +1,7 @@
 """Importing the package changes nothing of other libraries; what it changes later is in architecture.md's table."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -147,6 +148,8 @@ def test_importing_every_module_changes_nothing_of_other_libraries() -> None:
     foreign = {name for name in imported if name.partition(".")[0] != "sb3_cardqn"}
     ours = [module for module in modules() if not module.endswith(("__main__", "ray_launcher"))]
     command = [sys.executable, "-c", WHAT_IMPORTS_CHANGE, " ".join(sorted(foreign)), " ".join(ours)]
-    changed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    # not what an import has set in this process
+    env = {name: os.environ[name] for name in ("HOME", "PATH", "PYTHONPATH") if name in os.environ}
+    changed = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.splitlines()
     assert {line.partition(" ")[2] for line in changed} == REGISTERED
     assert all(line.startswith("rl_zoo3") for line in changed)
