@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+import pandas as pd
 import psutil
 import torch as th
 
@@ -32,17 +33,6 @@ from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.options import Parser
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 from sb3_cardqn.signals import deaf_children
-
-
-class Row(TypedDict):
-    """One row of a table."""
-
-    table: str
-    name: str
-    ms: float  # median over rounds: CPU time, or wall-clock time for whole training
-    times_first: float  # median over rounds of its ratio to the first row
-    idle: float | None  # median of the unused fraction of all cores' time; None if CPU time is measured
-    bytes: float  # per transition; 0 in tables of other things than replay buffers
 
 
 class Measurement(NamedTuple):
@@ -165,25 +155,23 @@ def _tables(size: float) -> list[Measurement]:
     ]
 
 
-def bench_learn(rounds: int = 5, json_path: str | None = None, size: float = 1.0) -> list[Row]:
+def bench_learn(rounds: int = 5, json_path: str | None = None, size: float = 1.0) -> pd.DataFrame:
     """
     Time the contestants of every table in turn, and print the tables.
 
     :param rounds: number of rounds for the median, at least 1
     :param json_path: file to write the tables to, or None
     :param size: factor on the number of calls; below 1 for a quick look
-    :return: rows of all tables
+    :return: rows of all tables: table, name, ms, times_first, idle, bytes
     """
-    rows = []
-    for table in _tables(size):
-        rows += _measure(table, rounds)
-        _print(table, [row for row in rows if row["table"] == table.title])
+    rows = pd.concat([_measure(table, rounds) for table in _tables(size)])
     if json_path is not None:
-        write_text(Path(json_path), json.dumps({"rounds": rounds, "rows": rows}, indent=2) + "\n")
+        written = {"rounds": rounds, "rows": json.loads(rows.to_json(orient="records"))}
+        write_text(Path(json_path), json.dumps(written, indent=2) + "\n")
     return rows
 
 
-def _measure(table: Measurement, rounds: int) -> list[Row]:
+def _measure(table: Measurement, rounds: int) -> pd.DataFrame:
     """
     :param table: the measurement
     :param rounds: number of rounds
@@ -199,34 +187,23 @@ def _measure(table: Measurement, rounds: int) -> list[Row]:
     ms = clocks[..., 0 if wall else 1]  # (rounds, workers)
     times_first = np.median(ms / ms[:, :1], axis=0)
     idle = np.median(1 - clocks[..., 2] / clocks[..., 0] / n_cores(), axis=0)
-    rows: list[Row] = [
-        {"table": table.title, "name": name, "ms": float(np.median(ms[:, i])),
-         "times_first": float(times_first[i]), "idle": float(idle[i]) if wall else None,
-         "bytes": worker.bytes}
-        for i, (name, worker) in enumerate(workers.items())
-    ]  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "table": table.title,
+            "name": list(workers),
+            "ms": np.median(ms, axis=0),  # CPU time, or wall-clock time for whole training
+            "times_first": times_first,
+            "idle": idle if wall else np.nan,  # fraction of all cores' time
+            "bytes": [worker.bytes for worker in workers.values()],  # per transition
+        }
+    )
     for worker in workers.values():
         worker.close()
-    return rows
-
-
-def _print(table: Measurement, rows: list[Row]) -> None:
-    """
-    :param table: the measurement
-    :param rows: its rows
-    """
     counted = "samples/s" if table.per_call > 1 else "agent steps/s"
-    print(
-        f"\n{table.title}\n{'':36}{'ms':>9}{table.unit + '/s':>14}{counted:>15}"
-        f"{'x first':>9}{'idle':>7}{'bytes':>8}"
-    )
-    for row in rows:
-        idle = "" if row["idle"] is None else f"{row['idle']:.0%}"
-        print(
-            f"{row['name']:36}{row['ms']:9.3f}{1e3 / row['ms']:14.1f}"
-            f"{table.per_call * 1e3 / row['ms']:15.0f}{row['times_first']:9.2f}{idle:>7}{row['bytes']:8.0f}",
-            flush=True,
-        )
+    speeds = {f"{table.unit}/s": 1e3 / rows["ms"], counted: table.per_call * 1e3 / rows["ms"]}
+    shown = rows.drop(columns="table").assign(**speeds).set_index("name").round(3)
+    print(f"\n{table.title}\n{shown.to_string()}", flush=True)
+    return rows
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -143,7 +143,12 @@ def n_step_arguments(agent: Any, replay_buffer_class: type[ReplayBuffer]) -> dic
             "CarDQN needs n_steps=1 and no NStepReplayBuffer for Dict observations, which that buffer does "
             f"not support, got n_steps={agent.n_steps}"
         )
-    names = inspect.signature(replay_buffer_class).parameters
+    names: set[str] = set()
+    for base in replay_buffer_class.__mro__:  # as far as **kwargs hand them on
+        parameters = inspect.signature(base).parameters.values() if "__init__" in vars(base) else ()
+        names |= {parameter.name for parameter in parameters}
+        if parameters and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            break
     ours = {"n_steps": agent.n_steps, "gamma": agent.gamma}
     return {**{name: ours[name] for name in ours if name in names}, **agent.replay_buffer_kwargs}
 

@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch as th
-from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_cardqn.checks import check_number, check_whole
@@ -42,22 +41,12 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
     >>> batch = buffer.sample(4)
     >>> buffer.update_priorities(batch.indices, np.array([0.5, 0.5, 0.5, 0.5]))
 
-    The first ten arguments are those of :class:`FrameReplayBuffer`, in the same order.
-
-    :param buffer_size: capacity in transitions, divided evenly among the environments (rounded down)
-    :param observation_space: Box of stacks ``(k * frame_channels, ...)``, oldest frame first
-    :param action_space: action space of the environments
-    :param device: PyTorch device of the batches
-    :param n_envs: number of parallel environments
-    :param optimize_memory_usage: False
-    :param handle_timeout_termination: True to bootstrap from the final observation at a time limit
-    :param n_steps: rewards summed before bootstrapping; with 1 the algorithm's own gamma is used
-    :param gamma: discount inside an n-step return, in [0, 1]; must equal the algorithm's
-    :param frame_channels: channels of each frame: 1, or 3 for colours
+    :param args: arguments of :class:`FrameReplayBuffer`
     :param alpha: exponent of the priorities, at least 0; 0 samples uniformly
     :param beta: exponent of the importance weights, in [0, 1]; 1 corrects the sampling bias fully
     :param beta_steps: agent steps over which beta rises linearly to 1; None for a constant beta
     :param eps: constant added to errors, above 0, so that a transition without error is sampled again
+    :param kwargs: keyword arguments of :class:`FrameReplayBuffer`
     :raises ValueError: if ``alpha``, ``beta``, ``beta_steps`` or ``eps`` is out of range
     """
 
@@ -65,33 +54,14 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
 
     def __init__(
         self,
-        buffer_size: int,
-        observation_space: spaces.Space,
-        action_space: spaces.Space,
-        device: th.device | str = "auto",
-        n_envs: int = 1,
-        optimize_memory_usage: bool = False,
-        handle_timeout_termination: bool = True,
-        n_steps: int = 1,
-        gamma: float = 0.99,
-        frame_channels: int = 1,
+        *args: Any,
         alpha: float = 0.6,
         beta: float = 0.4,
         beta_steps: int | None = None,
         eps: float = 1e-6,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            buffer_size,
-            observation_space,
-            action_space,
-            device,
-            n_envs,
-            optimize_memory_usage,
-            handle_timeout_termination,
-            n_steps,
-            gamma,
-            frame_channels,
-        )
+        super().__init__(*args, **kwargs)
         name = type(self).__name__
         check_number(name, "alpha", alpha, 0)
         check_number(name, "beta", beta, 0, 1)
