@@ -1,4 +1,4 @@
-"""Head-to-head: many seeds of several algorithms, equal budgets, the same tracks, honest statistics."""
+"""Comparison of several algorithms over many seeds, with equal budgets, the same tracks and statistics."""
 
 from sb3_cardqn.compare.comparison import compare
 from sb3_cardqn.compare.plan import Contestant, Plan

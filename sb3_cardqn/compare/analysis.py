@@ -1,4 +1,4 @@
-"""All statistics of a comparison at once."""
+"""Analysis: all statistics of a comparison."""
 
 from typing import TypeAlias
 
@@ -7,18 +7,17 @@ import pandas as pd
 from sb3_cardqn.compare import statistics
 from sb3_cardqn.compare.results import Results
 
-Analysis: TypeAlias = dict[
-    str, pd.DataFrame
-]  # name of a function of ``statistics``, or "scores" -> its table
+# name of a function of ``statistics``, or "scores" -> its table
+Analysis: TypeAlias = dict[str, pd.DataFrame]
 
 
 def analyse(results: Results) -> Analysis:
     """
     Compute all statistics; the bootstraps are seeded, so the same results give the same numbers.
 
-    :param results: of a comparison
+    :param results: results of a comparison
     :return: the tables
-    :raises UserError: if there is nothing to score, or a run drove other tracks than the rest
+    :raises UserError: if there are no scores, or a run drove other tracks than the rest
     """
     held_out, equal_time = statistics.held_out_scores(results), statistics.equal_time_scores(results)
     scores = held_out if equal_time.empty else pd.concat([held_out, equal_time], ignore_index=True)

@@ -1,4 +1,4 @@
-"""``sb3-cardqn compare``."""
+"""Command ``sb3-cardqn compare``."""
 
 import argparse
 import signal
@@ -20,21 +20,21 @@ _EXAMPLES = """\
 examples:
   sb3-cardqn compare cardqn "dqn exploration_fraction:0.18" -n 250000  5 seeds each
   sb3-cardqn compare cardqn "cardqn double_q:True" --seeds 10 --minutes 15 --output double_q
-  sb3-cardqn compare --output double_q                                 go on after an interruption
-  sb3-cardqn compare ppo --output double_q                             one contestant more
+  sb3-cardqn compare --output double_q                                 resume after an interruption
+  sb3-cardqn compare ppo --output double_q                             add a contestant
   sb3-cardqn compare --plan plan.yml --dry-run
 
 plan.yml:
   contestants: [cardqn, "cardqn double_q:True"]    # or with names: {double: "cardqn double_q:True"};
                             # or as in hyperparams/*.yml: {one step: {algo: cardqn, n_steps: 1}}
-  seeds: 5                  # or a list of them
+  seeds: 5                  # number of seeds, or a list of seeds
   n_timesteps: 250000       # agent steps; or minutes: 15
   env: CarRacing-v3
-  n_evaluations: 20         # on validation tracks, spread evenly over the training ...
-  eval_episodes: 5          # ... of so many episodes
-  tracks: 100               # held-out ones, driven in the end
-  fast: false               # true: those are drawn by FastRender
-  baseline: cardqn          # or left out: all pairs are compared
+  n_evaluations: 20         # evaluations on validation tracks, evenly spaced over training
+  eval_episodes: 5          # episodes per evaluation
+  tracks: 100               # held-out tracks, driven at the end
+  fast: false               # true: FastRender draws the held-out tracks
+  baseline: cardqn          # without it, all pairs are compared
 """
 
 
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
     """
     Run ``sb3-cardqn compare``.
 
-    :param argv: what follows on the command line
+    :param argv: arguments after ``compare``
     """
     parser = _parser()
     options = parser.parse_args(argv)
@@ -59,7 +59,7 @@ def _run(plan: Plan, options: argparse.Namespace, launcher: Launcher) -> None:
         with handled(signal.default_int_handler, "SIGTERM", "SIGHUP"):
             results = compare(plan, options.output, launcher, videos=not options.no_videos)
     except KeyboardInterrupt:
-        print(f"\nstopped; go on with: sb3-cardqn compare --output {options.output}", file=sys.stderr)
+        print(f"\nstopped; resume with: sb3-cardqn compare --output {options.output}", file=sys.stderr)
         sys.exit(130)
     for run, failure in results.failures.items():
         print(f"sb3-cardqn: {run} failed: {failure}", file=sys.stderr)
@@ -70,8 +70,8 @@ def _run(plan: Plan, options: argparse.Namespace, launcher: Launcher) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="sb3-cardqn compare",
-        description="Train several algorithms with several seeds each through rl-zoo3, drive the agents on "
-        "held-out tracks, and report who wins, by how much, and how sure that is.",
+        description="Train several algorithms with several seeds each through rl-zoo3, drive held-out tracks "
+        "with the agents, and report the differences with their statistical uncertainty.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -80,57 +80,68 @@ def _parser() -> argparse.ArgumentParser:
         "contestants",
         nargs="*",
         metavar="CONTESTANT",
-        help="algorithm of the zoo, with overrides as for -params",
+        help="algorithm of the zoo, with overrides in the form of -params",
     )
-    add("--plan", type=Path, help="YAML file; options on the command line go before it")
-    add("-o", "--output", type=_folder, default=Path("comparison"), help="folder (default: comparison)")
+    add("--plan", type=Path, help="YAML file; options on the command line override it")
+    add(
+        "-o",
+        "--output",
+        type=_folder,
+        default=Path("comparison"),
+        help="folder for runs, tables and report (default: comparison)",
+    )
     seeds = parser.add_mutually_exclusive_group()
     seeds.add_argument(
         "--seeds",
         type=int,
         nargs="+",
-        help="how many, or, if several, which (default: 5, from 0 in steps of 1000)",
+        help="number of seeds, or a list of at least two seeds (default: 5, from 0 in steps of 1000)",
     )
-    seeds.add_argument("--seed", type=int, nargs="+", help="which, also a single one")
-    add("-n", "--n-timesteps", type=int, help="budget of a run, in agent steps ...")
-    add("--minutes", type=float, help="... or in minutes of training, evaluations not counted")
+    seeds.add_argument("--seed", type=int, nargs="+", help="list of one or more seeds")
+    add("-n", "--n-timesteps", type=int, help="budget of a run in agent steps")
+    add("--minutes", type=float, help="budget of a run in minutes of training without evaluations")
     add("--env", help="environment id (default: CarRacing-v3)")
-    add("--n-evaluations", type=int, help="on validation tracks, during a training (default: 20)")
-    add("--eval-episodes", type=int, help="of each of those (default: 5)")
-    add("--tracks", type=int, help="held-out tracks to drive in the end (default: 100)")
+    add("--n-evaluations", type=int, help="evaluations on validation tracks per run (default: 20)")
+    add("--eval-episodes", type=int, help="episodes per evaluation (default: 5)")
+    add("--tracks", type=int, help="held-out tracks to drive at the end (default: 100)")
     add(
         "--fast",
         action="store_true",
         default=None,
-        help="drive those with the picture of the training: same race, faster drawing",
+        help="drive held-out tracks with the picture used in training: the same race, drawn faster",
     )
-    add("--baseline", metavar="NAME", help="compare each other contestant with this one (default: all pairs)")
-    add("--no-videos", action="store_true", help="film no race")
+    add("--baseline", metavar="NAME", help="compare every other contestant with NAME (default: all pairs)")
+    add("--no-videos", action="store_true", help="do not film a race")
     add(
         "--dry-run",
         action="store_true",
-        help="check the plan, show it and how long it will take; train nothing",
+        help="check and show the plan with an estimate of its time, without training",
     )
     add(
         "--launcher",
         choices=["local", "ray"],
         default="local",
-        help="this machine (default) or a Ray cluster",
+        help="train on this machine (default) or on a Ray cluster",
     )
-    add("--jobs", type=int, help="local: runs (then drives) at a time (default: as cores and memory allow)")
+    add(
+        "--jobs",
+        type=int,
+        help="local: number of parallel runs, then of parallel drives (default: as cores and memory allow)",
+    )
     add(
         "--num-threads",
         type=int,
-        help="of torch in a run (local: the cores shared out; ray: 1); ray: its CPUs",
+        help="torch threads per run (default: local: all cores divided by the number of parallel runs; ray: "
+        "1); ray: also the CPUs per run",
     )
-    add("--address", help="ray: of the cluster (default: a new one on this machine)")
-    add("--num-gpus", type=float, default=0, help="ray: of each run (default: 0)")
+    add("--address", help="ray: address of the cluster (default: a new one on this machine)")
+    add("--num-gpus", type=float, default=0, help="ray: GPUs per run (default: 0)")
     add_trust(parser)
     return parser
 
 
 def _folder(text: str) -> Path:
-    if not text:  # the current folder, by Python's rules
+    if not text:  # Path("") would be the current folder
         raise argparse.ArgumentTypeError("needs a folder, got ''")
     return Path(text)
 
@@ -168,7 +179,7 @@ def _launcher(options: argparse.Namespace) -> Launcher:
             raise UserError("--address and --num-gpus need --launcher ray")
         return LocalLauncher(options.jobs, options.num_threads)
     if options.jobs is not None:
-        raise UserError("--jobs is for --launcher local: Ray starts as many runs as the cluster has room for")
+        raise UserError("--jobs needs --launcher local; Ray starts as many runs as the cluster has room for")
     from sb3_cardqn.compare.ray_launcher import RayLauncher
 
     return RayLauncher(options.address, options.num_threads or 1, options.num_gpus)
@@ -180,13 +191,13 @@ def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
         plan.try_out()
         runs = list(runs_of(plan, output))
         budget = f"{plan.n_timesteps} agent steps" if plan.n_timesteps else f"{plan.minutes} minutes"
-        print(f"{plan.env}, {budget} a run, seeds {', '.join(map(str, plan.seeds))}")
+        print(f"{plan.env}, {budget} per run, seeds {', '.join(map(str, plan.seeds))}")
         print(
             f"{plan.n_evaluations} x {plan.eval_episodes} validation tracks, {plan.tracks} held-out tracks"
-            + ", drawn fast" * plan.fast
+            + ", drawn by FastRender" * plan.fast
         )
         width = max(len(contestant.name) for contestant in plan.contestants)
-        print(f"{'contestant':<{width}}  finished   a run takes about")
+        print(f"{'contestant':<{width}}  finished   time per run, about")
         left = 0.0
         for contestant in plan.contestants:
             own = [run for run in runs if run.contestant == contestant]
@@ -196,4 +207,4 @@ def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
             done, minutes = f"{finished} of {len(own)}", seconds / 60
             print(f"{contestant.name:<{width}}  {done:<9}  {minutes:.1f} min ({source})")
         slots = min(launcher.slots, len(runs))
-        print(f"about {left / slots / 3600:.1f} h of training to go, {slots} at a time")
+        print(f"about {left / slots / 3600:.1f} h of training left, {slots} runs at a time")

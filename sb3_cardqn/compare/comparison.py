@@ -1,4 +1,4 @@
-"""A comparison from plan to report."""
+"""compare: runs a comparison from plan to report."""
 
 import contextlib
 import shutil
@@ -27,26 +27,26 @@ from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 PLAN_FILE = "plan.yml"
 _CHECKPOINTS: tuple[WhichCheckpoint, ...] = ("final", "best")
-_RUN_BYTES, _CHECKPOINT_BYTES = 50 * 2**20, 2**30  # of disk: agents and logs of a run; a replay buffer
+_RUN_BYTES, _CHECKPOINT_BYTES = 50 * 2**20, 2**30  # disk space: agents and logs of a run; a replay buffer
 
 
 def compare(plan: Plan, output: Path, launcher: Launcher | None = None, videos: bool = True) -> Results:
     """
-    Train, drive on held-out tracks, gather and report.
+    Train all runs, drive held-out tracks, collect the results and write the report.
 
-    What is finished in ``output`` is not done again, and what is not finished goes on: the same call after an
-    interruption continues, and one with more contestants or seeds adds them.
+    Finished work in ``output`` is not repeated, and unfinished runs are resumed. The same call after an
+    interruption continues the comparison; a call with more contestants or seeds adds them.
 
     >>> plan = Plan.of(["cardqn", "dqn"], seeds=5, n_timesteps=100_000)
     >>> results = compare(plan, Path("comparison"))  # doctest: +SKIP
     >>> results.drives.groupby(["contestant", "checkpoint"]).score.mean()  # doctest: +SKIP
 
-    :param plan: what to compare
-    :param output: folder for runs, tables and report; is made
-    :param launcher: where to train; by default on this machine, one run a core
-    :param videos: film a race of the best agents for the report
-    :return: tables of all finished runs, and what became of the others
-    :raises UserError: before anything trains, if plan or folder cannot be; after it, if no run finished
+    :param plan: plan of the comparison
+    :param output: folder for runs, tables and report, created if missing
+    :param launcher: launcher of the runs; by default on this machine, one run per core
+    :param videos: True to film a race of the best agents for the report
+    :return: tables of all finished runs, and the failures of the others
+    :raises UserError: before training, if plan or folder is not valid; after it, if no run finished
     """
     launcher = launcher or LocalLauncher()
     with closing(launcher), opened(output) as earlier:
@@ -58,7 +58,7 @@ def compare(plan: Plan, output: Path, launcher: Launcher | None = None, videos: 
         _check_disk(runs, output, launcher.slots)
         plan.save(output / PLAN_FILE)
         failed = train(runs, launcher)
-        launcher.close()  # the drives have its cores
+        launcher.close()  # frees its cores for the drives
         finished = [run for run in runs if run not in failed]
         if not finished:
             raise UserError(f"no run finished: {'; '.join(f'{run}: {run.state.failure}' for run in failed)}")
@@ -71,15 +71,15 @@ def compare(plan: Plan, output: Path, launcher: Launcher | None = None, videos: 
 
 def _report(results: Results, filmed: Sequence[PlannedRun], output: Path) -> None:
     """
-    Write the report; a film that cannot be made costs the film alone.
+    Write the report, even if the film fails.
 
-    :param results: of the comparison
-    :param filmed: runs to film a race of
+    :param results: results of the comparison
+    :param filmed: runs to film
     :param output: folder of the comparison
     """
-    from sb3_cardqn.compare.report import analyse, write_report  # a second to import, here and in each run
+    from sb3_cardqn.compare.report import analyse, write_report  # a second to import, also in every run
 
-    print("bootstrapping the intervals", file=sys.stderr)
+    print("computing bootstrap intervals", file=sys.stderr)
     analysis = analyse(results)
     page = write_report(results, output, analysis=analysis)
     try:
@@ -94,20 +94,19 @@ def _report(results: Results, filmed: Sequence[PlannedRun], output: Path) -> Non
 @contextlib.contextmanager
 def opened(output: Path) -> Iterator[Plan | None]:
     """
-    Make a comparison's folder, and keep it from being worked in twice.
+    Create and lock the folder of a comparison.
 
     :param output: the folder
-    :return: context with the plan that the folder was begun with, None for a new one
-    :raises UserError: if it cannot be written to, another comparison is at work in it, or a link in it would
-        lead out of it
+    :return: context with the plan saved in the folder, None for a new folder
+    :raises UserError: if it cannot be written to, another comparison uses it, or a link in it points outside
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(output / ".lock").acquire(timeout=0)
     except filelock.Timeout as error:
-        raise UserError(f"another comparison is at work in folder '{output}'") from error
+        raise UserError(f"another comparison is using folder '{output}'") from error
     except OSError as error:
-        raise UserError(f"can't write to output folder '{output}': {error.strerror}") from error
+        raise UserError(f"cannot write to output folder '{output}': {error.strerror}") from error
     with lock:
         trust.refuse_links(output)
         path = output / PLAN_FILE
@@ -120,7 +119,8 @@ def _check_disk(runs: Sequence[PlannedRun], output: Path, slots: int) -> None:
     free = shutil.disk_usage(output).free
     if free < needed:
         raise UserError(
-            f"'{output}' has {free / 2**30:.1f} GiB left, {len(left)} runs can need {needed / 2**30:.1f}"
+            f"'{output}' needs up to {needed / 2**30:.1f} GiB of free disk space for {len(left)} runs, got "
+            f"{free / 2**30:.1f} GiB"
         )
 
 
@@ -131,7 +131,7 @@ def _drive_held_out(runs: Sequence[PlannedRun], n_processes: int) -> None:
         if path.is_file() and len(pd.read_csv(path)) == len(_CHECKPOINTS) * len(tracks):
             continue
         agents = [Run(run.folder).agent(checkpoint) for checkpoint in _CHECKPOINTS]
-        print(f"held-out tracks: {run}, final and best ({i} of {len(runs)} runs)", file=sys.stderr)
+        print(f"held-out tracks: {run}, final and best agent (run {i} of {len(runs)})", file=sys.stderr)
         stock = not run.plan.fast
         evaluations = evaluate(agents, tracks, stock=stock, n_processes=n_processes, progress=True)
         tables = [
@@ -143,11 +143,11 @@ def _drive_held_out(runs: Sequence[PlannedRun], n_processes: int) -> None:
 
 def _film(runs: Sequence[PlannedRun], output: Path) -> dict[str, Path]:
     """
-    Race the agents that did best on validation tracks, one of each contestant.
+    Film the best agent of every contestant on validation tracks.
 
-    :param runs: finished ones
+    :param runs: finished runs
     :param output: folder of the comparison
-    :return: caption -> video; none where nothing can be seen
+    :return: caption -> video; empty for environments other than CarRacing
     """
     if not runs[0].plan.env.startswith("CarRacing"):
         return {}

@@ -1,4 +1,4 @@
-"""How long a comparison will take, before it is begun."""
+"""estimate: the time that a run of a comparison will take."""
 
 import inspect
 import tempfile
@@ -18,27 +18,27 @@ _TRIAL_MINUTES = 0.25
 
 def estimate(contestant: Contestant, runs: Sequence[PlannedRun], num_threads: int) -> tuple[float, str]:
     """
-    Tell how long a run takes: as the finished ones took; else the budget in minutes, or a short training.
+    Estimate the time of a run from finished runs, the budget in minutes, or a short training run.
 
-    :param contestant: that trains
-    :param runs: of the comparison
-    :param num_threads: of torch
-    :return: seconds of a run, and where the number comes from
+    :param contestant: contestant of the run
+    :param runs: all runs of the comparison
+    :param num_threads: torch threads per run
+    :return: seconds per run, and the source of the number
     """
     states = [run.state for run in runs if run.contestant == contestant]
     finished = [state.wall_seconds for state in states if state.finished]
     plan = runs[0].plan
     if finished:
-        return mean(finished), f"{len(finished)} finished, evaluations included"
+        return mean(finished), f"mean of {len(finished)} finished runs, with evaluations"
     if plan.minutes is not None:
-        return 60 * plan.minutes, "the budget, evaluations on top"
+        return 60 * plan.minutes, "budget, plus evaluations"
     speed = _agent_steps_per_second(contestant, plan, num_threads)
-    return runs[0].agent_steps / speed, f"{speed:.0f} agent steps/s measured, evaluations on top"
+    return runs[0].agent_steps / speed, f"measured {speed:.0f} agent steps/s, plus evaluations"
 
 
 def _agent_steps_per_second(contestant: Contestant, plan: Plan, num_threads: int) -> float:
     if "learning_starts" in inspect.signature(ALGOS[contestant.algo]).parameters:
-        # acting at random is faster, and over soon
+        # random actions are faster than learning, but only at the start of a run
         contestant = replace(contestant, overrides=(*contestant.overrides, "learning_starts:100"))
     trial = replace(
         plan,

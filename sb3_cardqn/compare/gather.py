@@ -1,4 +1,4 @@
-"""What finished runs left on disk, as the tables of a comparison."""
+"""gather: reads the files of finished runs into the tables of a comparison."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +17,10 @@ _DRIVES = ["contestant", "seed", "checkpoint", "track", "score", "frames", "lap_
 
 def gather(plan: Plan, runs: Sequence[PlannedRun], failed: Sequence[PlannedRun] = ()) -> Results:
     """
-    :param plan: as it was run
-    :param runs: finished ones, driven on held-out tracks
-    :param failed: the others
-    :return: their tables
+    :param plan: plan of the comparison
+    :param runs: finished runs, with drives on held-out tracks
+    :param failed: failed runs
+    :return: tables of the finished runs, and failures
     """
     rows = [
         {
@@ -53,8 +53,8 @@ def _key(run: PlannedRun) -> dict[str, str | int]:
 
 def drives_path(run: PlannedRun) -> Path:
     """
-    :param run: that was driven
-    :return: where its drives are kept
+    :param run: any run
+    :return: file of its drives on held-out tracks
     """
     return run.folder / "drives.csv"
 
@@ -78,7 +78,7 @@ def _curve(run: PlannedRun) -> pd.DataFrame:
 
 def best_validation_score(run: PlannedRun) -> float:
     """
-    :param run: finished
+    :param run: finished run
     :return: mean score of its best checkpoint on validation tracks
     """
     return float(np.load(run.folder / "evaluations.npz")["results"].mean(axis=1).max())

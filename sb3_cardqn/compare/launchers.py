@@ -1,4 +1,4 @@
-"""Where runs are trained: on this machine, or as tasks of a Ray cluster."""
+"""Launcher, the protocol of what starts runs, and LocalLauncher, which starts them on this machine."""
 
 from typing import Protocol
 
@@ -7,11 +7,11 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.replay.storage import available_memory
 
-_RUN_BYTES = 2 * 2**30  # of memory: a replay buffer of CarRacing and all around it
+_RUN_BYTES = 2 * 2**30  # memory of a run on CarRacing, with its replay buffer
 
 
 class UnderWay(Protocol):
-    """A run that trains somewhere."""
+    """A run that is being trained."""
 
     def poll(self) -> State | None:
         """
@@ -19,35 +19,35 @@ class UnderWay(Protocol):
         """
 
     def stop(self) -> None:
-        """Ask it to end; it can be continued."""
+        """Ask it to end; it can be resumed."""
 
     def wait(self) -> None:
         """Wait for its end after ``stop``."""
 
 
 class Launcher(Protocol):
-    """Starts runs. ``slots`` is how many it takes at a time, ``num_threads`` torch's in each."""
+    """Starts runs: ``slots`` is the number of parallel runs, ``num_threads`` the torch threads of each."""
 
     slots: int
     num_threads: int
 
     def start(self, run: PlannedRun) -> UnderWay:
         """
-        :param run: to train, from its last checkpoint if it has one
-        :return: the training
+        :param run: run to train, from its last checkpoint if it has one
+        :return: the run under way
         """
 
     def close(self) -> None:
-        """Let go of what it holds."""
+        """Release resources."""
 
 
 class LocalLauncher:
     """
-    Train on this machine, each run in a process.
+    Train on this machine, every run in its own process.
 
-    :param jobs: processes at a time; None for one a core, as far as memory goes
-    :param num_threads: of torch in each of them; None to share out the cores
-    :raises UserError: if there is no room for a single one
+    :param jobs: number of parallel processes, at least 1; None for one per core, as far as memory allows
+    :param num_threads: torch threads per process, at least 1; None to divide the cores evenly
+    :raises UserError: if a number is below 1
     """
 
     def __init__(self, jobs: int | None = None, num_threads: int | None = None) -> None:
@@ -56,16 +56,16 @@ class LocalLauncher:
             jobs = max(min(cores, available_memory() // _RUN_BYTES), 1)
         for name, number in (("--jobs", jobs), ("--num-threads", num_threads)):
             if number is not None and number < 1:
-                raise UserError(f"{name} needs a whole number of 1 or more, got {number}")
+                raise UserError(f"{name} needs a whole number of at least 1, got {number}")
         self.slots = jobs
         self.num_threads = num_threads or max(cores // jobs, 1)
 
     def start(self, run: PlannedRun) -> Attempt:
         """
-        :param run: to train
+        :param run: run to train
         :return: its process
         """
         return Attempt(run, self.num_threads)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there are no resources to release."""

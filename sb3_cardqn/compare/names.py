@@ -1,4 +1,4 @@
-"""Names of contestants, and the folders of their runs: any name has one, and no two share it."""
+"""Names of contestants, and a distinct, legal folder name for each."""
 
 import functools
 import itertools
@@ -7,33 +7,33 @@ import unicodedata
 
 from sb3_cardqn.errors import UserError
 
-# Windows keeps them for devices, whatever follows a dot
+# names that Windows reserves for devices, whatever follows a dot
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin|conout|com\d|lpt\d)(\.|$)", re.IGNORECASE)
-_MOST_BYTES = 150  # of a folder's name; file systems take 255
+_MOST_BYTES = 150  # maximum length of a folder name; file systems allow 255
 
 
 def check_name(name: str) -> None:
     """
-    :param name: of a contestant
-    :raises UserError: if files could not hold it
+    :param name: name of a contestant
+    :raises UserError: if it contains a character that files cannot hold
     """
     for character in name:
-        if unicodedata.category(character) in ("Cc", "Cs"):  # control characters; halves of a character
+        if unicodedata.category(character) in ("Cc", "Cs"):  # control characters and surrogates
             raise UserError(
-                f"a contestant's name needs to be text on one line, got {character!r} in {name!r}"
+                f"a contestant's name must be one line of printable text, got {character!r} in {name!r}"
             )
 
 
 @functools.cache
 def folder_names(names: tuple[str, ...]) -> dict[str, str]:
     """
-    Name a folder for each contestant; names that come later change none before them.
+    Choose a folder name for every contestant; adding contestants at the end changes no earlier name.
 
     >>> folder_names(("cardqn double_q:True", "a/b", "A b", ".."))
     {'cardqn double_q:True': 'cardqn_double_q=True', 'a/b': 'a_b', 'A b': 'A_b-2', '..': 'contestant'}
 
-    :param names: of the contestants, in the order of the plan
-    :return: name -> folder, legal on every system and distinct where case makes no difference
+    :param names: names of the contestants, in the order of the plan
+    :return: name -> folder name, legal on every system and distinct even if case is ignored
     """
     folders: dict[str, str] = {}
     taken: set[str] = set()
@@ -53,7 +53,7 @@ def _plain(name: str) -> str:
 
 def _as_compared(folder: str) -> str:
     """
-    :param folder: its name
-    :return: the same for all names that some file system takes for one
+    :param folder: folder name
+    :return: key that is equal for names that any file system treats as equal
     """
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", folder).upper().casefold())

@@ -1,4 +1,4 @@
-"""Runs as tasks of a Ray cluster, whose nodes share the comparison's folder."""
+"""RayLauncher: trains runs as tasks of a Ray cluster, whose nodes share the comparison's folder."""
 
 from sb3_cardqn.compare.run import GRACE_SECONDS, Attempt, PlannedRun, State
 from sb3_cardqn.errors import UserError
@@ -8,32 +8,34 @@ try:
 except ImportError as error:
     raise UserError("--launcher ray needs Ray: pip install 'sb3-cardqn[ray]'") from error
 
-_LOST_WORKERS = 5  # times that a run goes on elsewhere
+_LOST_WORKERS = 5  # number of times a run is moved to another worker
 
 
 def _train(run: PlannedRun, num_threads: int) -> State:
     """
-    :param run: to train, from its last checkpoint if it has one
-    :param num_threads: of torch
-    :return: its state in the end
+    :param run: run to train, from its last checkpoint if it has one
+    :param num_threads: torch threads
+    :return: its state at the end
     """
     if not run.output.is_dir():
-        raise FileNotFoundError(f"'{run.output}' is not there: the nodes must share the comparison's folder")
+        raise FileNotFoundError(f"'{run.output}' is missing: nodes must share the comparison's folder")
     return Attempt(run, num_threads).finish()
 
 
 def _check_room(num_threads: int, num_gpus: float) -> None:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(node.get("CPU", 0) >= num_threads and node.get("GPU", 0) >= num_gpus for node in nodes):
-        raise UserError(f"no node of the cluster has {num_threads} CPUs and {num_gpus} GPUs for a run")
+        raise UserError(
+            f"a run needs a node with {num_threads} CPUs and {num_gpus} GPUs; the cluster has none"
+        )
 
 
 class RayRun:
     """
-    A run that trains as a task.
+    A run that is trained as a Ray task.
 
-    :param run: that trains
-    :param task: its future
+    :param run: the run
+    :param task: future of its state
     """
 
     def __init__(self, run: PlannedRun, task: "ray.ObjectRef") -> None:
@@ -53,7 +55,7 @@ class RayRun:
             return self._run.fail(" ".join(str(error).split())[-500:])
 
     def stop(self) -> None:
-        """Ask it to end; it makes a checkpoint first."""
+        """Ask it to end; it writes a checkpoint first."""
         ray.cancel(self._task)
 
     def wait(self) -> None:
@@ -63,15 +65,15 @@ class RayRun:
 
 class RayLauncher:
     """
-    Train on a Ray cluster. A run whose worker is lost goes on elsewhere, from its last checkpoint.
+    Train on a Ray cluster. A run whose worker is lost resumes on another one, from its last checkpoint.
 
-    :param address: of the cluster; None for a new one on this machine
-    :param num_threads: of torch in each run, and the CPUs it asks for
-    :param num_gpus: that each run asks for
+    :param address: address of the cluster; None for a new one on this machine
+    :param num_threads: torch threads per run, and CPUs that a run reserves
+    :param num_gpus: GPUs that a run reserves
     :raises UserError: if the cluster cannot be reached, or none of its nodes has room for a run
     """
 
-    slots = 10**6  # Ray knows what there is room for
+    slots = 10**6  # Ray itself limits the number of parallel runs
 
     def __init__(self, address: str | None = None, num_threads: int = 1, num_gpus: float = 0) -> None:
         try:
@@ -90,7 +92,7 @@ class RayLauncher:
 
     def start(self, run: PlannedRun) -> RayRun:
         """
-        :param run: to train
+        :param run: run to train
         :return: its task
         """
         return RayRun(run, self._train.remote(run, self.num_threads))

@@ -1,4 +1,4 @@
-"""The report of a comparison: one page that works offline, the same tables as Markdown and CSV, pictures."""
+"""Report of a comparison: an HTML page that works offline, Markdown, CSV tables and charts."""
 
 import base64
 import io
@@ -29,26 +29,26 @@ def _of(table: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 def _markdown(text: str) -> str:
     """
-    :param text: plain
-    :return: to stand in a cell of a Markdown table
+    :param text: plain text
+    :return: text for a cell of a Markdown table
     """
     return re.sub(r"([\\`*|\[\]])", r"\\\1", escape(text, quote=False)).replace("\n", " ")
 
 
 def _tracks(tracks: "pd.Series[int]") -> str:
     """
-    :param tracks: seeds of the environment, repeated as often as driven
-    :return: how many there are, and which
+    :param tracks: seeds of the tracks, possibly repeated
+    :return: number of tracks, and their seeds
     """
     seeds = sorted(tracks.unique())
     in_a_row = len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1
-    return f"{len(seeds)}: " + (f"{seeds[0]} to {seeds[-1]}" if in_a_row else ", ".join(map(str, seeds)))
+    return f"{len(seeds)} ({f'{seeds[0]} to {seeds[-1]}' if in_a_row else ', '.join(map(str, seeds))})"
 
 
 def _facts(results: Results) -> dict[str, str]:
     """
-    :param results: of a comparison
-    :return: what was compared, on what, with how much effort
+    :param results: results of a comparison
+    :return: numbers of runs, seeds, agent steps, hours and tracks, by name
     """
     runs = results.runs
     validated = results.curves["track"].nunique() or "none"
@@ -56,18 +56,18 @@ def _facts(results: Results) -> dict[str, str]:
     return {
         "runs": f"{len(runs)}, of {runs['contestant'].nunique()} contestants",
         "training seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
-        "agent steps a run": " to ".join(steps),
-        "training, all runs": f"{number(runs['seconds'].sum() / 3600, 1)} h",
+        "agent steps per run": " to ".join(steps),
+        "training time of all runs": f"{number(runs['seconds'].sum() / 3600, 1)} h",
         "held-out tracks": _tracks(results.drives["track"])
-        + ", drawn fast" * results.plan.get("fast", False),
-        "validation tracks": f"{validated} in a row from seed {VALIDATION_SEEDS.start}",
+        + ", drawn by FastRender" * results.plan.get("fast", False),
+        "validation tracks": f"{validated}, from seed {VALIDATION_SEEDS.start}",
     }
 
 
 def _equal_time(analysis: Analysis) -> str:
     """
-    :param analysis: of a comparison in which runs were validated
-    :return: at which time, and who had got how far by then
+    :param analysis: analysis of a comparison with evaluations
+    :return: sentence with the time, and the agent steps of each contestant at that time
     """
     rows = _of(analysis["scores"], EQUAL_TIME)
     steps = rows.groupby("contestant", sort=False)["agent_steps"].mean()
@@ -82,8 +82,8 @@ def _equal_time(analysis: Analysis) -> str:
 
 def _embedded(contents: bytes, kind: str) -> str:
     """
-    :param contents: of a file
-    :param kind: its media type
+    :param contents: contents of a file
+    :param kind: media type of the file
     :return: data URI
     """
     return f"data:{kind};base64,{base64.b64encode(contents).decode()}"
@@ -91,22 +91,22 @@ def _embedded(contents: bytes, kind: str) -> str:
 
 def _video(path: Path) -> str:
     """
-    :param path: of a video
+    :param path: mp4 file
     :return: data URI
-    :raises UserError: if there is no such mp4 file
+    :raises UserError: if it is missing or not an mp4 file
     """
     if path.suffix != ".mp4" or not path.is_file():
-        raise UserError(f"a report's videos need to be mp4 files, got '{path}'")
+        raise UserError(f"a report's videos must be mp4 files, got '{path}'")
     return _embedded(path.read_bytes(), "video/mp4")
 
 
 def _draw(folder: Path, analysis: Analysis, contestants: list[str], note: str) -> dict[str, str]:
     """
-    :param folder: to write PNG files to
-    :param analysis: of a comparison
+    :param folder: folder for PNG files
+    :param analysis: analysis of the comparison
     :param contestants: names, in the order of the plan
     :param note: number of seeds, in words
-    :return: name of each -> the same as an SVG, for the page
+    :return: name of each chart -> data URI of its SVG
     """
     looks = pictures.styles(contestants)
     aggregates, runs = (
@@ -137,18 +137,20 @@ def write_report(
     analysis: Analysis | None = None,
 ) -> Path:
     """
-    Write ``report.html``, one page that needs no network; ``report.md`` with the same tables, PNG files of
-    the main charts, and all numbers as CSV files in ``tables``.
+    Write the report of a comparison.
+
+    It consists of ``report.html``, one page that needs no network; ``report.md`` with the same tables; PNG
+    files of the main charts; and all numbers as CSV files in ``tables``.
 
     >>> page = write_report(Results.load(Path("comparison")), Path("comparison"))  # doctest: +SKIP
 
-    :param results: of a comparison
-    :param folder: to write to; is made
-    :param videos: caption -> mp4 file, to put into the page
-    :param analysis: of the results, where it is there already
+    :param results: results of a comparison
+    :param folder: folder to write to, created if missing
+    :param videos: caption -> mp4 file to embed in the page
+    :param analysis: analysis of the results, or None to compute it
     :return: path of the page
     :raises UserError: if there is nothing to report, a run drove other tracks than the rest, or a video is
-        no mp4 file
+        not an mp4 file
     """
     sources = {caption: _video(path) for caption, path in (videos or {}).items()}
     analysis = analysis or analyse(results)
@@ -193,10 +195,10 @@ def write_report(
     environment.filters["cell"] = _markdown
     write_text(folder / "report.md", environment.get_template("report.md").render(content))
     try:
-        # names are no formulas; the same results give the same page
+        # do not parse names as formulas; the same results give the same page
         with matplotlib.rc_context({"text.parse_math": False, "text.usetex": False, "svg.hashsalt": ""}):
             charts = _draw(folder, analysis, content["contestants"], content["seeds"])
-    except Exception as error:  # the tables say it, too
+    except Exception as error:  # the tables contain the same numbers
         print(f"sb3-cardqn: no pictures: {type(error).__name__}: {error}", file=sys.stderr)
         charts = {}
     page = environment.get_template("report.html").render(content, charts=charts, videos=sources)

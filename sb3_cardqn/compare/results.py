@@ -1,4 +1,4 @@
-"""What a comparison measured: tables that runs are gathered into, and reports are made from."""
+"""Results: the measured tables of a comparison, saved as CSV files, from which reports are made."""
 
 import json
 from dataclasses import dataclass, field
@@ -15,18 +15,17 @@ _TABLES = ("runs", "curves", "drives")
 @dataclass(frozen=True)
 class Results:
     """
-    Tidy tables, keyed by ``contestant`` (what competes: an algorithm with its overrides) and
-    training ``seed``.
+    Tidy tables, keyed by ``contestant`` (an algorithm with its overrides) and training ``seed``.
 
-    :param plan: as it was run: contestants, seeds, environment, budget
+    :param plan: the plan: contestants, seeds, environment, budget
     :param machine: hardware and versions
-    :param runs: one row a finished run: contestant, seed, algo, folder, command, agent_steps, seconds (of
+    :param runs: one row per finished run: contestant, seed, algo, folder, command, agent_steps, seconds (of
         training, without evaluations), peak_memory_mb, attempts
-    :param curves: one row a validation episode: contestant, seed, agent_steps, seconds (of training until
-        then), track (0 for the first of the validation tracks), score
-    :param drives: one row a held-out episode: contestant, seed, checkpoint ("final" or "best"), track, score,
-        frames, lap_finished
-    :param failures: what became of runs that are not in the tables
+    :param curves: one row per validation episode: contestant, seed, agent_steps, seconds (of training so
+        far), track (0 for the first of the validation tracks), score
+    :param drives: one row per held-out episode: contestant, seed, checkpoint ("final" or "best"), track,
+        score, frames, lap_finished
+    :param failures: failures of runs that are not in the tables, by run
     """
 
     plan: dict[str, Any]
@@ -38,7 +37,7 @@ class Results:
 
     def save(self, folder: Path) -> None:
         """
-        :param folder: to write ``plan.json`` and a CSV file for each table to; is made
+        :param folder: folder for ``plan.json`` and a CSV file per table, created if missing
         """
         folder.mkdir(parents=True, exist_ok=True)
         about = {name: getattr(self, name) for name in ("plan", "machine", "failures")}
@@ -49,10 +48,10 @@ class Results:
     @classmethod
     def load(cls, folder: Path) -> "Results":
         """
-        :param folder: that ``save`` wrote
-        :return: the same results
+        :param folder: folder written by ``save``
+        :return: the saved results
         """
         about = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-        # a converter keeps names that pandas would take for numbers or for nothing: "02", "nan"
+        # a converter keeps names such as "02" and "nan", which pandas would read as a number and as missing
         how: dict[str, Any] = {"float_precision": "round_trip", "converters": {"contestant": str}}
         return cls(**about, **{name: pd.read_csv(folder / f"{name}.csv", **how) for name in _TABLES})

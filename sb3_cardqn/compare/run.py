@@ -1,4 +1,4 @@
-"""One run of a comparison: a training in a process of its own, and what is on disk of it."""
+"""PlannedRun (a run of a comparison and its files) and Attempt (a process that trains it)."""
 
 import json
 import os
@@ -23,21 +23,21 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.clock import Reading, last_reading
 from sb3_cardqn.zoo.resumable import CHECKPOINTS
 
-_CHECKPOINT_STEPS = 10_000  # agent steps between checkpoints, where the budget is in minutes
-GRACE_SECONDS = 60  # to write a checkpoint
+_CHECKPOINT_STEPS = 10_000  # agent steps between checkpoints if the budget is in minutes
+GRACE_SECONDS = 60  # time to write a checkpoint
 
 
 @dataclass(frozen=True)
 class State:
     """
-    What is known of a run when its process has ended.
+    State of a run after its process has ended.
 
-    :param finished: it used up its budget and left its agent
-    :param attempts: processes started for it so far
-    :param peak_memory_mb: largest resident size of those, in 2**20 bytes
-    :param wall_seconds: of those, evaluations and start-up included
-    :param num_threads: of torch
-    :param failure: how the last process ended, if not well
+    :param finished: True if it used up its budget and saved its agent
+    :param attempts: number of processes started so far
+    :param peak_memory_mb: largest resident size of these processes, in 2**20 bytes
+    :param wall_seconds: wall-clock time of these processes, with evaluations and start-up
+    :param num_threads: torch threads
+    :param failure: how the last process failed, or ""
     """
 
     finished: bool = False
@@ -53,10 +53,10 @@ class PlannedRun:
     """
     A contestant with a seed.
 
-    :param plan: that it is part of
-    :param contestant: that trains
-    :param seed: of the training
-    :param output: folder of the comparison, absolute
+    :param plan: plan of the comparison
+    :param contestant: contestant to train
+    :param seed: training seed
+    :param output: absolute folder of the comparison
     """
 
     plan: Plan
@@ -69,7 +69,7 @@ class PlannedRun:
 
     @property
     def log_folder(self) -> Path:
-        """Of all the contestant's runs: what the zoo's commands take as ``-f``."""
+        """Folder of all the contestant's runs, for the option ``-f`` of the zoo's commands."""
         return self.output / "runs" / folder_names(self.plan.names)[self.contestant.name]
 
     @property
@@ -79,34 +79,34 @@ class PlannedRun:
 
     @property
     def folder(self) -> Path:
-        """Where the zoo puts the run."""
+        """Run folder, as chosen by the zoo."""
         return self.log_folder / self.contestant.algo / f"{EnvironmentName(self.plan.env)}_{self.number}"
 
     @property
     def log(self) -> Path:
-        """What the run printed, all attempts one after the other."""
+        """File with the output of all attempts, in order."""
         return Path(f"{self.folder}.log")
 
     @property
     def agent_steps(self) -> float:
-        """Budget in agent steps, without end where it is in minutes."""
+        """Budget in agent steps, inf if it is in minutes."""
         return self.plan.n_timesteps or float("inf")
 
     @property
     def reading(self) -> Reading:
-        """How far the training is."""
+        """Latest reading of the training clock."""
         return last_reading(self.folder)
 
     @property
     def progress(self) -> float:
-        """Share of the budget that is used up."""
+        """Used part of the budget, in [0, 1]."""
         if self.plan.minutes is not None:
             return min(self.reading.seconds / (60 * self.plan.minutes), 1.0)
         return min(self.reading.agent_steps / self.agent_steps, 1.0)
 
     @property
     def state(self) -> State:
-        """As it was saved last, or as its files show where whatever would have saved it was killed."""
+        """Last saved state, corrected from the run's files in case the coordinator was killed."""
         saved = self._saved_state
         is_done = saved.attempts > 0 and self.left_its_agent and not can_resume(self.folder)
         return replace(saved, finished=saved.finished or is_done)
@@ -117,11 +117,11 @@ class PlannedRun:
         try:
             return State(**json.loads(path.read_text())) if path.is_file() else State()
         except (ValueError, TypeError) as error:
-            raise UserError(f"'{path}' is no state of a run: {error}") from error
+            raise UserError(f"'{path}' is not the state of a run: {error}") from error
 
     @property
     def left_its_agent(self) -> bool:
-        """Whether its budget is used up and the agent there."""
+        """True if its budget is used up and its agent is saved."""
         return (self.folder / f"{EnvironmentName(self.plan.env)}.zip").is_file() and self.progress == 1
 
     @property
@@ -133,22 +133,22 @@ class PlannedRun:
         :raises UserError: if the run's folder is not this comparison's
         """
         if self.log.exists() and not self.log.is_file():
-            raise UserError(f"can't write '{self.log}': it is no regular file")
+            raise UserError(f"cannot write '{self.log}': it is not a regular file")
         if self.folder.exists() and self.state.attempts == 0:
             raise UserError(
-                f"'{self.folder}' is there and not by this comparison: take another output folder"
+                f"'{self.folder}' exists and is not part of this comparison: use another output folder"
             )
 
     def save_state(self, state: State) -> None:
         """
-        :param state: to keep; never half written
+        :param state: state to save, atomically
         """
         write_text(self._state_path, json.dumps(asdict(state), indent=2))
 
     def fail(self, reason: str) -> State:
         """
-        :param reason: why its process ended without a state
-        :return: the state, which is saved
+        :param reason: reason why its process ended without a state
+        :return: the new state, which is saved too
         """
         state = replace(self.state, failure=reason)
         self.save_state(state)
@@ -156,7 +156,7 @@ class PlannedRun:
 
     def train_arguments(self, num_threads: int) -> list[str]:
         """
-        :param num_threads: of torch
+        :param num_threads: torch threads
         :return: command line that trains it, without ``sb3-cardqn``
         """
         plan = self.plan
@@ -177,7 +177,7 @@ class PlannedRun:
 
     def command(self) -> str:
         """
-        :return: what trains it, as it is typed in the comparison's folder
+        :return: command that trains it, run in the comparison's folder
         """
         words = self.train_arguments(self.state.num_threads)
         words[words.index(str(self.log_folder))] = str(self.log_folder.relative_to(self.output))
@@ -185,8 +185,8 @@ class PlannedRun:
 
     def last_lines(self, count: int = 3) -> str:
         """
-        :param count: at most so many
-        :return: of the log, on one line
+        :param count: maximum number of lines
+        :return: last lines of the log, joined to one line
         """
         lines = self.log.read_text(errors="replace").splitlines() if self.log.is_file() else []
         return " | ".join([line.strip() for line in lines if line.strip()][-count:])
@@ -194,11 +194,11 @@ class PlannedRun:
 
 class Attempt:
     """
-    A process that trains a run: from its last checkpoint, or else afresh.
+    A process that trains a run from its last checkpoint, or from the start if there is none.
 
-    :param run: to train
-    :param num_threads: of torch
-    :raises UserError: if the run's folder is not this comparison's
+    :param run: run to train
+    :param num_threads: torch threads
+    :raises UserError: if the run's folder is not part of this comparison
     """
 
     def __init__(self, run: PlannedRun, num_threads: int) -> None:
@@ -208,7 +208,7 @@ class Attempt:
         if can_resume(run.folder):
             arguments = ["resume", str(run.folder)]
         elif run.folder.exists():
-            shutil.rmtree(run.folder)  # it is this comparison's: check_folder
+            shutil.rmtree(run.folder)  # check_folder made sure that it is part of this comparison
         run.folder.parent.mkdir(parents=True, exist_ok=True)
         before = run.state
         self._state = replace(before, attempts=before.attempts + 1, num_threads=num_threads)
@@ -218,17 +218,17 @@ class Attempt:
             print(f"$ {shlex.join(command)}", file=log, flush=True)
             self._process = subprocess.Popen(
                 command,
-                stdin=subprocess.PIPE,  # nothing comes through it: see worker.py
+                stdin=subprocess.PIPE,  # nothing is sent: its end ends the process, see worker.py
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=os.environ | {"OMP_NUM_THREADS": str(num_threads)},
-                start_new_session=True,  # Ctrl-C is for the comparison, which then ends its runs
+                start_new_session=True,  # Ctrl-C reaches the comparison only, which then ends its runs
             )
         self._started = time.monotonic()
 
     def poll(self) -> State | None:
         """
-        :return: None while it trains; then its state, which is saved
+        :return: None while it trains, then its state, which is saved too
         """
         pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
         if pid == 0:
@@ -251,14 +251,16 @@ class Attempt:
         if exit_code > 0:
             return self.run.last_lines() or f"exit status {exit_code}"
         if not self.run.left_its_agent:
-            return f"it ended after {self.run.reading.agent_steps} agent steps: {self.run.last_lines()}"
+            return (
+                f"training ended early, at agent step {self.run.reading.agent_steps}: {self.run.last_lines()}"
+            )
         return ""
 
     def finish(self) -> State:
         """
-        Wait here until it has ended; whatever interrupts that ends the process too.
+        Wait until the process has ended; an interruption ends the process too.
 
-        :return: its state then, which is saved
+        :return: its state, which is saved too
         """
         try:
             while (state := self.poll()) is None:
@@ -269,11 +271,11 @@ class Attempt:
         return state
 
     def stop(self) -> None:
-        """Ask the process to end; it makes a checkpoint first."""
+        """Ask the process to end; it writes a checkpoint first."""
         self._process.terminate()
 
     def wait(self) -> None:
-        """Wait for its end after ``stop``, but not for ever; the run can be continued."""
+        """Wait for its end after ``stop``, for a limited time; the run can be resumed."""
         deadline = time.monotonic() + GRACE_SECONDS
         while self._process.returncode is None and self.poll() is None:
             if time.monotonic() > deadline:
@@ -283,17 +285,17 @@ class Attempt:
 
 def can_resume(folder: Path) -> bool:
     """
-    :param folder: of a run
-    :return: whether there is a checkpoint to go on from
+    :param folder: run folder
+    :return: True if there is a checkpoint to resume from
     """
     return any((folder / CHECKPOINTS).glob("checkpoint-*.json"))
 
 
 def runs_of(plan: Plan, output: Path) -> Iterator[PlannedRun]:
     """
-    :param plan: what to compare
+    :param plan: plan of the comparison
     :param output: folder of the comparison
-    :return: its runs, seed by seed: what is there after a while can be compared already
+    :return: its runs, seed by seed, so that contestants can be compared early
     """
     for seed in plan.seeds:
         for contestant in plan.contestants:

@@ -1,4 +1,4 @@
-"""Train the runs of a comparison: several at a time, failed ones once more, all under one progress bar."""
+"""train: trains the runs of a comparison in parallel, retries failed ones, and shows a progress bar."""
 
 import sys
 import time
@@ -10,15 +10,15 @@ from tqdm import tqdm
 from sb3_cardqn.compare.launchers import Launcher, UnderWay
 from sb3_cardqn.compare.run import PlannedRun
 
-TRIES = 2  # processes for a run that fails
+TRIES = 2  # number of attempts at a failing run
 _POLL_SECONDS = 0.3
 
 
 class _Bar:
     """
-    Progress of all runs together, in agent steps, or in minutes of training where the budget is in minutes.
+    Progress of all runs together, in the unit of the budget: agent steps, or minutes of training.
 
-    :param runs: all, finished ones as well
+    :param runs: all runs, including finished ones
     """
 
     def __init__(self, runs: Sequence[PlannedRun]) -> None:
@@ -43,7 +43,7 @@ class _Bar:
 
     def show(self, training: Sequence[PlannedRun]) -> None:
         """
-        :param training: runs that are under way
+        :param training: runs that are being trained
         """
         self._progress |= {run: run.progress for run in training}
         self._tqdm.n = self._done()
@@ -52,7 +52,7 @@ class _Bar:
 
     def finish(self, run: PlannedRun) -> None:
         """
-        :param run: that has just finished
+        :param run: run that has just finished
         """
         self._progress[run] = 1.0
         self._finished += 1
@@ -64,17 +64,17 @@ class _Bar:
         self._tqdm.write(text, file=sys.stderr)
 
     def close(self) -> None:
-        """Leave it as it is."""
+        """Close the bar and leave it visible."""
         self._tqdm.close()
 
 
 def train(runs: Sequence[PlannedRun], launcher: Launcher) -> list[PlannedRun]:
     """
-    Train what is not finished yet.
+    Train all unfinished runs.
 
-    :param runs: of a comparison
-    :param launcher: that starts them
-    :return: the runs that failed, each time it was tried
+    :param runs: runs of a comparison
+    :param launcher: launcher that starts them
+    :return: runs of which every attempt failed
     """
     waiting = deque(run for run in runs if not run.state.finished)
     under_way: dict[PlannedRun, UnderWay] = {}
@@ -99,7 +99,7 @@ def train(runs: Sequence[PlannedRun], launcher: Launcher) -> list[PlannedRun]:
                     continue
                 bar.say(f"{run} failed: {state.failure} (log: {run.log})")
                 if tries[run] < TRIES:
-                    bar.say(f"{run} is tried once more")
+                    bar.say(f"{run}: trying again")
                     waiting.append(run)
                 else:
                     failed.append(run)

@@ -1,15 +1,16 @@
 """
-Statistics of a comparison, by rliable: ``Results`` in, one tidy table for each question out.
+Statistics of a comparison with rliable: functions from ``Results`` to one tidy table each.
 
-What is drawn anew when an experiment is repeated is the training run, so a run (a training seed) is the unit.
-All runs drive the same tracks, and a run that drives well does so on all of them: its scores on 20 tracks
-are no 20 draws of the agent. A run's score is therefore its mean over the tracks, and rliable gets a matrix
-of shape (runs, 1). With tracks as its "tasks", the stratified bootstrap would draw other runs for each track,
-the runs' differences would average out, and the intervals would be too narrow. They say what other training
-seeds would do on these tracks, nothing about other tracks.
+The unit is a run (a training seed), because a repeated experiment draws new training runs. All runs drive the
+same tracks, and a good run drives well on all of them, so its scores on 20 tracks are not 20 independent
+draws. A run's score is therefore its mean over the tracks, and rliable gets a matrix of shape (runs, 1). With
+tracks as its "tasks", the stratified bootstrap would draw different runs for each track, differences between
+runs would average out, and intervals would be too narrow. The intervals describe other training seeds on
+these tracks, not other tracks.
 
-A percentile bootstrap of few runs promises too much. Of 4,000 simulated sets of normal scores, the 95 %
-interval of the mean held the truth in 51 % with 2 runs, 74 % with 3, 83 % with 5, 89 % with 10, 93 % with 20.
+A percentile bootstrap of few runs is too narrow. In 4,000 simulated sets of normal scores, the 95 % interval
+of the mean contained the true mean in 51 % of cases with 2 runs, 74 % with 3, 83 % with 5, 89 % with 10, 93 %
+with 20.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +27,7 @@ from sb3_cardqn.compare.results import Results
 from sb3_cardqn.errors import UserError
 
 REPS = 2_000  # bootstrap samples
-FEW = 10  # seeds; below, say so
+FEW = 10  # seeds; reports warn of fewer
 CURVE_AXES = ("agent_steps", "seconds")
 EQUAL_TIME = "equal time"
 _RUN = ["contestant", "seed"]
@@ -34,7 +35,7 @@ _RUN = ["contestant", "seed"]
 
 @contextmanager
 def _seeded() -> Iterator[None]:
-    """Seed rliable's draws: they come from NumPy's global generator, whatever ``random_state`` it gets."""
+    """Seed rliable's draws, which use NumPy's global generator even if it gets a ``random_state``."""
     state = np.random.get_state()  # noqa: NPY002
     np.random.seed(0)  # noqa: NPY002
     try:
@@ -47,11 +48,11 @@ def _estimate(
     function: Callable[..., np.ndarray], *scores: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    Estimate something with its 95 % interval.
+    Estimate a statistic with its 95 % interval.
 
-    :param function: of the scores
-    :param scores: (runs, 1, ...) of one contestant, or of each of two, which are then drawn independently
-    :return: estimate, lower and upper bound; the bounds are NaN where a contestant has one run only
+    :param function: statistic of the scores
+    :param scores: (runs, 1, ...) scores of one contestant, or of each of two, which are drawn independently
+    :return: estimate, lower and upper bound; bounds are NaN if a contestant has only one run
     """
     samples: Any = scores[0] if len(scores) == 1 else list(scores)
     if min(map(len, scores)) < 2:
@@ -62,12 +63,12 @@ def _estimate(
     return estimates[""], *intervals[""]
 
 
-# rliable's metrics without SciPy behind them, which each bootstrap sample would call
+# rliable's metrics without SciPy, which would be called for every bootstrap sample
 
 
 def _iqm(runs: np.ndarray) -> np.ndarray:
     """
-    :param runs: (runs, 1, ...)
+    :param runs: (runs, 1, ...) scores
     :return: (1, ...) interquartile mean
     """
     cut = len(runs) // 4
@@ -76,8 +77,8 @@ def _iqm(runs: np.ndarray) -> np.ndarray:
 
 def _probability_of_improvement(runs: np.ndarray, others: np.ndarray) -> float:
     """
-    :param runs: (runs, 1)
-    :param others: (others, 1)
+    :param runs: (runs, 1) scores
+    :param others: (others, 1) scores
     :return: share of the pairs in which the first scores higher; a tie counts half
     """
     return float(np.heaviside(runs - others.T, 0.5).mean())  # (runs, others)
@@ -85,7 +86,7 @@ def _probability_of_improvement(runs: np.ndarray, others: np.ndarray) -> float:
 
 def _by_contestant(scores: pd.DataFrame) -> dict[str, np.ndarray]:
     """
-    :param scores: contestant, score; one row a run
+    :param scores: contestant, score; one row per run
     :return: contestant -> (runs, 1) scores
     """
     known = scores.dropna(subset="score")
@@ -94,11 +95,11 @@ def _by_contestant(scores: pd.DataFrame) -> dict[str, np.ndarray]:
 
 def held_out_scores(results: Results) -> pd.DataFrame:
     """
-    Score each run's checkpoints: the mean over the held-out tracks.
+    Score of every run's checkpoints: the mean over the held-out tracks.
 
-    :param results: of a comparison
+    :param results: results of a comparison
     :return: measure ("final" or "best", the checkpoint), contestant, seed, score
-    :raises UserError: if there is nothing to score, or a run drove other tracks than the rest
+    :raises UserError: if there are no drives, or a run drove other tracks than the rest
     """
     if results.drives.empty:
         raise UserError("nothing to report: no run has driven any held-out track yet")
@@ -109,10 +110,10 @@ def held_out_scores(results: Results) -> pd.DataFrame:
         measure, contestant, seed = missing.index[missing.any(axis=1)][0]
         row = missing.loc[(measure, contestant, seed)]
         raise UserError(
-            f"all runs need the same held-out tracks: {contestant}, seed {seed}, {measure} checkpoint, "
+            f"all runs need the same held-out tracks: the {measure} checkpoint of {contestant}, seed {seed}, "
             f"has not driven {', '.join(str(track) for track in row.index[row])}"
         )
-    # in the order of the tables: contestants as planned, the last checkpoint before the chosen one
+    # order of the tables: contestants as planned, the final checkpoint before the best one
     order = drives[["measure", *_RUN]].drop_duplicates()
     scores = by_track.mean(axis=1).rename("score").reset_index()
     return order.merge(scores).sort_values("measure", ascending=False, kind="stable", ignore_index=True)
@@ -120,9 +121,9 @@ def held_out_scores(results: Results) -> pd.DataFrame:
 
 def run_curves(results: Results) -> pd.DataFrame:
     """
-    Score each run at each of its evaluations: the mean over the validation tracks.
+    Score of every run at each of its evaluations: the mean over the validation tracks.
 
-    :param results: of a comparison
+    :param results: results of a comparison
     :return: contestant, seed, agent_steps, seconds (of training), score
     """
     run = results.curves.groupby(_RUN, sort=False).ngroup()
@@ -133,14 +134,14 @@ def run_curves(results: Results) -> pd.DataFrame:
 
 def equal_time_scores(results: Results) -> pd.DataFrame:
     """
-    Score each run at the wall-clock time at which the fastest contestant is finished: all of its runs are.
+    Score of every run at the wall-clock time at which the fastest contestant has finished all its runs.
 
-    Between two evaluations it is interpolated, before the first one there is none (NaN), and a run that had
-    ended by then keeps its last one.
+    It is interpolated between two evaluations and NaN before the first one. A run that had ended before that
+    time keeps its last score.
 
-    :param results: of a comparison
-    :return: measure ("equal time"), contestant, seed, seconds (that time), agent_steps (by then), score, on
-        validation tracks
+    :param results: results of a comparison
+    :return: measure ("equal time"), contestant, seed, seconds (that time), agent_steps (at that time), score
+        on validation tracks
     """
     curves = run_curves(results)
     rows = []
@@ -156,10 +157,10 @@ def equal_time_scores(results: Results) -> pd.DataFrame:
 
 def aggregates(scores: pd.DataFrame) -> pd.DataFrame:
     """
-    Sum up the runs of each contestant: interquartile mean (up to three runs: the mean) and mean.
+    Interquartile mean (with up to three runs the mean) and mean of every contestant's runs.
 
     :param scores: measure, contestant, seed, score
-    :return: measure, contestant, seeds (how many), and iqm, mean with their 95 % intervals (_low, _high; NaN
+    :return: measure, contestant, seeds (their number), and iqm, mean with 95 % intervals (_low, _high; NaN
         with one seed)
     """
 
@@ -177,19 +178,18 @@ def aggregates(scores: pd.DataFrame) -> pd.DataFrame:
 
 def comparisons(scores: pd.DataFrame, baseline: str | None = None) -> pd.DataFrame:
     """
-    Compare each pair of contestants, the one with the higher interquartile mean first; or a baseline, which
-    then is first, with each other one.
+    Compare every pair of contestants, or a baseline with every other contestant.
 
-    A difference is clear if its interval holds no 0, that of the probability of improvement holds no 0.5, and
-    there are runs enough: if the two were equal, luck alone would part m and n runs completely in 2 of
-    (m + n choose n) cases, which has to be 5 % at most (4 runs each, or 3 and 5). No correction is made for
-    the number of pairs.
+    The first of a pair is the one with the higher interquartile mean, or the baseline. A difference is clear
+    if its interval excludes 0, the interval of the probability of improvement excludes 0.5, and there are
+    enough runs: if the two were equal, chance would separate m and n runs completely in 2 of (m + n choose n)
+    cases, which must be at most 5 % (4 runs each, or 3 and 5). The number of pairs is not corrected for.
 
     :param scores: measure, contestant, seed, score
-    :param baseline: contestant that the others are compared with
+    :param baseline: contestant to compare the others with, or None for all pairs
     :return: measure, contestant, other, seeds, other_seeds, difference (of the interquartile means),
         probability (that a run of the first scores higher than one of the other), each with _low and _high
-        (NaN where one has a single seed), and clear
+        (NaN if one has a single seed), and clear
     """
 
     def both(runs: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -220,8 +220,8 @@ def comparisons(scores: pd.DataFrame, baseline: str | None = None) -> pd.DataFra
 
 def _thresholds(scores: pd.Series) -> np.ndarray:
     """
-    :param scores: that profiles are drawn of
-    :return: where profiles step down, a point before the first step and one after the last
+    :param scores: scores of the profiles
+    :return: thresholds at which profiles step down, with one point before the first and one after the last
     """
     steps = np.unique(scores.dropna())
     margin = max(0.05 * np.ptp(steps), 1)
@@ -233,7 +233,7 @@ def performance_profiles(scores: pd.DataFrame) -> pd.DataFrame:
     Share of the runs that score more than a threshold.
 
     :param scores: measure, contestant, seed, score
-    :return: measure, contestant, threshold (the profile is constant from each to the next), share, low, high
+    :return: measure, contestant, threshold (the profile is constant up to the next one), share, low, high
         (NaN with one seed)
     """
     tables = []
@@ -244,7 +244,7 @@ def performance_profiles(scores: pd.DataFrame) -> pd.DataFrame:
                 profile, interval = library.create_performance_profile(
                     {"": runs},
                     thresholds,
-                    # rliable's own, all thresholds at once
+                    # same as rliable's own, but for all thresholds at once
                     custom_profile_func=lambda runs, thresholds: np.mean(runs > thresholds, axis=0),
                     reps=REPS,
                 )
@@ -256,12 +256,12 @@ def performance_profiles(scores: pd.DataFrame) -> pd.DataFrame:
 
 def drive_profiles(results: Results) -> pd.DataFrame:
     """
-    Share of the single drives, all runs' together, that score more than a threshold.
+    Share of the single drives of all runs that score more than a threshold.
 
-    It describes these drives. They are no independent draws (see above), so it has no interval.
+    It describes these drives only. It has no interval, because they are not independent draws (see above).
 
-    :param results: of a comparison
-    :return: measure, contestant, threshold (constant from each to the next), share
+    :param results: results of a comparison
+    :return: measure, contestant, threshold (the profile is constant up to the next one), share
     """
     tables = []
     for measure, of_measure in results.drives.groupby("checkpoint", sort=False):
@@ -277,12 +277,12 @@ def learning_curves(results: Results) -> pd.DataFrame:
     """
     Interquartile mean of the runs over agent steps and over seconds, on validation tracks.
 
-    Runs are evaluated at points of their own, so they are interpolated to a common grid: all these points,
-    from where all runs of the contestant have been evaluated; over agent steps until where one ends; over
-    seconds until where the last one ends, and those that have ended keep their last score. Intervals hold
-    point by point.
+    Runs are evaluated at different points, so they are interpolated to a common grid of all these points. The
+    grid starts where every run of the contestant has been evaluated. Over agent steps it ends where the first
+    run ends; over seconds it ends with the last run, and runs that have ended keep their last score.
+    Intervals are pointwise.
 
-    :param results: of a comparison
+    :param results: results of a comparison
     :return: axis ("agent_steps" or "seconds"), contestant, x, iqm, low, high (NaN with one seed)
     """
     curves = run_curves(results)
@@ -306,11 +306,11 @@ def learning_curves(results: Results) -> pd.DataFrame:
 
 def resources(results: Results) -> pd.DataFrame:
     """
-    What the runs took.
+    Throughput, time and memory of the runs.
 
-    :param results: of a comparison
-    :return: contestant, seeds (how many), agent_steps, steps_per_second, minutes (of training, without
-        evaluations), peak_memory_mb, each as mean, _min and _max over the runs, and attempts (in all)
+    :param results: results of a comparison
+    :return: contestant, seeds (their number), agent_steps, steps_per_second, minutes (of training, without
+        evaluations), peak_memory_mb, each as mean, _min and _max over the runs, and attempts (total)
     """
     runs = results.runs.assign(
         steps_per_second=results.runs["agent_steps"] / results.runs["seconds"],
@@ -328,10 +328,10 @@ def resources(results: Results) -> pd.DataFrame:
 
 def per_track(results: Results) -> pd.DataFrame:
     """
-    Mean score over the runs, track by track, to see where contestants differ.
+    Mean score over the runs on every track, to see where contestants differ.
 
-    :param results: of a comparison
-    :return: index measure, track; a column for each contestant (NaN where it has no such checkpoint)
+    :param results: results of a comparison
+    :return: index measure, track; one column per contestant (NaN if it has no such checkpoint)
     """
     drives = results.drives.rename(columns={"checkpoint": "measure"})
     table = drives.pivot_table(index=["measure", "track"], columns="contestant", values="score", sort=False)

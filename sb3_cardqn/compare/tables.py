@@ -1,4 +1,4 @@
-"""Tables of a comparison as people read them: numbers rounded, intervals as words, a caption."""
+"""Tables of a report, with captions, rounded numbers and formatted intervals."""
 
 from dataclasses import dataclass
 
@@ -8,22 +8,24 @@ from sb3_cardqn.compare import statistics
 from sb3_cardqn.compare.phrases import NO_NUMBER, count_seeds, interval, number
 from sb3_cardqn.compare.results import Results
 
-# measure -> title, what it is
+# measure -> title, description
 MEASURES = {
-    "final": ("Final checkpoint", "What training ended with, on the held-out tracks."),
-    "best": ("Best checkpoint", "Chosen on validation tracks, scored on the held-out tracks."),
-    statistics.EQUAL_TIME: ("Equal wall-clock time", "On validation tracks."),
+    "final": ("Final checkpoint", "The agent at the end of training, scored on the held-out tracks."),
+    "best": ("Best checkpoint", "The best agent on validation tracks, scored on the held-out tracks."),
+    statistics.EQUAL_TIME: ("Equal wall-clock time", "Scored on validation tracks."),
 }
 
 
 @dataclass(frozen=True)
 class ReportTable:
     """
-    :param title: above it
-    :param caption: what to know about its numbers
+    A table for the report.
+
+    :param title: heading
+    :param caption: explanation of its numbers
     :param header: names of the columns
-    :param rows: cells
-    :param labels: columns from the left that name things; the others are numbers
+    :param rows: cells, row by row
+    :param labels: number of leading columns with names; the others contain numbers
     """
 
     title: str
@@ -35,8 +37,8 @@ class ReportTable:
 
 def scores_table(aggregates: pd.DataFrame, runs: "pd.Series[int]") -> ReportTable:
     """
-    :param aggregates: of one measure
-    :param runs: how many each contestant has; some may lack the checkpoint
+    :param aggregates: aggregates of one measure
+    :param runs: number of runs of each contestant; some may lack the checkpoint
     :return: interquartile mean and mean of each contestant
     """
     rows = []
@@ -51,7 +53,7 @@ def scores_table(aggregates: pd.DataFrame, runs: "pd.Series[int]") -> ReportTabl
         )
         rows.append([row.contestant, seeds, iqm, iqm_bounds, mean, mean_bounds])
     absent = [str(name) for name in runs.index if name not in set(aggregates["contestant"])]
-    missing = f" No run of {', '.join(absent)} has one." if absent else ""
+    missing = f" No run of {', '.join(absent)} has a score." if absent else ""
     return ReportTable(
         "Scores in numbers",
         f"{count_seeds(aggregates['seeds'])}. 95 % bootstrap intervals over training seeds.{missing}",
@@ -62,7 +64,7 @@ def scores_table(aggregates: pd.DataFrame, runs: "pd.Series[int]") -> ReportTabl
 
 def comparisons_table(comparisons: pd.DataFrame) -> ReportTable:
     """
-    :param comparisons: of one measure
+    :param comparisons: comparisons of one measure
     :return: difference and probability of improvement of each pair
     """
     rows = [
@@ -81,8 +83,8 @@ def comparisons_table(comparisons: pd.DataFrame) -> ReportTable:
     return ReportTable(
         "Pairs in numbers",
         f"{count_seeds(seeds)}. Difference of the interquartile means; probability that a run of the first "
-        "scores higher than one of the second. An interval from 1.00 to 1.00 says that all runs seen were "
-        "better, not that all would be.",
+        "scores higher than one of the second. An interval from 1.00 to 1.00 means that all these runs were "
+        "better; further runs may not be.",
         ["first", "second", "difference", "95 % interval", "probability", "95 % interval", "difference is"],
         rows,
         labels=2,
@@ -91,7 +93,7 @@ def comparisons_table(comparisons: pd.DataFrame) -> ReportTable:
 
 def resources_table(resources: pd.DataFrame) -> ReportTable:
     """
-    :param resources: of a comparison
+    :param resources: resources of a comparison
     :return: throughput, time and memory
     """
 
@@ -119,9 +121,9 @@ def resources_table(resources: pd.DataFrame) -> ReportTable:
 
 def runs_table(scores: pd.DataFrame, results: Results) -> ReportTable:
     """
-    :param scores: of each run, held-out tracks
-    :param results: of the comparison
-    :return: one row a run
+    :param scores: scores of the runs on held-out tracks
+    :param results: results of the comparison
+    :return: one row per run
     """
     by_run = scores.pivot(index=["contestant", "seed"], columns="measure", values="score")
     measures = [measure for measure in ("final", "best") if measure in by_run]
@@ -132,7 +134,7 @@ def runs_table(scores: pd.DataFrame, results: Results) -> ReportTable:
         rows.append([row.contestant, str(row.seed), *cells, number(row.seconds / 60, 1), str(row.folder)])
     return ReportTable(
         "Runs",
-        f"Mean over the held-out tracks; {NO_NUMBER} where a run left no such checkpoint.",
+        f"Mean over the held-out tracks; {NO_NUMBER} if a run has no such checkpoint.",
         ["contestant", "seed", *measures, "minutes", "folder"],
         rows,
     )
