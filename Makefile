@@ -38,10 +38,13 @@ tutorial: .venv/tutorial-installed
 docs: .venv/tests-installed
 	$(BIN)/sphinx-build -W --keep-going --quiet -b html docs build/docs
 
-check: test
+# Three minutes: what runs in the tests' own process.
+check: lint type
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not soak"
 
+# Everything. Tests that share what a fixture has trained stay in one process.
 test: lint type docs
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: .venv/tests-installed
 	$(BIN)/ruff check

@@ -119,6 +119,7 @@ def test_the_command_line_knows_the_zoos_commands() -> None:
     assert set(cli.ZOO_COMMANDS) == set(commands.COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("imported", "absent"),
     [

@@ -12,6 +12,8 @@ import pytest
 
 from tests.command_line import HEADLESS
 
+pytestmark = pytest.mark.slow
+
 RUN = Path("logs/cardqn/CartPole-v1_1")
 TRAIN = "train --env CartPole-v1 -n 400000 --eval-freq -1 --num-threads 1"
 

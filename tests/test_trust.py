@@ -124,6 +124,7 @@ def test_everything_that_sb3_saves_is_remembered(tmp_path: Path, monkeypatch: py
     assert len(trust.made_here().read_text().splitlines()) == 5
 
 
+@pytest.mark.slow
 def test_a_run_that_was_trained_here_simply_plays(tmp_path: Path) -> None:
     short = "-n 300 --eval-freq 150 --eval-episodes 1 -params buffer_size:500 learning_starts:50"
     run_well(tmp_path, f"train --env CartPole-v1 {short}")

@@ -23,6 +23,8 @@ from sb3_cardqn import CarDQN, CarRacingWrapper, cli, trust
 from sb3_cardqn.compare.command import PLAN_FILE
 from tests.command_line import ROOT
 
+pytestmark = pytest.mark.slow
+
 ENV = "CarRacing-v3"
 RUN = Path("logs/cardqn/CarRacing-v3_1")
 TABLE = [

@@ -20,6 +20,8 @@ from sb3_cardqn.bench.learn import Measurement
 from sb3_cardqn.errors import UserError
 from tests.named import error_naming
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

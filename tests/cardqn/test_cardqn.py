@@ -101,6 +101,7 @@ def best_mean_reward(model: CarDQN, steps: int, enough: float, env: gym.Env, epi
     return evaluation.best_mean_reward
 
 
+@pytest.mark.slow
 def test_learns_cartpole() -> None:
     model = CarDQN(
         "MlpPolicy", "CartPole-v1", learning_rate=2e-3, buffer_size=50_000, learning_starts=1000, batch_size=128,
@@ -113,6 +114,7 @@ def test_learns_cartpole() -> None:
 SmallHistogram = partial(HistogramHead, low=-2, high=2, n_bins=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head_class", [nn.Linear, DuelingHead, QuantileHead, SmallHistogram])
 def test_learns_to_catch_from_pictures(head_class: Head) -> None:
     kwargs = {
@@ -131,6 +133,7 @@ def test_learns_to_catch_from_pictures(head_class: Head) -> None:
     assert best_mean_reward(model, 20_000, 0.9, Catch(), 100) >= 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_steps", [1, 3])
 @pytest.mark.parametrize(("truncates", "value"), [(True, 10.0), (False, 1.0)])
 def test_a_time_limit_bootstraps_and_a_crash_does_not(truncates: bool, value: float, n_steps: int) -> None:
@@ -457,7 +460,7 @@ def test_mixed_precision_treats_pixels_as_float32_does(
 
     kwargs = {"features_extractor_class": Mean, "normalize_images": normalize_images, "net_arch": []}
     model = CarDQN("MlpPolicy", Catch(), policy_kwargs=kwargs, **IMAGES)
-    monkeypatch.setattr(model.q_net, "q_net", nn.Identity())  # the features themselves
+    monkeypatch.setattr(model.q_net, "q_net", nn.Sequential(nn.Identity()))  # the features themselves
     with th.autocast("cpu", th.bfloat16):
         features = model.q_net(pictures(64))
     expected = pictures(64).flatten(1)[:, :3] / (255 if normalize_images else 1)
@@ -505,6 +508,7 @@ def driven(overlap: bool | None, vec_env_cls: Any = DummyVecEnv, **kwargs: Any) 
     return model
 
 
+@pytest.mark.slow
 def test_overlap_is_deterministic_wherever_the_environments_step() -> None:
     here = driven(True)
     for vec_env_cls in (DummyVecEnv, SubprocVecEnv, GroupedSubprocVecEnv, GroupedSubprocVecEnv):
@@ -513,6 +517,7 @@ def test_overlap_is_deterministic_wherever_the_environments_step() -> None:
         assert np.array_equal(model.replay_buffer.observations, here.replay_buffer.observations)
 
 
+@pytest.mark.slow
 def test_overlap_is_for_environments_in_processes_of_their_own_unless_asked_for() -> None:
     without, with_ = flat(driven(False)), flat(driven(True))
     assert not np.array_equal(without, with_)
@@ -561,6 +566,7 @@ def test_an_error_while_overlapping_is_raised_and_learning_can_go_on() -> None:
 # ---- it fits everywhere SB3's does ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vec_env_cls", [DummyVecEnv, SubprocVecEnv])
 def test_many_environments(vec_env_cls: type[DummyVecEnv] | type[SubprocVecEnv]) -> None:
     env = make_vec_env("CartPole-v1", 2, vec_env_cls=vec_env_cls)

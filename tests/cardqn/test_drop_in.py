@@ -163,7 +163,6 @@ ARGUMENTS: dict[str, list[Any]] = {
         "CartPole-v1",
         lambda: gym.make("CartPole-v1"),
         lambda: make_vec_env("CartPole-v1", 3),
-        lambda: make_vec_env("CartPole-v1", 2, vec_env_cls=SubprocVecEnv),
         lambda: VecNormalize(make_vec_env("CartPole-v1", 2)),
         lambda: VecNormalize(VecFrameStack(make_vec_env("CartPole-v1", 2), 2)),
         lambda: VecMonitor(VecNormalize(make_vec_env("CartPole-v1", 1), norm_obs=False)),
@@ -339,6 +338,11 @@ def compare(call: dict[str, Any], learn: dict[str, Any]) -> None:
 @pytest.mark.parametrize("call", list(calls()))
 def test_cardqn_takes_all_that_dqn_learns_with(call: dict[str, Any]) -> None:
     compare(call, {})
+
+
+@pytest.mark.slow
+def test_cardqn_takes_environments_in_processes() -> None:
+    compare({"env": lambda: make_vec_env("CartPole-v1", 2, vec_env_cls=SubprocVecEnv)}, {})
 
 
 @pytest.mark.parametrize(

@@ -228,6 +228,7 @@ print(CarDQN("MlpPolicy", Old(), buffer_size=100, learning_starts=10).learn(40).
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "ways",
     [
@@ -402,6 +403,7 @@ def hindsight(overlap: bool | None, vec_env: type[DummyVecEnv | SubprocVecEnv]) 
     return CarDQN(**SMALL | arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vec_env", [SubprocVecEnv, GroupedSubprocVecEnv])
 def test_a_buffer_that_asks_the_environments_learns_as_without_overlap(vec_env: type[SubprocVecEnv]) -> None:
     weights = []
@@ -436,6 +438,7 @@ class Curious(ReplayBuffer):
         return super().sample(*args, **kwargs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vec_env", [SubprocVecEnv, GroupedSubprocVecEnv])
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_what_runs_while_environments_step_cannot_talk_to_them(
@@ -454,6 +457,7 @@ def test_what_runs_while_environments_step_cannot_talk_to_them(
     env.close()
 
 
+@pytest.mark.slow
 def test_it_may_ask_without_overlap() -> None:
     env = make_vec_env("CartPole-v1", 2, vec_env_cls=SubprocVecEnv)
     model: OffPolicyAlgorithm = CarDQN(**SMALL | {"env": env, "replay_buffer_class": Curious}, overlap=False)

@@ -95,7 +95,12 @@ def resumed(make: Make, folder: Path, freq: int = 100) -> dict[str, str]:
     return fingerprint(model)
 
 
-@pytest.mark.parametrize("name", AGENTS)
+IN_PROCESSES = ("other processes, overlapped", "SB3's processes")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in IN_PROCESSES)) for name in AGENTS]
+)
 def test_it_goes_on_as_if_nothing_had_happened(name: str, tmp_path: Path) -> None:
     expected = uninterrupted(AGENTS[name])
     # before learning starts; before the buffer is full; after it was overwritten twice
@@ -314,6 +319,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 def test_a_folder_is_for_one_training_at_a_time(tmp_path: Path) -> None:
     hold = [sys.executable, "-c", HOLD, str(tmp_path / "lock")]
     holder = subprocess.Popen(hold, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -439,6 +445,7 @@ def test_no_code_is_run_from_the_files(tmp_path: Path, monkeypatch: pytest.Monke
     dots().learn(600, callback=[ExactCheckpoint(tmp_path, 100, resume=True), At(600, lambda: None)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", [0, 1, 2, 5, 7])  # arrays, list, ... of the first checkpoints
 def test_killed_while_it_writes(file: int, tmp_path: Path) -> None:
     result = tmp_path / "result"

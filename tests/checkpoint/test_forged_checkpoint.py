@@ -1,6 +1,7 @@
 """A checkpoint from elsewhere is signed by whoever made it: it sets numbers, and leads to no other folder."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,19 @@ def train(tmp_path: Path, **kwargs: Any) -> Any:
     return model
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training that has left two checkpoints."""
+    folder = tmp_path_factory.mktemp("begun")
+    train(folder)
+    return folder
+
+
+@pytest.fixture
+def trained(begun: Path, tmp_path: Path) -> None:
+    shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
+
+
 def forge(tmp_path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     for path in (tmp_path / "checkpoints").glob("checkpoint-*.json"):
         content = read_signed_json(path)
@@ -50,8 +64,8 @@ def snapshot(folder: Path) -> dict[Path, bytes]:
         ("__class__", 1),
     ],
 )  # fmt: skip
+@pytest.mark.usefixtures("trained")
 def test_only_numbers_are_set(name: str, value: Any, tmp_path: Path) -> None:
-    train(tmp_path)
     forge(tmp_path, lambda content: content["callbacks"][0]["numbers"].update({name: value}))
     before = snapshot(tmp_path)
     with error_naming(UserError, name):
@@ -62,8 +76,8 @@ def test_only_numbers_are_set(name: str, value: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["../../other/run", "..", ".", "", "other", "/", "link"])
+@pytest.mark.usefixtures("trained")
 def test_no_curve_elsewhere_is_touched(folder: str, tmp_path: Path) -> None:
-    train(tmp_path)
     other = tmp_path / "other/run"
     for place in (other, tmp_path / "tb/other", tmp_path):
         place.mkdir(parents=True, exist_ok=True)
@@ -79,8 +93,8 @@ def test_no_curve_elsewhere_is_touched(folder: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../agent.pt", "..", "sub/networks.pt", "{there}/agent.pt"])
+@pytest.mark.usefixtures("trained")
 def test_its_files_are_in_its_folder(name: str, tmp_path: Path) -> None:
-    train(tmp_path)
     networks = next((tmp_path / "checkpoints").glob("networks-*"))
     (tmp_path / "agent.pt").write_bytes(networks.read_bytes())
     forge(tmp_path, lambda content: content["own"][0].__setitem__(0, name.format(there=tmp_path)))
@@ -91,8 +105,8 @@ def test_its_files_are_in_its_folder(name: str, tmp_path: Path) -> None:
         newest_checkpoint(tmp_path / "checkpoints")
 
 
+@pytest.mark.usefixtures("trained")
 def test_a_link_is_no_file_of_a_checkpoint(tmp_path: Path) -> None:
-    train(tmp_path)
     for path in (tmp_path / "checkpoints").glob("networks-*"):
         path.rename(tmp_path / path.name)
         path.symlink_to(tmp_path / path.name)

@@ -295,6 +295,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "comparison"
 
 
+@pytest.mark.slow
 def test_results_are_what_the_runs_left(compared: Path) -> None:
     results = Results.load(compared / "results")
     assert results.runs["contestant"].tolist() == ["dqn", "dqn gamma:0.9"]
@@ -320,6 +321,7 @@ def test_results_are_what_the_runs_left(compared: Path) -> None:
     assert "- gamma\n    - 0.9\n" in config.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fast", [True, False])
 def test_held_out_tracks_have_the_picture_the_plan_says(
     fast: bool, compared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -338,6 +340,7 @@ def test_held_out_tracks_have_the_picture_the_plan_says(
     assert len(pd.read_csv(tmp_path / "drives.csv")) == 2
 
 
+@pytest.mark.slow
 def test_seeds_are_added_and_the_zoos_plots_read_all(compared: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in compared.glob("runs/*/*/*_1/*.zip")}
     plan = Plan.of(["dqn", "dqn gamma:0.9"], seeds=2, baseline="dqn gamma:0.9", **SHORT)
@@ -360,6 +363,7 @@ def test_seeds_are_added_and_the_zoos_plots_read_all(compared: Path) -> None:
     assert "CartPole-v1-DQN-comparison/runs/dqn_gamma=0.9: 2" in plots.stdout
 
 
+@pytest.mark.slow
 def test_a_dry_run_takes_the_time_of_finished_runs(
     compared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -375,6 +379,7 @@ def test_two_comparisons_do_not_share_a_folder(tmp_path: Path) -> None:
         compare(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_takes_its_runs_along_and_goes_on_from_their_checkpoint(tmp_path: Path) -> None:
     go = tmp_path / "go"
     waiting = {"tests.small_training.WaitFor": {"agent_step": 600, "path": str(go)}}
@@ -424,6 +429,7 @@ class FullDisk(BaseCallback):
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_twice_is_reported_and_the_others_are_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -466,6 +472,7 @@ def test_a_run_that_ended_unseen_is_not_trained_again(tmp_path: Path) -> None:
     assert scheduler.train([planned], FakeLauncher(lambda *_: pytest.fail("it is trained again"))) == []
 
 
+@pytest.mark.slow
 def test_what_a_stopped_process_took_is_kept(tmp_path: Path) -> None:
     (planned,) = runs_of(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path)
     attempt = run.Attempt(planned, 1)

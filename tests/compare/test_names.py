@@ -129,6 +129,7 @@ def test_a_folder_that_was_there_before_the_comparison_is_left_alone(tmp_path: P
     assert (run.folder / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_folder_that_the_comparison_made_is_trained_anew(tmp_path: Path) -> None:
     run = begun(tmp_path)
     run.save_state(State(attempts=1, failure="killed by SIGKILL"))

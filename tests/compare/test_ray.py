@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from sb3_cardqn.compare import Plan, command, comparison, training
+from sb3_cardqn.compare import Plan, command, comparison, scheduler
 from sb3_cardqn.compare.run import runs_of
 from sb3_cardqn.errors import UserError
 from tests.named import error_naming
+
+pytestmark = pytest.mark.slow
 
 ray = pytest.importorskip("ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
@@ -45,7 +47,7 @@ def test_a_lost_nodes_run_goes_on_elsewhere_from_its_checkpoint(
             cluster.remove_node(nodes[0], allow_graceful=False)
             go.touch()
 
-    monkeypatch.setattr(training, "time", type("", (), {"sleep": staticmethod(sleep_and_kill)}))
+    monkeypatch.setattr(scheduler, "time", type("", (), {"sleep": staticmethod(sleep_and_kill)}))
     try:
         results = comparison.compare(plan, tmp_path, RayLauncher(cluster.address))
     finally:

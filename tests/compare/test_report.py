@@ -219,6 +219,7 @@ class Browser:
         page.goto(path.as_uri())
 
 
+@pytest.mark.slow
 def test_page_renders_without_complaint_or_request(chromium: Any, page: Path) -> None:
     tab = chromium.new_page(viewport={"width": 1280, "height": 900})
     browser = Browser(page, tab)
@@ -235,6 +236,7 @@ def test_page_renders_without_complaint_or_request(chromium: Any, page: Path) ->
     tab.close()
 
 
+@pytest.mark.slow
 def test_page_fits_a_phone_and_follows_the_dark(chromium: Any, page: Path) -> None:
     tab = chromium.new_page(viewport={"width": 400, "height": 800}, color_scheme="light")
     browser = Browser(page, tab)

@@ -62,6 +62,7 @@ def test_files_that_are_named_exist(path: Path) -> None:
         assert (ROOT / name).exists(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", PYTHON)
 def test_the_python_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

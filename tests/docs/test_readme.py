@@ -69,6 +69,7 @@ def test_its_first_screen_has_the_claim_the_picture_and_the_command() -> None:
     assert "sb3-cardqn race cardqn" in first_screen
 
 
+@pytest.mark.slow
 def test_the_commands_run_in_a_fresh_clone(clone: Path) -> None:
     """In README's order: later ones find what earlier ones left."""
     for command in commands():
@@ -90,6 +91,7 @@ def test_the_commands_run_with_their_own_budgets(clone: Path) -> None:
     assert (clone / "comparison/report.html").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[-1][:30])
 def test_the_python_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

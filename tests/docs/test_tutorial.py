@@ -60,6 +60,7 @@ def shown_code(notebook: Any) -> list[str]:
     return [text for text in shown if text.startswith("```python")]
 
 
+@pytest.mark.slow
 @each_notebook
 def test_every_cell_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(DOCS, tmp_path / "docs", ignore=shutil.ignore_patterns("*.gif"))

@@ -254,6 +254,7 @@ def test_twice_is_once() -> None:
     assert np.array_equal(twice.step(action)[0], once.step(action)[0])
 
 
+@pytest.mark.slow
 def test_in_subprocesses() -> None:
     envs = SubprocVecEnv([lambda: FastRender(gym.make("CarRacing-v3"))] * 2, start_method="fork")
     envs.seed(6)

@@ -81,7 +81,7 @@ def learn(folder: Path, env_id: str = "SeedsReward-v0", **kwargs: Any) -> tuple[
     return manager, Run(Path(manager.save_path))
 
 
-@pytest.mark.parametrize("vec_env_type", ["dummy", "subproc"])
+@pytest.mark.parametrize("vec_env_type", ["dummy", pytest.param("subproc", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("n_envs", [1, 2, 3])
 def test_episode_i_of_each_evaluation_drives_track_i(tmp_path: Path, n_envs: int, vec_env_type: Any) -> None:
     _, run = learn(tmp_path, n_eval_envs=n_envs, vec_env_type=vec_env_type)

@@ -16,6 +16,8 @@ from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv, Meanwhile
 from sb3_cardqn.errors import WorkerDiedError
 from tests.named import error_naming
 
+pytestmark = pytest.mark.slow
+
 
 class Breaks(gym.Wrapper):
     """Breaks at the third step."""

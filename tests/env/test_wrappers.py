@@ -219,6 +219,7 @@ def record_vectorized(env: gym.Env, folder: Path) -> None:
     video.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("film", [record, record_vectorized])
 def test_a_film_of_skipped_frames_lasts_as_long_as_the_drive(
     tmp_path: Path, film: Callable[[gym.Env, Path], None]

@@ -125,6 +125,7 @@ def test_a_class_that_params_named_does_not_keep_an_agent_from_driving(run: Run)
     assert env.observation_space.shape == (4, 64, 64)
 
 
+@pytest.mark.slow
 def test_a_drive_is_one_episode_of_the_environments_own_reward(run: Run) -> None:
     model = run.load_model()
     *steps, result = drive(model, make_env(run, stock=False), seed=200_000)
@@ -141,6 +142,7 @@ def test_a_drive_is_one_episode_of_the_environments_own_reward(run: Run) -> None
     assert result.lap_finished is False
 
 
+@pytest.mark.slow
 def test_random_driving_is_repeatable_and_bad() -> None:
     result = drive_at_random("CarRacing-v3", 200_000)
     assert result == drive_at_random("CarRacing-v3", 200_000)
@@ -183,6 +185,7 @@ def test_a_run_without_an_agent_says_so(run: Run, tmp_path: Path) -> None:
         _ = Run(folder).model_path
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_the_drives_whatever_the_number_of_processes(run: Run) -> None:
     agents = [run, f"again={run.folder}"]
     alone = evaluate(agents, range(200_000, 200_003), n_processes=1, env_kwargs=SHORT)

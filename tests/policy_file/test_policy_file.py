@@ -363,6 +363,7 @@ def fuzz(mutants: int) -> dict[str, Any]:
     return json.loads(result.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutants", [500, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_mutated_files_are_refused_run_nothing_and_take_no_memory(mutants: int) -> None:
     outcome = fuzz(mutants)
@@ -469,7 +470,6 @@ def test_a_name_is_the_shipped_agent_whatever_the_folder_holds(
     cli.main(["export", "cardqn"])
     assert policy_file.read(Path("cardqn.safetensors")).about == SafeAgent(shipped).about
     cli.main(["enjoy", "cardqn", "--no-render", "-n", "1"])
-    cli.main(["race", "cardqn", "--tracks", "1", "--fast", "-o", "race.gif"])
     capsys.readouterr()
 
 
@@ -565,6 +565,7 @@ def test_the_shipped_agent_is_in_the_safe_form(observations: np.ndarray) -> None
     assert actions.shape == (10,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "domain_randomize"), [("cardqn", False), ("cardqn_any_colors", True)])
 def test_the_shipped_agents_drive(name: str, domain_randomize: bool) -> None:
     """Two validation tracks: what an agent sees must stay what it learned to see."""

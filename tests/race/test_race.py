@@ -53,6 +53,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     ]
 
 
+@pytest.mark.slow
 def test_agents_with_different_frame_skips_share_one_clock(
     runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +83,7 @@ def test_agents_with_different_frame_skips_share_one_clock(
     assert pictures[0].shape == (2 * PANE[1], 2 * PANE[0], 3)
 
 
+@pytest.mark.slow
 def test_one_agent_has_a_pane_for_each_track_three_in_a_row(runs: list[Run], tmp_path: Path) -> None:
     (drives,) = race(
         runs[1], range(200_000, 200_004), tmp_path / "race.gif", env_kwargs={"max_episode_steps": 2}
@@ -91,6 +93,7 @@ def test_one_agent_has_a_pane_for_each_track_three_in_a_row(runs: list[Run], tmp
     assert gif[0].shape[:2] == (2 * PANE[1] * 2 // 3, 3 * PANE[0] * 2 // 3)
 
 
+@pytest.mark.slow
 def test_a_gif_is_twice_as_fast(runs: list[Run], tmp_path: Path) -> None:
     with imageio.get_writer(tmp_path / "race.mp4", fps=50) as writer:
         video: Any = writer
@@ -252,6 +255,7 @@ def test_wrong_use(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["race.mp4", "race.gif"])
 def test_a_disk_that_is_full_leaves_the_old_film(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"the old film")
@@ -269,6 +273,7 @@ def test_a_disk_that_is_full_leaves_the_old_film(name: str, tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.slow
 def test_a_race_writes_through_no_link(
     runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,6 +302,7 @@ def test_a_window_that_is_closed_at_once_leaves_the_old_film(
     assert (tmp_path / "race.mp4").read_bytes() == b"the old film"
 
 
+@pytest.mark.slow
 def test_the_command_films_several_agents_here(
     runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

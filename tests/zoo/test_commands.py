@@ -56,6 +56,7 @@ def folder(trained: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_train_leaves_what_the_zoo_leaves(trained: Path) -> None:
     run = trained / "logs/cardqn/CarRacing-v3_1"
     for name in ("CarRacing-v3.zip", "best_model.zip", "rl_model_600_steps.zip", "CarRacing-v3/args.yml"):
@@ -70,18 +71,21 @@ def test_train_leaves_what_the_zoo_leaves(trained: Path) -> None:
     assert command[-2:] == ["n_envs:2", "exploration_decay:'linear'"]
 
 
+@pytest.mark.slow
 def test_enjoy_finds_the_newest_agent(folder: Path) -> None:
     output = run_well(folder, "enjoy --no-render -n 300")
     assert "logs/cardqn/CarRacing-v3_1/CarRacing-v3.zip" in output
     assert "Episode Reward" in output
 
 
+@pytest.mark.slow
 def test_record_video(folder: Path) -> None:
     run_well(folder, "record_video --algo cardqn --env CarRacing-v3 -n 20 --load-best")
     (video,) = (folder / "logs/cardqn/CarRacing-v3_1/videos").glob("*.mp4")
     assert video.stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_plots(folder: Path) -> None:
     run_well(folder, "plot_train -a cardqn -e CarRacing-v3 -f logs -w 1")
     run_well(folder, "all_plots -a cardqn -e CarRacing-v3 -f logs -o plots --no-display")
@@ -116,6 +120,7 @@ huggingface_hub.HfApi.snapshot_download = snapshot
 """
 
 
+@pytest.mark.slow
 def test_an_agent_goes_to_the_hub_and_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "sitecustomize.py").write_text(FAKE_HUB)
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
@@ -142,6 +147,7 @@ def test_an_agent_goes_to_the_hub_and_back(folder: Path, monkeypatch: pytest.Mon
     assert "away/cardqn/CarRacing-v3_1/" in run_well(folder, "enjoy --no-render -n 10 -f away")
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_saved_agent(folder: Path) -> None:
     agent = "logs/cardqn/CarRacing-v3_1/CarRacing-v3.zip"
     short = "-n 450 --eval-freq -1 --seed 3 -params learning_starts:400 buffer_size:2000 n_envs:2"
@@ -228,6 +234,7 @@ def test_trials_at_the_same_time_do_not_see_each_others_environments(
     assert [seen[0][1], *seen[1]] == ["training's"] * 3
 
 
+@pytest.mark.slow
 def test_race_scores_films_and_plots(folder: Path) -> None:
     output = run_well(folder, "race --tracks 1 --fast --gif")
     assert "200000" in output
@@ -238,6 +245,7 @@ def test_race_scores_films_and_plots(folder: Path) -> None:
     assert (run / "learning_curve.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_bench_agent_drives_the_same_tracks_on_both_pictures(folder: Path) -> None:
     output = run_well(folder, "bench agent --tracks 2")
     assert "paired over 2 tracks" in output
@@ -248,6 +256,7 @@ def test_bench_agent_drives_the_same_tracks_on_both_pictures(folder: Path) -> No
     assert int(same[2]) > 100
 
 
+@pytest.mark.slow
 def test_a_mistake_is_one_line_and_status_2(tmp_path: Path) -> None:
     """As it is typed; all others are in test_bad_input.py, in its process."""
     result = sb3_cardqn(tmp_path, "train --env CartPole-v1 -params gamma:2")
@@ -334,6 +343,7 @@ def test_environments_without_an_entry_keep_the_zoos() -> None:
     assert configuration.hyperparams_path("cardqn", "Acrobot-v1") == str(HYPERPARAMS / "cardqn.yml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("editable", [True, False])
 def test_hyperparameters_are_found_from_an_installed_package(editable: bool, tmp_path: Path) -> None:
     source = tmp_path / "source"

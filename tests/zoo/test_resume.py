@@ -89,6 +89,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_race_goes_on_bit_for_bit(whole: Path, tmp_path: Path) -> None:
     """SIGKILL, then SIGTERM; with everything in the folder as if nothing had happened."""
     assert stopped(tmp_path, TRAIN, signal.SIGKILL, 300).returncode == -signal.SIGKILL
@@ -108,6 +109,7 @@ def test_a_race_goes_on_bit_for_bit(whole: Path, tmp_path: Path) -> None:
     assert not missing(f"sb3-cardqn | '{RUN}' | CarRacing-v3.zip", error)
 
 
+@pytest.mark.slow
 def test_a_run_that_never_reached_a_checkpoint_begins_anew(whole: Path, tmp_path: Path) -> None:
     assert stopped(tmp_path, TRAIN, signal.SIGKILL, 0).returncode == -signal.SIGKILL
     for path in (tmp_path / RUN / "checkpoints").glob("checkpoint-*"):
@@ -167,6 +169,7 @@ def train_and_be_killed(folder: Path, spared: int) -> None:
     zoo.run("train", CART_POLE.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spared", [0, 1, 2, 4])
 def test_killed_while_checkpoints_are_removed_it_is_finished_or_goes_on(
     spared: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -284,6 +287,7 @@ def test_a_failed_start_leaves_the_folder_of_another_run_alone(tmp_path: Path) -
     assert (tmp_path / "CarRacing-v3_1").is_dir()
 
 
+@pytest.mark.slow
 def test_a_run_that_still_runs_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "CartPole-v1_1"
     argv = [sys.executable, "-m", "sb3_cardqn", "train", "--env", "CartPole-v1", "-f", str(tmp_path / "logs")]
