@@ -101,19 +101,11 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
         if isinstance(monitor, Monitor) and episode["log"]:
             monitor.t_start = time.time() - episode["log"]["seconds"]
             if monitor.results_writer is not None:
-                _truncate(monitor.results_writer.file_handler, episode["log"].get("size", 0))
+                file, size = monitor.results_writer.file_handler, episode["log"].get("size", 0)
+                if file.seek(0, 2) > size:
+                    file.truncate(size)
+                    file.seek(0, 2)
         return exact
-
-
-def _truncate(file: Any, size: int) -> None:
-    """
-    :param file: text file, open for writing
-    :param size: maximum size in bytes; the rest is cut off
-    """
-    file.seek(0, 2)
-    if file.tell() > size:
-        file.truncate(size)
-        file.seek(0, 2)
 
 
 def _random_state(env: gym.Env) -> dict[str, Any]:

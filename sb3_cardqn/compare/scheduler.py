@@ -14,7 +14,7 @@ TRIES = 2  # number of attempts at a failing run
 _POLL_SECONDS = 0.3
 
 
-class _Bar:
+class _Bar(tqdm):
     """
     Progress of all runs together, in the unit of the budget: agent steps, or minutes of training.
 
@@ -26,7 +26,7 @@ class _Bar:
         self._budget = plan.n_timesteps or plan.minutes or 0
         self._progress = {run: float(run.state.finished) or run.progress for run in runs}
         self._finished = sum(run.state.finished for run in runs)
-        self._tqdm = tqdm(
+        super().__init__(
             total=self._budget * len(runs),
             initial=self._done(),
             unit=" agent steps" if plan.n_timesteps else " min",
@@ -46,9 +46,9 @@ class _Bar:
         :param training: runs that are being trained
         """
         self._progress |= {run: run.progress for run in training}
-        self._tqdm.n = self._done()
+        self.n = self._done()
         done = f"{self._finished}/{len(self._progress)} runs done"
-        self._tqdm.set_postfix_str(f"{len(training)} training, {done}")
+        self.set_postfix_str(f"{len(training)} training, {done}")
 
     def finish(self, run: PlannedRun) -> None:
         """
@@ -56,16 +56,6 @@ class _Bar:
         """
         self._progress[run] = 1.0
         self._finished += 1
-
-    def say(self, text: str) -> None:
-        """
-        :param text: line above the bar
-        """
-        self._tqdm.write(text, file=sys.stderr)
-
-    def close(self) -> None:
-        """Close the bar and leave it visible."""
-        self._tqdm.close()
 
 
 def train(runs: Sequence[PlannedRun], launcher: Launcher) -> list[PlannedRun]:
@@ -97,9 +87,9 @@ def train(runs: Sequence[PlannedRun], launcher: Launcher) -> list[PlannedRun]:
                 if state.finished:
                     bar.finish(run)
                     continue
-                bar.say(f"{run} failed: {state.failure} (log: {run.log})")
+                bar.write(f"{run} failed: {state.failure} (log: {run.log})", file=sys.stderr)
                 if tries[run] < TRIES:
-                    bar.say(f"{run}: trying again")
+                    bar.write(f"{run}: trying again", file=sys.stderr)
                     waiting.append(run)
                 else:
                     failed.append(run)

@@ -91,7 +91,10 @@ def main(argv: list[str]) -> None:
     )
     print(_text(evaluations))
     if options.csv is not None:
-        write_text(options.csv, _drives(evaluations).to_csv(index=False))
+        drives = pd.concat(
+            {evaluation.name: evaluation.drives for evaluation in evaluations}, names=["agent"]
+        )
+        write_text(options.csv, drives.reset_index(level="agent").to_csv(index=False))
 
 
 def _text(evaluations: Sequence[Evaluation]) -> str:
@@ -115,13 +118,3 @@ def _text(evaluations: Sequence[Evaluation]) -> str:
         }
     tracks = evaluations[0].drives["track"]
     return f"{pd.DataFrame(rows).T.to_string()}\n{len(tracks)} tracks, {tracks.min()} to {tracks.max()}"
-
-
-def _drives(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
-    """
-    :param evaluations: evaluations of several agents
-    :return: one row per drive: agent, track, score, frames, lap_finished
-    """
-    return pd.concat([evaluation.drives.assign(agent=evaluation.name) for evaluation in evaluations])[
-        ["agent", *evaluations[0].drives.columns]
-    ]
