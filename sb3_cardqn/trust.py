@@ -8,7 +8,6 @@ import io
 import os
 import re
 import reprlib
-import shutil
 import sys
 import sysconfig
 import tempfile
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sb3_cardqn.durable import read_file, refuse_pipes, sha256
+from sb3_cardqn.durable import opened, read_file, refuse_pipes, sha256
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.replaced import replaced
 
@@ -137,17 +136,30 @@ def private_copies(
         for path in sorted(code | data):
             if not path.exists():
                 continue
-            if not path.is_file():
-                raise UserError(f"can't read '{path}': it is no regular file")
             copy = Path(private, at, path.relative_to(folder))
             copy.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                shutil.copyfile(path, copy)
-            except OSError as error:
-                raise UserError(f"can't copy '{path}' to check it: {error.strerror or error}") from error
-            if path in code and not _is_vouched_for(sha256(copy)):
+            digest = _copied(path, copy)
+            if path in code and not _is_vouched_for(digest):
                 raise _refuse(path, "loading it can run any code that its author put in")
         yield Path(private)
+
+
+def _copied(path: Path, copy: Path) -> str:
+    """
+    :param path: of a file
+    :param copy: to write
+    :return: SHA-256 of what was copied
+    :raises UserError: if that fails, as on a full disk
+    """
+    digest = hashlib.sha256()
+    try:
+        with opened(path) as file, copy.open("xb") as target:
+            while chunk := file.read(2**20):
+                digest.update(chunk)
+                target.write(chunk)
+    except OSError as error:
+        raise UserError(f"can't copy '{path}' to check it: {error.strerror}") from error
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -21,8 +21,9 @@ from sb3_cardqn import CarDQN, cli
 from sb3_cardqn.cardqn.schedules import ExponentialSchedule
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.yaml_files import with_numbers
 from sb3_cardqn.zoo.commands import run
-from sb3_cardqn.zoo.configuration import checked_hyperparams, read_configuration
+from sb3_cardqn.zoo.config_checks import check_entries, check_values
 from tests.env.test_wrappers import Pictures
 from tests.named import error_naming, missing
 
@@ -210,11 +211,11 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("train --checkpoint-freq 0", "", "--checkpoint-freq | 0"),
         ("train --run-id x", "", "--run-id | 'x'"),
         ("train --gym-packages absent_package", "", "'absent_package'"),
-        ("train --env CartPole-v1 -params gama:0.9", "", "'gama'"),
+        ("train --env CartPole-v1 -params gama:0.9", "", "'gama' | 'gamma'"),
         ("train --env CartPole-v1 -params gamma:2", "", "CarDQN | gamma | 2"),
         ("train --env CartPole-v1 -params batch_size:True", "", "CarDQN | batch_size | True"),
         ("train -conf absent.yml", "", "absent.yml"),
-        ("train -conf c.yml", "CarRacing-v3: {n_timesteps: 10, polic: CnnPolicy}", "'c.yml' | policy"),
+        ("train -conf c.yml", "CarRacing-v3: {n_timesteps: 10, polic: CnnPolicy}", "'polic' | 'policy'"),
         ("train -conf c.yml", "CarRacing-v3: [1", "'c.yml' | line 1"),
         ("train -conf c.yml", WRAPPED % "sb3_cardqn.FrameStak", "sb3_cardqn.FrameStak"),
         ("train -conf c.yml", WRAPPED % "{sb3_cardqn.FrameSkip: {skip: 0}}", "FrameSkip | skip | 0"),
@@ -223,17 +224,19 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("enjoy cardqn -n x", "", "-n/--n-timesteps | 'x'"),
         ("enjoy cardqn -n 0", "", "-n | 0"),
         ("enjoy cardqn --seed -1", "", "--seed | -1"),
+        ("evaluate cardqn --csv x --json x", "", "--json | --csv | 'x'"),
         ("export cardqn -o x.zip", "", "-o | .safetensors | 'x.zip'"),
         ("compare dqn -n 1000 --dry-run --output=", "", "--output | ''"),
         ("enjoy --exp-id 9", "", "9 | cardqn"),
         ("evaluate absent", "", "'absent'"),
         ("evaluate --tracks 0", "", "--tracks | 100 | 0"),
         ("evaluate --first 7", "", "200000 | 200099 | 7"),
+        ("evaluate --first 1 --validation", "", "--validation | --first"),
         ("evaluate cardqn --processes 0", "", "n_processes | 0"),
         ("evaluate cardqn --config absent.yml", "", "'absent.yml'"),
         ("evaluate cardqn --algo cardqm", "", "'cardqm' | 'cardqn'"),
         ("evaluate --checkpoint bset", "", "--checkpoint | 'bset'"),
-        ("evaluate --csv .", "", "'.'"),
+        ("evaluate --json .", "", "'.'"),
         ("race absent", "", "'absent'"),
         ("race --tracks 7", "", "--tracks | 6 | 7"),
         ("race cardqn -o race.avi", "", ".mp4 | .gif | 'race.avi'"),
@@ -259,6 +262,7 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("export x --algo ppo", "", "--algo | 'ppo'"),
         ("bench", "", "what"),
         ("bench envs", "", "'envs'"),
+        ("bench env --json absent/x.json", "", "'absent/x.json'"),
         ("bench learn --json absent/x.json", "", "'absent/x.json'"),
         ("bench picture absent/x.png", "", "'absent/x.png'"),
         ("bench env --frames ten", "", "'ten'"),
@@ -287,29 +291,33 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("train -optimize --n-evaluations 0", "", "--n-evaluations | 0"),
         ("train -optimize --n-trials 0", "", "--n-trials | 0"),
         ("train -optimize --n-startup-trials -1", "", "--n-startup-trials | -1"),
+        ("train -optimize --n-jobs 0", "", "--n-jobs | 0"),
         ("train --run-id -1", "", "--run-id | -1"),
-        ("train --env CartPole-v1 --seed 4294967296", "", "Seed"),
-        ("train -i absent.zip", "", "trained_agent"),
+        ("train --env CartPole-v1 --seed 4294967296", "", "--seed | 4294967295 | 4294967296"),
+        ("train -i absent.zip", "", "-i | 'absent.zip'"),
         ("train -f=", "", "-f | ''"),
-        ("train -f c.yml", "a: b", "'c.yml"),
-        ("train -tb c.yml/tb", "a: b", "'c.yml"),
+        ("train -f c.yml", "a: b", "-f | 'c.yml'"),
+        ("train -tb c.yml/tb", "a: b", "-tb | 'c.yml/tb'"),
         ("train -optimize --optimization-log-path c.yml", "a: b", "--optimization-log-path | 'c.yml'"),
-        ("train --env CartPole-v1 -params train_freq:(1,'episode') n_envs:2", "", "one env"),
+        ("train --env CartPole-v1 -params train_freq:(1,'episode') n_envs:2", "", "train_freq | n_envs | 2"),
         ("train --storage c.log", "", "--study-name"),
         ("train --trial-id 0", "", "--storage"),
         ("train --storage absent.log --study-name x", "", "'absent.log'"),
         ("train --env CartPole-v1 --storage nowhere --study-name x", "", "--storage | 'nowhere'"),
-        ("train --env PongNoFrameskip-v4", "", "'PongNoFrameskip-v4'"),
+        ("train --env PongNoFrameskip-v4", "", "'PongNoFrameskip-v4' | pip install ale-py"),
+        ("compare dqn -n 9 --env ALE/Pong-v5", "", "pip install ale-py"),
         ("compare dqn -n 9 --seeds 31069", "", "seeds | 100 | --seed 31069"),
         ("compare dqn -n 9 --seeds 5000000000", "", "seeds | 100 | 5000000000"),
         ("compare dqn -n 9 --seed 3 --seeds 3", "", "--seeds | --seed"),
         ("train --gym-packages absent_package", "", "--gym-packages | 'absent_package'"),
-        ("train -conf absent", "", "'absent' | CarRacing-v3"),
+        ("train -conf absent", "", "-conf | .yml | .py | 'absent'"),
         ("train -conf json", "", "'json' | CarRacing-v3"),
+        ("train -i c.yml.zip", "", "-i | 'c.yml.zip'"),
         ("compare --plan c.yml", "contestants: [dqn]\nn_timesteps: 50\nenv: [1]", "env | [1]"),
         ("export cardqn -o c.yml/x", "a: b", "'c.yml/x'"),
         ("export c.yml", "no: zip", "'c.yml'"),
-        ("plot_from_file", "", "-i"),
+        ("plot_from_file", "", "-i | --input"),
+        ("plot_train -a dqn -e CartPole-v1 -f logs -w 0", "", "-w | 0"),
         ("enjoy --env qqq", "", "'qqq'"),
     ],
 )  # fmt: skip
@@ -336,8 +344,10 @@ def test_a_mistake_is_one_line_and_status_2(
     "typed",
     [
         "evaluate cardqn --csv {pipe}",
+        "evaluate cardqn --json {pipe}",
         "race cardqn -o {pipe}.mp4",
         "race cardqn -o {pipe}.gif",
+        "bench env --json {pipe}",
         "bench learn --json {pipe}",
         "bench picture {pipe}.png",
         "compare --plan {pipe} --dry-run",
@@ -368,12 +378,13 @@ def test_a_pipe_in_place_of_a_file_is_named(
 CONFIGS = {
     "": "'c.yml' | CartPole-v1",
     "- a": "'c.yml' | CartPole-v1",
-    "just text": "'c.yml' | CartPole-v1",
+    "just text": "'c.yml' | 'just text'",
     "Other-v1: {policy: MlpPolicy, n_timesteps: 200}": "'c.yml' | CartPole-v1 | Other-v1",
     "CartPole-v0: {policy: MlpPolicy, n_timesteps: 200}": "'c.yml' | CartPole-v1 | 'CartPole-v0'",
     "CartPole-v1:": "'c.yml' | CartPole-v1 | None",
     "CartPole-v1: [1]": "'c.yml' | CartPole-v1 | [1]",
     "default: 5": "'c.yml' | default | 5",
+    "CartPole-v1: {5: 6}": "'c.yml' | {5: 6}",
     "CartPole-v1: {policy: MlpPolicy}": "'c.yml' | n_timesteps",
     "CartPole-v1: {n_timesteps: 9}": "'c.yml' | policy",
 }
@@ -386,8 +397,33 @@ CONFIG_VALUES = [
     ('n_envs', 'two', "'two'"),
     ('n_envs', '1.5', '1.5'),
     ('n_envs', 'null', 'None'),
+    ('policy', '5', '5'),
+    ('policy', '[a]', "['a']"),
+    ('policy', 'absent.Policy', "'absent.Policy'"),
+    ('learning_rate', 'fast', "'fast'"),
+    ('learning_rate', 'lin_x', "'lin_x'"),
+    ('learning_rate', '[1]', '[1]'),
+    ('policy_kwargs', "'dict('", "'dict('"),
+    ('policy_kwargs', '7', '7'),
+    ('replay_buffer_kwargs', '[1]', '[1]'),
+    ('env_kwargs', '5', '5'),
+    ('monitor_kwargs', '[5]', '[5]'),
+    ('normalize', "'dict('", "'dict('"),
+    ('env_wrapper', '5', '5'),
+    ('env_wrapper', 'Wrapper', "'Wrapper'"),
+    ('env_wrapper', '[[]]', '[[]]'),
+    ('env_wrapper', '{}', '{}'),
+    ('env_wrapper', '{a.b: 1, c.d: 2}', "{'a.b': 1, 'c.d': 2}"),
+    ('env_wrapper', '[gymnasium.wrappers.TimeLimit: 5]', "[{'gymnasium.wrappers.TimeLimit': 5}]"),
+    ('env_wrapper', 'absent.Wrapper', "'absent.Wrapper'"),
+    ('env_wrapper', 'gymnasium.wrappers.Absent', "'gymnasium.wrappers.Absent'"),
+    ('vec_env_wrapper', 'absent.Wrapper', "'absent.Wrapper'"),
+    ('callback', '5', '5'),
+    ('callback', 'absent.Callback', "'absent.Callback'"),
     ('frame_stack', '0', '0'),
     ('frame_stack', 'x', "'x'"),
+    ('train_freq', '[1]', '[1]'),
+    ('noise_type', 'normal', 'noise_std'),
 ]  # fmt: skip
 
 
@@ -427,9 +463,10 @@ def test_all_that_the_zoo_comes_with_is_taken() -> None:
     files = list((Path(rl_zoo3.__file__).parent / "hyperparams").glob("*.yml"))
     assert files
     for path in files:
-        for env_id in yaml.safe_load(path.read_text()):
-            configuration = read_configuration(str(path), env_id, is_atari=False)
-            checked_hyperparams("ppo", configuration, {}, {}, None)
+        entries = yaml.safe_load(path.read_text())
+        for env_id, entry in entries.items():
+            check_entries(entries, path, (env_id,))
+            check_values(with_numbers(entry), str)
 
 
 # ---- properties ----

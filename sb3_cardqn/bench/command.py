@@ -36,6 +36,7 @@ def main(argv: list[str]) -> None:
     )
     env.add_argument("--rounds", type=_positive, default=3, help="number of laps for the median (default: 3)")
     env.add_argument("--frames", type=_positive, default=EPISODE, help=f"frames per lap (default: {EPISODE})")
+    env.add_argument("--json", metavar="FILE", help="also write the table to FILE")
     parity_ = commands.add_parser("parity", help="compare FastRender with stock")
     parity_.add_argument("--seeds", type=_positive, default=50, help="laps of each kind (default: 50)")
     parity_.add_argument(
@@ -62,8 +63,11 @@ def main(argv: list[str]) -> None:
         importlib.import_module(f"sb3_cardqn.bench.{argv[0]}").main(argv[1:])
         return
     args = parser.parse_args(argv)
+    written = {"env": vars(args).get("json"), "picture": vars(args).get("path")}.get(args.what)
+    if written is not None:
+        check_writable(Path(written))
     if args.what == "env":
-        bench_env(args.rounds, args.frames)
+        bench_env(args.rounds, args.frames, args.json)
     elif args.what == "parity":
         parity(args.seeds, args.frames)
     elif args.what == "agent":
@@ -72,5 +76,4 @@ def main(argv: list[str]) -> None:
         (driver,) = find_agents(args.agent or default_agent())
         bench_agent(driver, args.tracks)
     else:
-        check_writable(Path(args.path))
         picture(args.path)

@@ -1,21 +1,33 @@
 """``sb3-cardqn bench env``: speed of the fast race and the stock race; results: docs/results."""
 
 import importlib.util
+import json
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 import cv2
 import gymnasium as gym
 import numpy as np
-import pandas as pd
 
 from sb3_cardqn.bench.parity import EPISODE, SKIP, recorded_lap
+from sb3_cardqn.durable import write_text
 from sb3_cardqn.env.car_racing import CarRacingWrapper
 from sb3_cardqn.env.fast_render import FastRender
 from sb3_cardqn.env.wrappers import DiscretizeActions, FrameSkip
 
 ENV_ID = "CarRacing-v3"
 STRETCH = 200  # frames
+
+
+class Row(TypedDict):
+    """One row of the table."""
+
+    name: str
+    frames_per_s: float  # while driving, including skipped frames
+    agent_steps_per_s: float
+    times_stock: float  # median over rounds of the ratio of frames_per_s to stock's in the same round
+    reset_ms: float
 
 
 class _Runner:
@@ -124,12 +136,13 @@ def _runners() -> list[_Runner]:
     return runners
 
 
-def bench_env(rounds: int = 3, frames: int = EPISODE) -> pd.DataFrame:
+def bench_env(rounds: int = 3, frames: int = EPISODE, json_path: str | None = None) -> list[Row]:
     """
     Drive the same laps with every runner in turn, on one core, and print a table.
 
     :param rounds: number of laps, each on another track, at least 1; the table shows medians
     :param frames: maximum number of frames per lap
+    :param json_path: file to write the table to, or None
     :return: the table
     """
     threads = cv2.getNumThreads()
@@ -142,19 +155,12 @@ def bench_env(rounds: int = 3, frames: int = EPISODE) -> pd.DataFrame:
     for seed in range(rounds):
         _round(runners, seed, recorded_lap(seed, frames))
     cv2.setNumThreads(threads)
-    stock = np.array(runners[0].fps)
-    rows = {
-        runner.name: {
-            "frames/s": np.median(runner.fps),
-            "agent steps/s": np.median(runner.fps) / runner.frames,
-            "x stock": np.median(np.array(runner.fps) / stock),  # in the same round
-            "ms/reset": np.median(runner.reset_ms),
-        }
-        for runner in runners
-    }
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    print(table.round(1).to_string())
-    return table
+    rows = [_row(runner, runners[0]) for runner in runners]
+    _print(rows)
+    if json_path is not None:
+        table = json.dumps({"rounds": rounds, "frames": frames, "rows": rows}, indent=2)
+        write_text(Path(json_path), f"{table}\n")
+    return rows
 
 
 def _round(runners: list[_Runner], seed: int, actions: np.ndarray) -> None:
@@ -172,3 +178,31 @@ def _round(runners: list[_Runner], seed: int, actions: np.ndarray) -> None:
             runner.drive(actions[first : first + STRETCH])
     for runner in runners:
         runner.stop()
+
+
+def _row(runner: _Runner, stock: _Runner) -> Row:
+    """
+    :param runner: runner that was measured
+    :param stock: runner to compare it with
+    :return: its row
+    """
+    fps = float(np.median(runner.fps))
+    return {
+        "name": runner.name,
+        "frames_per_s": fps,
+        "agent_steps_per_s": fps / runner.frames,
+        "times_stock": float(np.median(np.array(runner.fps) / np.array(stock.fps))),
+        "reset_ms": float(np.median(runner.reset_ms)),
+    }
+
+
+def _print(rows: list[Row]) -> None:
+    """
+    :param rows: the table
+    """
+    print(f"{'':32}{'frames/s':>10}{'agent steps/s':>15}{'x stock':>9}{'ms/reset':>12}")
+    for row in rows:
+        print(
+            f"{row['name']:32}{row['frames_per_s']:10.0f}{row['agent_steps_per_s']:15.0f}"
+            f"{row['times_stock']:9.1f}{row['reset_ms']:12.1f}"
+        )

@@ -24,7 +24,7 @@ from sb3_cardqn.python_text import NotDataError, code_in, evaluate
 from sb3_cardqn.seeds import HELD_OUT_SEEDS, TRAINING_SEEDS
 from sb3_cardqn.yaml_files import parse_yaml, with_numbers
 from sb3_cardqn.zoo.experiment import CarExperimentManager
-from sb3_cardqn.zoo.settings import check_algorithm, check_environment, parse_settings
+from sb3_cardqn.zoo.settings import check_algorithm, check_environment, check_hyperparameters, parse_settings
 
 SEED_STRIDE = 1000  # a run takes its seed and one more for each environment
 MAX_SEEDS = len(TRAINING_SEEDS) // SEED_STRIDE
@@ -56,7 +56,7 @@ class Contestant:
             of hyperparameters as in the zoo's files, with the algorithm as ``algo``
         :param name: what to call it; by default the text itself
         :return: the contestant
-        :raises UserError: if there is no such algorithm, a value is not Python, or the name
+        :raises UserError: if there is no such algorithm or hyperparameter, a value is not Python, or the name
             is not one line of text
         """
         if isinstance(text, Mapping) and isinstance(text.get("algo"), str):
@@ -70,9 +70,9 @@ class Contestant:
             raise UserError(f"contestant '{text}': {error}") from error
         name = name if name and name.strip() else " ".join(text.split())
         check_name(name)
-        check_algorithm(algo)
         contestant = cls(name, algo, tuple(overrides))
-        parse_settings(f"contestant '{name}'", overrides)
+        check_algorithm(algo)
+        check_hyperparameters(algo, list(contestant.hyperparams))
         return contestant
 
     @property

@@ -1,8 +1,12 @@
 """Command ``sb3-cardqn evaluate``."""
 
 import argparse
+import json
+import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,6 +14,7 @@ from sb3_cardqn.agents.find import WHICH_AGENT, default_agent, find_agents
 from sb3_cardqn.durable import check_writable, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
+from sb3_cardqn.machine import machine
 from sb3_cardqn.options import Parser, add_trust
 from sb3_cardqn.seeds import HELD_OUT_SEEDS, VALIDATION_SEEDS
 
@@ -56,40 +61,46 @@ def main(argv: list[str]) -> None:
     )
     add_agent_options(parser)
     parser.add_argument(
-        "--tracks",
-        type=int,
-        metavar="N",
-        default=100,
-        help="number of tracks (default: 100, all held-out ones)",
+        "--tracks", type=int, metavar="N", help="number of tracks (default: 100, all held-out tracks)"
     )
-    parser.add_argument(
-        "--first",
-        type=int,
-        metavar="SEED",
-        default=HELD_OUT_SEEDS.start,
-        help=f"first track (default: {HELD_OUT_SEEDS.start}; validation tracks: {VALIDATION_SEEDS.start})",
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--validation",
+        action="store_true",
+        help="use validation tracks (by default 100 of 1000), to choose among agents",
     )
+    which.add_argument("--first", type=int, metavar="SEED", help="first track (default: 200000)")
     parser.add_argument(
         "--processes", type=int, metavar="N", help="parallel processes (default: one per core)"
     )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write results, versions and hardware")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the score on every track")
     options = parser.parse_args(argv)
 
-    most = 1000 if options.first != HELD_OUT_SEEDS.start else len(HELD_OUT_SEEDS)
-    if not 1 <= options.tracks <= most:
-        raise UserError(f"--tracks needs 1 to {most}, got {options.tracks}")
-    if options.csv is not None:
-        check_writable(options.csv)
+    seeds = VALIDATION_SEEDS if options.validation else HELD_OUT_SEEDS
+    n_tracks = 100 if options.tracks is None else options.tracks
+    if options.first is not None:
+        seeds = range(options.first, options.first + 1000)
+    if not 1 <= n_tracks <= len(seeds):
+        raise UserError(f"--tracks needs 1 to {len(seeds)}, got {n_tracks}")
+    if options.csv is not None and options.csv == options.json:
+        raise UserError(f"--json and --csv need two files, got '{options.csv}' for both")
+    for path in (options.json, options.csv):
+        if path is not None:
+            check_writable(path)
     agents = find_agents(options.agents or default_agent(), options.checkpoint, options.config, options.algo)
     evaluations = evaluate(
         agents,
-        range(options.first, options.first + options.tracks),
+        seeds[:n_tracks],
         stock=not options.fast,
         n_processes=options.processes,
         env_kwargs={"domain_randomize": options.domain_randomize},
         progress=True,
     )
     print(_text(evaluations))
+    if options.json is not None:
+        report = json.dumps(_report(argv, evaluations), indent=2, allow_nan=False)
+        write_text(options.json, f"{report}\n")
     if options.csv is not None:
         drives = pd.concat(
             {evaluation.name: evaluation.drives for evaluation in evaluations}, names=["agent"]
@@ -118,3 +129,29 @@ def _text(evaluations: Sequence[Evaluation]) -> str:
         }
     tracks = evaluations[0].drives["track"]
     return f"{pd.DataFrame(rows).T.to_string()}\n{len(tracks)} tracks, {tracks.min()} to {tracks.max()}"
+
+
+def _report(argv: Sequence[str], evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """
+    :param argv: arguments after ``sb3-cardqn evaluate``
+    :param evaluations: evaluations of several agents
+    :return: complete report as JSON data, with None for NaN
+    """
+    return {
+        "command": shlex.join(["sb3-cardqn", "evaluate", *argv]),
+        "machine": machine(),
+        "tracks": evaluations[0].drives["track"].to_list(),
+        "agents": [
+            {
+                "name": evaluation.name,
+                "algo": evaluation.agent.algo,
+                "model": str(evaluation.agent.model_path),
+                "config": str(evaluation.agent.config_path),
+                "summary": {
+                    key: None if math.isnan(value) else value for key, value in evaluation.summary().items()
+                },
+                "drives": evaluation.drives.to_dict("records"),
+            }
+            for evaluation in evaluations
+        ],
+    }

@@ -25,7 +25,7 @@ from sb3_cardqn.replaced import replaced
 from sb3_cardqn.seeds import TRAINING_SEEDS
 from sb3_cardqn.zoo.experiment import CarExperimentManager, judged_wrapper_class
 from sb3_cardqn.zoo.files import filmed_run, private_plots, private_run, remembered_plots
-from sb3_cardqn.zoo.plots import check_runs
+from sb3_cardqn.zoo.plots import check_all_plots, check_plot_from_file, check_plot_train
 from sb3_cardqn.zoo.resumable import CHECKPOINTS, COMMAND, DONE, ResumableExperimentManager
 from sb3_cardqn.zoo.run_names import find_run, parse_name
 from sb3_cardqn.zoo.settings import check_algorithm, check_environment, names_for_the_zoo
@@ -42,7 +42,11 @@ COMMANDS = {
     "load_from_hub": ("rl_zoo3.load_from_hub", None),
     "push_to_hub": ("rl_zoo3.push_to_hub", None),
 }
-_PLOTS = ("plot_train", "all_plots", "plot_from_file")
+_PLOTS = {
+    "plot_train": check_plot_train,
+    "all_plots": check_all_plots,
+    "plot_from_file": check_plot_from_file,
+}
 # commands that load a trained agent from a folder of runs
 _PLAYERS = ("enjoy", "record_video", "push_to_hub")
 # context around a command, for the files it reads or writes that can run code; gives more options
@@ -74,8 +78,7 @@ def _check(command: str, options: argparse.Namespace) -> None:
     """
     check_numbers(options)
     if command in _PLOTS:
-        if command != "plot_from_file":
-            check_runs(options)
+        _PLOTS[command](options)
         return
     check_algorithm(options.algo)
     for package in getattr(options, "gym_packages", []):

@@ -6,12 +6,12 @@ from pprint import pprint
 from typing import Any, NamedTuple
 
 from sb3_cardqn import trust
-from sb3_cardqn.checks import whole
 from sb3_cardqn.durable import read_file
-from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.errors import UserError
 from sb3_cardqn.python_text import code_in
 from sb3_cardqn.yaml_files import parse_yaml, read_yaml, with_numbers
-from sb3_cardqn.zoo.settings import with_whole_numbers
+from sb3_cardqn.zoo.config_checks import check_classes, check_entries, check_values
+from sb3_cardqn.zoo.settings import check_hyperparameters, with_whole_numbers
 
 
 class Configuration(NamedTuple):
@@ -65,16 +65,7 @@ def read_configuration(source: str, env_id: str, is_atari: bool) -> Configuratio
             entries = importlib.import_module(source).hyperparams if code is None else _run(code, source)
         except Exception as error:  # whatever the Python in it raises
             raise UserError(f"'{source}' has none for {env_id}: {type(error).__name__}: {error}") from error
-    names = (env_id, "atari" if is_atari else "default")
-    known = list(entries) if isinstance(entries, dict) else []
-    name = next((name for name in names if name in known), None)
-    if name is None:
-        offer = did_you_mean(env_id, list(map(str, known))) if known else ""
-        raise UserError(f"'{path}' has no hyperparameters for {env_id}{offer}")
-    if not isinstance(entries[name], dict):
-        raise UserError(
-            f"'{path}', {name}: needs names of hyperparameters with values, got {entries[name]!r:.50}"
-        )
+    name = check_entries(entries, path, (env_id, "atari" if is_atari else "default"))
     if name == "default":
         print("Using 'default' hyperparameters")
     return Configuration(source, dict(entries[name]), contents)
@@ -100,25 +91,21 @@ def checked_hyperparams(
     :param sampled: of a trial; they come before the configuration's
     :param storage: of the trial's study
     :return: hyperparameters in the zoo's form, sorted, numbers as numbers
-    :raises UserError: if one is missing or no count, or nobody vouches for code
+    :raises UserError: if a name is unknown, the zoo could not use a value, or nobody vouches for code
     """
     hyperparams = {**configuration.entry, **sampled, **typed}
+    check_hyperparameters(algo, list(hyperparams))
     numbers = {name: with_numbers(value) for name, value in hyperparams.items() if name != "env_kwargs"}
     hyperparams = dict(sorted((hyperparams | with_whole_numbers(algo, numbers)).items()))
 
     def owner(name: str) -> str:
         return "-params" if name in typed else f"'{storage if name in sampled else configuration.source}'"
 
-    for name in ("policy", "n_timesteps"):
-        if name not in hyperparams:
-            raise UserError(f"{owner(name)}: needs {name}")
-    for name in ("n_timesteps", "n_envs", "frame_stack"):
-        value = hyperparams.get(name, 1)
-        if whole(value, 1) is None and (name, value) != ("frame_stack", None):
-            raise UserError(f"{owner(name)}: {name} needs a whole number of 1 or more, got {value!r:.100}")
+    check_values(hyperparams, owner)
     if configuration.contents:
         read = {name: hyperparams[name] for name in hyperparams.keys() - typed.keys() - sampled.keys()}
         trust.require_for(code_in(read), Path(configuration.source), configuration.contents)
+    check_classes(hyperparams, owner)
     print("Default hyperparameters for environment (ones being tuned will be overridden):")
     pprint(hyperparams)
     return hyperparams

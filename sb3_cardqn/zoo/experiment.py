@@ -19,6 +19,7 @@ from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_cardqn import trust
@@ -55,6 +56,12 @@ def _check_first_step(algo: str, made: tuple[BaseAlgorithm, dict[str, Any]] | No
     model = made[0] if made is not None else None
     if not isinstance(model, OffPolicyAlgorithm):
         return
+    train_freq: Any = model.train_freq
+    if train_freq.unit == TrainFrequencyUnit.EPISODE and model.n_envs > 1:
+        raise UserError(
+            f"train_freq in episodes needs n_envs: 1, got train_freq {train_freq.frequency} episode(s) with "
+            f"n_envs {model.n_envs}"
+        )
     if model.env is not None:
         check_normalized(algo, model.env, isinstance(model.replay_buffer, FrameReplayBuffer))
 

@@ -9,7 +9,7 @@ from huggingface_sb3 import EnvironmentName
 
 from sb3_cardqn import trust
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.zoo.plots import prepare_results
+from sb3_cardqn.zoo.plots import check_chosen, prepare_results
 from sb3_cardqn.zoo.run_names import find_run
 
 
@@ -75,13 +75,14 @@ def private_plots(options: argparse.Namespace) -> Iterator[list[str]]:
     :return: context with the options that let it read copies of its pickles
     :raises UserError: if nobody vouches for one
     """
-    name = options.input or ""
-    pickles = [Path(name if name.endswith(".pkl") else f"{name}.pkl"), *map(Path, options.merge)]
+    pickles = [Path(options.input if options.input.endswith(".pkl") else f"{options.input}.pkl")]
+    pickles += map(Path, options.merge)
     with contextlib.ExitStack() as stack:
         folders = [stack.enter_context(trust.private_copies(path.parent, [path])) for path in pickles]
         copies = [folder / path.name for folder, path in zip(folders, pickles, strict=True)]
         for copy, pickled in zip(copies, pickles, strict=True):
             prepare_results(copy, pickled)
+        check_chosen(copies, options)
         yield ["-i", str(copies[0]), *(["--merge", *map(str, copies[1:])] if options.merge else [])]
 
 

@@ -1,46 +1,165 @@
-"""Inputs of the zoo's plots: runs to draw, and the pickles of ``all_plots``."""
+"""What the zoo's plots would be made of, looked up before it draws a blank picture or a table of zeros."""
 
 import argparse
 import itertools
 import pickle
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from stable_baselines3.common.monitor import LoadMonitorResultsError, load_results
 
+from sb3_cardqn.durable import refuse_pipes
 from sb3_cardqn.errors import UserError
 
+_COLUMNS = {"success": "is_success", "reward": "r", "length": "l"}  # of monitor files, as -y names them
 
-def check_runs(options: argparse.Namespace) -> None:
+
+def _runs(folder: Path, algo: str, env: str) -> Iterator[Path]:
     """
-    :param options: options of ``plot_train`` or ``all_plots``
-    :raises UserError: if no run matches, where the zoo would draw a blank picture
+    :param folder: with a folder for each algorithm
+    :param algo: of the runs
+    :param env: in their names, as the zoo looks for it
+    :return: their folders
     """
-    algos = [options.algo] if "algo" in options else options.algos
-    folders = [options.exp_folder] if "exp_folder" in options else options.exp_folders
-    if not (algos and options.env and folders):
-        raise UserError("all_plots needs -a or --algos, -e or --env, and -f or --exp-folders")
-    for folder, algo, env in itertools.product(folders, algos, options.env):
-        if any(Path(folder, algo.lower()).glob(f"*{env}*")):
-            return
-    raise UserError(f"no run of {' or '.join(algos)} on {' or '.join(options.env)} in {folders}")
+    for path in sorted((folder / algo.lower()).glob("*")):
+        if env in path.name and path.is_dir():
+            refuse_pipes(path)
+            yield path
+
+
+def _there_are(folders: list[str], file: str) -> str:
+    """
+    :param folders: of runs
+    :param file: pattern of a file that runs worth naming have
+    :return: the runs in them, to put behind an error
+    """
+    runs = sorted({str(path.parent) for folder in folders for path in Path(folder).glob(f"*/*/{file}")})
+    more = f" and {len(runs) - 10} more" if len(runs) > 10 else ""
+    return f", there are: {', '.join(runs[:10])}{more}" if runs else ", and no run at all"
+
+
+def check_plot_train(options: argparse.Namespace) -> None:
+    """
+    :param options: of ``plot_train``
+    :raises UserError: if no run matches, or none is long enough for a point of the curve
+    """
+    if options.episode_window < 1:
+        raise UserError(f"-w needs 1 or more episodes, got {options.episode_window}")
+    where = f"of {options.algo} on {' or '.join(options.env)} in '{options.exp_folder}'"
+    lengths = []
+    for env in options.env:
+        for run in _runs(Path(options.exp_folder), options.algo, env):
+            try:
+                episodes = load_results(str(run))
+            except LoadMonitorResultsError:
+                continue
+            if options.max_timesteps is not None:
+                episodes = episodes[episodes["l"].cumsum() <= options.max_timesteps]
+            if _COLUMNS[options.y_axis] in episodes:
+                lengths.append(len(episodes))
+    if not lengths:
+        raise UserError(
+            f"no run {where} has an episode's {options.y_axis}"
+            + _there_are([options.exp_folder], "*.monitor.csv")
+        )
+    if max(lengths) < options.episode_window:
+        raise UserError(
+            f"no run {where} has the {options.episode_window} episodes that a point is the mean of, the "
+            f"longest has {max(lengths)}: needs -w {max(max(lengths), 1)}"
+        )
+
+
+def check_all_plots(options: argparse.Namespace) -> None:
+    """
+    :param options: of ``all_plots``
+    :raises UserError: if an option is missing without which it does not work, or no run matches
+    """
+    for names, value in (
+        ("-a or --algos", options.algos),
+        ("-e or --env", options.env),
+        ("-f or --exp-folders", options.exp_folders),
+    ):
+        if value is None:
+            raise UserError(f"all_plots needs {names}")
+    if options.labels is not None and len(options.labels) != len(options.exp_folders):
+        raise UserError(f"-l needs {len(options.exp_folders)} labels, one a folder, got {options.labels}")
+    rows = list(itertools.product(options.env, options.exp_folders, options.algos))
+    empty = [
+        f"{algo} on {env} in '{folder}'"
+        for env, folder, algo in rows
+        # the zoo leaves out what was evaluated once
+        if max((_evaluations(run, options.key) for run in _runs(Path(folder), algo, env)), default=0) < 2
+    ]
+    text = f"no run of {' or of '.join(empty)} has two evaluations with '{options.key}'"
+    if len(empty) == len(rows):
+        raise UserError(text + _there_are(options.exp_folders, "evaluations.npz"))
+    if empty:
+        print(f"sb3-cardqn: {text}: zeros in the table", file=sys.stderr)
+
+
+def _evaluations(run: Path, key: str) -> int:
+    """
+    :param run: its folder
+    :param key: of evaluations.npz
+    :return: how often it was evaluated
+    """
+    path = run / "evaluations.npz"
+    if not path.is_file():
+        return 0
+    with np.load(path) as evaluations:
+        return len(evaluations[key]) if key in evaluations else 0
+
+
+def check_plot_from_file(options: argparse.Namespace) -> None:
+    """
+    :param options: of ``plot_from_file``
+    :raises UserError: if there is no file to plot
+    """
+    if options.input is None:
+        raise UserError("plot_from_file needs -i or --input, a file that all_plots -o wrote")
+    named = options.input if options.input.endswith(".pkl") else f"{options.input}.pkl"
+    for option, path in (("-i", named), *(("--merge", path) for path in options.merge)):
+        if not Path(path).is_file():
+            raise UserError(f"{option} needs a file that all_plots -o wrote, got '{path}'")
 
 
 def prepare_results(copy: Path, named: Path) -> None:
     """
-    Let ``plot_from_file`` show the curve of a single run: ``all_plots`` writes a number where a list is read.
+    Let plot_from_file show what is of one run: all_plots wrote a number where it needs a list.
 
-    :param copy: copy of a trusted pickle; is changed
-    :param named: the pickle, for the error
-    :raises UserError: if ``all_plots`` did not write it
+    :param copy: of a pickle that somebody vouches for; is changed
+    :param named: by the user
+    :raises UserError: if all_plots did not write it
     """
     try:
         results = pickle.loads(copy.read_bytes())
-        for env in results.keys() - {"results_table"}:
-            for curve in results[env].values():
-                curve["last_evals"] = np.atleast_1d(curve["last_evals"])
+        for env, curves in results.items():
+            if env != "results_table":
+                for curve in curves.values():
+                    curve["last_evals"] = np.atleast_1d(curve["last_evals"])
         results["results_table"]
     except Exception as error:  # pickles raise anything
         raise UserError(
-            f"-i: '{named}' is no file that all_plots -o wrote ({type(error).__name__}: {error})"
+            f"'{named}' is no file that all_plots -o wrote ({type(error).__name__}: {error})"
         ) from error
     copy.write_bytes(pickle.dumps(results))
+
+
+def check_chosen(copies: Sequence[Path], options: argparse.Namespace) -> None:
+    """
+    :param copies: of pickles, prepared
+    :param options: of plot_from_file
+    :raises UserError: if it is to leave out everything
+    """
+    first, *others = ({**pickle.loads(copy.read_bytes())} for copy in copies)
+    envs = [env for env in first if env != "results_table"]
+    curves = {key for results in (first, *others) for env in envs for key in results.get(env, ())}
+    for what, kept, skipped, there_are in (
+        ("environment", options.keep_envs, options.skip_envs, envs),
+        ("curve", options.keep_keys, options.skip_keys, sorted(curves)),
+    ):
+        if not [one for one in there_are if one not in skipped and (not kept or one in kept)]:
+            chosen = f" chosen by {' '.join([*kept, *skipped])}" if [*kept, *skipped] else ""
+            raise UserError(f"'{options.input}' has no {what}{chosen}, there are: {', '.join(there_are)}")

@@ -46,6 +46,14 @@ def names_for_the_zoo() -> Iterator[None]:
         yield
 
 
+_ATARI = r"ALE/|.*(NoFrameskip|Deterministic|-ram)-v\d+$"
+# what a zoo configuration may hold besides the algorithm's constructor arguments
+_ZOO_KEYS = {
+    "callback", "env_kwargs", "env_wrapper", "frame_stack", "monitor_kwargs", "n_envs", "n_timesteps",
+    "noise_std", "noise_type", "normalize", "vec_env_wrapper",
+}  # fmt: skip
+
+
 def parse_settings(owner: str, settings: Sequence[str]) -> dict[str, Any]:
     """
     Read settings as the zoo reads them.
@@ -94,7 +102,23 @@ def check_environment(env_id: str) -> None:
         raise UserError(f"env: needs the id of an environment, got {env_id!r}")
     if env_id in gym.registry:
         return
-    raise UserError(f"unknown environment '{env_id}'{did_you_mean(env_id, list(gym.registry))}")
+    if re.match(_ATARI, env_id) and not any(re.match(_ATARI, known) for known in gym.registry):
+        offer = ", Atari games come with: pip install ale-py"
+    else:
+        offer = did_you_mean(env_id, list(gym.registry))
+    raise UserError(f"unknown environment '{env_id}'{offer}")
+
+
+def check_hyperparameters(algo: str, names: list[str]) -> None:
+    """
+    :param algo: name of an algorithm of the zoo
+    :param names: of its hyperparameters, or of what else a zoo configuration may hold
+    :raises UserError: if one is unknown
+    """
+    known = [*inspect.signature(ALGOS[algo]).parameters, *_ZOO_KEYS]
+    for name in names:
+        if name not in known:
+            raise UserError(f"unknown hyperparameter '{name}' for {algo}{did_you_mean(name, known)}")
 
 
 def with_whole_numbers(algo: str, hyperparams: Mapping[str, Any]) -> dict[str, Any]:

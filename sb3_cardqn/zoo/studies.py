@@ -34,11 +34,19 @@ def find_trial(storage: str, study_name: str, trial_id: int | None = None) -> op
             + (did_you_mean(study_name, known) if known else ", nor any other")
         )
     study = optuna.load_study(storage=opened, study_name=study_name)
-    try:
-        return study.best_trial if trial_id is None else study.trials[trial_id]
-    except (ValueError, RuntimeError, IndexError) as error:  # none has ended; several objectives
-        which = "best trial" if trial_id is None else f"--trial-id {trial_id} of {len(study.trials)} trials"
-        raise UserError(f"study '{study_name}' has no {which}: {error}") from error
+    if trial_id is None:
+        try:
+            return study.best_trial
+        except (ValueError, RuntimeError) as error:  # none has ended; several objectives
+            raise UserError(f"study '{study_name}' has no best trial: {error}") from error
+    trials = study.trials
+    if not -len(trials) <= trial_id < len(trials):
+        raise UserError(
+            f"--trial-id needs 0 to {len(trials) - 1} in study '{study_name}', got {trial_id}"
+            if trials
+            else f"study '{study_name}' has no trial {trial_id}, nor any other"
+        )
+    return trials[trial_id]
 
 
 def hyperparams_of(trial: optuna.trial.FrozenTrial, algo: str) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """Options of ``train``, checked against each other and their ranges before anything is made."""
 
 import argparse
+import importlib.util
 import math
+import os
 from pathlib import Path
 
+from sb3_cardqn.durable import is_zip
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.settings import parse_settings
 
 MAX_THREADS = 1024  # of torch; some thousands end the process
+_MAX_SEED = 2**32 - 1  # NumPy's
 
 # option -> what it counts, and the least that makes sense
 _LEAST = {
@@ -35,6 +39,8 @@ def check_numbers(options: argparse.Namespace) -> None:
             )
     if getattr(options, "num_threads", -1) > MAX_THREADS:
         raise UserError(f"--num-threads needs at most {MAX_THREADS}, got {options.num_threads}")
+    if getattr(options, "seed", 0) > _MAX_SEED:
+        raise UserError(f"--seed needs at most {_MAX_SEED}, got {options.seed}")
 
 
 def check_train(options: argparse.Namespace) -> None:
@@ -45,14 +51,39 @@ def check_train(options: argparse.Namespace) -> None:
     _check_budget(options)
     if options.log_interval == 0:
         raise UserError("--log-interval needs 1 or more episodes, -1 for the default or -2 for none, got 0")
+    if options.n_jobs == 0 or options.n_jobs < -1:
+        raise UserError(f"--n-jobs needs 1 or more, or -1 for one a core, got {options.n_jobs}")
     _check_study(options)
     if not options.log_folder:
         raise UserError("-f needs a folder, got ''")
-    if options.optimization_log_path and Path(options.optimization_log_path).is_file():  # written at the end
-        raise UserError(f"--optimization-log-path needs a folder, got '{options.optimization_log_path}'")
+    for name, path in (
+        ("-f", options.log_folder),
+        ("-tb", options.tensorboard_log),
+        ("--optimization-log-path", options.optimization_log_path),
+    ):
+        if path:
+            _check_folder(name, Path(path))
+    _check_config(options.conf_file)
+    agent = options.trained_agent
+    if agent and not (agent.endswith(".zip") and is_zip(Path(agent))):
+        raise UserError(f"-i needs the zip file of an agent, got '{agent}'")
     for name in ("hyperparams", "env_kwargs", "eval_env_kwargs"):
         owner = "-params" if name == "hyperparams" else f"--{name.replace('_', '-')}"
         parse_settings(owner, getattr(options, name))
+
+
+def _check_config(config: str | None) -> None:
+    """
+    :param config: a YAML file, a Python file or a package; the default if there is none
+    :raises UserError: if it is none of them
+    """
+    if not config or config.endswith((".yml", ".yaml", ".py")):
+        return
+    package = config.split(".")[0]
+    if not package or importlib.util.find_spec(package) is None:
+        raise UserError(
+            f"-conf needs a YAML file (.yml, .yaml), a Python file (.py) or a package, got '{config}'"
+        )
 
 
 def _check_budget(options: argparse.Namespace) -> None:
@@ -89,3 +120,18 @@ def _check_study(options: argparse.Namespace) -> None:
                 "hyperparameters of a trial need --storage and --study-name, and --trial-id for another one "
                 f"than the best, got {got}"
             )
+
+
+def _check_folder(option: str, path: Path) -> None:
+    """
+    :param option: that takes a folder
+    :param path: it may not be there yet
+    :raises UserError: if it, or what it would be in, is something else
+    """
+    for part in (path, *path.parents):
+        if part.exists():
+            if not part.is_dir():
+                raise UserError(f"{option} needs a folder, got '{path}', where '{part}' is a file")
+            if not os.access(part, os.W_OK | os.X_OK):
+                raise UserError(f"{option} needs a folder that can be written to, got '{path}'")
+            return

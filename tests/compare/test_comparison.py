@@ -70,7 +70,7 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
     [
         ("-n 1000", "contestants"),
         ("cardqm -n 1000", "'cardqm' | 'cardqn'"),
-        ("dqn,gama:0.9 -n 1000", "'gama'"),
+        ("dqn,gama:0.9 -n 1000", "'gama' | 'gamma'"),
         ("dqn,gamma=0.9 -n 1000", "'dqn gamma=0.9' | 'gamma=0.9'"),
         ("dqn,gamma:high -n 1000", "'dqn gamma:high' | \"'lin_5e-4'\" | gamma:high | 'high'"),
         ("cardqn,gamma:2 -n 1000 --env CartPole-v1", "'cardqn gamma:2' | CarDQN | gamma | 2"),

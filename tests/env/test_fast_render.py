@@ -1,5 +1,7 @@
 import copy
+import json
 import pickle
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -10,7 +12,6 @@ from gymnasium.envs.box2d.car_racing import CarRacing, FrictionDetector
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from sb3_cardqn.bench.command import main
-from sb3_cardqn.bench.env import bench_env
 from sb3_cardqn.bench.parity import drive
 from sb3_cardqn.env.fast_render import FastRender
 from sb3_cardqn.env.fast_render.physics import _view
@@ -328,12 +329,13 @@ def test_bench_parity_sees_a_difference(
     assert "0 of 1" in capsys.readouterr().out
 
 
-def test_bench_env(capsys: pytest.CaptureFixture[str]) -> None:
-    table = bench_env(rounds=1, frames=8)
-    assert table["x stock"]["stock"] == 1
-    assert table["x stock"]["FastRender"] > 0
-    skipping = table.loc["FastRender + FrameSkip(4)"]
-    assert skipping["agent steps/s"] == pytest.approx(skipping["frames/s"] / 4)
+def test_bench_env(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["env", "--rounds", "1", "--frames", "8", "--json", str(tmp_path / "bench.json")])
+    rows = {row["name"]: row for row in json.loads((tmp_path / "bench.json").read_text())["rows"]}
+    assert rows["stock"]["times_stock"] == 1
+    assert rows["FastRender"]["times_stock"] > 0
+    skipping = rows["FastRender + FrameSkip(4)"]
+    assert skipping["agent_steps_per_s"] == pytest.approx(skipping["frames_per_s"] / 4)
     assert "ms/reset" in capsys.readouterr().out
 
 

@@ -411,7 +411,7 @@ def test_an_agent_that_does_not_fit_its_environment_is_refused(run: Run, tmp_pat
 
 
 def test_the_command_prints_and_writes(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    csv_file = tmp_path / "e.csv"
+    json_file, csv_file = tmp_path / "e.json", tmp_path / "e.csv"
     main(
         [
             f"mine={run.folder}",
@@ -422,6 +422,7 @@ def test_the_command_prints_and_writes(run: Run, tmp_path: Path, capsys: pytest.
             "--fast",
             "--processes",
             "1",
+            f"--json={json_file}",
             f"--csv={csv_file}",
         ]
     )
@@ -434,6 +435,13 @@ def test_the_command_prints_and_writes(run: Run, tmp_path: Path, capsys: pytest.
     score = rows["score"][0]
     assert row.split()[:2] == ["mine", f"{score:.1f}"]
     assert tracks == "1 tracks, 300000 to 300000"
+    written = yaml.safe_load(json_file.read_text())  # JSON is YAML; a NaN is neither
+    assert written["command"].startswith(f"sb3-cardqn evaluate mine={run.folder} --tracks 1")
+    assert written["machine"]["Gymnasium"] == gym.__version__
+    assert written["tracks"] == [300_000]
+    (agent,) = written["agents"]
+    assert agent["drives"] == rows.drop(columns="agent").to_dict("records")
+    assert agent["summary"]["low"] is None
 
 
 @pytest.mark.parametrize(
@@ -441,8 +449,8 @@ def test_the_command_prints_and_writes(run: Run, tmp_path: Path, capsys: pytest.
     [
         ("--tracks 0", "--tracks | 100 | 0"),
         ("--tracks 101", "--tracks | 100 | 101"),
-        ("--first 100000 --tracks 1001", "--tracks | 1000 | 1001"),
-        ("--csv absent/e.csv", "'absent/e.csv'"),
+        ("--validation --tracks 1001", "--tracks | 1000 | 1001"),
+        ("--json absent/e.json", "'absent/e.json'"),
         ("--csv .", "'.'"),
         ("", "CarRacing | 'logs'"),
     ],

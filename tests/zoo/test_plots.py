@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.commands import run
-from tests.named import error_naming
+from tests.named import error_naming, missing
 
 PLOTS = "-e CartPole-v1 -f logs"
 
@@ -51,12 +51,17 @@ def test_one_run_is_plotted(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "named"),
     [
-        (f"plot_train -a ppo {PLOTS}", "ppo | CartPole-v1 | 'logs'"),
-        ("plot_train -a dqn -e Acrobot-v1 -f logs", "Acrobot-v1"),
+        (f"plot_train -a ppo {PLOTS}", "ppo | CartPole-v1 | 'logs' | logs/dqn/CartPole-v1_1"),
+        ("plot_train -a dqn -e Acrobot-v1 -f logs", "Acrobot-v1 | logs/dqn/CartPole-v1_1"),
         ("plot_train -a dqn -e CartPole-v1 -f absent", "'absent'"),
-        (f"all_plots -a ppo {PLOTS}", "ppo | CartPole-v1 | 'logs'"),
+        (f"plot_train -a dqn {PLOTS}", "100 | -w 3"),
+        (f"plot_train -a dqn {PLOTS} -w 1 -y success", "success"),
+        (f"plot_train -a dqn {PLOTS} -w 3 -max 20", "2"),
+        (f"all_plots -a ppo {PLOTS}", "ppo | CartPole-v1 | 'logs' | logs/dqn/CartPole-v1_1"),
         ("all_plots -a dqn -e Acrobot-v1 -f logs", "Acrobot-v1"),
         ("all_plots -a dqn -e CartPole-v1 -f absent", "'absent'"),
+        (f"all_plots -a dqn {PLOTS} -k successes", "'successes'"),
+        (f"all_plots -a dqn {PLOTS} -l a b", "-l | ['a', 'b']"),
         ("plot_from_file -i absent", "'absent.pkl'"),
     ],
 )
@@ -66,8 +71,29 @@ def test_what_matches_nothing_is_said(command: str, named: str, runs: Path) -> N
     assert not curves()
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("--skip-envs CartPole-v1", "CartPole-v1"),
+        ("--keep-envs Acrobot-v1", "Acrobot-v1 | CartPole-v1"),
+        ("--keep-keys PPO-logs", "PPO-logs | DQN-logs"),
+        ("--skip-keys DQN-logs", "DQN-logs"),
+    ],
+)
+def test_a_choice_that_leaves_nothing_is_said(options: str, named: str, runs: Path) -> None:
+    run("all_plots", ["-a", "dqn", *PLOTS.split(), "-o", "plots", "--no-display"])
+    with error_naming(UserError, named):
+        run("plot_from_file", ["-i", "plots", *options.split()])
+
+
 def test_a_file_of_something_else_is_named(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUST_REMOTE_CODE", "True")
     Path("other.pkl").write_bytes(b"no pickle")
     with error_naming(UserError, "'other.pkl'"):
         run("plot_from_file", ["-i", "other"])
+
+
+def test_what_is_missing_beside_what_matches_is_said(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its row of the table is zeros."""
+    run("all_plots", ["-a", "dqn", "ppo", *PLOTS.split(), "--no-display"])
+    assert not missing("ppo | CartPole-v1 | 'logs'", capsys.readouterr().err)

@@ -69,7 +69,7 @@ def test_a_resumed_run_keeps_its_trial(study: optuna.Study) -> None:
     ("typed", "named"),
     [
         ("--study-name card", "'card' | 'study.log' | 'cart'"),
-        ("--trial-id 3", "--trial-id | 'cart' | 3"),
+        ("--trial-id 3", "--trial-id | 2 | 'cart' | 3"),
         ("--algo ppo", "1 | ppo"),
     ],
 )

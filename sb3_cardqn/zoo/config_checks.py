@@ -1,0 +1,139 @@
+"""What a configuration of the zoo may say: its entries, and the types of what the zoo itself makes use of."""
+
+import ast
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+
+from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.python_text import NAME_KEYS, PYTHON_KEYS, find_class
+
+_MAPPINGS = ("env_kwargs", "monitor_kwargs", "policy_kwargs", "replay_buffer_kwargs")
+_SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf", "delta_std")
+
+
+def check_entries(content: Any, config: Path, names: tuple[str, ...]) -> str:
+    """
+    :param content: of a configuration
+    :param config: that file
+    :param names: of entries, of which the zoo takes the first that is there
+    :return: the name of that one
+    :raises UserError: if there is none, or it does not map names to values
+    """
+    if not isinstance(content, dict):
+        raise UserError(
+            f"'{config}' needs an entry for {names[0]}, with its hyperparameters, got {content!r:.50}"
+        )
+    name = next((name for name in names if name in content), None)
+    if name is None:
+        offer = did_you_mean(names[0], [str(key) for key in content]) if content else ""
+        raise UserError(f"'{config}' has no hyperparameters for {names[0]}{offer}")
+    entry = content[name]
+    if not isinstance(entry, dict) or not all(isinstance(key, str) for key in entry):
+        raise UserError(f"'{config}', {name}: needs names of hyperparameters with values, got {entry!r:.50}")
+    return name
+
+
+def check_values(hyperparams: Mapping[str, Any], owner: Callable[[str], str]) -> None:
+    """
+    Check what the zoo makes use of; all other values are for the algorithm to check.
+
+    :param hyperparams: in the zoo's form
+    :param owner: where the value of a name comes from
+    :raises UserError: naming that, the name and the value, if it is nothing the zoo can use
+    """
+    for name in ("policy", "n_timesteps"):
+        if name not in hyperparams:
+            raise UserError(f"{owner(name)}: needs {name}")
+    for name, value in hyperparams.items():
+        needed = _needed(name, value)
+        if needed:
+            raise UserError(f"{owner(name)}: {name} needs {needed}, got {value!r:.100}")
+    if hyperparams.get("noise_type") is not None and "noise_std" not in hyperparams:
+        raise UserError(f"{owner('noise_type')}: noise_type needs noise_std beside it")
+
+
+def _needed(name: str, value: Any) -> str:
+    """
+    :param name: of a hyperparameter
+    :param value: of it
+    :return: what it needs to be; "" if it is that
+    """
+    if name in PYTHON_KEYS and isinstance(value, str):
+        return _python_needed(value)
+    if name in ("policy", "noise_type"):
+        return "" if isinstance(value, str) or (value is None and name == "noise_type") else "text"
+    if name in NAME_KEYS:
+        items = value if isinstance(value, list) else [value]
+        return (
+            ""
+            if value is None or all(map(_is_class, items))
+            else "names of classes, as in module.Class, or such a name with arguments"
+        )
+    if name in _MAPPINGS:
+        return "" if value is None or isinstance(value, Mapping) else "names with values"
+    if name in _SCHEDULES:
+        return "" if _is_rate(value) else "a number, or text such as lin_5e-4"
+    if name == "train_freq":
+        return "two items, as in [1, episode]" if isinstance(value, list | tuple) and len(value) != 2 else ""
+    return _count_needed(name, value)
+
+
+def _count_needed(name: str, value: Any) -> str:
+    if name == "n_timesteps":
+        try:
+            return "" if int(value) >= 1 else "1 or more agent steps"
+        except (ValueError, TypeError, OverflowError):
+            return "a number of agent steps"
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if name == "n_envs":
+        return "" if is_count else "1 or more environments"
+    if name == "frame_stack":
+        return "" if is_count or value is None else "1 or more frames"
+    return ""
+
+
+def _python_needed(text: str) -> str:
+    try:
+        ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError) as error:
+        return f"Python ({error.args[0]})"
+    return ""
+
+
+def _is_class(value: Any) -> bool:
+    if isinstance(value, dict):
+        return len(value) == 1 and all(_is_class(name) and isinstance(value[name], dict) for name in value)
+    return isinstance(value, type | BaseCallback) or (isinstance(value, str) and "." in value.strip("."))
+
+
+def _is_rate(value: Any) -> bool:
+    if isinstance(value, str):
+        kind, _, number = value.partition("_")
+        try:
+            return bool(kind) and math.isfinite(float(number))
+        except ValueError:
+            return False
+    return isinstance(value, int | float)
+
+
+def check_classes(hyperparams: Mapping[str, Any], owner: Callable[[str], str]) -> None:
+    """
+    Import what is named; only after somebody vouched for it.
+
+    :param hyperparams: that ``check_values`` has passed
+    :param owner: as for ``check_values``
+    :raises UserError: if there is no such class
+    """
+    for key in NAME_KEYS:
+        value = hyperparams.get(key)
+        for item in value if isinstance(value, list) else [value]:
+            name = next(iter(item)) if isinstance(item, dict) else item
+            if isinstance(name, str) and "." in name:
+                try:
+                    find_class(name)
+                except ImportError as error:
+                    raise UserError(f"{owner(key)}: {key} needs a class, got '{name}' ({error})") from error
