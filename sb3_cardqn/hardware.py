@@ -49,7 +49,6 @@ def has_bfloat16(device: th.device) -> bool:
         return th.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return False
-    capabilities: Mapping[str, object] = getattr(
-        th.cpu, "get_capabilities", dict
-    )()  # older torch does not have it
+    # older releases of torch do not have it
+    capabilities: Mapping[str, object] = getattr(th.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))

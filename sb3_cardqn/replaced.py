@@ -1,4 +1,4 @@
-"""Changes in other libraries last for a while; docs/explanation/architecture.md lists them."""
+"""replaced: temporary changes in other libraries, which docs/explanation/architecture.md lists."""
 
 import contextlib
 from collections.abc import Callable, Iterator, MutableMapping
@@ -10,7 +10,7 @@ _ABSENT = object()
 @contextlib.contextmanager
 def replaced(owner: Any, name: str, value: Any, reader: Callable[..., Any] | None = None) -> Iterator[None]:
     """
-    Replace what a name stands for in another library, and put the old object back at the end.
+    Replace an object of another library, and restore it at the end.
 
     >>> import math
     >>> with replaced(math, "pi", 3):
@@ -20,16 +20,16 @@ def replaced(owner: Any, name: str, value: Any, reader: Callable[..., Any] | Non
     3.14
 
     :param owner: module, class or object with that attribute, or mapping with that key
-    :param name: of the attribute or key; removed at the end if it was not there
-    :param value: to find there meanwhile
-    :param reader: function of the other library that looks the name up
-    :return: context
-    :raises RuntimeError: if ``reader`` looks up no such name
+    :param name: name of the attribute or key; removed at the end if it did not exist
+    :param value: temporary value
+    :param reader: function of the other library that must look up the name, or None for no check
+    :return: context in which the value is replaced
+    :raises RuntimeError: if ``reader`` does not look up the name
     """
     if reader is not None and name not in reader.__code__.co_names:
         raise RuntimeError(
-            f"{reader.__module__}.{reader.__qualname__} needs to look up '{name}', got one that does not: a "
-            "release of that library that is not known here"
+            f"{reader.__module__}.{reader.__qualname__} needs to look up '{name}', got one that does not: "
+            "this release of the library is not supported"
         )
     is_mapping = isinstance(owner, MutableMapping)
     old = (owner if is_mapping else vars(owner)).get(name, _ABSENT)

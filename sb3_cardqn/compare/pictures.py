@@ -1,4 +1,4 @@
-"""The charts of a comparison, drawn once: for its page, and as PNG files for documents."""
+"""Charts of a comparison as Matplotlib figures: scores, learning curves, performance profiles."""
 
 import textwrap
 from collections.abc import Sequence
@@ -9,20 +9,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-# Okabe and Ito 2008: told apart by colour-blind people too; without their black and yellow, which dark and
-# light pages swallow
+# Okabe and Ito 2008: distinguishable for colour-blind people; without black and yellow, which are hard to see
+# on dark and on light pages
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _LINES = ("-", "--", ":", "-.")
 _MARKERS = ("o", "s", "D", "^", "P")
 # column of a learning curve -> title, factor
 _AXES = {"agent_steps": ("agent steps", 1.0), "seconds": ("minutes of training", 1 / 60)}
-_CROWD = 6  # contestants; the bands of more hide the lines
-_COLUMNS = 4  # of a legend
-_WIDTH = 60  # characters of a label
+_CROWD = 6  # with more contestants, bands would hide the lines
+_COLUMNS = 4  # columns of a legend
+_WIDTH = 60  # characters per line of a label
 
 
 class Style(NamedTuple):
-    """Colour, line and marker in Matplotlib's words: no two contestants share all three."""
+    """Matplotlib's colour, line style and marker; no two contestants share all three."""
 
     colour: str
     line: str
@@ -31,7 +31,7 @@ class Style(NamedTuple):
 
 def styles(contestants: list[str]) -> dict[str, Style]:
     """
-    Give each contestant a look, the same in all charts.
+    Choose a style for every contestant, the same in all charts.
 
     >>> styles(["cardqn", "dqn"])["dqn"]
     Style(colour='#D55E00', line='--', marker='s')
@@ -47,8 +47,8 @@ def styles(contestants: list[str]) -> dict[str, Style]:
 
 def _label(name: str) -> str:
     """
-    :param name: of a contestant
-    :return: for Matplotlib, which leaves names with an underscore in front out of its legends
+    :param name: name of a contestant
+    :return: label for Matplotlib, whose legends omit labels that begin with an underscore
     """
     label = textwrap.fill(name, _WIDTH, max_lines=3, placeholder=" …", break_on_hyphens=False)
     return f" {label}" if label.startswith("_") else label
@@ -56,9 +56,9 @@ def _label(name: str) -> str:
 
 def _finish(figure: Figure, title: str, legend: bool = True) -> Figure:
     """
-    :param figure: with all its panels
-    :param title: above it
-    :param legend: name the lines, which are the same in all panels, below it
+    :param figure: figure with all its panels
+    :param title: title of the figure
+    :param legend: True for a legend of the lines, which are the same in all panels
     :return: the figure
     """
     for axes in figure.axes:
@@ -73,8 +73,8 @@ def _finish(figure: Figure, title: str, legend: bool = True) -> Figure:
 
 def _title(estimate: str, styles: dict[str, Style], note: str) -> str:
     """
-    :param estimate: what the lines are
-    :param styles: of the contestants
+    :param estimate: quantity that the lines show
+    :param styles: styles of the contestants
     :param note: number of seeds, in words
     :return: title of a figure with lines
     """
@@ -91,14 +91,15 @@ def _draw(
     step: bool,
 ) -> None:
     """
-    :param axes: to draw one contestant's line on, and, if there is no crowd of them, the band between the
-        columns low and high, if there are any
-    :param name: of the contestant
-    :param styles: of the contestants
-    :param table: the points
-    :param x: of the points
-    :param y: column
-    :param step: constant from each point to the next
+    Draw the line of a contestant and, with few contestants, its band between the columns low and high.
+
+    :param axes: axes to draw on
+    :param name: name of the contestant
+    :param styles: styles of the contestants
+    :param table: points of the line
+    :param x: x of the points
+    :param y: column of the y of the points
+    :param step: True for a line that is constant from each point to the next
     """
     style = styles[name]
     drawstyle = "steps-post" if step else "default"
@@ -110,9 +111,9 @@ def _draw(
 
 def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style], note: str) -> Figure:
     """
-    :param curves: of the contestants, both axes
-    :param runs: curves of the runs, drawn thin if there is no crowd of contestants
-    :param styles: of the contestants
+    :param curves: curves of the contestants, over both axes
+    :param runs: curves of the runs, drawn as thin lines if there are few contestants
+    :param styles: styles of the contestants
     :param note: number of seeds, in words
     :return: score over agent steps, and over minutes
     """
@@ -125,18 +126,18 @@ def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, 
             curve = curves[(curves["axis"] == column) & (curves["contestant"] == name)]
             _draw(axes, name, styles, curve, curve["x"] * unit, "iqm", step=False)
         axes.set(xlabel=title, xlim=(0, None))
-    figure.axes[0].set(ylabel="score, validation tracks")
+    figure.axes[0].set(ylabel="score on validation tracks")
     figure.axes[0].xaxis.set_major_formatter(EngFormatter(sep=""))  # agent steps: 50k
-    return _finish(figure, _title("Interquartile mean of runs", styles, note))
+    return _finish(figure, _title("Interquartile mean of the runs", styles, note))
 
 
 def scores(aggregates: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style], note: str) -> Figure:
     """
-    :param aggregates: of all measures to show, side by side
+    :param aggregates: aggregates of all measures to show, side by side
     :param runs: scores of the runs
-    :param styles: of the contestants
+    :param styles: styles of the contestants
     :param note: number of seeds, in words
-    :return: interquartile mean of each contestant with its interval, each run's score below it
+    :return: interquartile mean of each contestant with its interval, and below it the scores of its runs
     """
     measures = list(aggregates["measure"].unique())
     figure = Figure(figsize=(5 * len(measures), 1.6 + 0.5 * len(styles)), layout="constrained")
@@ -149,18 +150,18 @@ def scores(aggregates: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style
             axes.plot(own, [y - 0.25] * len(own), marker, color=colour, alpha=0.5, ms=5, mew=0)
             axes.plot([row.iqm_low, row.iqm_high], [y, y], "-", color=colour, lw=2.5)
             axes.plot(row.iqm, y, marker, color=colour, ms=9)
-        axes.set(title=f"{measure} checkpoint", xlabel="score, held-out tracks")
+        axes.set(title=f"{measure} checkpoint", xlabel="score on held-out tracks")
         axes.set(yticks=list(places.values()), yticklabels=list(map(_label, places)))
         axes.set(ylim=(-len(places) + 0.4, 0.5))
-    return _finish(figure, f"Interquartile mean, 95 % interval, and each run; {note}", legend=False)
+    return _finish(figure, f"Interquartile mean with 95 % interval, and single runs; {note}", legend=False)
 
 
 def profiles(tables: dict[str, pd.DataFrame], styles: dict[str, Style], note: str) -> Figure:
     """
-    :param tables: what is counted -> its profiles, of the same measures
-    :param styles: of the contestants
+    :param tables: "runs" or "drives" -> its profiles, of the same measures
+    :param styles: styles of the contestants
     :param note: number of seeds, in words
-    :return: share that scores more than a threshold: a row for each table, a column for each measure
+    :return: share that scores more than a threshold, with one row per table and one column per measure
     """
     measures: Sequence[str] = next(iter(tables.values()))["measure"].unique()
     size = 5 * len(measures), 4 * len(tables) + 0.2 * (len(styles) // _COLUMNS)
@@ -172,5 +173,5 @@ def profiles(tables: dict[str, pd.DataFrame], styles: dict[str, Style], note: st
                 profile = table[(table["measure"] == measure) & (table["contestant"] == name)]
                 _draw(axes, name, styles, profile, profile["threshold"], "share", step=True)
             axes.set(title=f"{measure} checkpoint", xlabel="score threshold")
-        row[0].set(ylabel=f"share of {what} above it")
+        row[0].set(ylabel=f"share of {what} above the threshold")
     return _finish(figure, _title("Performance profile", styles, note))

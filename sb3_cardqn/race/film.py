@@ -68,9 +68,8 @@ class _Film:
         if not self._pictures:
             raise WindowClosedError
         try:
-            imageio.get_reader(
-                self._path
-            ).close()  # the index is written last; a missing one is the only sign of a failure
+            # the index is written last; a missing one is the only sign of a failure
+            imageio.get_reader(self._path).close()
         except (OSError, RuntimeError) as error:
             raise UserError("cannot write the video: ffmpeg did not finish it; is the disk full?") from error
 

@@ -77,8 +77,7 @@ class Mind:
         if hasattr(policy, "quantile_net"):
             return "Q-value", policy.quantile_net(obs).mean(dim=1)[0].numpy()  # (batch, quantiles, actions)
         chooses = isinstance(policy, ActorCriticPolicy) and isinstance(policy.action_space, spaces.Discrete)
-        if chooses and not isinstance(
-            policy, RecurrentActorCriticPolicy
-        ):  # a recurrent policy would need its memory again
+        # a recurrent policy would need its memory again
+        if chooses and not isinstance(policy, RecurrentActorCriticPolicy):
             return "probability", policy.get_distribution(obs).distribution.probs[0].numpy()
         return "", np.empty(0)

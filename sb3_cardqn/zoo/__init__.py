@@ -1,4 +1,4 @@
-"""rl-zoo3 with cardqn in it: importing this room makes the algorithm known to the zoo."""
+"""rl-zoo3 with cardqn; importing this package registers the algorithm with the zoo."""
 
 from sb3_cardqn.zoo.registry import register
 

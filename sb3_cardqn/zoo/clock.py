@@ -1,4 +1,4 @@
-"""How long a run has trained, without its evaluations, and when it has trained long enough."""
+"""TrainingClock: measures training time without evaluations, and enforces a budget in minutes."""
 
 import os
 import time
@@ -10,7 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback, EvalCallback
 
 FILE_NAME = "training_clock.csv"
-_TAIL = 256  # bytes: the longest line, several times
+_TAIL = 256  # bytes; several times the longest line
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Reading:
     """
     A line of ``training_clock.csv``.
 
-    :param agent_steps: taken so far
-    :param seconds: of training until then, evaluations not counted
+    :param agent_steps: number of agent steps so far
+    :param seconds: seconds of training so far, without evaluations
     """
 
     agent_steps: int = 0
@@ -28,23 +28,23 @@ class Reading:
 
 def read_clock(folder: Path) -> list[Reading]:
     """
-    :param folder: of a run, which may still be training
-    :return: what its clock has shown so far, about once a second and at each evaluation
+    :param folder: run folder, possibly of a running training
+    :return: all readings so far, about one per second and one at every evaluation
     """
     path = folder / FILE_NAME
     if not path.is_file():
         return []
-    # without its end of line, the last one is still being written
+    # a last line without an end of line is still being written
     rows = [line.split(",") for line in path.read_text().splitlines(keepends=True)[1:] if line.endswith("\n")]
     return [Reading(int(agent_steps), float(seconds)) for agent_steps, seconds in rows]
 
 
 def last_reading(folder: Path) -> Reading:
     """
-    Read the end of the clock's file, however long the run has trained.
+    Read only the end of the clock's file, which takes the same time for a run of any length.
 
-    :param folder: of a run, which may still be training
-    :return: what its clock has shown last
+    :param folder: run folder, possibly of a running training
+    :return: latest reading
     """
     path = folder / FILE_NAME
     if not path.is_file():
@@ -52,20 +52,20 @@ def last_reading(folder: Path) -> Reading:
     with path.open("rb") as file:
         file.seek(-min(_TAIL, file.seek(0, os.SEEK_END)), os.SEEK_END)
         lines = file.read(_TAIL).split(b"\n")
-    # the last one is empty, or still being written; the first one may be half a line
+    # the last line is empty or still being written; the first one may be incomplete
     agent_steps, _, seconds = lines[-2].decode().partition(",") if len(lines) > 1 else ("", "", "")
     return Reading(int(agent_steps), float(seconds)) if agent_steps.isdecimal() else Reading()
 
 
 class _Stopwatch:
-    """An object, and no number that a checkpoint would take into another process."""
+    """A stopwatch as an object; a checkpoint would carry a number into another process."""
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
 
     def lap(self) -> float:
         """
-        :return: seconds since it was last asked
+        :return: seconds since the previous call
         """
         before, self._since = self._since, time.perf_counter()
         return self._since - before
@@ -73,15 +73,15 @@ class _Stopwatch:
 
 class TrainingClock(BaseCallback):
     """
-    Write down the seconds of training, and stop when a budget in minutes is used up.
+    Record the seconds of training, and stop when a budget in minutes is used up.
 
-    Comes before the evaluation in the list of callbacks. A resumed training goes on counting where its
-    checkpoint was made. With a budget in minutes, schedules follow the share of it that is used up.
+    It must be before the evaluation in the list of callbacks. A resumed run continues counting at its
+    checkpoint. With a budget in minutes, schedules follow the used part of the budget.
 
-    :param folder: of the run
-    :param evaluation: whose time is not counted
-    :param minutes: of training after which to stop; None for no such limit
-    :param n_evaluations: with ``minutes``: evaluations spread evenly over them
+    :param folder: run folder
+    :param evaluation: evaluation whose time is not counted, or None
+    :param minutes: budget in minutes of training, or None for no limit
+    :param n_evaluations: with ``minutes``, number of evaluations, evenly spaced over the budget
     """
 
     def __init__(
@@ -97,24 +97,24 @@ class TrainingClock(BaseCallback):
         self.budget = None if minutes is None else 60 * minutes
         self.n_evaluations = n_evaluations
         self.seconds = 0.0  # of training until the last agent step
-        self._evaluated = 0  # times
-        self._last: Reading | None = None  # that this process has written
+        self._evaluated = 0  # evaluations so far
+        self._last: Reading | None = None  # last reading written by this process
         self._stopwatch: _Stopwatch | None = None
         if evaluation is not None:
             self.leave_out(evaluation)
 
     def leave_out(self, evaluation: EvalCallback) -> None:
         """
-        Do not count the time of an evaluation, nor of what its user does after it.
+        Exclude the time of an evaluation, and of the user's callback after it.
 
-        :param evaluation: comes after the clock in the list of callbacks
+        :param evaluation: evaluation that is after the clock in the list of callbacks
         """
         after = [evaluation.callback] if evaluation.callback is not None else []
         evaluation.callback = CallbackList([*after, ConvertCallback(self._after_evaluation)])
         evaluation.callback.parent = evaluation
 
     def _on_rollout_start(self) -> None:
-        self._stopwatch = self._stopwatch or _Stopwatch()  # not before: reading a checkpoint is no training
+        self._stopwatch = self._stopwatch or _Stopwatch()  # not earlier, to exclude reading a checkpoint
 
     def _on_step(self) -> bool:
         assert self._stopwatch is not None
@@ -127,7 +127,7 @@ class TrainingClock(BaseCallback):
         return self.seconds < self.budget
 
     def _share_out(self, used: float) -> None:
-        # what SB3's schedules divide num_timesteps by
+        # SB3's schedules divide num_timesteps by this number
         self.model._total_timesteps = max(round(self.num_timesteps / used), self.num_timesteps)
         if self.evaluation is not None:
             due = int(used * self.n_evaluations) > self._evaluated
@@ -146,7 +146,7 @@ class TrainingClock(BaseCallback):
 
     def _write(self) -> None:
         if self._last is None:
-            # what came after the checkpoint is driven again
+            # drop readings after the checkpoint, because that part is trained again
             kept = [reading for reading in read_clock(self.path.parent) if reading.seconds < self.seconds]
             lines = ["agent_steps,seconds", *(f"{reading.agent_steps},{reading.seconds}" for reading in kept)]
             self.path.write_text("\n".join(lines) + "\n")
@@ -157,18 +157,18 @@ class TrainingClock(BaseCallback):
 
 def by_the_clock(algorithm: type[BaseAlgorithm]) -> type[BaseAlgorithm]:
     """
-    Let schedules of an on-policy algorithm follow a budget in minutes, as those of off-policy ones do.
+    Make schedules of an on-policy algorithm follow a budget in minutes, like those of off-policy algorithms.
 
-    On-policy algorithms divide by the argument of ``learn()``, off-policy ones by what the clock writes.
+    On-policy algorithms divide by the argument of ``learn()``, off-policy ones by a number the clock sets.
 
-    :param algorithm: on-policy
-    :return: subclass of it, which saves the same files
-    :raises RuntimeError: if this SB3 computes its progress elsewhere
+    :param algorithm: on-policy algorithm
+    :return: subclass that saves the same files
+    :raises RuntimeError: if this release of SB3 computes its progress elsewhere
     """
     if not hasattr(algorithm, "_update_current_progress_remaining"):
         raise RuntimeError(
             "--minutes needs an algorithm with _update_current_progress_remaining, got "
-            f"{algorithm.__name__} of a release of SB3 that is not known here"
+            f"{algorithm.__name__} of an unsupported release of SB3"
         )
 
     class ByTheClock(algorithm):  # type: ignore[valid-type, misc]

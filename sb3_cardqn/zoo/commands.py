@@ -1,4 +1,4 @@
-"""rl-zoo3's own commands, with cardqn in them, and ``resume``."""
+"""rl-zoo3's commands with cardqn registered, and the command ``resume``."""
 
 import argparse
 import contextlib
@@ -31,7 +31,7 @@ from sb3_cardqn.zoo.run_names import find_run, parse_name
 from sb3_cardqn.zoo.settings import check_algorithm, check_environment, names_for_the_zoo
 from sb3_cardqn.zoo.train_options import check_numbers, check_train
 
-# command -> module and function; without a function the module is a script
+# command -> module and function; a module without a function is a script
 COMMANDS = {
     "train": ("rl_zoo3.train", "train"),
     "enjoy": ("rl_zoo3.enjoy", "enjoy"),
@@ -49,7 +49,7 @@ _PLOTS = {
 }
 # commands that load a trained agent from a folder of runs
 _PLAYERS = ("enjoy", "record_video", "push_to_hub")
-# context around a command, for the files it reads or writes that can run code; gives more options
+# command -> context for files that it reads or writes and that can run code; it adds options
 _FILES = {
     "enjoy": private_run,
     "record_video": filmed_run,
@@ -60,7 +60,7 @@ _FILES = {
 
 
 class _PlayedCarDQN(CarDQN):
-    """What the zoo's players load: their list of off-policy algorithms, which get no buffer, is fixed."""
+    """CarDQN for the zoo's players, whose fixed list of algorithms to load without a buffer lacks it."""
 
     @classmethod
     def load(cls, path: Any, **kwargs: Any) -> CarDQN:  # type: ignore[override]
@@ -72,9 +72,9 @@ _PlayedCarDQN.__name__ = "CarDQN"  # the title of its model card
 
 def _check(command: str, options: argparse.Namespace) -> None:
     """
-    :param command: of the zoo
-    :param options: its
-    :raises UserError: if a name in them is not known, a number is out of range, or there is nothing to show
+    :param command: command of the zoo
+    :param options: its options
+    :raises UserError: if a name is unknown, a number is out of range, or there is nothing to show
     """
     check_numbers(options)
     if command in _PLOTS:
@@ -85,7 +85,7 @@ def _check(command: str, options: argparse.Namespace) -> None:
         try:
             importlib.import_module(package)
         except (ImportError, ValueError) as error:
-            raise UserError(f"--gym-packages needs names of packages, got '{package}' ({error})") from error
+            raise UserError(f"--gym-packages needs installed packages, got '{package}' ({error})") from error
     if command != "load_from_hub":
         check_environment(options.env)
     if command == "train":
@@ -96,23 +96,23 @@ def _check(command: str, options: argparse.Namespace) -> None:
         and find_run(Path(options.folder, options.algo), options.env) is None
     ):
         raise UserError(
-            f"no run of {options.algo} on {options.env} in folder '{options.folder}', "
+            f"no run of {options.algo} on {options.env} in folder '{options.folder}'; "
             f"train one with: sb3-cardqn train --algo {options.algo} --env {options.env}"
         )
 
 
 def _manager(options: argparse.Namespace, argv: list[str], resumed: Path | None) -> Any:
     """
-    :param options: of ``train``
-    :param argv: the same as words
-    :param resumed: folder of a run that goes on
-    :return: who manages the training
+    :param options: options of ``train``
+    :param argv: same options as words
+    :param resumed: folder of a run to resume, or None
+    :return: callable that makes the experiment manager
     """
     if options.checkpoint_freq is None:
         return partial(CarExperimentManager, run_id=options.run_id, minutes=options.minutes)
     return partial(
         ResumableExperimentManager,
-        run_id=options.run_id if resumed is None else None,  # one that goes on has its folder
+        run_id=options.run_id if resumed is None else None,  # a resumed run already has its folder
         minutes=options.minutes,
         checkpoint_freq=options.checkpoint_freq,
         argv=argv,
@@ -127,24 +127,24 @@ def run(
     around: Callable[[argparse.Namespace], AbstractContextManager[None]] | None = None,
 ) -> None:
     """
-    Run one of the zoo's commands in this process, with cardqn known to it.
+    Run one of the zoo's commands in this process, with cardqn registered.
 
-    The defaults differ from the zoo's in three ways: ``--algo`` is cardqn and ``--env`` CarRacing-v3, agents
-    are looked for where ``train`` puts them, and ``--seed`` is drawn from the training seeds.
+    Three defaults differ from the zoo's: ``--algo`` is cardqn and ``--env`` is CarRacing-v3, agents are read
+    from the folder to which ``train`` writes, and ``--seed`` is drawn from the training seeds.
 
     :param command: a key of ``COMMANDS``
-    :param argv: what follows it on the command line
-    :param resumed: for ``train``: folder of the run that goes on; ``resume`` gives it
-    :param around: context to run it in, made with its options
-    :raises UserError: if an option, or a name in it, is not known, or a number is out of range
+    :param argv: arguments after the command
+    :param resumed: for ``train``: folder of a run to resume, or None
+    :param around: function that makes a context around the command from its options, or None
+    :raises UserError: if an option or a name in it is unknown, or a number is out of range
     """
     parser = zoo_parser(command, partial(_dispatch, command))
-    options = parser.parse_args(argv)  # asked for help, it ends here
+    options = parser.parse_args(argv)  # exits here for --help
     _check(command, options)
     if command not in _PLOTS:
         argv = ["--algo", options.algo, "--env", options.env, *argv]
     if command == "train":
-        if options.seed < 0:  # the zoo would draw from all there are
+        if options.seed < 0:  # the zoo would draw from all numbers
             argv = [*argv, "--seed", str(random.SystemRandom().choice(TRAINING_SEEDS[:-1000]))]
     elif command not in _PLOTS:
         argv = ["-f", options.folder, *argv]
@@ -164,8 +164,8 @@ def run(
 @contextlib.contextmanager
 def playing() -> Iterator[None]:
     """
-    :return: context in which the zoo makes environments without training-only wrappers, and cardqn without
-        a replay buffer
+    :return: context in which the zoo makes environments without training-only wrappers, and loads cardqn
+        without a replay buffer
     """
     with (
         replaced(ALGOS, "cardqn", _PlayedCarDQN),
@@ -177,12 +177,12 @@ def playing() -> Iterator[None]:
 @contextlib.contextmanager
 def _training(manager: Any) -> Iterator[None]:
     """
-    :param manager: class of who manages the training
-    :return: context in which the zoo trains with it, and what is saved is remembered
+    :param manager: callable that makes the experiment manager
+    :return: context in which the zoo trains with it, and in which saved files are remembered
     """
     zoo: Any = importlib.import_module("rl_zoo3.train")
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # pictures too small to share out: docs/explanation/learner.md
+    cv2.setNumThreads(1)  # pictures are too small for several threads: docs/explanation/learner.md
     try:
         with replaced(zoo, "ExperimentManager", manager, zoo.train), trust.remembering():
             yield
@@ -193,7 +193,7 @@ def _training(manager: Any) -> Iterator[None]:
 def _dispatch(command: str, argv: list[str]) -> None:
     """
     :param command: a key of ``COMMANDS``
-    :param argv: what follows it, as the zoo knows it
+    :param argv: arguments after the command, options of the zoo only
     """
     module, function = COMMANDS[command]
     with replaced(sys, "argv", [f"sb3-cardqn {command}", *argv]):
@@ -205,31 +205,31 @@ def _dispatch(command: str, argv: list[str]) -> None:
 
 def resume(folder: Path) -> None:
     """
-    Go on with a run that ``train --checkpoint-freq`` began, in this process.
+    Resume a run of ``train --checkpoint-freq``, in this process.
 
-    It begins anew, in the same folder, if it was stopped before its first checkpoint.
+    A run that was stopped before its first checkpoint starts again, in the same folder.
 
-    :param folder: of the run, such as ``logs/cardqn/CarRacing-v3_1``
-    :raises UserError: if it is no such run, is finished, still runs, or nobody vouches for its command
+    :param folder: run folder, such as ``logs/cardqn/CarRacing-v3_1``
+    :raises UserError: if it is not such a run, is finished or still running, or its command is not trusted
     :raises Stopped: if it is stopped by a signal, after another checkpoint
     """
     command = folder / CHECKPOINTS / COMMAND
     if not command.is_file():
         name = parse_name(folder.resolve().name)
         agent = folder / f"{name.env if name else None}.zip"
-        shutil.rmtree(folder / DONE, ignore_errors=True)  # killed while it was removed
-        why = f"it is finished and left {agent.name}" if agent.is_file() else "it has no checkpoints"
-        raise UserError(f"'{folder}' is no run to go on with: {why}")
+        shutil.rmtree(folder / DONE, ignore_errors=True)  # left if the process was killed while removing it
+        why = f"training has finished with {agent.name}" if agent.is_file() else "it has no checkpoints"
+        raise UserError(f"cannot resume '{folder}': {why}")
     trust.refuse_links(folder)
     run("train", _words(trust.read_code(command), command), resumed=folder)
 
 
 def _words(contents: bytes, path: Path) -> list[str]:
     """
-    :param contents: of a file
-    :param path: of it
+    :param contents: contents of a file
+    :param path: path of the file, for the error
     :return: the command line in it
-    :raises UserError: if there is something else
+    :raises UserError: if it is not a command line
     """
     try:
         words = json.loads(contents)
@@ -237,18 +237,19 @@ def _words(contents: bytes, path: Path) -> list[str]:
         words = None
     if not (isinstance(words, list) and words and all(isinstance(word, str) for word in words)):
         raise UserError(
-            f"'{path}' needs the options that train was started with, a list of texts, got {contents!r:.80}"
+            f"'{path}' must contain the options of train as a list of texts, got {contents!r:.80}"
         )
     return words
 
 
 def main(argv: list[str]) -> None:
     """
-    :param argv: arguments
+    :param argv: arguments after ``resume``
     """
     parser = Parser(
-        prog="sb3-cardqn resume", description="Go on with a training that was stopped, exactly where it was."
+        prog="sb3-cardqn resume",
+        description="Resume a stopped training run exactly, from its newest checkpoint.",
     )
-    parser.add_argument("run", type=Path, help="folder of a run started with train --checkpoint-freq")
+    parser.add_argument("run", type=Path, help="run folder of train --checkpoint-freq")
     add_trust(parser)
     resume(parser.parse_args(argv).run)

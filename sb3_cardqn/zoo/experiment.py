@@ -1,4 +1,4 @@
-"""One training as the zoo runs it, with this package's hyperparameters, validation tracks and clock."""
+"""CarExperimentManager: the zoo's training run with this package's hyperparameters, tracks and clock."""
 
 import argparse
 import contextlib
@@ -38,16 +38,16 @@ from sb3_cardqn.zoo.configuration import checked_hyperparams, hyperparams_path, 
 from sb3_cardqn.zoo.settings import run_python
 from sb3_cardqn.zoo.studies import find_trial, hyperparams_of
 
-_NO_LIMIT = 10**12  # agent steps; with --minutes the clock comes first
+_NO_LIMIT = 10**12  # agent steps; with --minutes the clock stops the run earlier
 
 
 def judged_wrapper_class(hyperparams: dict[str, Any], key: str = "env_wrapper") -> Any:
     """
-    Make the wrapper that an agent is judged with.
+    Wrapper for judging an agent, without training-only wrappers.
 
-    :param hyperparams: the zoo's
-    :param key: where the wrappers stand in it
-    :return: what the zoo's ``get_wrapper_class`` makes of ``judged_wrappers``
+    :param hyperparams: the zoo's hyperparameters
+    :param key: key of the wrappers
+    :return: result of the zoo's ``get_wrapper_class`` for ``judged_wrappers``
     """
     return exp_manager.get_wrapper_class({key: judged_wrappers(hyperparams.get(key))}, key)
 
@@ -68,17 +68,17 @@ def _check_first_step(algo: str, made: tuple[BaseAlgorithm, dict[str, Any]] | No
 
 class CarExperimentManager(ExperimentManager):
     """
-    The zoo's ExperimentManager with this package's hyperparameters, and tracks of their own to evaluate on.
+    The zoo's ExperimentManager with this package's hyperparameters and separate validation tracks.
 
     :param args: parsed command line
     :param algo: name of the algorithm
     :param env_id: id of the environment
-    :param rest: as the zoo's
-    :param config: configuration file; this package's if None, or the zoo's where this package has none
-    :param run_id: number of the run's folder; the next free one if None
-    :param minutes: budget of training, evaluations not counted; the zoo's in agent steps if None
-    :param kwargs: as the zoo's
-    :raises UserError: if there is a run of that number
+    :param rest: further arguments of the zoo's manager
+    :param config: configuration file; None for this package's, or the zoo's if this package has none
+    :param run_id: number of the run folder; None for the next free number
+    :param minutes: budget in minutes of training without evaluations; None for the zoo's in agent steps
+    :param kwargs: keyword arguments of the zoo's manager
+    :raises UserError: if the run folder exists
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class CarExperimentManager(ExperimentManager):
     ) -> None:
         config = config or hyperparams_path(algo, env_id)
         super().__init__(args, algo, env_id, *rest, config=config, **kwargs)  # type: ignore[misc]
-        vars(args).update(run_id=run_id, minutes=minutes)  # to args.yml, with the zoo's
+        vars(args).update(run_id=run_id, minutes=minutes)  # saved in args.yml with the zoo's options
         self.made_folder, self.minutes = False, minutes
         if run_id is not None:
             self.save_path = f"{self.log_path}{self.env_name}_{run_id}"
@@ -104,17 +104,17 @@ class CarExperimentManager(ExperimentManager):
         if minutes is not None:
             self.n_timesteps = _NO_LIMIT
         if self.vec_env_class is SubprocVecEnv:
-            # one core is the learner's
+            # leave one core to the learner
             self.vec_env_class = GroupedSubprocVecEnv
             self.vec_env_kwargs = {"n_processes": max(n_cores() - 1, 1)}
 
     def setup_experiment(self) -> tuple[BaseAlgorithm, dict[str, Any]] | None:
         """
-        Set up environments and model; a run folder is left only if that worked.
+        Set up environments and model; the run folder is removed if that fails.
 
         :return: model and hyperparameters, or None before an optimization
-        :raises UserError: if training is to go on from an agent that nobody vouches for, see ``trust``, or
-            it would fail at its first step
+        :raises UserError: if training starts from an agent that is not trusted, see ``trust``, or would fail
+            at its first step
         """
         try:
             with self._private_agent(), self._schedules_by_the_clock():
@@ -123,7 +123,7 @@ class CarExperimentManager(ExperimentManager):
         except BaseException:
             self.discard()
             raise
-        if model is None:  # trials leave their results elsewhere
+        if model is None:  # trials write their results elsewhere
             self.discard()
         return model
 
@@ -136,7 +136,7 @@ class CarExperimentManager(ExperimentManager):
     @contextlib.contextmanager
     def _private_agent(self) -> Iterator[None]:
         if not self.continue_training:
-            # With "", the zoo would load a vecnormalize.pkl that lies in the current folder.
+            # With "", the zoo would load a vecnormalize.pkl from the current folder.
             self.trained_agent = f"{os.devnull}/none"
             yield
             return
@@ -148,12 +148,12 @@ class CarExperimentManager(ExperimentManager):
         self.trained_agent = str(agent)
 
     def discard(self) -> None:
-        """Remove the folder of a run that never began: it would be the newest one for enjoy."""
+        """Remove the folder of a run that never started; enjoy would take it as the newest run."""
         if self.made_folder:
             shutil.rmtree(self.save_path, ignore_errors=True)
 
     def create_log_folder(self) -> None:
-        """Make the run's folder, another one if a run that was started at the same time has made it."""
+        """Create the run folder, with the next number if a parallel run has just taken this one."""
         while True:
             try:
                 os.makedirs(self.save_path)
@@ -167,7 +167,7 @@ class CarExperimentManager(ExperimentManager):
 
     def learn(self, model: BaseAlgorithm) -> None:
         """
-        :param model: from ``setup_experiment``
+        :param model: model of ``setup_experiment``
         """
         try:
             super().learn(model)
@@ -175,18 +175,20 @@ class CarExperimentManager(ExperimentManager):
             if self.clock.seconds == 0:
                 self.discard()
             elif isinstance(error, OSError) and not Path(self.save_path).is_dir():
-                raise UserError(f"the run's folder '{self.save_path}' is gone, so is the training") from error
-            vars(error)["has_learned"] = self.clock.seconds > 0  # for the command line, see cli
+                raise UserError(
+                    f"the run folder '{self.save_path}' was removed, so training cannot continue"
+                ) from error
+            vars(error)["has_learned"] = self.clock.seconds > 0  # read by cli
             raise
 
     def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
         super()._save_config(saved_hyperparams)
-        # quoted, as the zoo's is not: it can be typed again
+        # quoted, unlike the zoo's, so that it can be typed again
         (Path(self.params_path) / "command.txt").write_text(shlex.join(sys.orig_argv))
         trust.remember(*(Path(self.params_path) / name for name in ("config.yml", "args.yml")))
 
     def create_callbacks(self) -> None:
-        """Time the training, and let every evaluation drive the same validation tracks."""
+        """Add the training clock, and make every evaluation drive the same validation tracks."""
         of_the_user = len(self.callbacks)
         super().create_callbacks()
         evaluation = None
@@ -206,40 +208,40 @@ class CarExperimentManager(ExperimentManager):
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
         hyperparams = without_text(hyperparams)
         for key in PYTHON_KEYS:
-            if isinstance(hyperparams.get(key), str):  # ``read_hyperparameters`` asked who vouches for it
+            if isinstance(hyperparams.get(key), str):  # trusted: ``read_hyperparameters`` has checked it
                 hyperparams[key] = run_python(hyperparams[key])
         self.eval_env_wrapper = judged_wrapper_class(hyperparams)
         self.eval_vec_env_wrapper = judged_wrapper_class(hyperparams, "vec_env_wrapper")
         result = super()._preprocess_hyperparams(hyperparams)
         buffer = hyperparams.get("replay_buffer_kwargs") or {}
         if "n_steps" in buffer and "gamma" in hyperparams:
-            buffer["gamma"] = hyperparams["gamma"]  # also where -params changed it
+            buffer["gamma"] = hyperparams["gamma"]  # also if -params changed it
         return result
 
     def read_hyperparameters(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """
-        Read the configuration and what ``-params`` changes in it.
+        Read the configuration and apply ``-params``.
 
-        :return: hyperparameters, and the same as they will be saved
-        :raises UserError: if a name is unknown or stands there twice, or the zoo could not use a value
+        :return: hyperparameters, and a copy to save
+        :raises UserError: if a name is unknown or occurs twice, or the zoo cannot use a value
         """
         print(f"Loading hyperparameters from: {self.config}")
         self.configuration = read_configuration(self.config, self.env_name.gym_id, self._is_atari)
-        if self.n_timesteps > 0:  # the zoo needs it there as well
+        if self.n_timesteps > 0:  # the zoo also needs it in the hyperparameters
             self.configuration.entry.setdefault("n_timesteps", self.n_timesteps)
         hyperparams = checked_hyperparams(
             self.algo, self.configuration, self.custom_hyperparams or {}, self._sampled(), self.storage
         )
         if "env_kwargs" in hyperparams and self.env_kwargs:
-            hyperparams["env_kwargs"] = self.env_kwargs  # the command line's
+            hyperparams["env_kwargs"] = self.env_kwargs  # from the command line
             if self._eval_env_kwargs_args is None:
                 self.eval_env_kwargs = self.env_kwargs
         return hyperparams, OrderedDict(hyperparams)
 
     def _sampled(self) -> dict[str, Any]:
         """
-        :return: hyperparameters of the trial that ``--storage`` and ``--study-name`` ask for; none without
-        :raises UserError: if there is no such trial, or nobody vouches for what is in it
+        :return: hyperparameters of the trial of ``--storage`` and ``--study-name``; empty without them
+        :raises UserError: if there is no such trial, or it contains code that is not trusted
         """
         searches = self.optimize_hyperparameters and self.trial_id is None
         if not self.storage or not self.study_name or searches:
@@ -249,31 +251,31 @@ class CarExperimentManager(ExperimentManager):
         sampled = hyperparams_of(trial, self.algo)
         trust.require_for(code_in(sampled), Path(self.storage), self.storage.encode())
         self.args.trial_id = trial.number
-        self.trial_id = None  # the zoo's own loading leaves out the best trial, and number 0
+        self.trial_id = None  # skips the zoo's own loading, which cannot load the best trial or number 0
         return sampled
 
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
         """
-        Make the environments; the zoo would evaluate on the tracks, and with the wrappers, it trains on.
+        Make environments; for evaluation with validation tracks and without training-only wrappers.
 
-        :param n_envs: how many
-        :param eval_env: for evaluation: seeded from the validation range
-        :param no_log: write no monitor files
+        :param n_envs: number of environments
+        :param eval_env: True for environments of an evaluation
+        :param no_log: True to write no monitor files
         :return: vectorized, wrapped environment
-        :raises UserError: if the seed is not a training seed, or the algorithm could not learn from them
+        :raises UserError: if the seed is not a training seed, or the algorithm cannot learn from them
         """
         on_tracks = self.env_name.gym_id.startswith("CarRacing")
         if on_tracks and not eval_env and self.seed + n_envs > TRAINING_SEEDS.stop:
             raise UserError(
-                f"--seed needs 0 to {TRAINING_SEEDS.stop - n_envs} with {n_envs} environments (seeds above "
-                f"are kept for validation and held-out tracks), got {self.seed}"
+                f"--seed needs 0 to {TRAINING_SEEDS.stop - n_envs} with {n_envs} environments (higher seeds "
+                f"are reserved for validation and held-out tracks), got {self.seed}"
             )
         if not eval_env:
             envs = super().create_envs(n_envs, eval_env, no_log)
             if issubclass(ALGOS[self.algo], OffPolicyAlgorithm):
                 check_normalized(self.algo, envs)
             return envs
-        manager = copy.copy(self)  # trials of -optimize may run at the same time, in threads
+        manager = copy.copy(self)  # trials of -optimize may run in parallel threads
         judged = self.eval_env_wrapper
         manager.env_wrapper = lambda env: ValidationTracks(judged(env), n_envs)
         manager.vec_env_wrapper = self.eval_vec_env_wrapper
@@ -281,17 +283,17 @@ class CarExperimentManager(ExperimentManager):
 
     def objective(self, trial: optuna.Trial) -> float:
         """
-        Try hyperparameters; a replay buffer that sums over steps gets the discount factor that was drawn.
+        Score a trial; the n-step returns of a replay buffer use the trial's discount factor.
 
-        :param trial: Optuna's
-        :return: score
+        :param trial: Optuna's trial
+        :return: its score
         """
         buffer = self._hyperparams.get("replay_buffer_kwargs") or {}
         if "n_steps" not in buffer:
             return super().objective(trial)
         arguments = {"using_her_replay_buffer": False, "her_kwargs": buffer}
-        # A trial draws a parameter once: the zoo, which asks again, gets the same.
+        # A trial draws a parameter only once, so the zoo's own call returns the same value.
         gamma = HYPERPARAMS_SAMPLER[self.algo](trial, self.n_actions, self.n_envs, arguments)["gamma"]
-        manager = copy.copy(self)  # trials may run at the same time, in threads
+        manager = copy.copy(self)  # trials may run in parallel threads
         manager._hyperparams = {**self._hyperparams, "replay_buffer_kwargs": {**buffer, "gamma": gamma}}
         return super(CarExperimentManager, manager).objective(trial)

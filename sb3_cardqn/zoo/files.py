@@ -1,4 +1,4 @@
-"""What rl-zoo3's commands read and could run code from, copied to where it stays as it was checked."""
+"""Private, checked copies of files that rl-zoo3's commands read and that can run code."""
 
 import argparse
 import contextlib
@@ -15,8 +15,8 @@ from sb3_cardqn.zoo.run_names import find_run
 
 def _find(options: argparse.Namespace) -> tuple[Path, Path]:
     """
-    :param options: of enjoy, record_video or push_to_hub
-    :return: the run folder, and the agent's zip in it
+    :param options: options of enjoy, record_video or push_to_hub
+    :return: run folder, and the agent's zip in it
     :raises UserError: if there is no such agent
     """
     runs = Path(options.folder, options.algo)
@@ -33,35 +33,35 @@ def _find(options: argparse.Namespace) -> tuple[Path, Path]:
         model = checkpoints[-1] if checkpoints else run / "rl_model_*_steps.zip"
     if not model.exists():
         there = ", ".join(path.name for path in sorted(run.glob("*.zip"))) or "none"
-        raise UserError(f"'{run}' has no {model.name}, agents in it: {there}")
+        raise UserError(f"run '{run}' has no {model.name}; agents in it: {there}")
     return run, model
 
 
 @contextlib.contextmanager
 def private_run(options: argparse.Namespace) -> Iterator[list[str]]:
     """
-    Copy a run, nearly all of which can run code when the zoo's players read it.
+    Copy a run, because most of its files can run code when the zoo reads them.
 
-    :param options: of enjoy, record_video or push_to_hub
-    :return: context with the options that let it read the copies
-    :raises UserError: if the run has no such agent, or nobody vouches for a file
+    :param options: options of enjoy, record_video or push_to_hub
+    :return: context with additional options for reading the copies
+    :raises UserError: if the run has no such agent, or a file is not trusted
     """
     run, model = _find(options)
     env = EnvironmentName(options.env)
     code = [model, *(run / env / name for name in ("config.yml", "args.yml", "vecnormalize.pkl"))]
-    data = [*run.glob("*.csv"), run / "evaluations.npz"]  # push_to_hub's
-    # a name that the zoo finds, also where the run's own has a uuid in it
+    data = [*run.glob("*.csv"), run / "evaluations.npz"]  # for push_to_hub
+    # a name that the zoo finds, even if the run's own name contains a uuid
     name = "" if options.exp_id < 0 else f"{env}_{options.exp_id or 1}"
     with trust.private_copies(run, code, data, at=f"{options.algo}/{name}") as private:
-        print(f"Copied to be checked and loaded: {model}")
+        print(f"Checked; loading a private copy of {model}")
         yield ["-f", str(private)]
 
 
 @contextlib.contextmanager
 def filmed_run(options: argparse.Namespace) -> Iterator[list[str]]:
     """
-    :param options: of record_video
-    :return: as ``private_run``; videos go to the run's own folder
+    :param options: options of record_video
+    :return: context with additional options, see ``private_run``; videos go to the run folder
     """
     run, _ = _find(options)
     with private_run(options) as more:
@@ -71,9 +71,9 @@ def filmed_run(options: argparse.Namespace) -> Iterator[list[str]]:
 @contextlib.contextmanager
 def private_plots(options: argparse.Namespace) -> Iterator[list[str]]:
     """
-    :param options: of plot_from_file
-    :return: context with the options that let it read copies of its pickles
-    :raises UserError: if nobody vouches for one
+    :param options: options of plot_from_file
+    :return: context with additional options for reading copies of its pickles
+    :raises UserError: if a pickle is not trusted
     """
     pickles = [Path(options.input if options.input.endswith(".pkl") else f"{options.input}.pkl")]
     pickles += map(Path, options.merge)
@@ -89,8 +89,8 @@ def private_plots(options: argparse.Namespace) -> Iterator[list[str]]:
 @contextlib.contextmanager
 def remembered_plots(options: argparse.Namespace) -> Iterator[list[str]]:
     """
-    :param options: of all_plots
-    :return: context after which the pickle that it wrote is known as made here
+    :param options: options of all_plots
+    :return: context after which the written pickle is remembered as made here
     """
     yield []
     if options.output:

@@ -1,4 +1,4 @@
-"""Makes cardqn known to rl-zoo3; importing this room does so, and changes nothing else."""
+"""Registration of cardqn with rl-zoo3, with its search space for tuning."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from sb3_cardqn.cardqn import CarDQN
 
 def convert_cardqn_params(sampled: dict[str, Any]) -> dict[str, Any]:
     """
-    Turn a trial's numbers into hyperparameters.
+    Convert a trial's parameters to hyperparameters.
 
-    :param sampled: parameters of an Optuna trial made by ``sample_cardqn_params``
+    :param sampled: parameters of a trial of ``sample_cardqn_params``
     :return: keyword arguments of CarDQN
     """
     hyperparams = dict(sampled)
@@ -26,9 +26,9 @@ def sample_cardqn_params(
     trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]
 ) -> dict[str, Any]:
     """
-    Draw hyperparameters for ``train -optimize``. The network stays the configuration's.
+    Draw hyperparameters for ``train -optimize``; the network is that of the configuration.
 
-    :param trial: Optuna's
+    :param trial: Optuna's trial
     :param n_actions: unused, part of the zoo's interface
     :param n_envs: unused, part of the zoo's interface
     :param additional_args: unused, part of the zoo's interface
@@ -53,7 +53,7 @@ def sample_cardqn_params(
 
 
 def register() -> None:
-    """Make cardqn known to rl-zoo3, to train and to tune it."""
+    """Register cardqn with rl-zoo3, for training and tuning."""
     ALGOS["cardqn"] = CarDQN
     HYPERPARAMS_SAMPLER["cardqn"] = sample_cardqn_params
     HYPERPARAMS_CONVERTER["cardqn"] = convert_cardqn_params  # type: ignore[assignment]

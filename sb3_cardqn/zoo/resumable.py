@@ -1,4 +1,4 @@
-"""Trainings through the zoo that go on after whatever stopped them: checkpoints in the run's folder."""
+"""ResumableExperimentManager: training runs of the zoo with checkpoints, from which they resume exactly."""
 
 import argparse
 import json
@@ -22,21 +22,21 @@ from sb3_cardqn.durable import sync_folder, write_file, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.experiment import CarExperimentManager
 
-CHECKPOINTS, DONE = "checkpoints", ".checkpoints-done"  # in the run's folder
-# in there: what the run was started with
+CHECKPOINTS, DONE = "checkpoints", ".checkpoints-done"  # in the run folder
+# in CHECKPOINTS: command line and configuration of the run
 COMMAND, _CONFIG = "command.json", "hyperparams.yml"
 
 
 class ResumableExperimentManager(CarExperimentManager):
     """
-    The zoo's ExperimentManager with checkpoints, for a new run or for one that goes on.
+    The zoo's ExperimentManager with checkpoints, for a new or a resumed run.
 
     :param args: parsed command line
-    :param rest: as the zoo's
+    :param rest: further arguments of ``CarExperimentManager``
     :param checkpoint_freq: agent steps between checkpoints
-    :param argv: the command line, with which ``resume`` starts again
-    :param resumed: folder of the run that goes on; None begins a new one
-    :param kwargs: as the zoo's
+    :param argv: command line, saved for ``resume``
+    :param resumed: folder of a run to resume; None for a new run
+    :param kwargs: keyword arguments of ``CarExperimentManager``
     """
 
     def __init__(
@@ -58,21 +58,21 @@ class ResumableExperimentManager(CarExperimentManager):
             self.params_path = str(resumed / self.env_name)
         if self.optimize_hyperparameters:
             raise UserError(
-                "--checkpoint-freq is for one training, not for -optimize, whose study goes on itself"
+                "--checkpoint-freq needs a single training run, got -optimize (its study resumes by itself)"
             )
         if not issubclass(ALGOS[self.algo], OffPolicyAlgorithm):
             raise UserError(
-                "--checkpoint-freq needs an algorithm with a replay buffer, such as dqn, qrdqn or cardqn, "
-                f"got {self.algo}"
+                "--checkpoint-freq needs an off-policy algorithm, such as dqn, qrdqn or cardqn, got "
+                f"{self.algo}"
             )
 
     def create_log_folder(self) -> None:
-        """Leave the folder of a run that goes on as it is."""
+        """Create the run folder; a resumed run keeps its folder."""
         if self.resumed is None:
             super().create_log_folder()
 
     def create_callbacks(self) -> None:
-        """Put the checkpoint before all other callbacks, as it needs to be."""
+        """Insert the checkpoint before all other callbacks, where it must be."""
         super().create_callbacks()
         self.checkpoint = ExactCheckpoint(
             Path(self.save_path, CHECKPOINTS),
@@ -86,10 +86,10 @@ class ResumableExperimentManager(CarExperimentManager):
 
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
         """
-        :param n_envs: how many
-        :param eval_env: for evaluation
-        :param no_log: write no monitor files
-        :return: as the zoo's; those for training remember their running episodes
+        :param n_envs: number of environments
+        :param eval_env: True for environments of an evaluation
+        :param no_log: True to write no monitor files
+        :return: vectorized, wrapped environment; for training, with resumable episodes
         """
         if eval_env:
             return super().create_envs(n_envs, eval_env, no_log)
@@ -117,44 +117,44 @@ class ResumableExperimentManager(CarExperimentManager):
             write_file(folder / _CONFIG, lambda file: file.write(self.configuration.contents))
             trust.remember(folder / _CONFIG)
         argv = self.argv
-        if self.args.storage is not None:  # another trial may be the best by then
+        if self.args.storage is not None:  # another trial may be the best when the run resumes
             argv = [*argv, "--trial-id", str(self.args.trial_id)]
         write_text(folder / COMMAND, json.dumps(argv))
         trust.remember(folder / COMMAND)
 
     def discard(self) -> None:
-        """Leave the folder of a run that goes on, whatever went wrong."""
+        """Remove the folder of a run that never started; a resumed run keeps its folder."""
         if self.resumed is None:
             super().discard()
 
     def learn(self, model: BaseAlgorithm) -> None:
         """
-        :param model: from ``setup_experiment``
+        :param model: model of ``setup_experiment``
         """
         try:
             super().learn(model)
         finally:
-            for callback in self.callbacks:  # the zoo ends the first only, which was the progress bar
+            for callback in self.callbacks:  # the zoo ends the first one only, which is now the checkpoint
                 if isinstance(callback, ProgressBarCallback):
                     callback.on_training_end()
 
     def save_trained_model(self, model: BaseAlgorithm) -> None:
         """
-        Save the agent; if it has reached its budget, its checkpoints have done their work.
+        Save the agent, and remove the checkpoints if it has used up its budget.
 
-        :param model: that has learned, or was interrupted by a second Ctrl-C
+        :param model: model after learning, or after a second Ctrl-C
         """
         super().save_trained_model(model)
         if model.num_timesteps < model._total_timesteps:
-            if self.checkpoint.signal is not None:  # the zoo takes a second Ctrl-C for the end
-                print(f"stopped; go on with: {self.checkpoint.how_to_resume}", file=sys.stderr)
+            if self.checkpoint.signal is not None:  # for the zoo, a second Ctrl-C is the end of training
+                print(f"stopped; resume with: {self.checkpoint.how_to_resume}", file=sys.stderr)
                 raise Stopped(128 + self.checkpoint.signal)
             return
         agent = Path(self.save_path, f"{self.env_name}.zip")
         with agent.open("rb") as file:
             os.fsync(file.fileno())
         sync_folder(agent.parent)
-        # all at once: with some of them gone, the finished run would look like one that has just begun
+        # rename first: with only some checkpoints removed, a finished run would look like a new one
         done = self.checkpoint.folder.with_name(DONE)
         shutil.rmtree(done, ignore_errors=True)
         self.checkpoint.folder.rename(done)

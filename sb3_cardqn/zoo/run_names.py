@@ -1,4 +1,4 @@
-"""Run folders by their names: ENV_N as the zoo numbers them, ENV_N_UUID with ``train -uuid``."""
+"""Names of run folders, ENV_N or with ``train -uuid`` ENV_N_UUID, and lookup of runs by them."""
 
 import re
 from pathlib import Path
@@ -11,10 +11,10 @@ _NAME = re.compile(r"(.+)_(\d+)(?:_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})?
 
 class RunName(NamedTuple):
     """
-    What the name of a run folder says.
+    Parts of the name of a run folder.
 
-    :param env: id of the environment, where "-" stands for "/"; may have "_" in it
-    :param number: of the run
+    :param env: id of the environment, with "-" for "/"; may contain "_"
+    :param number: number of the run
     """
 
     env: str
@@ -28,8 +28,8 @@ def parse_name(name: str) -> RunName | None:
     >>> parse_name("My_Env-v0_3")
     RunName(env='My_Env-v0', number=3)
 
-    :param name: of a folder
-    :return: what it says, None if it is no run's
+    :param name: name of a folder
+    :return: its parts; None if it is not the name of a run folder
     """
     match = _NAME.fullmatch(name)
     return None if match is None else RunName(match[1], int(match[2]))
@@ -37,10 +37,10 @@ def parse_name(name: str) -> RunName | None:
 
 def find_run(folder: Path, env_id: str, number: int = 0) -> Path | None:
     """
-    :param folder: of an algorithm's runs, such as ``logs/cardqn``
-    :param env_id: of the environment
-    :param number: of the run; 0 for the highest there is
-    :return: the run; of those with the same number, the one that was started last; None if there is none
+    :param folder: folder of an algorithm's runs, such as ``logs/cardqn``
+    :param env_id: id of the environment
+    :param number: number of the run; 0 for the highest number
+    :return: run folder, the most recently started one of several with this number; None if there is none
     """
     runs = []
     for path in folder.glob("*"):

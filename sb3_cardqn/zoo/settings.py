@@ -1,4 +1,4 @@
-"""What users type about a training: algorithms, environments, hyperparameters and their values."""
+"""Parsing and checks of settings that users type: algorithms, environments, hyperparameters."""
 
 import contextlib
 import inspect
@@ -16,7 +16,7 @@ from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.python_text import NotDataError, evaluate
 from sb3_cardqn.replaced import replaced
 
-# What Python text may use besides the zoo's names.
+# Names that Python text can use besides the zoo's.
 _NAMES = {
     "HerReplayBuffer": stable_baselines3.HerReplayBuffer,
     "sb3_cardqn": sys.modules["sb3_cardqn"],
@@ -27,7 +27,7 @@ _NAMES = {
 
 def run_python(text: str) -> Any:
     """
-    :param text: Python that somebody vouches for; see ``trust``
+    :param text: Python text that is trusted, see ``trust``
     :return: its value
     """
     return eval(text, vars(exp_manager) | vars(utils) | _NAMES)
@@ -36,9 +36,9 @@ def run_python(text: str) -> Any:
 @contextlib.contextmanager
 def names_for_the_zoo() -> Iterator[None]:
     """
-    Let the zoo know the same names where it runs Python: what was typed, and what was saved with an agent.
+    Give the zoo the same names for Python text that was typed, or saved with an agent.
 
-    :return: context in which it does
+    :return: context in which the zoo has these names
     """
     with contextlib.ExitStack() as stack:
         for name, value in _NAMES.items():
@@ -56,15 +56,15 @@ _ZOO_KEYS = {
 
 def parse_settings(owner: str, settings: Sequence[str]) -> dict[str, Any]:
     """
-    Read settings as the zoo reads them.
+    Parse settings like the zoo.
 
     >>> parse_settings("-params", ["gamma:0.95", "policy_kwargs:dict(net_arch=[64])"])
     {'gamma': 0.95, 'policy_kwargs': {'net_arch': [64]}}
 
-    :param owner: the option or contestant that has them, for the error
-    :param settings: each a name, a colon and a value in Python
-    :return: the values by name
-    :raises UserError: if one is something else
+    :param owner: option or contestant with these settings, for the error
+    :param settings: texts of the form name:value, with a value in Python
+    :return: values by name
+    :raises UserError: if a text has another form
     """
     values: dict[str, Any] = {}
     for setting in settings:
@@ -76,9 +76,9 @@ def parse_settings(owner: str, settings: Sequence[str]) -> dict[str, Any]:
             continue
         try:
             values[name] = run_python(text)
-        except Exception as error:  # whatever the Python in it raises
+        except Exception as error:  # Python can raise anything
             raise UserError(
-                f"{owner} needs Python for a value, text in two pairs of quotes, as in "
+                f"{owner} needs Python values, with text in two pairs of quotes as in "
                 f"learning_rate:\"'lin_5e-4'\", got {setting} ({type(error).__name__}: {error})"
             ) from error
     return values
@@ -86,8 +86,8 @@ def parse_settings(owner: str, settings: Sequence[str]) -> dict[str, Any]:
 
 def check_algorithm(name: str) -> None:
     """
-    :param name: of an algorithm
-    :raises UserError: if the zoo does not know it; the text offers the nearest
+    :param name: name of an algorithm
+    :raises UserError: if the zoo does not know it; the text offers the nearest name
     """
     if name not in ALGOS:
         raise UserError(f"unknown algorithm '{name}'{did_you_mean(name, list(ALGOS))}")
@@ -95,8 +95,8 @@ def check_algorithm(name: str) -> None:
 
 def check_environment(env_id: str) -> None:
     """
-    :param env_id: of an environment
-    :raises UserError: if Gymnasium does not know it; the text offers the nearest
+    :param env_id: id of an environment
+    :raises UserError: if Gymnasium does not know it; the text offers the nearest id
     """
     if not isinstance(env_id, str):
         raise UserError(f"env: needs the id of an environment, got {env_id!r}")
@@ -123,11 +123,11 @@ def check_hyperparameters(algo: str, names: list[str]) -> None:
 
 def with_whole_numbers(algo: str, hyperparams: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Take 1e5, which is a float, for a whole number where the algorithm counts with it.
+    Convert floats such as 1e5 to int for parameters that the algorithm declares as int.
 
     :param algo: name of an algorithm of the zoo
-    :param hyperparams: of it
-    :return: the same; 100.5 stays what it is
+    :param hyperparams: its hyperparameters
+    :return: converted hyperparameters; 100.5 stays a float
     """
     parameters = inspect.signature(ALGOS[algo]).parameters
     counts = {name for name, parameter in parameters.items() if parameter.annotation in (int, "int")}
