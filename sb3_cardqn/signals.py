@@ -21,7 +21,7 @@ def handled(handler: Any, *names: str) -> Iterator[None]:
     """
     Set a handler for signals that are not ignored, and restore the old ones at the end.
 
-    :param handler: as for ``signal.signal``
+    :param handler: handler, see ``signal.signal``
     :param names: names of signals, such as "SIGHUP"
     :return: context; it changes nothing outside the main thread, which alone can set handlers
     """

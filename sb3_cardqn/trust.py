@@ -1,4 +1,4 @@
-"""Which files may run code: those made on this machine, and those the user vouches for."""
+"""Trust in files that can run code: only files made on this machine or trusted by the user are loaded."""
 
 import contextlib
 import functools
@@ -24,31 +24,31 @@ TRUST = "TRUST_REMOTE_CODE"  # environment variable; huggingface_sb3 asks for th
 
 def made_here() -> Path:
     """
-    :return: the list of files made here, one SHA-256 a line; a copy of a file is still the same file
+    :return: list of files made here, one SHA-256 per line, so that copies of a file count too
     """
     named = (os.environ.get(name, "") for name in ("XDG_STATE_HOME", "LOCALAPPDATA"))
-    # in a relative one, whoever made the current folder could have put a list
+    # not in a relative folder, where the author of the current folder could have put a list
     homes = [Path(home) for home in named if os.path.isabs(home)]
     return (homes or [Path.home() / ".local/state"])[0] / "sb3-cardqn" / "made_here"
 
 
 def remember(*paths: Path) -> None:
     """
-    Note files that were just made in this process.
+    Add files to the list of files made here.
 
-    :param paths: of the files
+    :param paths: files that this process has just written
     """
     try:
         lines = "".join(f"{sha256(path)}\n" for path in paths)
         made_here().parent.mkdir(parents=True, exist_ok=True)
         with made_here().open("a") as known:
-            known.write(lines)  # one short write to a file opened for appending: several runs may do so
+            known.write(lines)  # one short write in append mode, so parallel runs do not disturb each other
     except OSError as error:
-        # Training must not end for this.
-        print(f"sb3-cardqn: {error}; to play this agent say --trust", file=sys.stderr)
+        # training must not stop because of this
+        print(f"sb3-cardqn: {error}; loading this agent will need --trust", file=sys.stderr)
 
 
-def _is_vouched_for(digest: str) -> bool:
+def _is_trusted(digest: str) -> bool:
     if os.environ.get(TRUST, "").lower() in ("1", "true", "yes", "on"):
         return True
     lines = made_here().read_bytes().splitlines() if made_here().is_file() else []
@@ -57,8 +57,8 @@ def _is_vouched_for(digest: str) -> bool:
 
 def _is_installed(path: Path) -> bool:
     """
-    :param path: of a file
-    :return: whether it belongs to this package, also in a checkout, or to an installed one
+    :param path: any file
+    :return: True if it belongs to this package, also in a checkout, or to an installed package
     """
     package = Path(__file__).resolve().parent
     site_packages = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
@@ -75,45 +75,45 @@ def _refuse(path: Path, why: str) -> UserError:
 
 def require_for(code: str | None, path: Path, contents: bytes) -> None:
     """
-    Refuse code in a file that nobody vouches for.
+    Refuse code in a file that is not trusted.
 
-    :param code: what would run, see ``python_text.code_in``; None if the file is only data
-    :param path: of the file, for the error
-    :param contents: of the file, as they were read
-    :raises UserError: if there is code, the file was not made on this machine and is in no installed package,
-        and ``TRUST_REMOTE_CODE`` is not True
+    :param code: text that would run, see ``python_text.code_in``; None if the file is only data
+    :param path: path of the file, for the error
+    :param contents: contents of the file, as read
+    :raises UserError: if there is code, the file was not made on this machine and is not part of an installed
+        package, and ``TRUST_REMOTE_CODE`` is not True
     """
     if code is None or _is_installed(path):
         return
-    if not _is_vouched_for(hashlib.sha256(contents).hexdigest()):
-        raise _refuse(path, f"holds text that could run any code: {reprlib.repr(code)}")
+    if not _is_trusted(hashlib.sha256(contents).hexdigest()):
+        raise _refuse(path, f"it contains text that could run any code: {reprlib.repr(code)}")
 
 
 def read_code(path: Path) -> bytes:
     """
-    Read a file that can run code, whatever is in it.
+    Read a file that can run code.
 
-    :param path: of the file
+    :param path: file to read
     :return: its contents
-    :raises UserError: if it cannot be read, or as ``private_copies``
+    :raises UserError: if it cannot be read, or was not made on this machine and is not trusted
     """
     contents = read_file(path)
-    if not _is_vouched_for(hashlib.sha256(contents).hexdigest()):
+    if not _is_trusted(hashlib.sha256(contents).hexdigest()):
         raise _refuse(path, "loading it can run any code that its author put in")
     return contents
 
 
 def refuse_links(folder: Path) -> None:
     """
-    Refuse a folder from elsewhere through which files outside of it would be written.
+    Refuse a folder with links, through which files outside the folder could be written.
 
-    :param folder: that is going to be written to
+    :param folder: folder that will be written to
     :raises UserError: if there is a link in it
     """
     refuse_pipes(folder)
     for path in folder.rglob("*"):
         if path.is_symlink():
-            raise UserError(f"'{path}' is a link: what is written to '{folder}' needs to stay in it")
+            raise UserError(f"'{path}' is a link, through which files outside '{folder}' could be written")
 
 
 @contextlib.contextmanager
@@ -121,13 +121,13 @@ def private_copies(
     folder: Path, code: Iterable[Path], data: Iterable[Path] = (), at: str = ""
 ) -> Iterator[Path]:
     """
-    Copy files to where only this user can change them, so that what is checked is what is loaded.
+    Copy files to a private folder, so that they cannot change between the check and loading.
 
-    :param folder: that they are in
-    :param code: files that can run code when they are loaded; those that do not exist are left out
-    :param data: files that cannot
-    :param at: name of a folder to put inside the private one, for the copies
-    :return: context with the private folder; the copies' names in it, or in ``at``, are those in ``folder``
+    :param folder: folder of the files
+    :param code: files that can run code when loaded; missing files are skipped
+    :param data: files that cannot run code
+    :param at: name of a folder for the copies inside the private folder, or ""
+    :return: context with the private folder; the copies have the same names in it, or in ``at``
     :raises UserError: if a file of ``code`` was not made on this machine, and ``TRUST_REMOTE_CODE`` is not
         True
     """
@@ -139,17 +139,17 @@ def private_copies(
             copy = Path(private, at, path.relative_to(folder))
             copy.parent.mkdir(parents=True, exist_ok=True)
             digest = _copied(path, copy)
-            if path in code and not _is_vouched_for(digest):
+            if path in code and not _is_trusted(digest):
                 raise _refuse(path, "loading it can run any code that its author put in")
         yield Path(private)
 
 
 def _copied(path: Path, copy: Path) -> str:
     """
-    :param path: of a file
-    :param copy: to write
-    :return: SHA-256 of what was copied
-    :raises UserError: if that fails, as on a full disk
+    :param path: file to copy
+    :param copy: file to write
+    :return: SHA-256 of the copied bytes
+    :raises UserError: if copying fails, as on a full disk
     """
     digest = hashlib.sha256()
     try:
@@ -158,17 +158,17 @@ def _copied(path: Path, copy: Path) -> str:
                 digest.update(chunk)
                 target.write(chunk)
     except OSError as error:
-        raise UserError(f"can't copy '{path}' to check it: {error.strerror}") from error
+        raise UserError(f"cannot copy '{path}' to check it: {error.strerror}") from error
     return digest.hexdigest()
 
 
 @contextlib.contextmanager
 def remembering() -> Iterator[None]:
     """
-    Remember every agent, replay buffer and normalization that SB3 saves, also those of users' callbacks.
+    Remember every agent, replay buffer and normalization that SB3 saves, including those of users' callbacks.
 
-    :return: context in which it does
-    :raises RuntimeError: if this SB3 saves in a way that is not known here
+    :return: context in which saved files are remembered
+    :raises RuntimeError: if this release of SB3 saves in an unsupported way
     """
     from stable_baselines3.common import base_class, off_policy_algorithm  # seconds to import
     from stable_baselines3.common.vec_env import VecNormalize
@@ -199,6 +199,6 @@ def _and_remember(save: Callable[..., None], argument: str, suffix: str) -> Call
         if isinstance(target, io.IOBase):
             return  # SB3 also saves into open files
         path = Path(target)
-        remember(path if path.suffix else path.with_name(path.name + suffix))  # as SB3 does
+        remember(path if path.suffix else path.with_name(path.name + suffix))  # SB3 adds the suffix too
 
     return save_and_remember

@@ -1,4 +1,4 @@
-"""What is compared: contestants, seeds, environment and budget, checked before anything trains."""
+"""Plan of a comparison (contestants, seeds, environment, budget), checked before training."""
 
 import argparse
 import contextlib
@@ -26,18 +26,18 @@ from sb3_cardqn.yaml_files import parse_yaml, with_numbers
 from sb3_cardqn.zoo.experiment import CarExperimentManager
 from sb3_cardqn.zoo.settings import check_algorithm, check_environment, check_hyperparameters, parse_settings
 
-SEED_STRIDE = 1000  # a run takes its seed and one more for each environment
+SEED_STRIDE = 1000  # environment i of a run uses the run's seed plus i
 MAX_SEEDS = len(TRAINING_SEEDS) // SEED_STRIDE
 
 
 @dataclass(frozen=True)
 class Contestant:
     """
-    An algorithm with what is overridden in its hyperparameters.
+    An algorithm with overrides of its hyperparameters.
 
-    :param name: in tables and pictures
-    :param algo: as rl-zoo3 calls it
-    :param overrides: as for ``train -params``, such as ``("gamma:0.95",)``
+    :param name: name in tables and pictures
+    :param algo: the zoo's name of the algorithm
+    :param overrides: values of ``train -params``, such as ``("gamma:0.95",)``
     """
 
     name: str
@@ -52,9 +52,9 @@ class Contestant:
         >>> Contestant.parse({"algo": "cardqn", "n_steps": 1}, "one step")
         Contestant(name='one step', algo='cardqn', overrides=('n_steps:1',))
 
-        :param text: the algorithm, then overrides, with spaces between; quotes as in a shell. Or a dictionary
-            of hyperparameters as in the zoo's files, with the algorithm as ``algo``
-        :param name: what to call it; by default the text itself
+        :param text: algorithm and overrides, separated by spaces and quoted as in a shell; or a dict of
+            hyperparameters as in the zoo's files, with the algorithm under ``algo``
+        :param name: name of the contestant, by default the text
         :return: the contestant
         :raises UserError: if there is no such algorithm or hyperparameter, a value is not Python, or the name
             is not one line of text
@@ -63,7 +63,9 @@ class Contestant:
             settings = [f"{key}:{value!r}" for key, value in text.items() if key != "algo"]
             text = shlex.join([text["algo"], *settings])
         if not isinstance(text, str) or not text.strip():
-            raise UserError(f"a contestant is an algorithm, such as 'cardqn double_q:True', got {text!r}")
+            raise UserError(
+                f"a contestant must be an algorithm and overrides, as in 'cardqn double_q:True', got {text!r}"
+            )
         try:
             algo, *overrides = shlex.split(text)
         except ValueError as error:
@@ -77,31 +79,31 @@ class Contestant:
 
     @property
     def text(self) -> str:
-        """What ``parse`` reads."""
+        """Text that ``parse`` reads."""
         return shlex.join([self.algo, *self.overrides])
 
     @property
     def hyperparams(self) -> dict[str, Any]:
-        """The overrides' values."""
+        """Values of the overrides."""
         return parse_settings(f"contestant '{self.name}'", self.overrides)
 
 
 @dataclass(frozen=True)
 class Plan:
     """
-    Everything that decides a comparison's results. ``Plan.of`` takes it the way people write it.
+    Everything that determines the results of a comparison. ``Plan.of`` accepts simpler arguments.
 
-    :param contestants: what competes
-    :param seeds: of the trainings, the same for each contestant
-    :param n_timesteps: budget of a run in agent steps; None where it is in minutes
-    :param minutes: budget of a run in minutes of training, evaluations not counted; None where it is in agent
-        steps
+    :param contestants: contestants to compare
+    :param seeds: training seeds, the same for every contestant
+    :param n_timesteps: budget of a run in agent steps; None if it is in minutes
+    :param minutes: budget of a run in minutes of training without evaluations; None if it is in agent steps
     :param env: id of the environment
-    :param n_evaluations: on validation tracks, spread evenly over the training
-    :param eval_episodes: validation tracks driven each time
-    :param tracks: held-out tracks driven in the end
-    :param fast: drive those with the picture of the training, usually ``FastRender``'s, several times as fast
-    :param baseline: name of the contestant that each other one is compared with; None compares all pairs
+    :param n_evaluations: number of evaluations on validation tracks, evenly spaced over training
+    :param eval_episodes: validation tracks per evaluation
+    :param tracks: number of held-out tracks, driven at the end
+    :param fast: True to drive held-out tracks with the picture used in training, usually ``FastRender``'s,
+        several times as fast
+    :param baseline: name of the contestant to compare all others with; None to compare all pairs
     """
 
     contestants: tuple[Contestant, ...]
@@ -117,7 +119,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not self.contestants:
-            raise UserError("nothing to compare, name contestants such as: cardqn dqn 'cardqn double_q:True'")
+            raise UserError("a plan needs contestants, such as cardqn dqn 'cardqn double_q:True', got none")
         _check_distinct("contestant", self.names)
         if not self.seeds:
             raise UserError("seeds: needs at least 1, got none")
@@ -142,7 +144,7 @@ class Plan:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The contestants' names."""
+        """Names of the contestants."""
         return tuple(contestant.name for contestant in self.contestants)
 
     @classmethod
@@ -157,9 +159,9 @@ class Plan:
         >>> plan.seeds
         (0, 1000, 2000)
 
-        :param contestants: algorithms with their overrides, in a dictionary if they have names of their own
-        :param seeds: how many, or which
-        :param rest: arguments of ``Plan``
+        :param contestants: algorithms with overrides; a list, or a dict from names
+        :param seeds: number of seeds, or list of seeds
+        :param rest: further arguments of ``Plan``
         :return: the plan
         :raises UserError: if something in it is unknown or out of range
         """
@@ -168,82 +170,82 @@ class Plan:
             if key not in fields:
                 raise UserError(f"unknown key '{key}' in the plan{did_you_mean(key, fields)}")
             if isinstance(rest[key], float) and rest[key].is_integer() and key != "minutes":
-                rest[key] = int(rest[key])  # !!float 1e5, as the zoo's files have it
+                rest[key] = int(rest[key])  # the zoo's files write !!float 1e5
         if isinstance(seeds, int) and not isinstance(seeds, bool):
             if not 1 <= seeds <= MAX_SEEDS:
                 raise UserError(
-                    f"seeds: needs 1 to {MAX_SEEDS} of them, got {seeds}; to name one: --seed {seeds}, or "
-                    f"seeds: [{seeds}] in a plan"
+                    f"seeds: needs a number of seeds from 1 to {MAX_SEEDS}, got {seeds}; for the single seed "
+                    f"{seeds}: --seed {seeds}, or seeds: [{seeds}] in a plan"
                 )
             seeds = range(0, seeds * SEED_STRIDE, SEED_STRIDE)
         if not isinstance(seeds, Sequence) or isinstance(seeds, str):
-            raise UserError(f"seeds: needs a number or a list of them, got {seeds!r}")
+            raise UserError(f"seeds: needs a number of seeds or a list of seeds, got {seeds!r}")
         if isinstance(contestants, Mapping):
             named = [(text, str(name)) for name, text in contestants.items()]
         elif isinstance(contestants, Sequence) and not isinstance(contestants, str):
             named = [(text, None) for text in contestants]  # type: ignore[misc]
         else:
-            raise UserError(f"contestants: needs a list, or a mapping of names, got {contestants!r}")
+            raise UserError(f"contestants: needs a list or a mapping from names, got {contestants!r}")
         if rest.get("baseline") is not None:
-            rest["baseline"] = str(rest["baseline"])  # YAML reads 1 as a number, in a name as well
+            rest["baseline"] = str(rest["baseline"])  # YAML reads the name 1 as a number
         return cls(tuple(Contestant.parse(text, name) for text, name in named), tuple(seeds), **rest)
 
     @classmethod
     def load(cls, path: Path) -> "Plan":
         """
-        :param path: of a YAML file with the arguments of ``of``
+        :param path: YAML file with the arguments of ``of``
         :return: the plan
         """
         return cls.of(**read_plan(path))
 
     def as_dict(self) -> dict[str, Any]:
         """
-        :return: arguments of ``of``, in JSON's and YAML's types
+        :return: arguments of ``of``, as JSON and YAML data
         """
         contestants = {contestant.name: contestant.text for contestant in self.contestants}
         return vars(self) | {"contestants": contestants, "seeds": list(self.seeds)}
 
     def save(self, path: Path) -> None:
         """
-        :param path: of the YAML file to write
+        :param path: YAML file to write
         """
         write_text(path, yaml.safe_dump(self.as_dict(), sort_keys=False))
         trust.remember(path)
 
     def added_to(self, earlier: "Plan") -> "Plan":
         """
-        Join this plan to the one a folder was begun with.
+        Merge this plan with the earlier plan of the output folder.
 
-        Contestants and seeds may be added, the number of held-out tracks and the baseline may change; what
-        runs are trained and driven with may not.
+        Contestants and seeds may be added, and the number of held-out tracks and the baseline may change.
+        Settings of training and driving must stay the same.
 
-        :param earlier: the folder's plan
-        :return: both
-        :raises UserError: naming what differs
+        :param earlier: plan of the folder
+        :return: merged plan
+        :raises UserError: if another setting differs; the text names it and both values
         """
         for name in ("env", "n_timesteps", "minutes", "n_evaluations", "eval_episodes", "fast"):
             old, new = getattr(earlier, name), getattr(self, name)
             if old != new:
                 raise UserError(
-                    f"the output folder was begun with {name} {old}, this plan has {new}: take another folder"
+                    f"the output folder needs {name} {old}, as in its plan, got {new}: use another folder"
                 )
         contestants = {contestant.name: contestant for contestant in earlier.contestants}
         for contestant in self.contestants:
             old = contestants.setdefault(contestant.name, contestant)
             if old != contestant:
                 raise UserError(
-                    f"the output folder was begun with contestant '{old.name}' as '{old.text}', now it is "
-                    f"'{contestant.text}': give it another name, or take another folder"
+                    f"the output folder needs contestant '{old.name}' to be '{old.text}', as in its plan, "
+                    f"got '{contestant.text}': use another name or another folder"
                 )
         seeds = tuple(dict.fromkeys([*earlier.seeds, *self.seeds]))
         return Plan(**vars(self) | {"contestants": tuple(contestants.values()), "seeds": seeds})
 
     def try_out(self) -> None:
         """
-        Build each contestant's environments and model once, in a folder that is thrown away.
+        Build every contestant's environments and model once, in a temporary folder.
 
-        :raises UserError: if that does not work, the environments of two seeds would meet, or the baseline is
-            no contestant
+        :raises UserError: if that fails, the environments of two runs would share seeds, or the baseline is
+            not a contestant
         """
         if self.baseline is not None and self.baseline not in self.names:
             raise UserError(
@@ -271,29 +273,31 @@ class Plan:
             for lower, higher in pairwise(sorted(self.seeds)):
                 if higher - lower < manager.n_envs:
                     raise UserError(
-                        f"seeds {lower} and {higher} are too near for contestant '{contestant.name}': a run "
-                        f"of {manager.n_envs} environments takes as many seeds"
+                        f"seeds: needs seeds at least {manager.n_envs} apart for the {manager.n_envs} "
+                        f"environments of contestant '{contestant.name}', got {lower} and {higher}"
                     )
 
 
 def read_plan(path: Path) -> dict[str, Any]:
     """
-    :param path: of a YAML file
-    :return: what it says, unchecked
-    :raises UserError: if it is no mapping, or holds more than data and nobody vouches for it
+    :param path: YAML file
+    :return: its settings, unchecked
+    :raises UserError: if it is not a mapping, or contains code and is not trusted
     """
     contents = read_file(path)
     settings = with_numbers(parse_yaml(contents, path))
     if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
-        raise UserError(f"plan '{path}': needs keys such as contestants, seeds and n_timesteps")
+        raise UserError(
+            f"plan '{path}': needs a mapping with keys such as contestants, seeds and n_timesteps"
+        )
     trust.require_for(_code_in(settings.get("contestants")), path, contents)
     return settings
 
 
 def _code_in(contestants: Any) -> str | None:
     """
-    :param contestants: of a plan, as it was read
-    :return: the first text in them that is more than data; None if all is data
+    :param contestants: contestants of a plan, as read
+    :return: first text in them that is not only data; None if there is none
     """
     listed = contestants.values() if isinstance(contestants, dict) else contestants
     for contestant in listed if isinstance(listed, Iterable) else ():
@@ -304,7 +308,7 @@ def _code_in(contestants: Any) -> str | None:
                 hyperparams[name] = evaluate(text)
         except NotDataError:
             return setting
-        except ValueError:  # a quote is missing, as ``Contestant.parse`` will say
+        except ValueError:  # a quote is missing; ``Contestant.parse`` reports it
             continue
         code = code_in(hyperparams)
         if code is not None:
@@ -323,4 +327,4 @@ def _check_number(name: str, value: Any, kind: type, least: float, most: float |
 def _check_distinct(what: str, values: Sequence[Any]) -> None:
     for value, times in Counter(values).items():
         if times > 1:
-            raise UserError(f"{what} '{value}' is there {times} times")
+            raise UserError(f"each {what} must occur once, got '{value}' {times} times")

@@ -130,13 +130,12 @@ class PlannedRun:
 
     def check_folder(self) -> None:
         """
-        :raises UserError: if the run's folder is not this comparison's: another has made it, or it is behind
-            a link
+        :raises UserError: if the run's folder is not part of this comparison, or a link leads to it
         """
         places = [self.folder, *self.folder.parents]
         for place in [self.log, *places[: places.index(self.output)]]:
             if place.is_symlink():
-                raise UserError(f"'{place}' is a link: a comparison has its runs in its own folder")
+                raise UserError(f"'{place}' is a link, but a comparison's runs must be in its own folder")
         if self.log.exists() and not self.log.is_file():
             raise UserError(f"cannot write '{self.log}': it is not a regular file")
         if self.folder.exists() and self.state.attempts == 0:

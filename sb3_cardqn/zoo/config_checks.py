@@ -1,4 +1,4 @@
-"""What a configuration of the zoo may say: its entries, and the types of what the zoo itself makes use of."""
+"""Checks of a configuration: its entries, and the values that the zoo itself uses."""
 
 import ast
 import math
@@ -17,33 +17,33 @@ _SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf", "delta_std")
 
 def check_entries(content: Any, config: Path, names: tuple[str, ...]) -> str:
     """
-    :param content: of a configuration
-    :param config: that file
-    :param names: of entries, of which the zoo takes the first that is there
-    :return: the name of that one
-    :raises UserError: if there is none, or it does not map names to values
+    :param content: content of a configuration file
+    :param config: the file, for errors
+    :param names: names of entries; the zoo uses the first that exists
+    :return: name of the entry that is used
+    :raises UserError: if there is none, or it is not a mapping of names to values
     """
     if not isinstance(content, dict):
-        raise UserError(
-            f"'{config}' needs an entry for {names[0]}, with its hyperparameters, got {content!r:.50}"
-        )
+        raise UserError(f"'{config}' needs an entry with hyperparameters for {names[0]}, got {content!r:.50}")
     name = next((name for name in names if name in content), None)
     if name is None:
         offer = did_you_mean(names[0], [str(key) for key in content]) if content else ""
         raise UserError(f"'{config}' has no hyperparameters for {names[0]}{offer}")
     entry = content[name]
     if not isinstance(entry, dict) or not all(isinstance(key, str) for key in entry):
-        raise UserError(f"'{config}', {name}: needs names of hyperparameters with values, got {entry!r:.50}")
+        raise UserError(
+            f"'{config}', {name}: needs a mapping of hyperparameters to values, got {entry!r:.50}"
+        )
     return name
 
 
 def check_values(hyperparams: Mapping[str, Any], owner: Callable[[str], str]) -> None:
     """
-    Check what the zoo makes use of; all other values are for the algorithm to check.
+    Check the values that the zoo uses; the algorithm checks the others.
 
-    :param hyperparams: in the zoo's form
-    :param owner: where the value of a name comes from
-    :raises UserError: naming that, the name and the value, if it is nothing the zoo can use
+    :param hyperparams: hyperparameters in the zoo's form
+    :param owner: function from a name to the source of its value
+    :raises UserError: if the zoo cannot use a value; the text names its source, its name and the value
     """
     for name in ("policy", "n_timesteps"):
         if name not in hyperparams:
@@ -53,14 +53,14 @@ def check_values(hyperparams: Mapping[str, Any], owner: Callable[[str], str]) ->
         if needed:
             raise UserError(f"{owner(name)}: {name} needs {needed}, got {value!r:.100}")
     if hyperparams.get("noise_type") is not None and "noise_std" not in hyperparams:
-        raise UserError(f"{owner('noise_type')}: noise_type needs noise_std beside it")
+        raise UserError(f"{owner('noise_type')}: noise_type needs noise_std too")
 
 
 def _needed(name: str, value: Any) -> str:
     """
-    :param name: of a hyperparameter
-    :param value: of it
-    :return: what it needs to be; "" if it is that
+    :param name: name of a hyperparameter
+    :param value: its value
+    :return: required kind of value, or "" if the value is valid
     """
     if name in PYTHON_KEYS and isinstance(value, str):
         return _python_needed(value)
@@ -71,10 +71,10 @@ def _needed(name: str, value: Any) -> str:
         return (
             ""
             if value is None or all(map(_is_class, items))
-            else "names of classes, as in module.Class, or such a name with arguments"
+            else "names of classes such as module.Class, with or without arguments"
         )
     if name in _MAPPINGS:
-        return "" if value is None or isinstance(value, Mapping) else "names with values"
+        return "" if value is None or isinstance(value, Mapping) else "a mapping of names to values"
     if name in _SCHEDULES:
         return "" if _is_rate(value) else "a number, or text such as lin_5e-4"
     if name == "train_freq":
@@ -85,14 +85,14 @@ def _needed(name: str, value: Any) -> str:
 def _count_needed(name: str, value: Any) -> str:
     if name == "n_timesteps":
         try:
-            return "" if int(value) >= 1 else "1 or more agent steps"
+            return "" if int(value) >= 1 else "at least 1 agent step"
         except (ValueError, TypeError, OverflowError):
             return "a number of agent steps"
     is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     if name == "n_envs":
-        return "" if is_count else "1 or more environments"
+        return "" if is_count else "at least 1 environment"
     if name == "frame_stack":
-        return "" if is_count or value is None else "1 or more frames"
+        return "" if is_count or value is None else "at least 1 frame"
     return ""
 
 
@@ -122,11 +122,11 @@ def _is_rate(value: Any) -> bool:
 
 def check_classes(hyperparams: Mapping[str, Any], owner: Callable[[str], str]) -> None:
     """
-    Import what is named; only after somebody vouched for it.
+    Import the named classes; call it only after checking that the names are trusted.
 
-    :param hyperparams: that ``check_values`` has passed
-    :param owner: as for ``check_values``
-    :raises UserError: if there is no such class
+    :param hyperparams: hyperparameters that have passed ``check_values``
+    :param owner: function from a name to the source of its value
+    :raises UserError: if a class does not exist
     """
     for key in NAME_KEYS:
         value = hyperparams.get(key)

@@ -1,4 +1,4 @@
-"""The configuration of a training: read once, checked, and only then used."""
+"""Configuration of a training run: hyperparameters from a YAML or Python file, read once and checked."""
 
 import importlib
 from pathlib import Path
@@ -16,7 +16,7 @@ from sb3_cardqn.zoo.settings import check_hyperparameters, with_whole_numbers
 
 class Configuration(NamedTuple):
     """
-    What a file says about one environment.
+    Hyperparameters of one environment from a file.
 
     :param source: path of a YAML or Python file, or name of a module
     :param entry: hyperparameters in the zoo's form
@@ -34,7 +34,7 @@ def hyperparams_path(algo: str, env_id: str) -> str | None:
 
     :param algo: name of an algorithm, such as "dqn"
     :param env_id: id of an environment, such as "CarRacing-v3"
-    :return: path of the YAML file if it has an entry for that environment, else None: the zoo's own
+    :return: path of the YAML file if it has an entry for that environment, else None for the zoo's own
     """
     package = Path(__file__).parent.parent
     folder = package / "hyperparams" if (package / "hyperparams").is_dir() else package.parent / "hyperparams"
@@ -47,13 +47,13 @@ def hyperparams_path(algo: str, env_id: str) -> str | None:
 
 def read_configuration(source: str, env_id: str, is_atari: bool) -> Configuration:
     """
-    Read what ``train -conf`` names, as the zoo does, but only once: what is checked is what is used.
+    Read the file of ``train -conf`` like the zoo, but only once, so that the checked values are used.
 
     :param source: path of a YAML or Python file, or name of a module
     :param env_id: id of an environment, such as "CarRacing-v3"
-    :param is_atari: whether entry "atari" stands in for it, and not entry "default"
-    :return: what it says; text in it is not evaluated yet
-    :raises UserError: if it cannot be read, has no such entry, or is Python that nobody vouches for
+    :param is_atari: True if entry "atari" is the fallback, False for entry "default"
+    :return: the configuration; text in it is not evaluated yet
+    :raises UserError: if it cannot be read, has no such entry, or is Python that is not trusted
     """
     path, contents = Path(source), b""
     if path.suffix in (".yml", ".yaml"):
@@ -63,8 +63,10 @@ def read_configuration(source: str, env_id: str, is_atari: bool) -> Configuratio
         code = trust.read_code(path) if path.suffix == ".py" else None
         try:
             entries = importlib.import_module(source).hyperparams if code is None else _run(code, source)
-        except Exception as error:  # whatever the Python in it raises
-            raise UserError(f"'{source}' has none for {env_id}: {type(error).__name__}: {error}") from error
+        except Exception as error:  # Python in the file can raise anything
+            raise UserError(
+                f"'{source}' has no hyperparameters for {env_id}: {type(error).__name__}: {error}"
+            ) from error
     name = check_entries(entries, path, (env_id, "atari" if is_atari else "default"))
     if name == "default":
         print("Using 'default' hyperparameters")
@@ -86,12 +88,12 @@ def checked_hyperparams(
 ) -> dict[str, Any]:
     """
     :param algo: name of an algorithm of the zoo
-    :param configuration: from ``read_configuration``
-    :param typed: by the user, as ``-params``; they come before the others
-    :param sampled: of a trial; they come before the configuration's
-    :param storage: of the trial's study
-    :return: hyperparameters in the zoo's form, sorted, numbers as numbers
-    :raises UserError: if a name is unknown, the zoo could not use a value, or nobody vouches for code
+    :param configuration: result of ``read_configuration``
+    :param typed: hyperparameters of ``-params``, which override all others
+    :param sampled: hyperparameters of a trial, which override the configuration's
+    :param storage: storage of the trial's study, or None
+    :return: hyperparameters in the zoo's form, sorted, with numbers as numbers
+    :raises UserError: if a name is unknown, the zoo cannot use a value, or code is not trusted
     """
     hyperparams = {**configuration.entry, **sampled, **typed}
     check_hyperparameters(algo, list(hyperparams))

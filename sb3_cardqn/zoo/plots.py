@@ -1,4 +1,4 @@
-"""What the zoo's plots would be made of, looked up before it draws a blank picture or a table of zeros."""
+"""Checks before the zoo's plots, which would otherwise be empty pictures or tables of zeros."""
 
 import argparse
 import itertools
@@ -13,15 +13,15 @@ from stable_baselines3.common.monitor import LoadMonitorResultsError, load_resul
 from sb3_cardqn.durable import refuse_pipes
 from sb3_cardqn.errors import UserError
 
-_COLUMNS = {"success": "is_success", "reward": "r", "length": "l"}  # of monitor files, as -y names them
+_COLUMNS = {"success": "is_success", "reward": "r", "length": "l"}  # value of -y -> column of monitor files
 
 
 def _runs(folder: Path, algo: str, env: str) -> Iterator[Path]:
     """
-    :param folder: with a folder for each algorithm
-    :param algo: of the runs
-    :param env: in their names, as the zoo looks for it
-    :return: their folders
+    :param folder: folder that contains one folder per algorithm
+    :param algo: algorithm of the runs
+    :param env: part of the names of the runs
+    :return: run folders
     """
     for path in sorted((folder / algo.lower()).glob("*")):
         if env in path.name and path.is_dir():
@@ -31,22 +31,22 @@ def _runs(folder: Path, algo: str, env: str) -> Iterator[Path]:
 
 def _there_are(folders: list[str], file: str) -> str:
     """
-    :param folders: of runs
-    :param file: pattern of a file that runs worth naming have
-    :return: the runs in them, to put behind an error
+    :param folders: folders of runs
+    :param file: pattern of a file that a run must contain to be listed
+    :return: list of the runs, for the end of an error
     """
     runs = sorted({str(path.parent) for folder in folders for path in Path(folder).glob(f"*/*/{file}")})
     more = f" and {len(runs) - 10} more" if len(runs) > 10 else ""
-    return f", there are: {', '.join(runs[:10])}{more}" if runs else ", and no run at all"
+    return f"; runs there: {', '.join(runs[:10])}{more}" if runs else "; there are no runs at all"
 
 
 def check_plot_train(options: argparse.Namespace) -> None:
     """
-    :param options: of ``plot_train``
+    :param options: options of ``plot_train``
     :raises UserError: if no run matches, or none is long enough for a point of the curve
     """
     if options.episode_window < 1:
-        raise UserError(f"-w needs 1 or more episodes, got {options.episode_window}")
+        raise UserError(f"-w needs at least 1 episode, got {options.episode_window}")
     where = f"of {options.algo} on {' or '.join(options.env)} in '{options.exp_folder}'"
     lengths = []
     for env in options.env:
@@ -61,20 +61,20 @@ def check_plot_train(options: argparse.Namespace) -> None:
                 lengths.append(len(episodes))
     if not lengths:
         raise UserError(
-            f"no run {where} has an episode's {options.y_axis}"
+            f"no run {where} has episodes with {options.y_axis}"
             + _there_are([options.exp_folder], "*.monitor.csv")
         )
     if max(lengths) < options.episode_window:
         raise UserError(
-            f"no run {where} has the {options.episode_window} episodes that a point is the mean of, the "
-            f"longest has {max(lengths)}: needs -w {max(max(lengths), 1)}"
+            f"-w needs at most {max(max(lengths), 1)}, the episodes of the longest run {where}, got "
+            f"{options.episode_window}"
         )
 
 
 def check_all_plots(options: argparse.Namespace) -> None:
     """
-    :param options: of ``all_plots``
-    :raises UserError: if an option is missing without which it does not work, or no run matches
+    :param options: options of ``all_plots``
+    :raises UserError: if a required option is missing, or no run matches
     """
     for names, value in (
         ("-a or --algos", options.algos),
@@ -84,26 +84,26 @@ def check_all_plots(options: argparse.Namespace) -> None:
         if value is None:
             raise UserError(f"all_plots needs {names}")
     if options.labels is not None and len(options.labels) != len(options.exp_folders):
-        raise UserError(f"-l needs {len(options.exp_folders)} labels, one a folder, got {options.labels}")
+        raise UserError(f"-l needs {len(options.exp_folders)} labels, one per folder, got {options.labels}")
     rows = list(itertools.product(options.env, options.exp_folders, options.algos))
     empty = [
         f"{algo} on {env} in '{folder}'"
         for env, folder, algo in rows
-        # the zoo leaves out what was evaluated once
+        # the zoo skips runs with a single evaluation
         if max((_evaluations(run, options.key) for run in _runs(Path(folder), algo, env)), default=0) < 2
     ]
     text = f"no run of {' or of '.join(empty)} has two evaluations with '{options.key}'"
     if len(empty) == len(rows):
         raise UserError(text + _there_are(options.exp_folders, "evaluations.npz"))
     if empty:
-        print(f"sb3-cardqn: {text}: zeros in the table", file=sys.stderr)
+        print(f"sb3-cardqn: {text}; the table shows zeros for them", file=sys.stderr)
 
 
 def _evaluations(run: Path, key: str) -> int:
     """
-    :param run: its folder
-    :param key: of evaluations.npz
-    :return: how often it was evaluated
+    :param run: run folder
+    :param key: key of evaluations.npz
+    :return: number of its evaluations
     """
     path = run / "evaluations.npz"
     if not path.is_file():
@@ -114,24 +114,24 @@ def _evaluations(run: Path, key: str) -> int:
 
 def check_plot_from_file(options: argparse.Namespace) -> None:
     """
-    :param options: of ``plot_from_file``
+    :param options: options of ``plot_from_file``
     :raises UserError: if there is no file to plot
     """
     if options.input is None:
-        raise UserError("plot_from_file needs -i or --input, a file that all_plots -o wrote")
+        raise UserError("plot_from_file needs -i or --input, a file written by all_plots -o")
     named = options.input if options.input.endswith(".pkl") else f"{options.input}.pkl"
     for option, path in (("-i", named), *(("--merge", path) for path in options.merge)):
         if not Path(path).is_file():
-            raise UserError(f"{option} needs a file that all_plots -o wrote, got '{path}'")
+            raise UserError(f"{option} needs a file written by all_plots -o, got '{path}'")
 
 
 def prepare_results(copy: Path, named: Path) -> None:
     """
-    Let plot_from_file show what is of one run: all_plots wrote a number where it needs a list.
+    Repair a pickle of a single run, where ``all_plots`` writes a number and ``plot_from_file`` reads a list.
 
-    :param copy: of a pickle that somebody vouches for; is changed
-    :param named: by the user
-    :raises UserError: if all_plots did not write it
+    :param copy: copy of a trusted pickle, changed in place
+    :param named: original path, for the error
+    :raises UserError: if it is not a file of ``all_plots``
     """
     try:
         results = pickle.loads(copy.read_bytes())
@@ -142,16 +142,16 @@ def prepare_results(copy: Path, named: Path) -> None:
         results["results_table"]
     except Exception as error:  # pickles raise anything
         raise UserError(
-            f"'{named}' is no file that all_plots -o wrote ({type(error).__name__}: {error})"
+            f"-i needs a file written by all_plots -o, got '{named}' ({type(error).__name__}: {error})"
         ) from error
     copy.write_bytes(pickle.dumps(results))
 
 
 def check_chosen(copies: Sequence[Path], options: argparse.Namespace) -> None:
     """
-    :param copies: of pickles, prepared
-    :param options: of plot_from_file
-    :raises UserError: if it is to leave out everything
+    :param copies: copies of pickles, after ``prepare_results``
+    :param options: options of plot_from_file
+    :raises UserError: if the options leave nothing to plot
     """
     first, *others = ({**pickle.loads(copy.read_bytes())} for copy in copies)
     envs = [env for env in first if env != "results_table"]
@@ -162,4 +162,4 @@ def check_chosen(copies: Sequence[Path], options: argparse.Namespace) -> None:
     ):
         if not [one for one in there_are if one not in skipped and (not kept or one in kept)]:
             chosen = f" chosen by {' '.join([*kept, *skipped])}" if [*kept, *skipped] else ""
-            raise UserError(f"'{options.input}' has no {what}{chosen}, there are: {', '.join(there_are)}")
+            raise UserError(f"'{options.input}' has no {what}{chosen}; it has: {', '.join(there_are)}")

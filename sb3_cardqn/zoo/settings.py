@@ -47,7 +47,7 @@ def names_for_the_zoo() -> Iterator[None]:
 
 
 _ATARI = r"ALE/|.*(NoFrameskip|Deterministic|-ram)-v\d+$"
-# what a zoo configuration may hold besides the algorithm's constructor arguments
+# keys of a zoo configuration besides the algorithm's constructor arguments
 _ZOO_KEYS = {
     "callback", "env_kwargs", "env_wrapper", "frame_stack", "monitor_kwargs", "n_envs", "n_timesteps",
     "noise_std", "noise_type", "normalize", "vec_env_wrapper",
@@ -103,7 +103,7 @@ def check_environment(env_id: str) -> None:
     if env_id in gym.registry:
         return
     if re.match(_ATARI, env_id) and not any(re.match(_ATARI, known) for known in gym.registry):
-        offer = ", Atari games come with: pip install ale-py"
+        offer = "; Atari games need: pip install ale-py"
     else:
         offer = did_you_mean(env_id, list(gym.registry))
     raise UserError(f"unknown environment '{env_id}'{offer}")
@@ -112,8 +112,8 @@ def check_environment(env_id: str) -> None:
 def check_hyperparameters(algo: str, names: list[str]) -> None:
     """
     :param algo: name of an algorithm of the zoo
-    :param names: of its hyperparameters, or of what else a zoo configuration may hold
-    :raises UserError: if one is unknown
+    :param names: names of its hyperparameters, or other keys of a zoo configuration
+    :raises UserError: if a name is unknown
     """
     known = [*inspect.signature(ALGOS[algo]).parameters, *_ZOO_KEYS]
     for name in names:

@@ -1,4 +1,4 @@
-"""Optuna studies that ``train -optimize`` stored: finding a trial in one."""
+"""Lookup of trials in Optuna studies that ``train -optimize`` has stored."""
 
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from sb3_cardqn.errors import UserError, did_you_mean
 
 def find_trial(storage: str, study_name: str, trial_id: int | None = None) -> optuna.trial.FrozenTrial:
     """
-    :param storage: a file that ends in .log, or the URL of a database, as for ``train --storage``
-    :param study_name: as for ``train --study-name``
+    :param storage: value of ``train --storage``: a .log file, or the URL of a database
+    :param study_name: value of ``train --study-name``
     :param trial_id: number of the trial; None for the best one
     :return: the trial
     :raises UserError: if there is no such file, study or trial
@@ -22,12 +22,12 @@ def find_trial(storage: str, study_name: str, trial_id: int | None = None) -> op
     is_journal = storage.endswith(".log")
     path = Path(storage if is_journal else storage.removeprefix("sqlite:///"))
     if (is_journal or storage.startswith("sqlite:///")) and not path.is_file():  # Optuna would make one
-        raise UserError(f"--storage needs the studies of train -optimize, no such file: '{path}'")
+        raise UserError(f"--storage needs a file of train -optimize, no such file: '{path}'")
     try:
         opened = JournalStorage(JournalFileBackend(storage)) if is_journal else storage
         known = optuna.get_all_study_names(opened)
-    except Exception as error:  # a URL of another form, a missing driver, a file of something else
-        raise UserError(f"--storage: '{storage}' can't be read: {type(error).__name__}: {error}") from error
+    except Exception as error:  # an invalid URL, a missing driver, a file of another kind
+        raise UserError(f"--storage: cannot read '{storage}': {type(error).__name__}: {error}") from error
     if study_name not in known:
         raise UserError(
             f"--study-name: no study '{study_name}' in '{storage}'"
@@ -37,26 +37,26 @@ def find_trial(storage: str, study_name: str, trial_id: int | None = None) -> op
     if trial_id is None:
         try:
             return study.best_trial
-        except (ValueError, RuntimeError) as error:  # none has ended; several objectives
+        except (ValueError, RuntimeError) as error:  # no finished trial; several objectives
             raise UserError(f"study '{study_name}' has no best trial: {error}") from error
     trials = study.trials
     if not -len(trials) <= trial_id < len(trials):
         raise UserError(
             f"--trial-id needs 0 to {len(trials) - 1} in study '{study_name}', got {trial_id}"
             if trials
-            else f"study '{study_name}' has no trial {trial_id}, nor any other"
+            else f"study '{study_name}' has no trials, got --trial-id {trial_id}"
         )
     return trials[trial_id]
 
 
 def hyperparams_of(trial: optuna.trial.FrozenTrial, algo: str) -> dict[str, Any]:
     """
-    :param trial: from ``find_trial``
-    :param algo: that it was a trial of
+    :param trial: result of ``find_trial``
+    :param algo: algorithm of the trial
     :return: its hyperparameters
-    :raises UserError: if it was one of another algorithm
+    :raises UserError: if it is a trial of another algorithm
     """
     try:
         return HYPERPARAMS_CONVERTER[algo](dict(trial.params))
     except KeyError as error:
-        raise UserError(f"trial {trial.number} of the study is none of {algo}: it has no {error}") from error
+        raise UserError(f"trial {trial.number} of the study is not of {algo}: it has no {error}") from error

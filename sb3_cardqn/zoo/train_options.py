@@ -1,4 +1,4 @@
-"""Options of ``train``, checked against each other and their ranges before anything is made."""
+"""Checks of the options of ``train``, made before anything else."""
 
 import argparse
 import importlib.util
@@ -10,10 +10,10 @@ from sb3_cardqn.durable import is_zip
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.settings import parse_settings
 
-MAX_THREADS = 1024  # of torch; some thousands end the process
-_MAX_SEED = 2**32 - 1  # NumPy's
+MAX_THREADS = 1024  # torch threads; several thousand crash the process
+_MAX_SEED = 2**32 - 1  # NumPy's limit
 
-# option -> what it counts, and the least that makes sense
+# option -> unit, lower bound
 _LEAST = {
     "checkpoint_freq": ("agent steps", 1),
     "eval_episodes": ("episodes", 1),
@@ -28,14 +28,14 @@ _LEAST = {
 
 def check_numbers(options: argparse.Namespace) -> None:
     """
-    :param options: of a command of the zoo
-    :raises UserError: if one is out of range
+    :param options: options of a command of the zoo
+    :raises UserError: if an option is out of range
     """
     for name, (unit, least) in _LEAST.items():
         value = getattr(options, name, None)
         if value is not None and value < least:
             raise UserError(
-                f"--{name.replace('_', '-')} needs {least} or more{unit and f' {unit}'}, got {value}"
+                f"--{name.replace('_', '-')} needs at least {least}{unit and f' {unit}'}, got {value}"
             )
     if getattr(options, "num_threads", -1) > MAX_THREADS:
         raise UserError(f"--num-threads needs at most {MAX_THREADS}, got {options.num_threads}")
@@ -45,14 +45,16 @@ def check_numbers(options: argparse.Namespace) -> None:
 
 def check_train(options: argparse.Namespace) -> None:
     """
-    :param options: of ``train``
-    :raises UserError: if one is out of range, two do not go together, or a path cannot be what it is for
+    :param options: options of ``train``
+    :raises UserError: if an option is out of range, two exclude each other, or a path cannot be used
     """
     _check_budget(options)
     if options.log_interval == 0:
-        raise UserError("--log-interval needs 1 or more episodes, -1 for the default or -2 for none, got 0")
+        raise UserError("--log-interval needs at least 1 episode, -1 for the default or -2 for none, got 0")
     if options.n_jobs == 0 or options.n_jobs < -1:
-        raise UserError(f"--n-jobs needs 1 or more, or -1 for one a core, got {options.n_jobs}")
+        raise UserError(
+            f"--n-jobs needs at least 1, or -1 for one per core, got {options.n_jobs}"
+        )
     _check_study(options)
     if not options.log_folder:
         raise UserError("-f needs a folder, got ''")
@@ -74,8 +76,8 @@ def check_train(options: argparse.Namespace) -> None:
 
 def _check_config(config: str | None) -> None:
     """
-    :param config: a YAML file, a Python file or a package; the default if there is none
-    :raises UserError: if it is none of them
+    :param config: YAML file, Python file or package; None for the default
+    :raises UserError: if it is anything else
     """
     if not config or config.endswith((".yml", ".yaml", ".py")):
         return
@@ -88,19 +90,19 @@ def _check_config(config: str | None) -> None:
 
 def _check_budget(options: argparse.Namespace) -> None:
     minutes, steps = options.minutes, options.n_timesteps
-    if steps < 1 and steps != -1:  # the zoo would take the configuration's
-        raise UserError(f"-n needs 1 or more agent steps, got {steps}")
+    if steps < 1 and steps != -1:  # the zoo would silently use the configuration's
+        raise UserError(f"-n needs at least 1 agent step, got {steps}")
     if minutes is None:
         return
     if not 0 < minutes < math.inf:  # refuses NaN too
         raise UserError(f"--minutes needs a finite number above 0, got {minutes:g}")
     if options.optimize_hyperparameters:
-        raise UserError("--minutes is for one training; -optimize needs -n, the agent steps of a trial")
+        raise UserError(f"-optimize needs -n, the agent steps of a trial, got --minutes {minutes:g}")
     if steps != -1:
-        raise UserError(f"needs one budget, --minutes or -n, got {minutes:g} and {steps}")
+        raise UserError(f"train needs one budget, --minutes or -n, got --minutes {minutes:g} and -n {steps}")
     if options.eval_freq is not None and options.eval_freq > 0:
         raise UserError(
-            "--minutes spreads its evaluations evenly: needs --n-evaluations, got --eval-freq "
+            "--minutes needs --n-evaluations, evaluations evenly spaced over the budget, got --eval-freq "
             f"{options.eval_freq}"
         )
 
@@ -112,21 +114,21 @@ def _check_study(options: argparse.Namespace) -> None:
         if getattr(options, name) is not None
     }
     if options.optimize_hyperparameters and "trial_id" not in given:
-        return  # makes a study, whose name Optuna invents if need be
+        return  # a new study, for which Optuna makes up a name if none is given
     for name in ("storage", "study_name"):
         if given and name not in given:
             got = ", ".join(f"--{one.replace('_', '-')} {value}" for one, value in given.items())
             raise UserError(
-                "hyperparameters of a trial need --storage and --study-name, and --trial-id for another one "
-                f"than the best, got {got}"
+                "hyperparameters of a trial need --storage and --study-name, plus --trial-id for a trial "
+                f"other than the best, got {got}"
             )
 
 
 def _check_folder(option: str, path: Path) -> None:
     """
-    :param option: that takes a folder
-    :param path: it may not be there yet
-    :raises UserError: if it, or what it would be in, is something else
+    :param option: name of an option that takes a folder
+    :param path: its value; the folder need not exist yet
+    :raises UserError: if the path, or a parent of it, is not a writable folder
     """
     for part in (path, *path.parents):
         if part.exists():
