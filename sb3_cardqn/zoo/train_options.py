@@ -52,9 +52,7 @@ def check_train(options: argparse.Namespace) -> None:
     if options.log_interval == 0:
         raise UserError("--log-interval needs at least 1 episode, -1 for the default or -2 for none, got 0")
     if options.n_jobs == 0 or options.n_jobs < -1:
-        raise UserError(
-            f"--n-jobs needs at least 1, or -1 for one per core, got {options.n_jobs}"
-        )
+        raise UserError(f"--n-jobs needs at least 1, or -1 for one per core, got {options.n_jobs}")
     _check_study(options)
     if not options.log_folder:
         raise UserError("-f needs a folder, got ''")
