@@ -23,22 +23,30 @@ from sb3_cardqn.compare import (
     estimate,
     run,
     scheduler,
+    statistics,
 )
 from sb3_cardqn.compare.launchers import LocalLauncher
 from sb3_cardqn.compare.run import PlannedRun, State, runs_of
 from sb3_cardqn.errors import UserError
+from tests.command_line import ROOT, run_well
 from tests.named import error_naming, missing
 
-ROOT = Path(__file__).parent.parent.parent
 # cartpole, for a moment: one evaluation in the middle and one in the end
 SHORT = {"env": "CartPole-v1", "n_timesteps": 1000, "n_evaluations": 2, "eval_episodes": 1, "tracks": 1}
 TYPED = "--env CartPole-v1 -n 1000 --n-evaluations 2 --eval-episodes 1 --tracks 1 --seeds 1 --jobs 1"
 
 
+def hurry(patch: pytest.MonkeyPatch) -> None:
+    """Drive in this process, and draw few samples."""
+    patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    patch.setenv("MPLBACKEND", "Agg")
+    patch.setattr(comparison, "n_cores", lambda: 1)
+    patch.setattr(statistics, "REPS", 20)
+
+
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-    monkeypatch.setenv("MPLBACKEND", "Agg")
+def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch)
 
 
 def test_a_contestant_as_it_is_written() -> None:
@@ -283,15 +291,11 @@ def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished comparison, made from the command line."""
     folder = tmp_path_factory.mktemp("compared")
-    done = subprocess.run(
-        [sys.executable, "-m", "sb3_cardqn", "compare", "dqn", "dqn gamma:0.9", *TYPED.split()],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "comparison/report.html" in done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        hurry(patch)
+        patch.chdir(folder)
+        command.main(["dqn", "dqn gamma:0.9", *TYPED.split()])
+    assert (folder / "comparison/report.html").is_file()
     return folder / "comparison"
 
 
@@ -352,15 +356,9 @@ def test_seeds_are_added_and_the_zoos_plots_read_all(compared: Path) -> None:
         "dqn gamma:0.9": [0, 1000],
     }
     words = "all_plots -a dqn -e CartPole-v1 --no-display -print -o plots -f comparison/runs/dqn comparison/runs/dqn_gamma=0.9"
-    plots = subprocess.run(
-        [sys.executable, "-m", "sb3_cardqn", *words.split()],
-        cwd=compared.parent,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "CartPole-v1-DQN-comparison/runs/dqn: 2" in plots.stdout
-    assert "CartPole-v1-DQN-comparison/runs/dqn_gamma=0.9: 2" in plots.stdout
+    plots = run_well(compared.parent, words)
+    assert "CartPole-v1-DQN-comparison/runs/dqn: 2" in plots
+    assert "CartPole-v1-DQN-comparison/runs/dqn_gamma=0.9: 2" in plots
 
 
 @pytest.mark.slow
@@ -452,7 +450,7 @@ def test_an_attempt_that_ends_early_is_no_success(tmp_path: Path) -> None:
     attempt = run.Attempt.__new__(run.Attempt)
     attempt.run = planned
     assert "SIGKILL" in attempt._failure(-signal.SIGKILL)
-    assert "0 agent steps" in attempt._failure(0)
+    assert not missing("0", attempt._failure(0))
 
 
 def test_a_run_that_ended_unseen_is_not_trained_again(tmp_path: Path) -> None:
