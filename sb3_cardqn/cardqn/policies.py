@@ -75,7 +75,7 @@ class QNetwork(BasePolicy):
         :param obs: (batch, ...) observations of the environment
         :return: (batch, actions) Q-values
         """
-        return self.through_head(obs, self.q_net[-1])
+        return self._in_float32(obs, self.q_net)
 
     def through_head(self, obs: PyTorchObs, head: Callable[[th.Tensor], th.Tensor]) -> th.Tensor:
         """
@@ -83,10 +83,13 @@ class QNetwork(BasePolicy):
         :param head: the last layer, or a method of it, such as ``HistogramHead.logits``
         :return: output of the head in float32
         """
+        return self._in_float32(obs, lambda features: head(self.q_net[:-1](features)))
+
+    def _in_float32(self, obs: PyTorchObs, layers: Callable[[th.Tensor], th.Tensor]) -> th.Tensor:
         features = self._features(obs)
         # at a Q-value of 100, neighbouring bfloat16 numbers are 0.5 apart
         with th.autocast(self.device.type, enabled=False):
-            return head(self.q_net[:-1](features))
+            return layers(features)
 
     def _features(self, obs: PyTorchObs) -> th.Tensor:
         """

@@ -1,11 +1,18 @@
 """Configuration of a training run: hyperparameters from a YAML or Python file, read once and checked."""
 
 import importlib
+from contextlib import closing
 from pathlib import Path
 from pprint import pprint
 from typing import Any, NamedTuple
 
+import gymnasium as gym
+import rl_zoo3
+from rl_zoo3.utils import get_wrapper_class
+from stable_baselines3.common.preprocessing import is_image_space
+
 from sb3_cardqn import trust
+from sb3_cardqn.cardqn.torch_layers import LEAST_PIXELS
 from sb3_cardqn.durable import read_file
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.python_text import code_in
@@ -18,11 +25,13 @@ class Configuration(NamedTuple):
     """
     Hyperparameters of one environment from a file.
 
+    :param name: of the entry: the environment's id, "atari" or "default"
     :param source: path of a YAML or Python file, or name of a module
     :param entry: hyperparameters in the zoo's form
     :param contents: bytes of a YAML file; empty for Python
     """
 
+    name: str
     source: str
     entry: dict[str, Any]
     contents: bytes
@@ -30,19 +39,39 @@ class Configuration(NamedTuple):
 
 def hyperparams_path(algo: str, env_id: str) -> str | None:
     """
-    Find this package's hyperparameters, in an installed wheel or in a checkout.
+    Find hyperparameters: this package's, in an installed wheel or in a checkout, or the zoo's.
 
     :param algo: name of an algorithm, such as "dqn"
     :param env_id: id of an environment, such as "CarRacing-v3"
-    :return: path of the YAML file if it has an entry for that environment, else None for the zoo's own
+    :return: path of this package's YAML file if it has an entry for that environment; else for cardqn that of
+        the zoo's dqn, whose numbers CarDQN takes as they are; else None, for the zoo's own choice
     """
     package = Path(__file__).parent.parent
     folder = package / "hyperparams" if (package / "hyperparams").is_dir() else package.parent / "hyperparams"
     path = folder / f"{algo}.yml"
-    if not path.is_file():
-        return None
-    entries = read_yaml(path)
-    return str(path) if env_id in entries or "default" in entries else None
+    if path.is_file() and env_id in read_yaml(path):
+        return str(path)
+    return str(Path(rl_zoo3.__file__).parent / "hyperparams/dqn.yml") if algo == "cardqn" else None
+
+
+def default_policy(env_id: str, env_kwargs: dict[str, Any] | None, env_wrapper: Any) -> str:
+    """
+    Choose a policy for an environment without an entry of its own.
+
+    :param env_id: id of the environment
+    :param env_kwargs: its arguments
+    :param env_wrapper: wrappers around it in the zoo's form, or None
+    :return: "CnnPolicy" for pictures large enough for SB3's ``NatureCNN``, "MultiInputPolicy" for Dict
+        observations, else "MlpPolicy"
+    """
+    wrap = get_wrapper_class({"env_wrapper": env_wrapper})
+    with closing(gym.make(env_id, **(env_kwargs or {}))) as env:
+        space = (env if wrap is None else wrap(env)).observation_space
+    if isinstance(space, gym.spaces.Dict):
+        return "MultiInputPolicy"
+    shape: Any = space.shape or ()
+    is_large = len(shape) == 3 and sorted(shape)[1] >= LEAST_PIXELS
+    return "CnnPolicy" if is_large and is_image_space(space, check_channels=False) else "MlpPolicy"
 
 
 def read_configuration(source: str, env_id: str, is_atari: bool) -> Configuration:
@@ -70,7 +99,7 @@ def read_configuration(source: str, env_id: str, is_atari: bool) -> Configuratio
     name = check_entries(entries, path, (env_id, "atari" if is_atari else "default"))
     if name == "default":
         print("Using 'default' hyperparameters")
-    return Configuration(source, dict(entries[name]), contents)
+    return Configuration(name, source, dict(entries[name]), contents)
 
 
 def _run(code: bytes, name: str) -> Any:

@@ -19,6 +19,7 @@ from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
@@ -34,7 +35,12 @@ from sb3_cardqn.replaced import replaced
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 from sb3_cardqn.seeds import TRAINING_SEEDS
 from sb3_cardqn.zoo.clock import TrainingClock, by_the_clock
-from sb3_cardqn.zoo.configuration import checked_hyperparams, hyperparams_path, read_configuration
+from sb3_cardqn.zoo.configuration import (
+    checked_hyperparams,
+    default_policy,
+    hyperparams_path,
+    read_configuration,
+)
 from sb3_cardqn.zoo.settings import run_python
 from sb3_cardqn.zoo.studies import find_trial, hyperparams_of
 
@@ -218,6 +224,18 @@ class CarExperimentManager(ExperimentManager):
             buffer["gamma"] = hyperparams["gamma"]  # also if -params changed it
         return result
 
+    def _preprocess_action_noise(
+        self, hyperparams: dict[str, Any], saved_hyperparams: dict[str, Any], env: VecEnv
+    ) -> dict[str, Any]:
+        hyperparams = super()._preprocess_action_noise(hyperparams, saved_hyperparams, env)
+        space = env.observation_space
+        buffer = hyperparams.keys() & {"replay_buffer_class", "replay_buffer_kwargs"}
+        if self.algo == "cardqn" and self.frame_stack and not buffer and is_image_space(space):
+            hyperparams["replay_buffer_class"] = FrameReplayBuffer  # same batches, an eighth of the memory
+            hyperparams["replay_buffer_kwargs"] = {"frame_channels": space.shape[0] // self.frame_stack}
+            print("Storing each frame once, in a FrameReplayBuffer")
+        return hyperparams
+
     def read_hyperparameters(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """
         Read the configuration and apply ``-params``.
@@ -227,11 +245,13 @@ class CarExperimentManager(ExperimentManager):
         """
         print(f"Loading hyperparameters from: {self.config}")
         self.configuration = read_configuration(self.config, self.env_name.gym_id, self._is_atari)
+        entry, typed = self.configuration.entry, self.custom_hyperparams or {}
         if self.n_timesteps > 0:  # the zoo also needs it in the hyperparameters
-            self.configuration.entry.setdefault("n_timesteps", self.n_timesteps)
-        hyperparams = checked_hyperparams(
-            self.algo, self.configuration, self.custom_hyperparams or {}, self._sampled(), self.storage
-        )
+            entry.setdefault("n_timesteps", self.n_timesteps)
+        if self.algo == "cardqn" and self.configuration.name == "default":
+            wrapper = typed.get("env_wrapper", entry.get("env_wrapper"))
+            entry["policy"] = default_policy(self.env_name.gym_id, self.env_kwargs, wrapper)
+        hyperparams = checked_hyperparams(self.algo, self.configuration, typed, self._sampled(), self.storage)
         if "env_kwargs" in hyperparams and self.env_kwargs:
             hyperparams["env_kwargs"] = self.env_kwargs  # from the command line
             if self._eval_env_kwargs_args is None:

@@ -340,7 +340,6 @@ def test_every_hyperparameter_says_its_unit_or_reason() -> None:
 def test_environments_without_an_entry_keep_the_zoos() -> None:
     assert configuration.hyperparams_path("dqn", "CartPole-v1") is None
     assert configuration.hyperparams_path("ppo", "CarRacing-v3") is None
-    assert configuration.hyperparams_path("cardqn", "Acrobot-v1") == str(HYPERPARAMS / "cardqn.yml")
 
 
 @pytest.mark.slow
