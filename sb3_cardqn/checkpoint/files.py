@@ -112,7 +112,7 @@ def _upgraded(content: Any) -> Any:
     """
     :param content: content of a list
     :return: content in the current format; format 1 has no settings and versions, and a separate callback
-        before the zoo's evaluation
+        before the zoo's evaluation and one after it
     """
     if not isinstance(content, dict) or content.get("format") != 1:
         return content
@@ -121,7 +121,10 @@ def _upgraded(content: Any) -> Any:
     if "SameTracks" in names:
         i = names.index("SameTracks")
         evaluation = callbacks[i + 1] | {"class": "ValidationCallback"}
-        callbacks = [*callbacks[:i], evaluation, *callbacks[i + 2 :]]
+        rest = callbacks[i + 2 :]
+        if rest and rest[0]["class"] == "ConvertCallback":  # by which the clock learned of an evaluation
+            rest = rest[1:]
+        callbacks = [*callbacks[:i], evaluation, *rest]
     return content | {"format": FORMAT, "settings": {}, "versions": {}, "callbacks": callbacks}
 
 

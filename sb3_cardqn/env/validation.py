@@ -98,6 +98,12 @@ class ValidationCallback(EvalCallback):
         if locals_["done"] and "track" in locals_["info"]:
             self._tracks.append(locals_["info"]["track"])
 
+    def evaluate_next(self, due: bool) -> None:
+        """
+        :param due: True to evaluate at the next agent step, False not to
+        """
+        self.eval_freq = self.n_calls + 1 if due else 0
+
     def _on_step(self) -> bool:
         self._tracks = []
         go_on = super()._on_step()

@@ -2,12 +2,15 @@
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback, EvalCallback
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
+
+from sb3_cardqn.env.validation import ValidationCallback
 
 FILE_NAME = "training_clock.csv"
 _TAIL = 256  # bytes; several times the longest line
@@ -75,11 +78,11 @@ class TrainingClock(BaseCallback):
     """
     Record the seconds of training, and stop when a budget in minutes is used up.
 
-    It must be before the evaluation in the list of callbacks. A resumed run continues counting at its
-    checkpoint. With a budget in minutes, schedules follow the used part of the budget.
+    Evaluations are the clock's children: it calls them and does not count their time. A resumed run continues
+    counting at its checkpoint. With a budget in minutes, schedules follow the used part of the budget.
 
     :param folder: run folder
-    :param evaluation: evaluation whose time is not counted, or None
+    :param evaluations: callbacks whose time is not counted; with ``minutes``, the first is called when due
     :param minutes: budget in minutes of training, or None for no limit
     :param n_evaluations: with ``minutes``, number of evaluations, evenly spaced over the budget
     """
@@ -87,60 +90,72 @@ class TrainingClock(BaseCallback):
     def __init__(
         self,
         folder: Path,
-        evaluation: EvalCallback | None = None,
+        evaluations: Sequence[EvalCallback] = (),
         minutes: float | None = None,
         n_evaluations: int = 0,
     ) -> None:
         super().__init__()
         self.path = folder / FILE_NAME
-        self.evaluation = evaluation
+        self.evaluations = list(evaluations)
         self.budget = None if minutes is None else 60 * minutes
         self.n_evaluations = n_evaluations
         self.seconds = 0.0  # of training until the last agent step
         self._evaluated = 0  # evaluations so far
         self._last: Reading | None = None  # last reading written by this process
         self._stopwatch: _Stopwatch | None = None
-        if evaluation is not None:
-            self.leave_out(evaluation)
 
-    def leave_out(self, evaluation: EvalCallback) -> None:
-        """
-        Exclude the time of an evaluation, and of the user's callback after it.
+    def _init_callback(self) -> None:
+        for evaluation in self.evaluations:
+            evaluation.init_callback(self.model)
 
-        :param evaluation: evaluation that is after the clock in the list of callbacks
-        """
-        after = [evaluation.callback] if evaluation.callback is not None else []
-        evaluation.callback = CallbackList([*after, ConvertCallback(self._after_evaluation)])
-        evaluation.callback.parent = evaluation
+    def _on_training_start(self) -> None:
+        for evaluation in self.evaluations:
+            evaluation.on_training_start(self.locals, self.globals)
 
     def _on_rollout_start(self) -> None:
         self._stopwatch = self._stopwatch or _Stopwatch()  # not earlier, to exclude reading a checkpoint
+        for evaluation in self.evaluations:
+            evaluation.on_rollout_start()
 
     def _on_step(self) -> bool:
         assert self._stopwatch is not None
         self.seconds += self._stopwatch.lap()
         if self._last is None or self.seconds - self._last.seconds >= 1:
             self._write()
-        if self.budget is None:
-            return True
-        self._share_out(self.seconds / self.budget)
-        return self.seconds < self.budget
+        go_on = True
+        if self.budget is not None:
+            self._share_out(self.seconds / self.budget)
+            go_on = self.seconds < self.budget
+        for evaluation in self.evaluations:
+            go_on = evaluation.on_step() and go_on
+            if evaluation.eval_freq > 0 and evaluation.n_calls % evaluation.eval_freq == 0:
+                self._write()
+        self._stopwatch.lap()
+        return go_on
 
     def _share_out(self, used: float) -> None:
         # SB3's schedules divide num_timesteps by this number
         self.model._total_timesteps = max(round(self.num_timesteps / used), self.num_timesteps)
-        if self.evaluation is not None:
-            due = int(used * self.n_evaluations) > self._evaluated
-            self._evaluated += due
-            self.evaluation.eval_freq = self.evaluation.n_calls + (1 if due else 2)
+        due = int(used * self.n_evaluations) > self._evaluated
+        self._evaluated += due
+        for evaluation in self.evaluations[:1]:
+            if isinstance(evaluation, ValidationCallback):
+                evaluation.evaluate_next(due)
 
-    def _after_evaluation(self, *_: Any) -> bool:
-        assert self._stopwatch is not None
-        self._stopwatch.lap()
-        self._write()
-        return True
+    def update_child_locals(self, locals_: dict[str, Any]) -> None:
+        """
+        :param locals_: local variables of ``learn()``
+        """
+        for evaluation in self.evaluations:
+            evaluation.update_locals(locals_)
+
+    def _on_rollout_end(self) -> None:
+        for evaluation in self.evaluations:
+            evaluation.on_rollout_end()
 
     def _on_training_end(self) -> None:
+        for evaluation in self.evaluations:
+            evaluation.on_training_end()
         if self._last is not None and self.num_timesteps > self._last.agent_steps:
             self._write()
 

@@ -197,19 +197,18 @@ class CarExperimentManager(ExperimentManager):
         """Add the training clock, and make every evaluation drive the same validation tracks."""
         of_the_user = len(self.callbacks)
         super().create_callbacks()
-        evaluation = None
-        for i, callback in enumerate(self.callbacks[of_the_user:], of_the_user):
-            if isinstance(callback, EvalCallback):
-                evaluation = self.callbacks[i] = ValidationCallback(callback, self.save_path)
         if self.optimize_hyperparameters:
             return
-        evaluations = [callback for callback in self.callbacks if isinstance(callback, EvalCallback)]
-        self.clock = TrainingClock(Path(self.save_path), evaluation, self.minutes, self.n_evaluations or 20)
-        for other in evaluations:
-            if other is not evaluation:
-                self.clock.leave_out(other)
+        users, zoos = self.callbacks[:of_the_user], self.callbacks[of_the_user:]
+        evaluations: list[EvalCallback] = [
+            ValidationCallback(callback, self.save_path)
+            for callback in zoos
+            if isinstance(callback, EvalCallback)
+        ]
+        evaluations += [callback for callback in users if isinstance(callback, EvalCallback)]
+        self.clock = TrainingClock(Path(self.save_path), evaluations, self.minutes, self.n_evaluations or 20)
         others = [callback for callback in self.callbacks if not isinstance(callback, EvalCallback)]
-        self.callbacks = [*others, self.clock, *evaluations]
+        self.callbacks = [*others, self.clock]
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
         hyperparams = without_text(hyperparams)

@@ -9,6 +9,7 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.monitor import Monitor
 
+from sb3_cardqn.env.validation import ValidationCallback
 from sb3_cardqn.zoo import clock as training_clock
 from sb3_cardqn.zoo.clock import Reading, TrainingClock, by_the_clock, last_reading, read_clock
 
@@ -22,7 +23,7 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def started(clock: TrainingClock, num_timesteps: int = 0) -> SimpleNamespace:
-    model = SimpleNamespace(num_timesteps=num_timesteps, logger=None, _total_timesteps=10**12)
+    model = SimpleNamespace(num_timesteps=num_timesteps, logger=None, _total_timesteps=10**12, get_env=object)
     clock.init_callback(model)
     clock.on_training_start({}, {})
     clock.on_rollout_start()
@@ -30,19 +31,21 @@ def started(clock: TrainingClock, num_timesteps: int = 0) -> SimpleNamespace:
 
 
 def test_evaluations_are_not_counted(tmp_path: Path, seconds: list[float]) -> None:
-    evaluation = EvalCallback(Monitor(gym.make("CartPole-v1")), eval_freq=2)
-    clock = TrainingClock(tmp_path, evaluation)
+    class TakesTime(EvalCallback):
+        def _on_step(self) -> bool:
+            seconds[0] += 50 if self.n_calls % self.eval_freq == 0 else 0
+            return True
+
+    env = Monitor(gym.make("CartPole-v1"))
+    clock = TrainingClock(tmp_path, [TakesTime(env, eval_freq=2), TakesTime(env, eval_freq=3)])
     model = started(clock)
-    evaluation.callback.init_callback(model)
     for num_timesteps in (8, 16, 24):
         model.num_timesteps = num_timesteps
         seconds[0] += 2
         assert clock.on_step()
-        if num_timesteps == 16:  # evaluates now
-            seconds[0] += 50
-            evaluation.callback.on_step()
     readings = read_clock(tmp_path)
-    assert readings == [Reading(8, 2.0), Reading(16, 4.0), Reading(16, 4.0), Reading(24, 6.0)]
+    expected = [Reading(8, 2.0), Reading(16, 4.0), Reading(16, 4.0), Reading(24, 6.0), Reading(24, 6.0)]
+    assert readings == expected
 
 
 def test_at_most_one_line_a_second_and_the_last_step(tmp_path: Path, seconds: list[float]) -> None:
@@ -84,8 +87,8 @@ def test_a_budget_in_minutes_stops_evaluates_evenly_and_drives_schedules(
             seconds[0] += 1
             return super().step(action)
 
-    evaluation = EvalCallback(Monitor(gym.make("CartPole-v1")), log_path=str(tmp_path), verbose=0)
-    clock = TrainingClock(tmp_path, evaluation, minutes=1, n_evaluations=4)
+    zoos = EvalCallback(Monitor(gym.make("CartPole-v1")), verbose=0)
+    clock = TrainingClock(tmp_path, [ValidationCallback(zoos, str(tmp_path))], minutes=1, n_evaluations=4)
     rates: dict[int, float] = {}
     schedule = (
         {"n_steps": 5, "batch_size": 5}
@@ -100,7 +103,7 @@ def test_a_budget_in_minutes_stops_evaluates_evenly_and_drives_schedules(
     env = OneSecondAStep(gym.make("CartPole-v1"))
     model = SimpleNamespace(num_timesteps=0)
     model = algorithm("MlpPolicy", env, learning_rate=learning_rate, **schedule)
-    model.learn(10**12, callback=[clock, evaluation])
+    model.learn(10**12, callback=clock)
 
     assert model.num_timesteps == 60
     assert np.load(tmp_path / "evaluations.npz")["timesteps"].tolist() == [15, 30, 45, 60]
