@@ -256,7 +256,7 @@ class Attempt:
             return self.run.last_lines() or f"exit status {exit_code}"
         if not self.run.left_its_agent:
             return (
-                f"training ended early, at agent step {self.run.reading.agent_steps}: {self.run.last_lines()}"
+                f"training ended early, after {self.run.reading.agent_steps} agent steps: {self.run.last_lines()}"
             )
         return ""
 

@@ -54,7 +54,7 @@ def test_one_run_is_plotted(runs: Path) -> None:
         (f"plot_train -a ppo {PLOTS}", "ppo | CartPole-v1 | 'logs' | logs/dqn/CartPole-v1_1"),
         ("plot_train -a dqn -e Acrobot-v1 -f logs", "Acrobot-v1 | logs/dqn/CartPole-v1_1"),
         ("plot_train -a dqn -e CartPole-v1 -f absent", "'absent'"),
-        (f"plot_train -a dqn {PLOTS}", "100 | -w 3"),
+        (f"plot_train -a dqn {PLOTS}", "-w | 3 | 100"),
         (f"plot_train -a dqn {PLOTS} -w 1 -y success", "success"),
         (f"plot_train -a dqn {PLOTS} -w 3 -max 20", "2"),
         (f"all_plots -a ppo {PLOTS}", "ppo | CartPole-v1 | 'logs' | logs/dqn/CartPole-v1_1"),
