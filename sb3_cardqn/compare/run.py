@@ -255,9 +255,7 @@ class Attempt:
         if exit_code > 0:
             return self.run.last_lines() or f"exit status {exit_code}"
         if not self.run.left_its_agent:
-            return (
-                f"training ended early, after {self.run.reading.agent_steps} agent steps: {self.run.last_lines()}"
-            )
+            return f"ended early, after {self.run.reading.agent_steps} agent steps: {self.run.last_lines()}"
         return ""
 
     def finish(self) -> State:
