@@ -99,7 +99,7 @@ def test_every_changed_byte_of_signed_json_is_found(tmp_path: Path) -> None:
         for changed in (content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :], content[:i]):
             path.write_bytes(changed)
             with error_naming(ValueError, "list.json"):
-                assert read_signed_json(path) != {"agent_steps": 12, "text": 'a "quoted" word'}
+                read_signed_json(path)
 
 
 def test_plain_data_goes_through_json_and_back() -> None:

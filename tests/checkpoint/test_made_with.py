@@ -20,7 +20,7 @@ from sb3_cardqn.checkpoint.files import CheckpointWarning, newest_checkpoint
 from sb3_cardqn.checkpoint.made_with import described
 from sb3_cardqn.durable import read_signed_json, write_signed_json
 from sb3_cardqn.errors import UserError
-from tests.named import error_naming
+from tests.named import error_naming, missing
 from tests.small_training import At, agent, cart_pole
 
 TOTAL = 400
@@ -168,9 +168,9 @@ class MyNormalize(VecNormalize):
 @pytest.mark.parametrize(
     ("wrap", "named"),
     [
-        (Scales, r"Scales \(largest\)"),
-        (lambda env: VecNormalize(Scales(env)), r"Scales \(largest\)"),
-        (MyNormalize, r"MyNormalize \("),
+        (Scales, "Scales | largest"),
+        (lambda env: VecNormalize(Scales(env)), "Scales | largest"),
+        (MyNormalize, "MyNormalize"),
         (RemembersNothing, None),
         (lambda env: VecNormalize(VecMonitor(env)), None),
     ],
@@ -185,8 +185,7 @@ def test_what_a_wrapper_of_the_users_own_remembers_is_not_dropped_in_silence(
     texts = [str(one.message) for one in given if one.category is CheckpointWarning]
     assert len(texts) == (named is not None)
     if named is not None:
-        with pytest.warns(CheckpointWarning, match=named):
-            warnings.warn(texts[0], CheckpointWarning, stacklevel=1)
+        assert not missing(named, texts[0])
 
 
 @pytest.mark.parametrize("noise", [NormalActionNoise, OrnsteinUhlenbeckActionNoise])

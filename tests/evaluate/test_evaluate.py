@@ -197,7 +197,7 @@ def test_an_evaluation_is_the_drives_whatever_the_number_of_processes(run: Run) 
     rows = alone[0].drives[:2].to_dict("records")
     assert [Drive(row.pop("track"), **row) for row in rows] == expected
     assert list(table(together).index) == ["cardqn/CarRacing-v3_1", "again"]
-    assert 0 < together[0].seconds_per_decision < 1
+    assert together[0].seconds_per_decision > 0
 
 
 def test_summary_of_scores_worked_by_hand() -> None:

@@ -430,7 +430,8 @@ def test_bench_decision(safe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert head.split() == ["after", "a", "step", "in", "a", "row", "ms"]
     name, *milliseconds = torch_row.split()
     assert name == "torch"
-    assert all(0 < float(cost) < 1000 for cost in milliseconds)
+    assert len(milliseconds) == 2
+    assert all(float(cost) > 0 for cost in milliseconds)
 
 
 def test_shipped_agents_are_found_by_name(

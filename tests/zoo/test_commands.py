@@ -65,7 +65,7 @@ def test_train_leaves_what_the_zoo_leaves(trained: Path) -> None:
     model = CarDQN.load(run / "CarRacing-v3.zip")
     assert (model.num_timesteps, model.learning_starts, model.n_steps) == (600, 400, 3)
     assert model.observation_space.shape == (4, 64, 64)
-    assert (load_results(str(run))["l"] <= 1000).all()  # the Monitor counts frames
+    assert 100 < load_results(str(run))["l"].max() <= 1000  # the Monitor counts frames
     assert list((trained / "tb").rglob("events.out.tfevents*"))
     command = shlex.split((run / "CarRacing-v3/command.txt").read_text())
     assert command[-2:] == ["n_envs:2", "exploration_decay:'linear'"]
@@ -324,17 +324,15 @@ def test_any_colors_is_cardqn_with_road_contrast() -> None:
 
 
 def test_every_hyperparameter_says_its_unit_or_reason() -> None:
-    for path in HYPERPARAMS.glob("*.yml"):
-        for line in path.read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() in (
-                "n_timesteps",
-                "n_envs",
-                "buffer_size",
-                "learning_starts",
-                "target_update_interval",
-            ):
-                assert "#" in value, f"{path.name}: {line}"
+    names = ("n_timesteps", "n_envs", "buffer_size", "learning_starts", "target_update_interval")
+    lines = [
+        line
+        for path in HYPERPARAMS.glob("*.yml")
+        for line in path.read_text().splitlines()
+        if line.partition(":")[0].strip() in names
+    ]
+    assert lines
+    assert [line for line in lines if "#" not in line] == []
 
 
 def test_environments_without_an_entry_keep_the_zoos() -> None:

@@ -73,7 +73,7 @@ def train(algo: str, env: str, *more: str) -> Any:
 @pytest.mark.parametrize("algo", ["cardqn", "dqn", "qrdqn"])
 @pytest.mark.parametrize("env", sorted(ENTRIES.keys() - {"default", "atari"}))
 def test_every_environment_of_the_zoos_dqn_is_trained(env: str, algo: str) -> None:
-    model = train(algo, env, "-n", "1100", "-params", "learning_starts:50", "n_envs:1")
+    model = train(algo, env, "-n", "256", "-params", "learning_starts:50", "n_envs:1")
     assert model._n_updates >= 100
     if algo == "cardqn":
         assert hyperparams_path("cardqn", env) == str(ZOO)

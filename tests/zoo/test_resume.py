@@ -182,7 +182,8 @@ def test_killed_while_checkpoints_are_removed_it_is_finished_or_goes_on(
     run = Path("logs/cardqn/CartPole-v1_1")
     if any((run / "checkpoints").glob("checkpoint-*.json")):
         resume(run)  # the last piece again: never from the beginning
-        assert not re.search(r"agent step 900\b", capsys.readouterr().out)
+        (step,) = re.findall(r"agent step (\d+)", capsys.readouterr().out)
+        assert 0 < int(step) < 900
     before = (run / "CartPole-v1.zip").read_bytes()
     with error_naming(UserError, f"'{run}' | CartPole-v1.zip"):
         resume(run)
