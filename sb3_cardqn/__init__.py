@@ -3,6 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
+
 from sb3_cardqn.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from sb3_cardqn.policy_file.read import load_policy as load_policy
     from sb3_cardqn.replay.buffers import FrameReplayBuffer as FrameReplayBuffer
     from sb3_cardqn.replay.prioritized import PrioritizedFrameReplayBuffer as PrioritizedFrameReplayBuffer
+
+gym.register("CarRacingPixels-v3", "sb3_cardqn.env.car_racing:make_car_racing")
 
 # public name -> its module, which is imported when the name is first used
 _PLACES = {

@@ -124,7 +124,7 @@ def test_the_command_line_knows_the_zoos_commands() -> None:
     ("imported", "absent"),
     [
         ("sb3_cardqn", "rl_zoo3 matplotlib plotly ray optuna pandas scipy pygame Box2D"),
-        ("sb3_cardqn.cli", "torch stable_baselines3 rl_zoo3 gymnasium matplotlib"),
+        ("sb3_cardqn.cli", "torch stable_baselines3 rl_zoo3 cv2 matplotlib"),
     ],
 )
 def test_what_an_import_leaves_alone(imported: str, absent: str) -> None:

@@ -5,9 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sb3_cardqn.cardqn.policies import QNetwork
 from sb3_cardqn.errors import UserError, did_you_mean
-from sb3_cardqn.policy_file.read import load_policy, read
+from sb3_cardqn.policy_file.read import ExportedPolicy, load_policy, read
 from sb3_cardqn.python_text import with_short_names
 
 _SHIPPED = Path(__file__).parent.parent / "pretrained"
@@ -61,7 +60,7 @@ class SafeAgent:
             "env_wrapper": with_short_names(self.about["env"]["wrappers"]),
         }
 
-    def load_model(self) -> QNetwork:
+    def load_model(self) -> ExportedPolicy:
         """
         :return: Q-network to drive with
         """
@@ -82,7 +81,7 @@ def shipped_agents() -> dict[str, Path]:
     return {path.stem: path for path in sorted(_SHIPPED.glob("*.safetensors"))}
 
 
-def load_pretrained(name: str = "cardqn") -> QNetwork:
+def load_pretrained(name: str = "cardqn") -> ExportedPolicy:
     """
     Load an agent shipped with the package.
 

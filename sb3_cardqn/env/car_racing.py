@@ -1,6 +1,8 @@
 """CarRacingWrapper: all wrappers that ``hyperparams/*.yml`` lists, in their order."""
 
+import inspect
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
@@ -27,6 +29,21 @@ COLORS: dict[str, Callable[[gym.Env], gym.Env]] = {
     "road_contrast": RoadContrastObservation,
     "rgb": lambda env: env,
 }
+
+
+def make_car_racing(**kwargs: Any) -> gym.Env:
+    """
+    Make CarRacing with all its preprocessing: Gymnasium knows it as ``CarRacingPixels-v3``.
+
+    >>> gym.make("sb3_cardqn:CarRacingPixels-v3", training=True).observation_space.shape
+    (4, 64, 64)
+
+    :param kwargs: arguments of ``CarRacingWrapper``; the others are those of ``CarRacing-v3``
+    :return: environment with uint8 stacks of frames and ``Discrete`` actions
+    """
+    ours = inspect.signature(CarRacingWrapper).parameters.keys() & kwargs.keys()
+    env = gym.make("CarRacing-v3", **{name: value for name, value in kwargs.items() if name not in ours})
+    return CarRacingWrapper(env, **{name: kwargs[name] for name in ours})
 
 
 class CarRacingWrapper(gym.Wrapper):

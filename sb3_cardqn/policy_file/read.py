@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import safetensors.torch
 import torch as th
@@ -19,6 +20,7 @@ from safetensors import SafetensorError
 
 from sb3_cardqn.cardqn.policies import QNetwork
 from sb3_cardqn.durable import write_file, write_text
+from sb3_cardqn.env.fast_render import FastRender
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.policy_file import allowed
 
@@ -62,6 +64,38 @@ class PolicyFile:
     tensors: dict[str, th.Tensor]
 
 
+class ExportedPolicy(QNetwork):
+    """
+    Q-network of an exported file; ``predict`` chooses the greedy action.
+
+    >>> policy = load_pretrained()  # doctest: +SKIP
+    >>> env = policy.make_env(render_mode="human")  # doctest: +SKIP
+    """
+
+    about: dict[str, Any]  # the file's description
+
+    def make_env(self, stock: bool = True, **env_kwargs: Any) -> gym.Env:
+        """
+        Make the environment that the policy was trained on, without training-only wrappers.
+
+        :param stock: True for the stock picture, False for ``FastRender``'s if it was used in training
+        :param env_kwargs: arguments of ``gym.make``, such as ``render_mode="human"``
+        :return: environment with the wrappers that the policy needs
+        :raises UserError: if the file does not name an environment
+        """
+        about = self.about["env"]
+        if about is None:
+            raise UserError("the policy's file does not say which environment it is for: export a run folder")
+        env = gym.make(about["id"], **(about["kwargs"] | env_kwargs))
+        for entry in about["wrappers"]:
+            wrapper, arguments = allowed.look_up(allowed.WRAPPERS, "wrapper", entry)
+            if "fast_render" in allowed.WRAPPERS[f"sb3_cardqn.{wrapper.__name__}"][1] and stock:
+                arguments = arguments | {"fast_render": False}
+            if not (stock and wrapper is FastRender):
+                env = wrapper(env, **arguments)
+        return env
+
+
 def _fields(what: str, value: dict[str, Any], needs: dict[str, allowed.Need]) -> None:
     allowed.check_arguments(what, value, needs)
     missing = [name for name in needs if name not in value]
@@ -88,7 +122,7 @@ def check_about(about: Any) -> None:
             allowed.look_up(allowed.WRAPPERS, "wrapper", wrapper)
 
 
-def build(about: dict[str, Any]) -> QNetwork:
+def build(about: dict[str, Any]) -> ExportedPolicy:
     """
     :param about: description that has passed ``check_about``
     :return: Q-network on the meta device, without memory for its weights
@@ -104,7 +138,7 @@ def build(about: dict[str, Any]) -> QNetwork:
     try:
         with th.device("meta"):
             features_extractor = extractor_class(observation_space, **extractor_kwargs)
-            return QNetwork(
+            network = ExportedPolicy(
                 observation_space,
                 spaces.Discrete(about["actions"]),
                 features_extractor,
@@ -114,6 +148,8 @@ def build(about: dict[str, Any]) -> QNetwork:
                 normalize_images=about["normalize_images"],
                 head_class=partial(head_class, **head_kwargs),
             )
+            network.about = about
+            return network
     except (AssertionError, RuntimeError) as error:  # SB3's and torch's errors for images that are too small
         raise UserError(f"its parts do not fit together: {str(error).splitlines()[0]}") from error
 
@@ -221,11 +257,13 @@ def _check_tensors(network: QNetwork, tensors: dict[str, th.Tensor]) -> None:
             raise UserError(f"{name} contains weights that are NaN or infinite")
 
 
-def load_policy(path: str | Path) -> QNetwork:
+def load_policy(path: str | Path) -> ExportedPolicy:
     """
     Load an exported policy. Nothing in the file is run, so it is safe with files from anyone.
 
     >>> policy = load_policy("policy.safetensors")  # doctest: +SKIP
+    >>> env = policy.make_env()  # doctest: +SKIP
+    >>> obs, info = env.reset(seed=200_000)  # doctest: +SKIP
     >>> action, _ = policy.predict(obs)  # doctest: +SKIP
 
     :param path: ``.safetensors`` file written by ``sb3-cardqn export``

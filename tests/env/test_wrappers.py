@@ -1,6 +1,7 @@
 import pickle
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -383,3 +384,27 @@ def test_car_racing_wrapper_is_the_composition() -> None:
     )
     assert np.array_equal(obs[3], small)
     assert reward == sum(float(step[1]) for step in rewards)
+
+
+def test_gymnasium_makes_all_of_it_by_an_id() -> None:
+    by_id = gym.make("sb3_cardqn:CarRacingPixels-v3", frame_skip=2, training=True, max_episode_steps=20)
+    by_hand = CarRacingWrapper(gym.make("CarRacing-v3", max_episode_steps=20), frame_skip=2, training=True)
+    assert np.array_equal(by_id.reset(seed=4)[0], by_hand.reset(seed=4)[0])
+    for action in (1, 4, 7):
+        ours, theirs = by_id.step(action), by_hand.step(action)
+        assert np.array_equal(ours[0], theirs[0])
+        assert ours[1:4] == theirs[1:4]
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_gymnasium_makes_several_by_the_id(mode: Any) -> None:
+    with closing(gym.make_vec("sb3_cardqn:CarRacingPixels-v3", num_envs=2, vectorization_mode=mode)) as envs:
+        several, _ = envs.reset(seed=4)
+        assert envs.step(np.array([1, 4]))[1].shape == (2,)
+    one = gym.make("sb3_cardqn:CarRacingPixels-v3")
+    assert np.array_equal(several, [one.reset(seed=4)[0], one.reset(seed=5)[0]])
+
+
+def test_the_id_takes_no_argument_that_neither_has() -> None:
+    with pytest.raises(TypeError, match="frame_skp"):
+        gym.make("sb3_cardqn:CarRacingPixels-v3", frame_skp=2)

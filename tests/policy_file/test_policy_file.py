@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections import OrderedDict
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -574,3 +575,29 @@ def test_the_shipped_agents_drive(name: str, domain_randomize: bool) -> None:
         name, [100_000, 100_001], stock=False, env_kwargs={"domain_randomize": domain_randomize}
     )
     assert evaluation.drives["score"].min() > 900
+
+
+@pytest.mark.parametrize("stock", [True, False])
+def test_a_policy_makes_the_environment_that_it_is_judged_on(stock: bool) -> None:
+    policy = load_pretrained()
+    env = policy.make_env(stock, max_episode_steps=30)
+    (agent_,) = find_agents("cardqn")
+    with closing(make_env(agent_, stock, max_episode_steps=30)) as judged:
+        judged.seed(200_000)
+        theirs: Any = judged.reset()
+        ours, _ = env.reset(seed=200_000)
+        done = False
+        while not done:
+            assert np.array_equal(ours, theirs[0])
+            action, _ = policy.predict(ours)
+            ours, reward, terminated, truncated, _ = env.step(action)
+            theirs, rewards, dones, _ = judged.step(np.array([action]))
+            done = bool(terminated or truncated)
+            assert (reward, done) == (pytest.approx(float(rewards[0])), dones[0])
+    env.close()
+
+
+def test_a_policy_that_names_no_environment_cannot_make_one(run: Run, tmp_path: Path) -> None:
+    write_policy(run.load_model(), run.algo, tmp_path / "lone.safetensors")
+    with error_naming(UserError, "environment"):
+        load_policy(tmp_path / "lone.safetensors").make_env()
