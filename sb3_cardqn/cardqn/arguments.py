@@ -169,3 +169,18 @@ def check_replay_buffer(agent: Any) -> None:
     got = {name: getattr(buffer, name, 1 if name == "n_steps" else value) for name, value in wanted.items()}
     if got != wanted:
         raise ValueError(f"CarDQN needs a replay buffer made with {wanted}, got one with {got}")
+
+
+def check_policy(policy: Any) -> None:
+    """
+    Check that a policy has the parts of a DQN's.
+
+    :param policy: policy of any class
+    :raises TypeError: if it is a policy of another algorithm
+    """
+    missing = [name for name in ("q_net", "q_net_target", "optimizer") if not hasattr(policy, name)]
+    if missing:
+        raise TypeError(
+            "CarDQN needs policy to have q_net, q_net_target and optimizer, like CarDQNPolicy and SB3's "
+            f"DQNPolicy, got {type(policy).__name__} without {', '.join(missing)}"
+        )

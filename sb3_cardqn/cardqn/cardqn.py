@@ -16,6 +16,7 @@ from sb3_cardqn.cardqn.arguments import (
     check_arguments,
     check_budget,
     check_env,
+    check_policy,
     check_replay_buffer,
     check_spaces,
     n_step_arguments,
@@ -202,12 +203,7 @@ class CarDQN(OverlapAlgorithm):
                 warnings.filterwarnings("ignore", message="`n_steps=", category=UserWarning)
             super()._setup_model()
         self.replay_buffer_kwargs = given  # else n_steps and gamma would survive a load() with other values
-        missing = [name for name in ("q_net", "q_net_target", "optimizer") if not hasattr(self.policy, name)]
-        if missing:
-            raise TypeError(
-                "CarDQN needs policy to have q_net, q_net_target and optimizer, as CarDQNPolicy and SB3's "
-                f"DQNPolicy do, got {type(self.policy).__name__} without {', '.join(missing)}"
-            )
+        check_policy(self.policy)
         self._create_aliases()
         self._td = td_of(self.q_net)
         self._in_bfloat16 = self.mixed_precision and has_bfloat16(self.device)
