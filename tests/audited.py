@@ -15,7 +15,7 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_cardqn import durable, trust
+from sb3_cardqn import durable
 
 BEING_WRITTEN = re.compile(r"\..*\.[0-9a-f]{16}(\.\w+)?")  # see durable.replacing
 
@@ -42,7 +42,7 @@ class Watch:
             if flags & os.O_ACCMODE != os.O_RDONLY:
                 self.written.add(os.path.abspath(os.fsdecode(args[0])))
             if flags & os.O_ACCMODE != os.O_WRONLY and not flags & (os.O_TRUNC | os.O_EXCL):
-                self.note(args[0], not _in_a_check())
+                self.note(args[0], not _in_durable())
         elif event == "os.rename":
             self.written.add(os.path.abspath(os.fsdecode(args[1])))
         elif event == "compile" and isinstance(args[1], (str, bytes)):
@@ -56,12 +56,12 @@ class Watch:
             self.opened[path] = self.opened.get(path, False) or (by_others and path not in self.written)
 
 
-def _in_a_check() -> bool:
-    """Whether a function of ``durable`` or ``trust`` is being called: what is opened once is checked, or its copy."""
+def _in_durable() -> bool:
+    """Whether a function of ``durable`` is being called, which checks what it opens and opens it once."""
     frame = sys._getframe()
-    while frame.f_back and frame.f_code.co_filename not in (durable.__file__, trust.__file__):
+    while frame.f_back and frame.f_code.co_filename != durable.__file__:
         frame = frame.f_back
-    return frame.f_code.co_filename in (durable.__file__, trust.__file__)
+    return frame.f_code.co_filename == durable.__file__
 
 
 def main(commands: list[list[str]]) -> list[tuple[Any, dict[str, bool]]]:
