@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, settings
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp()
 os.environ.pop("TRUST_REMOTE_CODE", None)
 
-# Under nohup this process would ignore it, and so would those that tests start and hang up on.
+# Under nohup, or in the background of a script, these would be ignored, also in processes that tests start and stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
