@@ -156,7 +156,6 @@ class Run:
     folder: Path
 
     def __post_init__(self) -> None:
-        refuse_pipes(self.folder)
         if not self.config_path.is_file():
             root = self.folder.parent.parent
             runs = [str(path.parent.parent) for path in sorted(root.glob("*/*/*/config.yml"))]
@@ -168,6 +167,7 @@ class Run:
             )
         if self.algo not in ALGOS:
             raise UserError(f"'{self.folder}' is not a run folder: '{self.algo}' is not an algorithm")
+        refuse_pipes(self.folder)  # not before: another folder may hold anything, and any number of files
 
     @property
     def algo(self) -> str:
