@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 
 from sb3_cardqn.cardqn.policies import QNetwork
 from sb3_cardqn.durable import write_file, write_text
+from sb3_cardqn.env.car_racing import CarRacingWrapper
 from sb3_cardqn.env.fast_render import FastRender
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.policy_file import allowed
@@ -89,10 +90,11 @@ class ExportedPolicy(QNetwork):
         env = gym.make(about["id"], **(about["kwargs"] | env_kwargs))
         for entry in about["wrappers"]:
             wrapper, arguments = allowed.look_up(allowed.WRAPPERS, "wrapper", entry)
-            if "fast_render" in allowed.WRAPPERS[f"sb3_cardqn.{wrapper.__name__}"][1] and stock:
+            if stock and wrapper is FastRender:
+                continue
+            if stock and wrapper is CarRacingWrapper:
                 arguments = arguments | {"fast_render": False}
-            if not (stock and wrapper is FastRender):
-                env = wrapper(env, **arguments)
+            env = wrapper(env, **arguments)
         return env
 
 
