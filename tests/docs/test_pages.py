@@ -1,6 +1,5 @@
 """The site's pages: their links lead somewhere, their Python runs, and what is made from the package is whole."""
 
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +7,7 @@ from types import ModuleType
 import pytest
 
 import sb3_cardqn
+from tests.docs.loaded import loaded
 from tests.docs.test_readme import blocks, with_smaller_budget
 
 ROOT = Path(__file__).parent.parent.parent
@@ -27,12 +27,7 @@ PYTHON = [
 
 @pytest.fixture(scope="module")
 def generated() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generated", DOCS / "_extensions/generated.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(DOCS / "_extensions/generated.py")
 
 
 def anchors(page: Path) -> set[str]:

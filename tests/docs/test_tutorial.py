@@ -1,5 +1,4 @@
 import ast
-import importlib.util
 import re
 import shutil
 from collections.abc import Callable
@@ -13,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from nbclient import NotebookClient
+
+from tests.docs.loaded import loaded
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 NOTEBOOKS = sorted((DOCS / "tutorial").glob("*.ipynb"))
@@ -33,12 +34,7 @@ each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path
 
 @pytest.fixture(scope="module")
 def reader() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reader", DOCS / "tutorial/reader.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(DOCS / "tutorial/reader.py")
 
 
 def cells(path: Path, kind: str) -> list[Any]:
