@@ -3,7 +3,6 @@ import os
 import signal
 import tempfile
 
-import pytest
 import torch as th
 from hypothesis import HealthCheck, settings
 
@@ -27,8 +26,3 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # No test fails because a machine is slow or busy.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """FastRender is compared with stock before other tests: once the stock score came out otherwise after them."""
-    items.sort(key=lambda item: item.path.name != "test_fast_render.py")

@@ -179,6 +179,18 @@ def test_dashboard_bars(speed: float) -> None:
         assert np.abs(picture[84:] - stock_picture(env)[84:]).max() <= (2 if speed >= 0 else 25)
 
 
+def test_score_after_a_window_was_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    env = FastRender(CarRacing())
+    env.reset(seed=0)
+    window = CarRacing(render_mode="human")
+    window.reset(seed=1)
+    window.close()
+    env.unwrapped.reward = 765.4  # a score that no other test has drawn
+    picture = env.unwrapped._render("state_pixels")
+    assert np.abs(picture[84:] - stock_picture(env)[84:]).max() <= 2
+
+
 def test_visited_tiles_take_the_road_colour() -> None:
     env = FastRender(CarRacing())
     before = env.reset(seed=0)[0]
@@ -324,7 +336,7 @@ def test_bench_parity_sees_a_difference(
     monkeypatch.setattr(
         "sb3_cardqn.env.fast_render.physics.STIFFNESS", np.nextafter(205000 * 0.02 * 0.02, 100)
     )
-    monkeypatch.setattr("sb3_cardqn.env.fast_render.dashboard.WHITE", (0, 0, 0))
+    monkeypatch.setattr("sb3_cardqn.env.fast_render.render.dashboard", lambda env, score, out: out.fill(0))
     main(["parity", "--seeds", "1", "--frames", "60"])
     assert "0 of 1" in capsys.readouterr().out
 

@@ -105,10 +105,9 @@ def _score(text: str) -> np.ndarray | None:
     return _left_end(text, 125, ()) if _font().size(text)[0] <= 125 else None
 
 
-@cache
 def _font() -> pygame.font.Font:
     """
-    :return: stock's font
+    :return: stock's font; a new one, because closing a window makes all earlier fonts useless
     """
     pygame.font.init()
     return pygame.font.Font(pygame.font.get_default_font(), 42)
