@@ -17,7 +17,7 @@ import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from sb3_cardqn.checkpoint import state as state
+from sb3_cardqn.checkpoint import state
 from sb3_cardqn.checkpoint.files import (
     FORMAT,
     Checkpoint,
@@ -48,10 +48,10 @@ class ExactCheckpoint(BaseCallback):
     """
     Write checkpoints, and resume from the newest one as if the run had never stopped.
 
-    Put it first in the list of callbacks; a checkpoint contains the counters of the others too. Wrap the
-    environments in ``ResumableEpisode``; without it, running episodes are truncated on resume. To resume,
-    make agent, environments and callbacks as before, and call ``learn`` with the same total, with
-    ``resume=True`` here. On SIGTERM, SIGHUP and Ctrl-C it writes a checkpoint and raises :class:`Stopped`.
+    A checkpoint contains the counters of all other callbacks, anywhere in the list. Wrap the environments in
+    ``ResumableEpisode``; without it, running episodes are truncated on resume. To resume, make agent,
+    environments and callbacks as before, and call ``learn`` with the same total, with ``resume=True`` here.
+    On SIGTERM, SIGHUP and Ctrl-C it writes a checkpoint and raises :class:`Stopped`.
 
     >>> env = make_vec_env("CartPole-v1", 4, seed=0, wrapper_class=ResumableEpisode)  # doctest: +SKIP
     >>> model = CarDQN("MlpPolicy", env, seed=0)  # doctest: +SKIP

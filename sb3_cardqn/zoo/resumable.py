@@ -72,7 +72,7 @@ class ResumableExperimentManager(CarExperimentManager):
             super().create_log_folder()
 
     def create_callbacks(self) -> None:
-        """Insert the checkpoint before all other callbacks, where it must be."""
+        """Add the checkpoint to the callbacks."""
         super().create_callbacks()
         self.checkpoint = ExactCheckpoint(
             Path(self.save_path, CHECKPOINTS),
@@ -82,7 +82,7 @@ class ResumableExperimentManager(CarExperimentManager):
             verbose=self.verbose,
         )
         self.checkpoint.lock()
-        self.callbacks.insert(0, self.checkpoint)
+        self.callbacks.append(self.checkpoint)
 
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
         """

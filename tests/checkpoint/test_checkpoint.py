@@ -18,7 +18,12 @@ import pytest
 import torch as th
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN, PPO
-from stable_baselines3.common.callbacks import EvalCallback, EveryNTimesteps, StopTrainingOnNoModelImprovement
+from stable_baselines3.common.callbacks import (
+    BaseCallback,
+    EvalCallback,
+    EveryNTimesteps,
+    StopTrainingOnNoModelImprovement,
+)
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecFrameStack, VecMonitor, VecNormalize
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -106,6 +111,39 @@ def test_it_goes_on_as_if_nothing_had_happened(name: str, tmp_path: Path) -> Non
     # before learning starts; before the buffer is full; after it was overwritten twice
     for at in (50, 420, 800) if name == "CarDQN" else (800,):
         assert fingerprint(interrupted(AGENTS[name], tmp_path / str(at), at)) == expected, at
+
+
+class Decay(BaseCallback):
+    """Changes the agent at the start of every rollout, by a counter of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rollouts = 0
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        self.rollouts += 1
+        for parameter in self.model.policy.parameters():
+            parameter.data *= 1 - 0.01 / self.rollouts
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_its_place_among_callbacks_does_not_matter(place: int, tmp_path: Path) -> None:
+    def train(at: int, then: Any, **kwargs: Any) -> Any:
+        model, callbacks = agent(), [Decay(), At(at, then)]
+        callbacks.insert(place, ExactCheckpoint(tmp_path / "checkpoints", 100, **kwargs))
+        model.learn(TOTAL, callback=callbacks)
+        return model, next(one for one in callbacks if isinstance(one, Decay)).rollouts
+
+    whole, decay = agent(), Decay()
+    whole.learn(TOTAL, callback=decay)
+    expected = fingerprint(whole), decay.rollouts
+    with pytest.raises(Crash):
+        train(700, crash)
+    model, rollouts = train(TOTAL, lambda: None, resume=True)
+    assert (fingerprint(model), rollouts) == expected
 
 
 def test_it_can_be_interrupted_again_and_again(tmp_path: Path) -> None:
