@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sb3_cardqn.env.wrappers import GrayscaleObservation as GrayscaleObservation
     from sb3_cardqn.env.wrappers import ResizeObservation as ResizeObservation
     from sb3_cardqn.policy_file.read import load_policy as load_policy
+    from sb3_cardqn.policy_file.start import load_weights as load_weights
     from sb3_cardqn.replay.buffers import FrameReplayBuffer as FrameReplayBuffer
     from sb3_cardqn.replay.prioritized import PrioritizedFrameReplayBuffer as PrioritizedFrameReplayBuffer
 
@@ -61,6 +62,7 @@ _PLACES = {
     "ScaleReward": "env.training_wrappers",
     "load_policy": "policy_file.read",
     "load_pretrained": "agents.exported",
+    "load_weights": "policy_file.start",
 }
 
 __all__ = list(_PLACES)

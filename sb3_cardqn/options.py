@@ -65,7 +65,9 @@ def own_options(command: str) -> argparse.ArgumentParser:
     :param command: command of the zoo
     :return: parser of the options that this package adds to it
     """
-    parser = argparse.ArgumentParser(prog=f"sb3-cardqn {command}", add_help=False, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog=f"sb3-cardqn {command}", add_help=False, allow_abbrev=False, conflict_handler="resolve"
+    )
     group = parser.add_argument_group("options of sb3-cardqn")
     add_trust(group)
     if command != "train":
@@ -78,6 +80,14 @@ def own_options(command: str) -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--minutes", type=float, help="budget in minutes of training without evaluations, instead of -n"
+    )
+    group.add_argument(
+        "-i",
+        "--trained-agent",
+        default="",
+        metavar="AGENT",
+        help="start from a trained agent: a zip, a .safetensors file, or the name of a shipped agent; "
+        "epsilon stays at its final value",
     )
     group.add_argument(
         "--run-id", type=int, metavar="N", help="number of the run folder (default: the next free number)"
@@ -109,6 +119,8 @@ def zoo_parser(command: str, run: Callable[[list[str]], None]) -> argparse.Argum
     )
     for action in zoos._actions:
         names = action.option_strings
+        if not names:  # replaced by an option of this package
+            continue
         default = _DEFAULTS.get(names[-1])
         if default is not None and not command.startswith(("plot", "all_plots")):
             parser.add_argument(*names, default=default, help=f"{action.help} (default: {default})")

@@ -50,6 +50,9 @@ CALLS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "ExactCheckpoint": lambda wrong: sb3_cardqn.ExactCheckpoint(**{"folder": "x", "freq": 5} | wrong),
     "load_policy": lambda wrong: sb3_cardqn.load_policy(**wrong),
     "load_pretrained": lambda wrong: sb3_cardqn.load_pretrained(**wrong),
+    "load_weights": lambda wrong: sb3_cardqn.load_weights(
+        **{"model": CarDQN("MlpPolicy", "CartPole-v1", buffer_size=500, device="cpu")} | wrong
+    ),
 }
 
 
@@ -144,7 +147,7 @@ TABLE: list[tuple[str, str, tuple[Any, ...]]] = [
     ("CarDQNPolicy", "average_fraction", (*NO_SHARE[1:], 0)),
 ]  # fmt: skip
 # Python and torch say what they need
-UNCHECKED = {"DuelingHead", "load_policy", "load_pretrained"}
+UNCHECKED = {"DuelingHead", "load_policy", "load_pretrained", "load_weights"}
 
 
 @pytest.mark.parametrize(
@@ -174,6 +177,8 @@ def test_a_wrong_argument_is_named_with_its_value(who: str, argument: str, value
         ("load_policy", {"path": "absent"}, "'absent'"),
         ("load_policy", {"path": "."}, "'.'"),
         ("load_pretrained", {"name": "cardqm"}, "'cardqm' | 'cardqn'"),
+        ("load_weights", {"path": "absent.zip"}, "'absent.zip'"),
+        ("load_weights", {"path": "cardqn"}, "observation_space | (4, 64, 64) uint8 | (4,) float32"),
     ],
 )  # fmt: skip
 def test_an_unknown_name_is_answered_with_the_nearest(who: str, wrong: dict[str, Any], named: str) -> None:
@@ -183,7 +188,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(who: str, wrong: dict[str,
 
 def test_every_public_name_has_a_row() -> None:
     assert {row[0] for row in TABLE} | UNCHECKED >= set(sb3_cardqn.__all__)
-    assert CALLS.keys() == {row[0] for row in TABLE} | {"load_policy", "load_pretrained"}
+    assert CALLS.keys() == {row[0] for row in TABLE} | {"load_policy", "load_pretrained", "load_weights"}
 
 
 # ---- the command line and its YAML, in this process ----
@@ -295,6 +300,9 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("train --run-id -1", "", "--run-id | -1"),
         ("train --env CartPole-v1 --seed 4294967296", "", "--seed | 4294967295 | 4294967296"),
         ("train -i absent.zip", "", "-i | 'absent.zip'"),
+        ("train -i absent.safetensors", "", "'absent.safetensors'"),
+        ("train -i cardqm", "", "-i | 'cardqm' | cardqn"),
+        ("train -i cardqn -optimize", "", "-optimize | -i cardqn"),
         ("train -f=", "", "-f | ''"),
         ("train -f c.yml", "a: b", "-f | 'c.yml'"),
         ("train -tb c.yml/tb", "a: b", "-tb | 'c.yml/tb'"),

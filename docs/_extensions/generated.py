@@ -44,7 +44,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "Replay": ("FrameReplayBuffer", "PrioritizedFrameReplayBuffer"),
     "Exact resume": ("ExactCheckpoint", "ResumableEpisode"),
-    "Policy files": ("load_policy", "load_pretrained"),
+    "Policy files": ("load_policy", "load_pretrained", "load_weights"),
 }
 
 

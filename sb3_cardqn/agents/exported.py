@@ -1,4 +1,4 @@
-"""SafeAgent (an agent from an exported file) and the agents shipped with the package."""
+"""SafeAgent (an agent from an exported file) and load_pretrained."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from sb3_cardqn.errors import UserError, did_you_mean
-from sb3_cardqn.policy_file.read import ExportedPolicy, load_policy, read
+from sb3_cardqn.policy_file.read import ExportedPolicy, load_policy, read, shipped_agents
 from sb3_cardqn.python_text import with_short_names
-
-_SHIPPED = Path(__file__).parent.parent / "pretrained"
 
 
 @dataclass(frozen=True)
@@ -72,13 +70,6 @@ class SafeAgent:
         :return: the same agent with that name
         """
         return SafeAgent(self.model_path, name)
-
-
-def shipped_agents() -> dict[str, Path]:
-    """
-    :return: files of the agents shipped with the package, by name
-    """
-    return {path.stem: path for path in sorted(_SHIPPED.glob("*.safetensors"))}
 
 
 def load_pretrained(name: str = "cardqn") -> ExportedPolicy:

@@ -20,18 +20,22 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
     """
 
     overlap: bool | None
+    starts_trained: bool = False  # True: actions before learning_starts are the agent's, not random
     _meanwhile: Meanwhile | None = None  # set while an overlapped learn() runs
     _due: tuple[int, int] | None = None  # postponed by train(): gradient updates, batch size
 
     def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> RolloutReturn:
         """
-        Collect transitions, and meanwhile make the updates that are due.
+        Collect transitions, and meanwhile make the updates that are due. An agent that starts trained acts by
+        its policy before ``learning_starts`` too, not at random.
 
         :param env: the environments
         :param args: arguments of SB3's method
         :param kwargs: keyword arguments of SB3's method
         :return: agent steps, episodes, and whether to continue training
         """
+        if self.starts_trained:
+            kwargs["learning_starts"] = 0
         return super().collect_rollouts(self._meanwhile or env, *args, **kwargs)
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:

@@ -28,6 +28,7 @@ from sb3_cardqn.policy_file import allowed
 VERSION = 1  # of the format
 MAX_BYTES = 64 * 2**20  # of a file; CarRacingCNN on 4×64×64 takes 0.6 to 1.7 MB, NatureCNN on 4×84×84 6.7
 _MAX_HEADER = 2**20  # bytes
+_SHIPPED = Path(__file__).parent.parent / "pretrained"
 
 _ABOUT: dict[str, allowed.Need] = {
     "format_version": allowed.one_of(VERSION),
@@ -257,6 +258,13 @@ def _check_tensors(network: QNetwork, tensors: dict[str, th.Tensor]) -> None:
             raise UserError(f"{name} needs float32, got {tensors[name].dtype}")
         if not th.isfinite(tensors[name]).all():
             raise UserError(f"{name} contains weights that are NaN or infinite")
+
+
+def shipped_agents() -> dict[str, Path]:
+    """
+    :return: files of the agents shipped with the package, by name
+    """
+    return {path.stem: path for path in sorted(_SHIPPED.glob("*.safetensors"))}
 
 
 def load_policy(path: str | Path) -> ExportedPolicy:

@@ -109,9 +109,15 @@ def _manager(options: argparse.Namespace, argv: list[str], resumed: Path | None)
     :return: callable that makes the experiment manager
     """
     if options.checkpoint_freq is None:
-        return partial(CarExperimentManager, run_id=options.run_id, minutes=options.minutes)
+        return partial(
+            CarExperimentManager,
+            start=options.trained_agent,
+            run_id=options.run_id,
+            minutes=options.minutes,
+        )
     return partial(
         ResumableExperimentManager,
+        start=options.trained_agent,
         run_id=options.run_id if resumed is None else None,  # a resumed run already has its folder
         minutes=options.minutes,
         checkpoint_freq=options.checkpoint_freq,

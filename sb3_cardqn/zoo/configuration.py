@@ -1,6 +1,7 @@
 """Configuration of a training run: hyperparameters from a YAML or Python file, read once and checked."""
 
 import importlib
+import inspect
 from contextlib import closing
 from pathlib import Path
 from pprint import pprint
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import rl_zoo3
+from rl_zoo3 import ALGOS
 from rl_zoo3.utils import get_wrapper_class
 from stable_baselines3.common.preprocessing import is_image_space
 
@@ -140,3 +142,21 @@ def checked_hyperparams(
     print("Default hyperparameters for environment (ones being tuned will be overridden):")
     pprint(hyperparams)
     return hyperparams
+
+
+def explored(algo: str, hyperparams: dict[str, Any]) -> dict[str, float]:
+    """
+    Exploration of an agent that starts trained.
+
+    :param algo: name of an algorithm of the zoo
+    :param hyperparams: its hyperparameters
+    :return: ``exploration_initial_eps`` at the final value, so that it does not drive at random; empty if the
+        hyperparameters set it, or the algorithm has none
+    """
+    parameters = inspect.signature(ALGOS[algo]).parameters
+    initial, final = "exploration_initial_eps", "exploration_final_eps"
+    if initial not in parameters or final not in parameters or initial in hyperparams:
+        return {}
+    epsilon = hyperparams.get(final, parameters[final].default)
+    print(f"Epsilon stays at {epsilon}; to explore anew: -params {initial}:1.0")
+    return {initial: epsilon}

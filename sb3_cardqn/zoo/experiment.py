@@ -24,12 +24,14 @@ from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_cardqn import trust
+from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.checks import check_normalized
 from sb3_cardqn.env.training_wrappers import judged_wrappers
 from sb3_cardqn.env.validation import ValidationCallback, ValidationTracks, share_out
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.hardware import n_cores
+from sb3_cardqn.policy_file.start import load_weights
 from sb3_cardqn.python_text import PYTHON_KEYS, code_in, without_text
 from sb3_cardqn.replaced import replaced
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
@@ -38,6 +40,7 @@ from sb3_cardqn.zoo.clock import TrainingClock, by_the_clock
 from sb3_cardqn.zoo.configuration import (
     checked_hyperparams,
     default_policy,
+    explored,
     hyperparams_path,
     read_configuration,
 )
@@ -80,6 +83,7 @@ class CarExperimentManager(ExperimentManager):
     :param algo: name of the algorithm
     :param env_id: id of the environment
     :param rest: further arguments of the zoo's manager
+    :param start: agent to start from: zip, .safetensors file or name of a shipped agent; "" for a new agent
     :param config: configuration file; None for this package's, or the zoo's if this package has none
     :param run_id: number of the run folder; None for the next free number
     :param minutes: budget in minutes of training without evaluations; None for the zoo's in agent steps
@@ -93,6 +97,7 @@ class CarExperimentManager(ExperimentManager):
         algo: str,
         env_id: str,
         *rest: Any,
+        start: str = "",
         config: str | None = None,
         run_id: int | None = None,
         minutes: float | None = None,
@@ -100,7 +105,9 @@ class CarExperimentManager(ExperimentManager):
     ) -> None:
         config = config or hyperparams_path(algo, env_id)
         super().__init__(args, algo, env_id, *rest, config=config, **kwargs)  # type: ignore[misc]
-        vars(args).update(run_id=run_id, minutes=minutes)  # saved in args.yml with the zoo's options
+        # saved in args.yml with the zoo's options
+        vars(args).update(trained_agent=start, run_id=run_id, minutes=minutes)
+        self.start, self.continue_training = start, start.endswith(".zip")
         self.made_folder, self.minutes = False, minutes
         if run_id is not None:
             self.save_path = f"{self.log_path}{self.env_name}_{run_id}"
@@ -125,6 +132,8 @@ class CarExperimentManager(ExperimentManager):
         try:
             with self._private_agent(), self._schedules_by_the_clock():
                 model = super().setup_experiment()
+                if model is not None and self.start:
+                    self._start(model[0])
             _check_first_step(self.algo, model)
         except BaseException:
             self.discard()
@@ -142,16 +151,24 @@ class CarExperimentManager(ExperimentManager):
     @contextlib.contextmanager
     def _private_agent(self) -> Iterator[None]:
         if not self.continue_training:
-            # With "", the zoo would load a vecnormalize.pkl from the current folder.
+            # with "", the zoo would load a vecnormalize.pkl from the current folder.
             self.trained_agent = f"{os.devnull}/none"
             yield
             return
-        agent = Path(self.trained_agent)
+        agent = Path(self.start)
         beside = (agent.parent / self.env_name / "vecnormalize.pkl", agent.parent / "replay_buffer.pkl")
         with trust.private_copies(agent.parent, [agent, *beside]) as private:
             self.trained_agent = str(private / agent.name)
             yield
         self.trained_agent = str(agent)
+
+    def _start(self, model: BaseAlgorithm) -> None:
+        if not self.continue_training:
+            load_weights(model, self.start)
+        elif isinstance(model, CarDQN):
+            model.starts_trained = True
+        with_what = "network and optimizer" if self.continue_training else "weights"
+        print(f"Starting from the {with_what} of {self.start}")
 
     def discard(self) -> None:
         """Remove the folder of a run that never started; enjoy would take it as the newest run."""
@@ -251,6 +268,8 @@ class CarExperimentManager(ExperimentManager):
             wrapper = typed.get("env_wrapper", entry.get("env_wrapper"))
             entry["policy"] = default_policy(self.env_name.gym_id, self.env_kwargs, wrapper)
         hyperparams = checked_hyperparams(self.algo, self.configuration, typed, self._sampled(), self.storage)
+        if self.start:
+            hyperparams = dict(sorted((hyperparams | explored(self.algo, hyperparams)).items()))
         if "env_kwargs" in hyperparams and self.env_kwargs:
             hyperparams["env_kwargs"] = self.env_kwargs  # from the command line
             if self._eval_env_kwargs_args is None:

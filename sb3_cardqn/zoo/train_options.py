@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sb3_cardqn.durable import is_zip
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.policy_file.read import read, shipped_agents
 from sb3_cardqn.zoo.settings import parse_settings
 
 MAX_THREADS = 1024  # torch threads; several thousand crash the process
@@ -64,12 +65,25 @@ def check_train(options: argparse.Namespace) -> None:
         if path:
             _check_folder(name, Path(path))
     _check_config(options.conf_file)
-    agent = options.trained_agent
-    if agent and not (agent.endswith(".zip") and is_zip(Path(agent))):
-        raise UserError(f"-i needs the zip file of an agent, got '{agent}'")
+    _check_start(options)
     for name in ("hyperparams", "env_kwargs", "eval_env_kwargs"):
         owner = "-params" if name == "hyperparams" else f"--{name.replace('_', '-')}"
         parse_settings(owner, getattr(options, name))
+
+
+def _check_start(options: argparse.Namespace) -> None:
+    agent, shipped = options.trained_agent, shipped_agents()
+    if not agent:
+        return
+    if options.optimize_hyperparameters:
+        raise UserError(f"-optimize trains new agents, got -i {agent}")
+    if agent.endswith(".safetensors"):
+        read(Path(agent))
+    elif agent not in shipped and not (agent.endswith(".zip") and is_zip(Path(agent))):
+        raise UserError(
+            f"-i needs a zip or .safetensors file of an agent, or the name of a shipped one "
+            f"({', '.join(shipped)}), got '{agent}'"
+        )
 
 
 def _check_config(config: str | None) -> None:

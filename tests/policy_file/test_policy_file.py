@@ -37,7 +37,6 @@ from sb3_cardqn import (
     load_pretrained,
     trust,
 )
-from sb3_cardqn.agents import exported as agent
 from sb3_cardqn.agents.exported import SafeAgent, shipped_agents
 from sb3_cardqn.agents.find import default_agent
 from sb3_cardqn.errors import UserError
@@ -439,7 +438,7 @@ def test_shipped_agents_are_found_by_name(
     safe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(agent, "_SHIPPED", tmp_path / "pretrained")
+    monkeypatch.setattr(policy_file, "_SHIPPED", tmp_path / "pretrained")
     with error_naming(UserError, "'cardqn'"):
         load_pretrained()
     with error_naming(UserError, "CarRacing | 'logs'"):

@@ -1,0 +1,116 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from stable_baselines3 import DQN, PPO
+from torch import nn
+
+from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead, load_policy, load_weights
+from sb3_cardqn.cardqn.policies import QNetwork
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.policy_file.write import write_policy
+from tests.named import error_naming
+from tests.zoo.test_everywhere import Shows
+
+VECTORS = th.rand(5, 4)
+
+
+def agent(
+    cls: Any = CarDQN, seed: int = 0, env: Any = "CartPole-v1", policy: str = "MlpPolicy", **kwargs: Any
+) -> Any:
+    defaults: dict[str, Any] = {"net_arch": [16]} if policy == "MlpPolicy" else {}
+    arguments = {"buffer_size": 500, "seed": seed, "device": "cpu", "policy_kwargs": defaults}
+    return cls(policy, env, **arguments | kwargs)
+
+
+def networks(model: Any) -> list[QNetwork]:
+    average = getattr(model.policy, "q_net_average", None)
+    return [model.q_net, model.q_net_target, *([] if average is None else [average.module])]
+
+
+@pytest.mark.parametrize("cls", [CarDQN, DQN])
+def test_all_networks_start_from_an_exported_policy(cls: Any, tmp_path: Path) -> None:
+    trained = agent(seed=1).learn(300)
+    write_policy(trained, "cardqn", tmp_path / "policy.safetensors")
+    policy_kwargs = {"net_arch": [16]} | ({"average_fraction": 0.1} if cls is CarDQN else {})
+    model = agent(cls, policy_kwargs=policy_kwargs)
+    load_weights(model, tmp_path / "policy.safetensors")
+    expected = load_policy(tmp_path / "policy.safetensors")(VECTORS)
+    assert len(networks(model)) == (3 if cls is CarDQN else 2)
+    for network in networks(model):
+        assert th.equal(network(VECTORS), expected)
+    model.learn(300)
+
+
+@pytest.mark.parametrize(("cls", "average"), [(CarDQN, None), (CarDQN, 0.1), (DQN, None)])
+def test_all_networks_start_from_a_zip(cls: Any, average: float | None, tmp_path: Path) -> None:
+    """Of a CarDQN from its average, which drives."""
+    policy_kwargs = {"net_arch": [16]} | ({"average_fraction": average} if cls is CarDQN else {})
+    trained = agent(cls, seed=1, policy_kwargs=policy_kwargs).learn(300)
+    trained.save(tmp_path / "agent.zip")
+    model = agent(policy_kwargs={"net_arch": [16], "average_fraction": 0.5}).learn(200)
+    load_weights(model, tmp_path / "agent.zip")
+    for network in networks(model):
+        assert th.equal(network(VECTORS), networks(trained)[-1 if average else 0](VECTORS))
+    model.learn(200)
+
+
+def test_before_learning_starts_it_acts_by_its_weights(tmp_path: Path) -> None:
+    agent(seed=1).save(tmp_path / "agent.zip")
+    for starts_trained in (True, False):
+        model = agent(learning_starts=200, exploration_initial_eps=0.0, exploration_final_eps=0.0)
+        if starts_trained:
+            load_weights(model, tmp_path / "agent.zip")
+        model.learn(150)
+        observations, actions = (
+            model.replay_buffer.observations[:150, 0],
+            model.replay_buffer.actions[:150, 0, 0],
+        )
+        greedy, _ = model.policy.predict(observations, deterministic=True)
+        assert np.array_equal(greedy, actions) == starts_trained
+
+
+PICTURE = spaces.Box(0, 255, (4, 40, 40), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "named"),
+    [
+        ({}, {"policy_kwargs": {"net_arch": [16, 8]}}, "net_arch | [16] | [16, 8]"),
+        ({}, {"policy_kwargs": {"net_arch": [16], "head_class": DuelingHead}}, "head | Linear | DuelingHead"),
+        ({}, {"policy_kwargs": {"net_arch": [16], "activation_fn": nn.Tanh}}, "activation | ReLU | Tanh"),
+        ({}, {"env": "MountainCar-v0"}, "observation_space | (4,) float32 | (2,) float32"),
+        ({}, {"env": Shows(spaces.Box(-1, 1, (4,)))}, "actions | 2 | 3"),
+        (
+            {"policy": "CnnPolicy", "env": Shows(PICTURE)},
+            {"policy": "CnnPolicy", "env": Shows(PICTURE), "policy_kwargs": {"features_extractor_class": CarRacingCNN}},
+            "features_extractor | NatureCNN | CarRacingCNN",
+        ),
+    ],
+)  # fmt: skip
+def test_the_part_that_differs_is_named(
+    theirs: dict[str, Any], ours: dict[str, Any], named: str, tmp_path: Path
+) -> None:
+    trained = agent(**theirs)
+    write_policy(trained, "cardqn", tmp_path / "policy.safetensors")
+    trained.save(tmp_path / "agent.zip")
+    model = agent(**ours, seed=1)
+    before = {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}
+    with error_naming(UserError, f"'{tmp_path}/policy.safetensors' | {named}"):
+        load_weights(model, tmp_path / "policy.safetensors")
+    if "activation" not in named:  # a zip without its pickles does not tell
+        with error_naming(UserError, f"'{tmp_path}/agent.zip'"):
+            load_weights(model, tmp_path / "agent.zip")
+    assert all(th.equal(before[name], tensor) for name, tensor in model.policy.state_dict().items())
+
+
+def test_what_has_no_q_network_is_named(tmp_path: Path) -> None:
+    ppo = PPO("MlpPolicy", "CartPole-v1", device="cpu")
+    ppo.save(tmp_path / "ppo.zip")
+    with error_naming(UserError, f"'{tmp_path}/ppo.zip'"):
+        load_weights(agent(), tmp_path / "ppo.zip")
+    with error_naming(UserError, "PPO"):
+        load_weights(ppo, "cardqn")
