@@ -8,8 +8,9 @@ from typing import TypeAlias
 from sb3_cardqn.agents.exported import SafeAgent, shipped_agents
 from sb3_cardqn.agents.saved import Agent, Run, WhichCheckpoint
 from sb3_cardqn.agents.trained import TrainedAgent
+from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.zoo.settings import check_algorithm
+from sb3_cardqn.zoo.settings import check_algorithm, check_environment
 
 # for the --help of every command that takes an agent
 WHICH_AGENT = (
@@ -32,38 +33,17 @@ def locate(agent: str | Path) -> Path:
     return shipped or Path(agent)
 
 
-def _configs_in_logs() -> list[Path]:
-    return sorted(Path("logs").glob("*/CarRacing*/*/config.yml"))
-
-
-def car_racing_run(folder: Path | None) -> Run:
-    """
-    Find a run on CarRacing.
-
-    :param folder: run folder; None for the most recently started one in ``logs``
-    :return: the run
-    :raises UserError: if there is none, or it is on another environment
-    """
-    if folder is None:
-        configs = _configs_in_logs()
-        if not configs:
-            raise UserError("no run on CarRacing in folder 'logs'; train one with: sb3-cardqn train")
-        folder = max(configs, key=lambda path: path.stat().st_mtime).parent.parent
-    run = Run(folder)
-    if not run.env_id.startswith("CarRacing"):
-        raise UserError(f"needs a run on CarRacing, got one on {run.env_id}: '{folder}'")
-    return run
-
-
 def default_agent() -> Run | TrainedAgent:
     """
-    :return: the most recently started run on CarRacing in ``logs``; without one, the shipped agent
+    :return: the most recently started run in ``logs``; without one, the shipped agent
     :raises UserError: if there is neither
     """
-    shipped = shipped_agents()
-    if "cardqn" in shipped and not _configs_in_logs():
+    configs, shipped = sorted(Path("logs").glob("*/*/*/config.yml")), shipped_agents()
+    if configs:
+        return Run(max(configs, key=lambda path: path.stat().st_mtime).parent.parent)
+    if "cardqn" in shipped:
         return SafeAgent(shipped["cardqn"])
-    return car_racing_run(None)
+    raise UserError("no run in folder 'logs'; train one with: sb3-cardqn train")
 
 
 AgentLike: TypeAlias = str | Path | Run | TrainedAgent
@@ -74,6 +54,7 @@ def find_agents(
     checkpoint: WhichCheckpoint = "best",
     config: Path | None = None,
     algo: str | None = None,
+    env: str | None = None,
 ) -> list[TrainedAgent]:
     """
     Find agents by name or path.
@@ -84,27 +65,47 @@ def find_agents(
     :param checkpoint: agent of a run folder: "best" on validation tracks, or "final"
     :param config: the zoo's configuration of zip files; by default that of their run folder
     :param algo: algorithm of zip files; by default that of their run folder
+    :param env: environment of zip files outside a run folder; by default CarRacing-v3
     :return: the agents, in the order of ``agents``, with distinct names
-    :raises UserError: if an agent is missing or not for CarRacing, the algorithm is unknown, or ``config`` or
-        ``algo`` applies to no agent
+    :raises UserError: if an agent is missing, the agents are for different environments, a name is unknown,
+        or ``config``, ``algo`` or ``env`` applies to no agent
     """
     if isinstance(agents, str) or not isinstance(agents, Sequence):
         agents = [agents]
     if not agents:
         raise UserError("needs at least one agent, got none")
-    if config is not None and not config.is_file():
-        raise UserError(f"no such file: '{config}'")
-    if algo is not None:
-        check_algorithm(algo)
-    found = [_find(agent, checkpoint, config, algo) for agent in agents]
-    for option, value in (("--config", config), ("--algo", algo)):
-        if value is not None and not any(str(agent).endswith(".zip") for agent in agents):
-            raise UserError(f"{option} applies to zip files only, got {option} {value} and no zip file")
+    _check_zip_options(agents, config, algo, env)
+    found = [_find(agent, checkpoint, config, algo, env) for agent in agents]
+    _check_one_environment(found)
     names = [agent.name for agent in found]
     for i, agent in enumerate(found):
         if names.count(agent.name) > 1:
             found[i] = agent.renamed(str(agent.model_path))
     return _numbered(found)
+
+
+def _check_zip_options(
+    agents: Sequence[AgentLike], config: Path | None, algo: str | None, env: str | None
+) -> None:
+    if config is not None and not config.is_file():
+        raise UserError(f"no such file: '{config}'")
+    if algo is not None:
+        check_algorithm(algo)
+    if env is not None:
+        check_environment(env)
+    for option, value in (("--config", config), ("--algo", algo), ("--env", env)):
+        if value is not None and not any(str(agent).endswith(".zip") for agent in agents):
+            raise UserError(f"{option} applies to zip files only, got {option} {value} and no zip file")
+
+
+def _check_one_environment(agents: Sequence[TrainedAgent]) -> None:
+    first = agents[0]
+    for agent in agents:
+        if task_of(agent.env_id) != task_of(first.env_id):
+            raise UserError(
+                f"agents that are judged together need one environment, got {first.env_id} ('{first.name}') "
+                f"and {agent.env_id} ('{agent.name}')"
+            )
 
 
 def _numbered(agents: list[TrainedAgent]) -> list[TrainedAgent]:
@@ -135,32 +136,29 @@ def _split(agent: str) -> tuple[str, str]:
 
 
 def _find(
-    agent: AgentLike, checkpoint: WhichCheckpoint, config: Path | None, algo: str | None
+    agent: AgentLike, checkpoint: WhichCheckpoint, config: Path | None, algo: str | None, env: str | None
 ) -> TrainedAgent:
     if isinstance(agent, Run):
-        return car_racing_run(agent.folder).agent(checkpoint)
+        return agent.agent(checkpoint)
     if not isinstance(agent, str | Path):
         return agent
     name, where = _split(agent) if isinstance(agent, str) else ("", agent)
-    found = _find_unnamed(locate(where), checkpoint, config, algo)
+    found = _find_unnamed(locate(where), checkpoint, config, algo, env)
     return found.renamed(name) if name else found
 
 
 def _find_unnamed(
-    path: Path, checkpoint: WhichCheckpoint, config: Path | None, algo: str | None
+    path: Path, checkpoint: WhichCheckpoint, config: Path | None, algo: str | None, env: str | None
 ) -> TrainedAgent:
     if path.suffix == ".safetensors":
-        safe = SafeAgent(path)
-        if not safe.env_id.startswith("CarRacing"):
-            raise UserError(f"needs an agent for CarRacing, got one for {safe.env_id}: '{path}'")
-        return safe
+        return SafeAgent(path)
     if path.suffix != ".zip":
-        return car_racing_run(path).agent(checkpoint)
+        return Run(path).agent(checkpoint)
     if any(path.parent.glob("*/config.yml")):
-        found = car_racing_run(path.parent).agent(model_path=path)
+        found = Run(path.parent).agent(model_path=path)
         return replace(found, config_path=config or found.config_path, algo=algo or found.algo)
     if config is None or algo is None:
         raise UserError(
             f"'{path}' is outside a run folder: it needs a configuration (--config) and an algorithm (--algo)"
         )
-    return Agent(path, algo, config, path.stem)
+    return Agent(path, algo, config, path.stem, env or "CarRacing-v3")

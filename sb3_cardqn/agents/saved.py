@@ -210,7 +210,7 @@ class Run:
         """
         An agent that the run saved.
 
-        :param checkpoint: "best" on validation tracks (the final one if none was validated), or "final", the
+        :param checkpoint: "best" in its evaluations (the final one if there was none), or "final", the
             agent at the end of training
         :param model_path: zip file of a particular agent, in place of ``checkpoint``
         :return: the agent
@@ -230,7 +230,7 @@ class Run:
 
     @property
     def model_path(self) -> Path:
-        """Zip of the best agent on validation tracks, or of the final agent if none was validated."""
+        """Zip of the best agent of the evaluations, or of the final agent if there was none."""
         return self.agent().model_path
 
     def load_model(self) -> BaseAlgorithm:

@@ -9,6 +9,8 @@ from sb3_cardqn.bench.agent import bench_agent
 from sb3_cardqn.bench.env import bench_env
 from sb3_cardqn.bench.parity import EPISODE, parity, picture
 from sb3_cardqn.durable import check_writable
+from sb3_cardqn.env.task import CarRacingTask, task_of
+from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import find_agents
 from sb3_cardqn.options import Parser, add_trust
 from sb3_cardqn.seeds import VALIDATION_SEEDS
@@ -74,6 +76,8 @@ def main(argv: list[str]) -> None:
         if not 2 <= args.tracks <= len(VALIDATION_SEEDS):
             parser.error(f"--tracks needs 2 to {len(VALIDATION_SEEDS)}, got {args.tracks}")
         (driver,) = find_agents(args.agent or default_agent())
+        if not isinstance(task_of(driver.env_id), CarRacingTask):
+            raise UserError(f"bench agent needs an agent for CarRacing, got one for {driver.env_id}")
         bench_agent(driver, args.tracks)
     else:
         picture(args.path)

@@ -17,7 +17,7 @@ def analyse(results: Results) -> Analysis:
 
     :param results: results of a comparison
     :return: the tables
-    :raises UserError: if there are no scores, or a run drove other tracks than the rest
+    :raises UserError: if there are no scores, or a run has other held-out episodes than the rest
     """
     held_out, equal_time = statistics.held_out_scores(results), statistics.equal_time_scores(results)
     scores = held_out if equal_time.empty else pd.concat([held_out, equal_time], ignore_index=True)

@@ -30,10 +30,10 @@ plan.yml:
   seeds: 5                  # number of seeds, or a list of seeds
   n_timesteps: 250000       # agent steps; or minutes: 15
   env: CarRacing-v3
-  n_evaluations: 20         # evaluations on validation tracks, evenly spaced over training
+  n_evaluations: 20         # evaluations on validation seeds, evenly spaced over training
   eval_episodes: 5          # episodes per evaluation
-  tracks: 100               # held-out tracks, driven at the end
-  fast: false               # true: FastRender draws the held-out tracks
+  tracks: 100               # held-out episodes, at the end; in CarRacing a track each
+  fast: false               # true: FastRender draws the held-out tracks of CarRacing
   baseline: cardqn          # without it, all pairs are compared
 """
 
@@ -70,8 +70,8 @@ def _run(plan: Plan, options: argparse.Namespace, launcher: Launcher) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="sb3-cardqn compare",
-        description="Train several algorithms with several seeds each through rl-zoo3, drive held-out tracks "
-        "with the agents, and report the differences with their statistical uncertainty.",
+        description="Train several algorithms with several seeds each through rl-zoo3, score the agents "
+        "in held-out episodes, and report the differences with their statistical uncertainty.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -101,14 +101,14 @@ def _parser() -> argparse.ArgumentParser:
     add("-n", "--n-timesteps", type=int, help="budget of a run in agent steps")
     add("--minutes", type=float, help="budget of a run in minutes of training without evaluations")
     add("--env", help="environment id (default: CarRacing-v3)")
-    add("--n-evaluations", type=int, help="evaluations on validation tracks per run (default: 20)")
+    add("--n-evaluations", type=int, help="evaluations per run, on validation seeds (default: 20)")
     add("--eval-episodes", type=int, help="episodes per evaluation (default: 5)")
-    add("--tracks", type=int, help="held-out tracks to drive at the end (default: 100)")
+    add("--tracks", "--episodes", type=int, help="held-out tracks or episodes at the end (default: 100)")
     add(
         "--fast",
         action="store_true",
         default=None,
-        help="drive held-out tracks with the picture used in training: the same race, drawn faster",
+        help="CarRacing: drive held-out tracks with the picture used in training, drawn faster",
     )
     add("--baseline", metavar="NAME", help="compare every other contestant with NAME (default: all pairs)")
     add("--no-videos", action="store_true", help="do not film a race")
@@ -193,7 +193,7 @@ def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
         budget = f"{plan.n_timesteps} agent steps" if plan.n_timesteps else f"{plan.minutes} minutes"
         print(f"{plan.env}, {budget} per run, seeds {', '.join(map(str, plan.seeds))}")
         print(
-            f"{plan.n_evaluations} x {plan.eval_episodes} validation tracks, {plan.tracks} held-out tracks"
+            f"{plan.n_evaluations} x {plan.eval_episodes} validation and {plan.tracks} held-out episodes"
             + ", drawn by FastRender" * plan.fast
         )
         width = max(len(contestant.name) for contestant in plan.contestants)

@@ -19,6 +19,7 @@ from sb3_cardqn.compare.results import Results
 from sb3_cardqn.compare.run import PlannedRun, runs_of
 from sb3_cardqn.compare.scheduler import train
 from sb3_cardqn.durable import write_text
+from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run, WhichCheckpoint, evaluate
 from sb3_cardqn.hardware import n_cores
@@ -32,7 +33,7 @@ _RUN_BYTES, _CHECKPOINT_BYTES = 50 * 2**20, 2**30  # disk space: agents and logs
 
 def compare(plan: Plan, output: Path, launcher: Launcher | None = None, videos: bool = True) -> Results:
     """
-    Train all runs, drive held-out tracks, collect the results and write the report.
+    Train all runs, score them in held-out episodes, collect the results and write the report.
 
     Finished work in ``output`` is not repeated, and unfinished runs are resumed. The same call after an
     interruption continues the comparison; a call with more contestants or seeds adds them.
@@ -131,7 +132,7 @@ def _drive_held_out(runs: Sequence[PlannedRun], n_processes: int) -> None:
         if path.is_file() and len(pd.read_csv(path)) == len(_CHECKPOINTS) * len(tracks):
             continue
         agents = [Run(run.folder).agent(checkpoint) for checkpoint in _CHECKPOINTS]
-        print(f"held-out tracks: {run}, final and best agent (run {i} of {len(runs)})", file=sys.stderr)
+        print(f"held-out episodes: {run}, final and best agent (run {i} of {len(runs)})", file=sys.stderr)
         stock = not run.plan.fast
         evaluations = evaluate(agents, tracks, stock=stock, n_processes=n_processes, progress=True)
         tables = [
@@ -143,14 +144,12 @@ def _drive_held_out(runs: Sequence[PlannedRun], n_processes: int) -> None:
 
 def _film(runs: Sequence[PlannedRun], output: Path) -> dict[str, Path]:
     """
-    Film the best agent of every contestant on validation tracks.
+    Film the best agent of every contestant, by its evaluations.
 
     :param runs: finished runs
     :param output: folder of the comparison
-    :return: caption -> video; empty for environments other than CarRacing
+    :return: caption -> video
     """
-    if not runs[0].plan.env.startswith("CarRacing"):
-        return {}
     best: dict[str, PlannedRun] = {}
     for run in sorted(runs, key=best_validation_score):
         best[run.contestant.name] = run
@@ -162,5 +161,6 @@ def _film(runs: Sequence[PlannedRun], output: Path) -> dict[str, Path]:
         print(f"filming {path}", file=sys.stderr)
         race(agents, HELD_OUT_SEEDS[:1], path)
         who = ", ".join(f"{agent.name} (seed {best[agent.name].seed})" for agent in agents)
-        videos[f"Held-out track {HELD_OUT_SEEDS.start}, best seed on validation tracks: {who}"] = path
+        episode = task_of(runs[0].plan.env).episode
+        videos[f"Held-out {episode} {HELD_OUT_SEEDS.start}, best seed by its evaluations: {who}"] = path
     return videos

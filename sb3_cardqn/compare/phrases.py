@@ -7,8 +7,8 @@ from sb3_cardqn.compare.statistics import FEW, REPS
 NO_NUMBER = "\N{EN DASH}"
 NOTES = (
     "Scores in sentences and charts are interquartile means over runs. A note below defines 'clear'.",
-    "The unit is the training run, with one seed. Its score is its mean over the tracks, which are the same "
-    "for all runs. Intervals describe other training seeds on these tracks, not other tracks.",
+    "The unit is the training run, with one seed. Its score is its mean over the held-out episodes, which "
+    "are the same for all runs. Intervals describe other training seeds in these episodes, not others.",
     "The interquartile mean leaves out the lowest and the highest quarter of the runs (with 5 runs, one "
     f"each; with up to 3, none). Intervals are 95 % bootstrap intervals by rliable, from {REPS:,} seeded "
     "samples.",
@@ -19,13 +19,12 @@ NOTES = (
     "probability of improvement excludes 0.5; there are enough runs (4 each, or 3 and 5) that chance "
     "separates two equal contestants completely in at most 5 % of cases. The number of pairs is not "
     "corrected for.",
-    "The final checkpoint is the agent at the end of training. The best checkpoint was chosen on validation "
-    "tracks, never on the held-out tracks on which both are scored.",
+    "The final checkpoint is the agent at the end of training. The best checkpoint was chosen by the "
+    "evaluations during training, never in the held-out episodes in which both are scored.",
     "Equal wall-clock time is the moment when the fastest contestant has finished all its runs, in seconds "
-    "of training without evaluations. Scores at that time are on validation tracks, interpolated between "
-    "two evaluations.",
-    "The profile of single drives describes these drives only. It has no interval, because drives of one "
-    "run are not independent.",
+    "of training without evaluations. Scores at that time are interpolated between two evaluations.",
+    "The profile of single episodes describes these episodes only. It has no interval, because episodes of "
+    "one run are not independent.",
 )
 
 

@@ -126,7 +126,7 @@ def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, 
             curve = curves[(curves["axis"] == column) & (curves["contestant"] == name)]
             _draw(axes, name, styles, curve, curve["x"] * unit, "iqm", step=False)
         axes.set(xlabel=title, xlim=(0, None))
-    figure.axes[0].set(ylabel="score on validation tracks")
+    figure.axes[0].set(ylabel="score in evaluations")
     figure.axes[0].xaxis.set_major_formatter(EngFormatter(sep=""))  # agent steps: 50k
     return _finish(figure, _title("Interquartile mean of the runs", styles, note))
 
@@ -150,7 +150,7 @@ def scores(aggregates: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style
             axes.plot(own, [y - 0.25] * len(own), marker, color=colour, alpha=0.5, ms=5, mew=0)
             axes.plot([row.iqm_low, row.iqm_high], [y, y], "-", color=colour, lw=2.5)
             axes.plot(row.iqm, y, marker, color=colour, ms=9)
-        axes.set(title=f"{measure} checkpoint", xlabel="score on held-out tracks")
+        axes.set(title=f"{measure} checkpoint", xlabel="score in held-out episodes")
         axes.set(yticks=list(places.values()), yticklabels=list(map(_label, places)))
         axes.set(ylim=(-len(places) + 0.4, 0.5))
     return _finish(figure, f"Interquartile mean with 95 % interval, and single runs; {note}", legend=False)

@@ -98,11 +98,11 @@ class Plan:
     :param n_timesteps: budget of a run in agent steps; None if it is in minutes
     :param minutes: budget of a run in minutes of training without evaluations; None if it is in agent steps
     :param env: id of the environment
-    :param n_evaluations: number of evaluations on validation tracks, evenly spaced over training
-    :param eval_episodes: validation tracks per evaluation
-    :param tracks: number of held-out tracks, driven at the end
-    :param fast: True to drive held-out tracks with the picture used in training, usually ``FastRender``'s,
-        several times as fast
+    :param n_evaluations: number of evaluations, evenly spaced over training
+    :param eval_episodes: episodes per evaluation, on validation seeds
+    :param tracks: number of held-out episodes, at the end; in CarRacing a track each
+    :param fast: True to drive CarRacing's held-out tracks with the picture used in training, usually
+        ``FastRender``'s, several times as fast
     :param baseline: name of the contestant to compare all others with; None to compare all pairs
     """
 

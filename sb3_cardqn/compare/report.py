@@ -35,12 +35,12 @@ def _markdown(text: str) -> str:
     return re.sub(r"([\\`*|\[\]])", r"\\\1", escape(text, quote=False)).replace("\n", " ")
 
 
-def _tracks(tracks: "pd.Series[int]") -> str:
+def _episodes(seeds_of_all: "pd.Series[int]") -> str:
     """
-    :param tracks: seeds of the tracks, possibly repeated
-    :return: number of tracks, and their seeds
+    :param seeds_of_all: seeds of the episodes, possibly repeated
+    :return: number of different episodes, and their seeds
     """
-    seeds = sorted(tracks.unique())
+    seeds = sorted(seeds_of_all.unique())
     in_a_row = len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1
     return f"{len(seeds)} ({f'{seeds[0]} to {seeds[-1]}' if in_a_row else ', '.join(map(str, seeds))})"
 
@@ -48,7 +48,7 @@ def _tracks(tracks: "pd.Series[int]") -> str:
 def _facts(results: Results) -> dict[str, str]:
     """
     :param results: results of a comparison
-    :return: numbers of runs, seeds, agent steps, hours and tracks, by name
+    :return: numbers of runs, seeds, agent steps, hours and episodes, by name
     """
     runs = results.runs
     validated = results.curves["track"].nunique() or "none"
@@ -58,9 +58,10 @@ def _facts(results: Results) -> dict[str, str]:
         "training seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
         "agent steps per run": " to ".join(steps),
         "training time of all runs": f"{number(runs['seconds'].sum() / 3600, 1)} h",
-        "held-out tracks": _tracks(results.drives["track"])
+        "environment": results.plan.get("env", "CarRacing-v3"),
+        "held-out episodes": _episodes(results.drives["track"])
         + ", drawn by FastRender" * results.plan.get("fast", False),
-        "validation tracks": f"{validated}, from seed {VALIDATION_SEEDS.start}",
+        "episodes per evaluation": f"{validated}, from seed {VALIDATION_SEEDS.start}",
     }
 
 
@@ -149,8 +150,8 @@ def write_report(
     :param videos: caption -> mp4 file to embed in the page
     :param analysis: analysis of the results, or None to compute it
     :return: path of the page
-    :raises UserError: if there is nothing to report, a run drove other tracks than the rest, or a video is
-        not an mp4 file
+    :raises UserError: if there is nothing to report, a run has other held-out episodes than the rest, or a
+        video is not an mp4 file
     """
     sources = {caption: _video(path) for caption, path in (videos or {}).items()}
     analysis = analysis or analyse(results)

@@ -102,7 +102,7 @@ def held_out_scores(results: Results) -> pd.DataFrame:
     :raises UserError: if there are no drives, or a run drove other tracks than the rest
     """
     if results.drives.empty:
-        raise UserError("nothing to report: no run has driven any held-out track yet")
+        raise UserError("nothing to report: no run has been scored in a held-out episode yet")
     drives = results.drives.rename(columns={"checkpoint": "measure"})
     by_track = drives.pivot(index=["measure", *_RUN], columns="track", values="score")
     missing = by_track.isna()
@@ -110,8 +110,8 @@ def held_out_scores(results: Results) -> pd.DataFrame:
         measure, contestant, seed = missing.index[missing.any(axis=1)][0]
         row = missing.loc[(measure, contestant, seed)]
         raise UserError(
-            f"all runs need the same held-out tracks: the {measure} checkpoint of {contestant}, seed {seed}, "
-            f"has not driven {', '.join(str(track) for track in row.index[row])}"
+            f"all runs need the same held-out episodes: the {measure} checkpoint of {contestant}, seed "
+            f"{seed}, lacks {', '.join(str(track) for track in row.index[row])}"
         )
     # order of the tables: contestants as planned, the final checkpoint before the best one
     order = drives[["measure", *_RUN]].drop_duplicates()

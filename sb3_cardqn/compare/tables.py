@@ -10,9 +10,9 @@ from sb3_cardqn.compare.results import Results
 
 # measure -> title, description
 MEASURES = {
-    "final": ("Final checkpoint", "The agent at the end of training, scored on the held-out tracks."),
-    "best": ("Best checkpoint", "The best agent on validation tracks, scored on the held-out tracks."),
-    statistics.EQUAL_TIME: ("Equal wall-clock time", "Scored on validation tracks."),
+    "final": ("Final checkpoint", "The agent at the end of training, scored in the held-out episodes."),
+    "best": ("Best checkpoint", "The best agent of the evaluations, scored in the held-out episodes."),
+    statistics.EQUAL_TIME: ("Equal wall-clock time", "Scored in the evaluations."),
 }
 
 
@@ -121,7 +121,7 @@ def resources_table(resources: pd.DataFrame) -> ReportTable:
 
 def runs_table(scores: pd.DataFrame, results: Results) -> ReportTable:
     """
-    :param scores: scores of the runs on held-out tracks
+    :param scores: scores of the runs in held-out episodes
     :param results: results of the comparison
     :return: one row per run
     """
@@ -134,7 +134,7 @@ def runs_table(scores: pd.DataFrame, results: Results) -> ReportTable:
         rows.append([row.contestant, str(row.seed), *cells, number(row.seconds / 60, 1), str(row.folder)])
     return ReportTable(
         "Runs",
-        f"Mean over the held-out tracks; {NO_NUMBER} if a run has no such checkpoint.",
+        f"Mean over the held-out episodes; {NO_NUMBER} if a run has no such checkpoint.",
         ["contestant", "seed", *measures, "minutes", "folder"],
         rows,
     )

@@ -1,13 +1,13 @@
 """
-Evaluation of saved agents of any algorithm on held-out tracks of the unmodified CarRacing-v3.
+Evaluation of saved agents of any algorithm on held-out tracks, or episodes of any other environment.
 
 >>> from sb3_cardqn.evaluate import evaluate, table
 >>> print(table(evaluate("logs/cardqn/CarRacing-v3_1")))  # doctest: +SKIP
 """
 
-from sb3_cardqn.agents.find import car_racing_run, find_agents
+from sb3_cardqn.agents.find import find_agents
 from sb3_cardqn.agents.saved import Agent, Run, WhichCheckpoint
-from sb3_cardqn.evaluate.driving import Drive, Driver, check_tracks, drive, drive_at_random, make_env
+from sb3_cardqn.evaluate.driving import Drive, Driver, check_seeds, drive, drive_at_random, make_env
 from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
 
 __all__ = [
@@ -17,8 +17,7 @@ __all__ = [
     "Evaluation",
     "Run",
     "WhichCheckpoint",
-    "car_racing_run",
-    "check_tracks",
+    "check_seeds",
     "drive",
     "drive_at_random",
     "evaluate",

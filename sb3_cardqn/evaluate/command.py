@@ -8,15 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pandas as pd
 
-from sb3_cardqn.agents.find import WHICH_AGENT, default_agent, find_agents
+from sb3_cardqn.agents.find import WHICH_AGENT, AgentLike, default_agent, find_agents
+from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.durable import check_writable, write_text
+from sb3_cardqn.env.task import CarRacingTask, task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
 from sb3_cardqn.machine import machine
 from sb3_cardqn.options import Parser, add_trust
 from sb3_cardqn.seeds import HELD_OUT_SEEDS, VALIDATION_SEEDS
+from sb3_cardqn.zoo.settings import import_packages
 
 
 def add_agent_options(parser: argparse.ArgumentParser) -> None:
@@ -33,19 +37,52 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--checkpoint", choices=("best", "final"), default="best",
-        help="agent of each run: the best on its validation tracks (default) or the final one",
+        help="agent of each run: the best in its evaluations (default) or the final one",
     )  # fmt: skip
     parser.add_argument(
         "--config", type=Path, help="the zoo's config.yml for zip files (default: that of their run folder)"
     )
     parser.add_argument("--algo", help="algorithm of zip files (default: that of their run folder)")
+    parser.add_argument("--env", help="environment of zip files outside a run folder (default: CarRacing-v3)")
+    parser.add_argument(
+        "--gym-packages",
+        nargs="+",
+        default=[],
+        metavar="MODULE",
+        help="packages to import that register the environment, as in train",
+    )
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="observe the picture used in training: the same race, drawn faster",
+        help="CarRacing: observe the picture used in training, of the same race, drawn faster",
     )
-    parser.add_argument("--domain-randomize", action="store_true", help="use random colours on every track")
+    parser.add_argument(
+        "--domain-randomize", action="store_true", help="CarRacing: use random colours on every track"
+    )
     add_trust(parser)
+
+
+def chosen_agents(options: argparse.Namespace, named: Sequence[AgentLike]) -> list[TrainedAgent]:
+    """
+    :param options: options of ``add_agent_options``
+    :param named: agents of the command line, or the default
+    :return: the agents
+    :raises UserError: if one is missing or does not fit an option
+    """
+    import_packages(options.gym_packages)
+    agents = find_agents(named, options.checkpoint, options.config, options.algo, options.env)
+    task = task_of(agents[0].env_id)
+    if options.domain_randomize and not isinstance(task, CarRacingTask):
+        raise UserError(f"--domain-randomize is for CarRacing, got agents of {task.name}")
+    return agents
+
+
+def judged_kwargs(options: argparse.Namespace) -> dict[str, Any]:
+    """
+    :param options: options of ``add_agent_options``
+    :return: arguments of ``gym.make`` for judging
+    """
+    return {"domain_randomize": True} if options.domain_randomize else {}
 
 
 def main(argv: list[str]) -> None:
@@ -56,25 +93,25 @@ def main(argv: list[str]) -> None:
     """
     parser = Parser(
         prog="sb3-cardqn evaluate",
-        description="Evaluate saved agents of any algorithm: they drive the same held-out tracks of the "
-        "unmodified CarRacing-v3 greedily. Prints a table.",
+        description="Evaluate saved agents of any algorithm and environment: they act greedily in the same "
+        "held-out episodes (in CarRacing: on the same tracks of the unmodified race). Prints a table.",
     )
     add_agent_options(parser)
     parser.add_argument(
-        "--tracks", type=int, metavar="N", help="number of tracks (default: 100, all held-out tracks)"
+        "--tracks", "--episodes", type=int, metavar="N", help="number of tracks or episodes (default: 100)"
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--validation",
         action="store_true",
-        help="use validation tracks (by default 100 of 1000), to choose among agents",
+        help="use validation seeds (by default 100 of 1000), to choose among agents",
     )
-    which.add_argument("--first", type=int, metavar="SEED", help="first track (default: 200000)")
+    which.add_argument("--first", type=int, metavar="SEED", help="first seed (default: 200000)")
     parser.add_argument(
         "--processes", type=int, metavar="N", help="parallel processes (default: one per core)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write results, versions and hardware")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the score on every track")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the score of every seed")
     options = parser.parse_args(argv)
 
     seeds = VALIDATION_SEEDS if options.validation else HELD_OUT_SEEDS
@@ -88,13 +125,13 @@ def main(argv: list[str]) -> None:
     for path in (options.json, options.csv):
         if path is not None:
             check_writable(path)
-    agents = find_agents(options.agents or default_agent(), options.checkpoint, options.config, options.algo)
+    agents = chosen_agents(options, options.agents or [default_agent()])
     evaluations = evaluate(
         agents,
         seeds[:n_tracks],
         stock=not options.fast,
         n_processes=options.processes,
-        env_kwargs={"domain_randomize": options.domain_randomize},
+        env_kwargs=judged_kwargs(options),
         progress=True,
     )
     print(_text(evaluations))
@@ -113,8 +150,12 @@ def _text(evaluations: Sequence[Evaluation]) -> str:
     :param evaluations: evaluations of several agents
     :return: table for people
     """
-    rows = {}
+    task, rows = evaluations[0].task, {}
     for name, row in table(evaluations).iterrows():
+        solved = {} if task.solved is None else {f">= {task.solved:g}": f"{row['share_solved']:.0%}"}
+        length = {f"{task.step}s": f"{row['frames']:.0f}"}
+        if task.has_laps:
+            length = {"laps": f"{row['share_laps']:.0%}", "frames/lap": f"{row['frames_per_lap']:.0f}"}
         rows[name] = {
             "mean": f"{row['mean']:.1f}",
             "95 % interval": f"{row['low']:.1f} to {row['high']:.1f}",
@@ -122,13 +163,13 @@ def _text(evaluations: Sequence[Evaluation]) -> str:
             "median": f"{row['median']:.1f}",
             "P10": f"{row['p10']:.1f}",
             "min": f"{row['minimum']:.1f}",
-            ">= 900": f"{row['share_900']:.0%}",
-            "laps": f"{row['share_laps']:.0%}",
-            "frames/lap": f"{row['frames_per_lap']:.0f}",
+            **solved,
+            **length,
             "ms/decision": f"{1e3 * row['seconds_per_decision']:.2f}",
         }
-    tracks = evaluations[0].drives["track"]
-    return f"{pd.DataFrame(rows).T.to_string()}\n{len(tracks)} tracks, {tracks.min()} to {tracks.max()}"
+    seeds = evaluations[0].drives["track"]
+    where = f"{task.count(len(seeds))} of {task.name}, {seeds.min()} to {seeds.max()}"
+    return f"{pd.DataFrame(rows).T.to_string()}\n{where}, Gymnasium {gym.__version__}"
 
 
 def _report(argv: Sequence[str], evaluations: Sequence[Evaluation]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""make_env (the environment an agent was trained with) and drive (one greedy episode in it)."""
+"""make_env (the environment an agent was trained in) and drive (one greedy episode in it)."""
 
 import contextlib
 import io
@@ -17,7 +17,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_cardqn import trust
 from sb3_cardqn.agents.saved import Run
 from sb3_cardqn.agents.trained import TrainedAgent
-from sb3_cardqn.env.fast_render import FastRender
+from sb3_cardqn.env.fast_render import FastRender, is_car_racing
+from sb3_cardqn.env.task import Task, task_of
 from sb3_cardqn.env.training_wrappers import judged_wrappers
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.seeds import HELD_OUT_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS
@@ -30,10 +31,10 @@ class Drive:
     """
     Result of one episode.
 
-    :param seed: seed of the track
+    :param seed: seed of the track or episode
     :param score: sum of the environment's own rewards
-    :param frames: physics frames, 50 per second
-    :param lap_finished: True if every tile was visited
+    :param frames: steps of the environment itself; of CarRacing, frames, 50 per second
+    :param lap_finished: True if every tile was visited; False in other environments
     """
 
     seed: int
@@ -42,18 +43,20 @@ class Drive:
     lap_finished: bool
 
 
-def check_tracks(tracks: Sequence[int]) -> None:
+def check_seeds(seeds: Sequence[int], task: Task) -> None:
     """
-    :param tracks: seeds of the tracks
-    :raises UserError: if there are none, or if one is a training track
+    :param seeds: seeds of the tracks or episodes
+    :param task: task of the environment
+    :raises UserError: if there are none, or if one is a training seed
     """
-    if len(tracks) == 0:
-        raise UserError("needs at least one track, got none")
-    for track in tracks:
-        if track < TRAINING_SEEDS.stop:
+    if len(seeds) == 0:
+        raise UserError(f"needs at least one {task.episode}, got none")
+    for seed in seeds:
+        if seed < TRAINING_SEEDS.stop:
             raise UserError(
-                f"needs tracks that no agent was trained on: {HELD_OUT_SEEDS.start} to {HELD_OUT_SEEDS[-1]} "
-                f"for reports, {VALIDATION_SEEDS.start} to {VALIDATION_SEEDS[-1]} for choices; got {track}"
+                f"needs {task.episode}s that no agent was trained on: {HELD_OUT_SEEDS.start} to "
+                f"{HELD_OUT_SEEDS[-1]} for reports, {VALIDATION_SEEDS.start} to {VALIDATION_SEEDS[-1]} for "
+                f"choices; got {seed}"
             )
 
 
@@ -64,13 +67,13 @@ def make_env(
     **env_kwargs: Any,
 ) -> VecEnv:
     """
-    Build the environment an agent was trained with.
+    Build the environment an agent was trained in, without training-only wrappers.
 
-    The race is always the unmodified one. Of the environment's arguments in training only ``continuous`` is
-    kept, because it defines the agent's actions.
+    CarRacing is always the unmodified race: of its arguments in training only ``continuous`` is kept, because
+    it defines the agent's actions. Other environments keep their arguments.
 
     :param agent: an agent, a run, or the zoo's hyperparameters of CarRacing-v3
-    :param stock: True to draw observations with Gymnasium's own drawing, whatever was used in training
+    :param stock: True for observations drawn by Gymnasium; False for FastRender's, if training used it
     :param innermost: wrappers in the zoo's form to put inside the agent's own wrappers
     :param env_kwargs: arguments of ``gym.make``, such as ``domain_randomize=True``
     :return: vector of one environment
@@ -86,8 +89,7 @@ def make_env(
         wrappers = [wrapper for wrapper in wrappers if wrapper != _FAST_RENDER]
     config["env_wrapper"] = [*(innermost or []), *wrappers]
     config["vec_env_wrapper"] = judged_wrappers(config.get("vec_env_wrapper"))
-    trained_with = config.get("env_kwargs") or {}
-    kept = {name: trained_with[name] for name in ("continuous",) if name in trained_with}
+    kept = task_of(env_id).env_kwargs(config.get("env_kwargs") or {})
     normalize = config.get("normalize")  # a bool, a dict, or a string of Python that makes one
     config["normalize"] = bool(normalize) and re.search(r"norm_obs\W+False", str(normalize)) is None
     if config["normalize"] and not (stats and (stats / "vecnormalize.pkl").is_file()):
@@ -131,7 +133,7 @@ def drive(model: Driver, env: VecEnv, seed: int) -> Iterator[Drive | None]:
 
     :param model: the agent
     :param env: result of ``make_env``
-    :param seed: seed of the track
+    :param seed: seed of the track or episode
     :return: iterator over None after each step and, at the end, the finished drive
     """
     env.seed(seed)
@@ -140,8 +142,9 @@ def drive(model: Driver, env: VecEnv, seed: int) -> Iterator[Drive | None]:
     while True:
         action, state = model.predict(obs, state=state, episode_start=episode_start, deterministic=True)
         obs, _, dones, infos = env.step(action)
-        if dones[0]:
-            episode = infos[0]["episode"]  # the Monitor is inside the wrappers: raw rewards, every frame
+        # the Monitor is inside the wrappers: raw rewards, every frame; a lost life of several ends nothing
+        if dones[0] and "episode" in infos[0]:
+            episode = infos[0]["episode"]
             yield Drive(
                 seed, float(episode["r"]), int(episode["l"]), bool(infos[0].get("lap_finished", False))
             )
@@ -150,15 +153,17 @@ def drive(model: Driver, env: VecEnv, seed: int) -> Iterator[Drive | None]:
         yield None
 
 
-def drive_at_random(env_id: str, seed: int) -> Drive:
+def drive_at_random(agent: TrainedAgent, seed: int) -> Drive:
     """
     Drive one episode with random actions, as a baseline; ``FastRender`` saves time and changes no reward.
 
-    :param env_id: id of a CarRacing environment
-    :param seed: seed of the track and of the actions
+    :param agent: agent whose environment to drive in
+    :param seed: seed of the episode and of the actions
     :return: the finished drive
     """
-    env = FastRender(gym.make(env_id))
+    kept = task_of(agent.env_id).env_kwargs(agent.config.get("env_kwargs") or {})
+    env = gym.make(agent.env_id, **kept)
+    env = FastRender(env) if is_car_racing(env) else env
     env.reset(seed=seed)
     env.action_space.seed(seed)
     score, frames, done = 0.0, 0, False

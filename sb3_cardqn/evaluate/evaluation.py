@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pandas as pd
 import torch as th
+from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import check_for_correct_spaces
 from tqdm import tqdm
@@ -19,13 +21,13 @@ from tqdm import tqdm
 from sb3_cardqn.agents.find import AgentLike, find_agents
 from sb3_cardqn.agents.saved import WhichCheckpoint
 from sb3_cardqn.agents.trained import TrainedAgent
+from sb3_cardqn.env.task import Task, task_of
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.evaluate.driving import Drive, Driver, check_tracks, drive, make_env
+from sb3_cardqn.evaluate.driving import Drive, Driver, check_seeds, drive, make_env
 from sb3_cardqn.hardware import n_cores
+from sb3_cardqn.policy_file.read import ExportedPolicy
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 from sb3_cardqn.signals import deaf_children
-
-GOOD = 900  # points; Gymnasium calls CarRacing solved there
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Evaluation:
     Drives of one agent.
 
     :param agent: the agent
-    :param drives: a row per track: ``track`` (seed), ``score``, ``frames`` (50 per second), ``lap_finished``
+    :param drives: a row per track or episode: ``track`` (seed), ``score``, ``frames``, ``lap_finished``; see
+        ``Drive``
     :param seconds_per_decision: median CPU time to choose one action for one observation, on one thread
     """
 
@@ -47,18 +50,25 @@ class Evaluation:
         """Name of the agent."""
         return self.agent.name
 
+    @property
+    def task(self) -> Task:
+        """Task of its environment."""
+        return task_of(self.agent.env_id)
+
     def summary(self) -> dict[str, float]:
         """
         :return: of the scores: ``mean``, ``std`` (across tracks, not of the mean), ``low`` and ``high`` (95 %
             bootstrap interval of the mean, percentile method, 9,999 resamples with a fixed seed), ``median``,
-            ``p10`` (10th percentile), ``minimum``, ``share_900`` (share of 900 or more); ``share_laps``
-            (share of finished laps), ``frames_per_lap`` (of finished laps), ``seconds_per_decision``; NaN
-            where undefined
+            ``p10`` (10th percentile), ``minimum``, ``share_solved`` (share that reaches the environment's
+            threshold, 900 in CarRacing); ``frames`` (mean length of an episode), ``share_laps`` (share of
+            finished laps), ``frames_per_lap`` (of finished laps), ``seconds_per_decision``; NaN where
+            undefined
         """
         from scipy.stats import bootstrap  # a second to import
 
         scores = self.drives["score"].to_numpy()
         finished = self.drives["lap_finished"].to_numpy(dtype=bool)
+        solved, has_laps = self.task.solved, self.task.has_laps
         low = high = np.nan
         if len(scores) > 1:
             low, high = bootstrap((scores,), np.mean, method="percentile", rng=0).confidence_interval
@@ -70,8 +80,9 @@ class Evaluation:
             "median": float(np.median(scores)),
             "p10": float(np.percentile(scores, 10)),
             "minimum": float(np.min(scores)),
-            "share_900": float(np.mean(scores >= GOOD)),
-            "share_laps": float(np.mean(finished)),
+            "share_solved": np.nan if solved is None else float(np.mean(scores >= solved)),
+            "frames": float(self.drives["frames"].mean()),
+            "share_laps": float(np.mean(finished)) if has_laps else np.nan,
             "frames_per_lap": float(self.drives["frames"][finished].mean()),
             "seconds_per_decision": self.seconds_per_decision,
         }
@@ -114,25 +125,32 @@ class _Timed:
 
 def _drive(job: tuple[TrainedAgent, int], stock: bool, env_kwargs: Mapping[str, Any]) -> tuple[Drive, float]:
     """
-    Drive one track with a newly loaded agent, so that the result does not depend on the process.
+    Drive one episode with a newly loaded agent, so that the result does not depend on the process.
 
-    :param job: agent and track
+    :param job: agent and seed
     :param stock: see ``evaluate``
     :param env_kwargs: see ``evaluate``
     :return: the drive, and the median of the seconds per decision
     """
-    agent, track = job
+    agent, seed = job
     model = _Timed(agent.load_model())
     with closing(make_env(agent, stock, **env_kwargs)) as env:
-        *_, result = drive(model, env, track)
+        *_, result = drive(model, env, seed)
     assert result is not None
     return result, float(np.median(model.seconds))
 
 
+def _prepare(specs: list[EnvSpec]) -> None:
+    th.set_num_threads(1)
+    for spec in specs:
+        gym.registry.setdefault(spec.id, spec)
+
+
 @contextmanager
-def _workers(n_processes: int) -> Iterator[Callable[..., Iterable[Any]]]:
+def _workers(n_processes: int, specs: list[EnvSpec]) -> Iterator[Callable[..., Iterable[Any]]]:
     """
     :param n_processes: number of processes; 1 means this process
+    :param specs: environments that a new process may not know, as after ``--gym-packages``
     :return: context with a ``map`` whose calls use one torch thread each
     """
     if n_processes == 1:
@@ -144,7 +162,7 @@ def _workers(n_processes: int) -> Iterator[Callable[..., Iterable[Any]]]:
             th.set_num_threads(threads)
         return
     others = mp.active_children()
-    with ProcessPoolExecutor(n_processes, mp.get_context("spawn"), th.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(n_processes, mp.get_context("spawn"), _prepare, (specs,)) as pool:
 
         def start_and_map(*args: Any) -> Iterable[Any]:
             with deaf_children():
@@ -170,14 +188,14 @@ def check_fits(agent: TrainedAgent, stock: bool = True, **env_kwargs: Any) -> No
     """
     model = agent.load_model()
     with closing(make_env(agent, stock, **env_kwargs)) as env:
+        wrapped = BaseAlgorithm._wrap_env(env, verbose=0, monitor_wrapper=False)  # pictures channel-first
+        observations = model.observation_space
+        if isinstance(model, ExportedPolicy):  # its file has shape and dtype, not the bounds
+            ours: Any = wrapped.observation_space
+            if (ours.shape, ours.dtype) == (observations.shape, observations.dtype):
+                observations = ours
         try:
-            check_for_correct_spaces(
-                model._wrap_env(env)
-                if isinstance(model, BaseAlgorithm)
-                else env,  # may turn pictures channel-first
-                model.observation_space,
-                model.action_space,
-            )
+            check_for_correct_spaces(wrapped, observations, model.action_space)
         except ValueError as error:
             raise UserError(
                 f"'{agent.model_path}' does not fit the environment of '{agent.config_path}': {error}"
@@ -195,34 +213,37 @@ def evaluate(
     progress: bool = False,
 ) -> list[Evaluation]:
     """
-    Drive the same tracks greedily with several saved agents, in the unmodified race.
+    Drive the same tracks or episodes greedily with several saved agents of one environment.
 
     Each agent keeps its own preprocessing. The result does not depend on the number of processes. With
     several processes a script needs ``if __name__ == "__main__":``, as with SB3's ``SubprocVecEnv``.
 
     :param agents: one or several run folders, zip files in them, ``.safetensors`` files, names of shipped
         agents, "NAME=PATH", ``Run``, ``Agent`` or ``SafeAgent``
-    :param tracks: seeds of the tracks, without training tracks
-    :param checkpoint: agent of a run folder: "best" on validation tracks, or "final"
-    :param stock: True for Gymnasium's picture, False for the picture used in training, usually that of
-        ``FastRender``, which draws several times as fast; the race is bit-identical, the picture nearly so
+    :param tracks: seeds of the tracks or episodes, without training seeds
+    :param checkpoint: agent of a run folder: "best" on validation seeds, or "final"
+    :param stock: True for Gymnasium's picture of CarRacing, False for the picture used in training, usually
+        that of ``FastRender``, which draws several times as fast; the race is bit-identical, the picture
+        nearly so
     :param n_processes: number of parallel processes, at least 1; None for one per core
     :param env_kwargs: arguments of ``gym.make`` that change the race, such as ``domain_randomize=True``
     :param progress: True to show a progress bar on stderr
     :return: one evaluation per agent, in the order of ``agents``
-    :raises UserError: if an agent is missing, cannot be loaded or does not fit, or a track is not allowed
+    :raises UserError: if an agent is missing, cannot be loaded or does not fit, or a seed is not allowed
     """
     tracks, env_kwargs = list(tracks), dict(env_kwargs or {})
-    check_tracks(tracks)
     if n_processes is not None and n_processes < 1:
         raise UserError(f"needs n_processes >= 1, got {n_processes}")
     found = find_agents(agents, checkpoint)
+    task = task_of(found[0].env_id)
+    check_seeds(tracks, task)
     for agent in found:
         check_fits(agent, stock, **env_kwargs)
     jobs = [(agent, track) for agent in found for track in tracks]
-    with _workers(min(n_processes or n_cores(), len(jobs))) as map_:
+    specs = [gym.spec(agent.env_id) for agent in found]
+    with _workers(min(n_processes or n_cores(), len(jobs)), specs) as map_:
         driven = map_(partial(_drive, stock=stock, env_kwargs=env_kwargs), jobs)
-        results = list(tqdm(driven, "driving", len(jobs), unit="track", disable=not progress))
+        results = list(tqdm(driven, "driving", len(jobs), unit=task.episode, disable=not progress))
     evaluations = []
     for i, agent in enumerate(found):
         drives, seconds = zip(*results[i * len(tracks) : (i + 1) * len(tracks)], strict=True)

@@ -115,7 +115,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--card",
         action="store_true",
-        help="also evaluate the agent on the 100 held-out tracks and write a model card, README.md",
+        help="also evaluate the agent on 100 held-out seeds and write a model card, README.md",
     )
     add_trust(parser)
     options = parser.parse_args(argv)

@@ -63,7 +63,7 @@ def with_safe_form(options: argparse.Namespace) -> AbstractContextManager[None]:
     folder = find_run(Path(options.folder, options.algo), options.env, max(options.exp_id, 0))
     if options.exp_id >= 0 and folder is not None:  # else the zoo reports the error
         run = Run(folder)
-        if run.algo in EXPORTABLE and run.env_id.startswith("CarRacing"):
+        if run.algo in EXPORTABLE:
             return _safe_form_of(run)
     return contextlib.nullcontext()
 
@@ -71,9 +71,9 @@ def with_safe_form(options: argparse.Namespace) -> AbstractContextManager[None]:
 @contextlib.contextmanager
 def _safe_form_of(run: Run) -> Iterator[None]:
     """
-    Make ``push_to_hub`` also upload the exported policy of an agent on CarRacing, with its model card.
+    Make ``push_to_hub`` also upload the exported policy of an agent, with its model card.
 
-    Scores are from held-out tracks, whereas the zoo would evaluate on training tracks.
+    Scores are from held-out seeds, whereas the zoo would evaluate on training seeds.
 
     :param run: run of the pushed agent
     :return: context in which it does

@@ -1,4 +1,4 @@
-"""Camera: a wrapper that keeps the picture of every physics frame, including skipped ones."""
+"""Camera: a wrapper that keeps the picture of every step of the environment, including skipped ones."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,35 +6,43 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from sb3_cardqn.env.task import task_of
+
+_FPS = 30  # of environments that name none
+
 
 @dataclass(frozen=True)
 class Frame:
     """
-    One physics frame, a fiftieth of a second.
+    One step of the environment.
 
-    :param picture: (400, 600, 3) uint8, CarRacing's own picture
+    :param picture: (height, width, 3) uint8, the environment's own picture
     :param score: sum of the rewards so far
-    :param speed: speed of the car in metres per second
+    :param speed: metres per second of what drives, None if nothing does
     :param seconds: seconds since the start
+    :param episode: number of the episode
     """
 
     picture: np.ndarray
     score: float
-    speed: float
+    speed: float | None
     seconds: float
+    episode: int = 0
 
 
 class Camera(gym.Wrapper):
     """
-    Keep the picture of every frame in ``frames``, which the caller clears.
+    Keep the picture of every step in ``frames``, which the caller clears.
 
-    :param env: CarRacing with ``render_mode="rgb_array"``
+    :param env: environment with ``render_mode="rgb_array"``
     """
 
     def __init__(self, env: gym.Env) -> None:
         super().__init__(env)
         self.frames: list[Frame] = []
-        self._score, self._seconds = 0.0, 0.0
+        self.fps: float = self.metadata.get("render_fps") or _FPS
+        self._task = task_of(env.spec.id if env.spec else "")
+        self._score, self._steps, self._episode = 0.0, 0, 0
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """
@@ -42,7 +50,7 @@ class Camera(gym.Wrapper):
         :return: observation and info
         """
         result = self.env.reset(**kwargs)
-        self._score, self._seconds = 0.0, 0.0
+        self._score, self._steps, self._episode = 0.0, 0, self._episode + 1
         self._take_picture()
         return result
 
@@ -53,11 +61,10 @@ class Camera(gym.Wrapper):
         """
         result = self.env.step(action)
         self._score += float(result[1])
-        self._seconds += 1 / self.metadata["render_fps"]
+        self._steps += 1
         self._take_picture()
         return result
 
     def _take_picture(self) -> None:
-        car_racing: Any = self.unwrapped
-        speed = car_racing.car.hull.linearVelocity.length
-        self.frames.append(Frame(np.asarray(self.env.render()), self._score, speed, self._seconds))
+        picture, speed = self._task.view(np.asarray(self.env.render())), self._task.speed(self.unwrapped)
+        self.frames.append(Frame(picture, self._score, speed, self._steps / self.fps, self._episode))

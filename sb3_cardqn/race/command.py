@@ -8,9 +8,10 @@ import numpy as np
 from sb3_cardqn.agents.find import AgentLike, default_agent, locate
 from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.durable import check_writable
+from sb3_cardqn.env.task import Task, task_of
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.evaluate import Drive, Run, drive_at_random, find_agents
-from sb3_cardqn.evaluate.command import add_agent_options
+from sb3_cardqn.evaluate import Drive, Run, drive_at_random
+from sb3_cardqn.evaluate.command import add_agent_options, chosen_agents, judged_kwargs
 from sb3_cardqn.options import Parser
 from sb3_cardqn.race.film import animate, race
 from sb3_cardqn.race.learning_curve import plot_learning_curve
@@ -25,23 +26,24 @@ def main(argv: list[str]) -> None:
     """
     parser = Parser(
         prog="sb3-cardqn race",
-        description="Film saved agents that drive held-out tracks of the unmodified CarRacing-v3 greedily, "
-        "side by side, with scores, speeds and Q-values. For one run, race.mp4 and learning_curve.png are "
-        "written to its folder; for several agents, race.mp4 to the current folder.",
+        description="Film saved agents that act greedily in the same held-out episodes, side by side, with "
+        "scores and Q-values; in CarRacing, on tracks of the unmodified race. For one run, race.mp4 and "
+        "learning_curve.png are written to its folder; for several agents, race.mp4 to the current folder.",
     )
     add_agent_options(parser)
     parser.add_argument(
         "--tracks",
+        "--episodes",
         type=int,
         metavar="N",
-        help="number of tracks, 1 to 6 (default: 3 for one agent, 1 for several)",
+        help="number of tracks or episodes, 1 to 6 (default: 3 for one agent, 1 for several)",
     )
     parser.add_argument(
         "--first",
         type=int,
         metavar="SEED",
         default=HELD_OUT_SEEDS.start,
-        help="first track (default: 200000)",
+        help="first seed (default: 200000)",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="video to write, .mp4 or .gif")
     parser.add_argument("--gif", action="store_true", help="also write a GIF, smaller and at twice the speed")
@@ -54,7 +56,8 @@ def main(argv: list[str]) -> None:
         raise UserError(f"--tracks needs 1 to 6, got {options.tracks}")
     named = options.agents or [default_agent()]
     run = _run(named)
-    agents = find_agents(named, options.checkpoint, options.config, options.algo)
+    agents = chosen_agents(options, named)
+    task = task_of(agents[0].env_id)
     n_tracks = options.tracks or (3 if len(agents) == 1 else 1)
     tracks = range(options.first, options.first + n_tracks)
     folder = run.folder if run else Path()
@@ -68,17 +71,17 @@ def main(argv: list[str]) -> None:
         check_writable(path)
 
     names = ", ".join(agent.name for agent in agents)
-    print(f"Driving held-out {_span(tracks)}: {names} ...")
+    print(f"Driving held-out {_span(task, tracks)}: {names} ...")
     results = race(
         agents,
         tracks,
         video,
         stock=not options.fast,
         human=options.human,
-        env_kwargs={"domain_randomize": options.domain_randomize},
+        env_kwargs=judged_kwargs(options),
         progress=True,
     )
-    _print(agents, results)
+    _print(task, agents, results)
     for path in written[1:]:
         if path.suffix == ".gif":
             animate(written[0], path)
@@ -102,22 +105,27 @@ def _run(agents: Sequence[AgentLike]) -> Run | None:
     return agent if isinstance(agent, Run) else None
 
 
-def _span(tracks: range) -> str:
-    return f"track {tracks[0]}" if len(tracks) == 1 else f"tracks {tracks[0]} to {tracks[-1]}"
+def _span(task: Task, seeds: range) -> str:
+    if len(seeds) == 1:
+        return f"{task.episode} {seeds[0]}"
+    return f"{task.episode}s {seeds[0]} to {seeds[-1]}"
 
 
-def _print(agents: Sequence[TrainedAgent], results: Sequence[Sequence[Drive]]) -> None:
+def _print(task: Task, agents: Sequence[TrainedAgent], results: Sequence[Sequence[Drive]]) -> None:
     """
+    :param task: task of the environment
     :param agents: the agents
-    :param results: one list per agent, with one drive per track
+    :param results: one list per agent, with one drive per track or episode
     """
     width = max(len("random actions"), *(len(agent.name) for agent in agents))
-    print(f"{'':{width}} {'track':>8} {'score':>8} {'frames':>8}  lap")
-    at_random = [drive_at_random(agents[0].env_id, one.seed) for one in max(results, key=len)]
+    lap = "  lap" if task.has_laps else ""
+    print(f"{'':{width}} {task.episode:>8} {'score':>8} {task.step + 's':>8}{lap}")
+    at_random = [drive_at_random(agents[0], one.seed) for one in max(results, key=len)]
     names = [*(agent.name for agent in agents), "random actions"]
     for name, drives in zip(names, [*results, at_random], strict=True):
         for one in drives:
-            lap = "finished" if one.lap_finished else "unfinished"
-            print(f"{name:{width}} {one.seed:>8} {one.score:>8.1f} {one.frames:>8}  {lap}")
+            if task.has_laps:
+                lap = "  finished" if one.lap_finished else "  unfinished"
+            print(f"{name:{width}} {one.seed:>8} {one.score:>8.1f} {one.frames:>8}{lap}")
         if len(drives) > 1:
             print(f"{name:{width}} {'mean':>8} {np.mean([one.score for one in drives]):>8.1f}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from sb3_cardqn.agents.exported import shipped_agents
 from sb3_cardqn.agents.find import WHICH_AGENT
 from sb3_cardqn.agents.trained import TrainedAgent
+from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import drive, find_agents, make_env
 from sb3_cardqn.options import Parser, add_trust
@@ -25,22 +26,23 @@ def takes(options: list[str]) -> bool:
 
 def watch(agent: TrainedAgent, first_seed: int, agent_steps: int, render: bool = True) -> None:
     """
-    Show an agent in a window on one track after another, and print every score.
+    Show an agent in a window in one episode after another, and print every score.
 
     :param agent: an agent of ``find_agents``
-    :param first_seed: seed of the first track; the next tracks have the following seeds
+    :param first_seed: seed of the first track or episode; the next ones have the following seeds
     :param agent_steps: number of agent steps to drive
     :param render: True to open a window
     """
-    model = agent.load_model()
+    model, task = agent.load_model(), task_of(agent.env_id)
     env = make_env(agent, render_mode="human" if render else None)
     seed, steps = first_seed, drive(model, env, first_seed)
     try:
         for _ in range(agent_steps):
             result = next(steps)
             if result is not None:
-                lap = "lap finished" if result.lap_finished else "lap unfinished"
-                print(f"track {result.seed}: score {result.score:.1f}, {result.frames} frames, {lap}")
+                lap = f", lap {'finished' if result.lap_finished else 'unfinished'}" if task.has_laps else ""
+                length = f"{result.frames} {task.step}s"
+                print(f"{task.episode} {result.seed}: score {result.score:.1f}, {length}{lap}")
                 seed += 1
                 steps = drive(model, env, seed)
     except KeyboardInterrupt:
@@ -70,7 +72,7 @@ def main(argv: list[str]) -> None:
         "--seed",
         type=int,
         default=HELD_OUT_SEEDS.start,
-        help="first track (default: %(default)s)",
+        help="first seed (default: %(default)s)",
     )
     parser.add_argument("--no-render", action="store_true", help="print scores without a window")
     add_trust(parser)

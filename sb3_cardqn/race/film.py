@@ -7,26 +7,28 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import imageio.v2 as imageio
 import imageio_ffmpeg
 import numpy as np
+from gymnasium.envs.registration import load_env_creator
 from tqdm import tqdm
 
 from sb3_cardqn.agents.find import AgentLike
 from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.durable import check_writable, replacing
+from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.evaluate import Drive, WhichCheckpoint, check_tracks, drive, find_agents, make_env
+from sb3_cardqn.evaluate import Drive, WhichCheckpoint, check_seeds, drive, find_agents, make_env
 from sb3_cardqn.evaluate.evaluation import check_fits
-from sb3_cardqn.race.camera import Camera
+from sb3_cardqn.race.camera import Camera, Frame
 from sb3_cardqn.race.overlay import PANE, Overlay
 from sb3_cardqn.race.q_values import Mind, discrete_actions
 from sb3_cardqn.race.window import Window, WindowClosedError
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 from sb3_cardqn.signals import deaf_children
 
-FPS = 50  # CarRacing's frames per second
-ENDING = 75  # frames for which the last picture stays
+ENDING = 75  # pictures for which the last picture stays
 _COLUMNS = 3
 MAX_PANES = 12
 
@@ -36,11 +38,12 @@ class _Film:
     An mp4 file that is being written.
 
     :param path: file to write
+    :param fps: pictures per second
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fps: float) -> None:
         self._path, self._pictures = path.absolute(), 0  # ffmpeg would read "a:b.mp4" as a protocol
-        self._writer: Any = imageio.get_writer(self._path, fps=FPS, quality=7)
+        self._writer: Any = imageio.get_writer(self._path, fps=fps, quality=7)
 
     def append_data(self, picture: np.ndarray) -> None:
         """
@@ -76,33 +79,34 @@ class _Film:
 
 class _Pane:
     """
-    One agent on one track.
+    One agent in one episode.
 
     :param agent: the agent
-    :param track: seed of the track
+    :param seed: seed of the track or episode
     :param stock: see ``race``
     :param env_kwargs: see ``race``
     """
 
-    def __init__(self, agent: TrainedAgent, track: int, stock: bool, env_kwargs: dict[str, Any]) -> None:
+    def __init__(self, agent: TrainedAgent, seed: int, stock: bool, env_kwargs: dict[str, Any]) -> None:
         self.result: Drive | None = None
-        self.pictures = self._pictures(agent, track, stock, env_kwargs)
-
-    def _pictures(
-        self, agent: TrainedAgent, track: int, stock: bool, env_kwargs: dict[str, Any]
-    ) -> Generator[np.ndarray]:
-        """
-        :return: the pane at every frame, including skipped ones; then the last one forever
-        """
         camera = f"{Camera.__module__}.{Camera.__qualname__}"
-        env = make_env(agent, stock, innermost=[camera], **env_kwargs, render_mode="rgb_array")
+        self._env = make_env(agent, stock, innermost=[camera], **env_kwargs, render_mode="rgb_array")
+        self.fps: float = self._env.get_attr("fps")[0]
+        self.pictures = self._pictures(agent, seed)
+
+    def _pictures(self, agent: TrainedAgent, seed: int) -> Generator[np.ndarray]:
+        """
+        :return: the pane at every step, including skipped ones; then the last one forever
+        """
+        env, task = self._env, task_of(agent.env_id)
         with closing(env):
-            frames = env.get_attr("frames")[0]
-            mind = Mind(agent.load_model())
-            overlay = Overlay(agent.name, f"track {track}", discrete_actions(env))
-            for result in drive(mind, env, track):
-                if result is not None:
-                    frames.pop()  # taken after the automatic reset
+            frames: list[Frame] = env.get_attr("frames")[0]
+            mind, episode = Mind(agent.load_model()), 0
+            overlay = Overlay(agent.name, f"{task.episode} {seed}", discrete_actions(env), task)
+            for result in drive(mind, env, seed):
+                if result is not None:  # after it, the environment has begun another episode
+                    frames[:] = [frame for frame in frames if frame.episode == episode or not episode]
+                episode = frames[-1].episode
                 assert mind.thought is not None
                 *shown, last = frames
                 for frame in shown:
@@ -127,29 +131,31 @@ def race(
     progress: bool = False,
 ) -> list[list[Drive]]:
     """
-    Film saved agents that drive the same tracks greedily, side by side, with their Q-values.
+    Film saved agents of one environment in the same episodes, side by side, with their Q-values.
 
-    One agent gets a pane per track, three in a row. With several agents, each gets a column and each track a
-    row.
+    One agent gets a pane per episode, three in a row. With several agents, each gets a column and each
+    episode a row.
 
     :param agents: agents in any form that ``evaluate`` takes
-    :param tracks: seeds of the tracks, without training tracks
+    :param tracks: seeds of the tracks or episodes, without training seeds
     :param path: video to write, in the format of its suffix, ``.mp4`` or ``.gif``; None for no video
-    :param checkpoint: agent of a run folder: "best" on validation tracks, or "final"
-    :param stock: True if agents observe Gymnasium's picture, False for the picture used in training; the
-        video always shows Gymnasium's
+    :param checkpoint: agent of a run folder: "best" on validation seeds, or "final"
+    :param stock: True if agents observe Gymnasium's picture of CarRacing, False for the picture used in
+        training; the video always shows Gymnasium's
     :param human: True to show the race in a window while it is driven
     :param env_kwargs: arguments of ``gym.make`` that change the race, such as ``domain_randomize=True``
     :param progress: True to count frames on stderr
-    :return: one list per agent, in the order of ``agents``, with one drive per track; fewer drives if the
+    :return: one list per agent, in the order of ``agents``, with one drive per episode; fewer drives if the
         window was closed
-    :raises UserError: if an agent is missing or does not fit, or a track or the path is not allowed
+    :raises UserError: if an agent is missing or does not fit, a seed or the path is not allowed, or the
+        environment draws no pictures
     """
     found, env_kwargs = find_agents(agents, checkpoint), env_kwargs or {}
-    check_tracks(tracks)
+    task = task_of(found[0].env_id)
+    check_seeds(tracks, task)
     if len(found) * len(tracks) > MAX_PANES:
         raise UserError(
-            f"race needs at most {MAX_PANES} panes, got {len(found)} agents times {len(tracks)} tracks"
+            f"race needs at most {MAX_PANES} panes, got {len(found)} agents times {task.count(len(tracks))}"
         )
     path = None if path is None else Path(path)
     if path is not None:
@@ -157,16 +163,18 @@ def race(
             raise UserError(f"race needs a video path that ends in .mp4 or .gif, got '{path}'")
         check_writable(path)
     for agent in found:
+        check_draws(agent.env_id)
         check_fits(agent, stock, **env_kwargs)
-    panes = [_Pane(agent, track, stock, env_kwargs) for track in tracks for agent in found]
+    panes = [_Pane(agent, seed, stock, env_kwargs) for seed in tracks for agent in found]
     columns = len(found) if len(found) > 1 else min(_COLUMNS, len(tracks))
     rows = -(-len(panes) // columns)
     with ExitStack() as stack:
         screens: list[Window | _Film] = []
         if human:
-            screens.append(stack.enter_context(closing(Window((columns * PANE[0], rows * PANE[1]), FPS))))
+            window = Window((columns * PANE[0], rows * PANE[1]), panes[0].fps)
+            screens.append(stack.enter_context(closing(window)))
         if path is not None:
-            screens.append(stack.enter_context(_video(path)))
+            screens.append(stack.enter_context(_video(path, panes[0].fps)))
         for pane in panes:
             stack.enter_context(closing(pane.pictures))
         with suppress(WindowClosedError):
@@ -174,6 +182,18 @@ def race(
     return [
         [pane.result for pane in panes[i :: len(found)] if pane.result is not None] for i in range(len(found))
     ]
+
+
+def check_draws(env_id: str) -> None:
+    """
+    :param env_id: id of an environment
+    :raises UserError: if it cannot draw pictures
+    """
+    entry_point: Any = gym.spec(env_id).entry_point
+    creator: Any = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    modes = getattr(creator, "metadata", {"render_modes": ["rgb_array"]}).get("render_modes", [])
+    if "rgb_array" not in modes:
+        raise UserError(f"race needs an environment with render mode 'rgb_array', {env_id} has {modes}")
 
 
 def _show(panes: list[_Pane], columns: int, screens: list[Window | _Film], progress: bool) -> None:
@@ -196,19 +216,20 @@ def _show(panes: list[_Pane], columns: int, screens: list[Window | _Film], progr
 
 
 @contextmanager
-def _video(path: Path) -> Iterator[_Film]:
+def _video(path: Path, fps: float) -> Iterator[_Film]:
     """
     :param path: video to write
+    :param fps: pictures per second
     :return: context with the object that takes its pictures
     """
     if path.suffix == ".gif":
         with tempfile.TemporaryDirectory() as folder:
-            with _video(Path(folder) / "race.mp4") as screen:
+            with _video(Path(folder) / "race.mp4", fps) as screen:
                 yield screen
             animate(Path(folder) / "race.mp4", path)
         return
     with suppress(WindowClosedError), replacing(path) as beside:
-        with closing(_Film(beside)) as film:
+        with closing(_Film(beside, fps)) as film:
             yield film
         film.check()
 
@@ -221,7 +242,7 @@ def animate(video: Path, path: Path) -> None:
     :param path: GIF to write
     :raises UserError: if it cannot be written
     """
-    # GIFs can show a picture for 80 ms, which is every 8th of 50 per second at twice the speed. With one
+    # GIFs can show a picture for 80 ms: of CarRacing's 50 a second at twice the speed, every 8th. With one
     # palette for all pictures and no dithering, unchanged pixels take no space.
     filters = (
         "setpts=PTS/2,fps=12.5,scale=iw*2/3:-1:flags=area,split[a][b];"

@@ -13,7 +13,7 @@ from sb3_cardqn.zoo.clock import Reading, read_clock
 
 def plot_learning_curve(run: Run, path: Path) -> None:
     """
-    Plot the scores of training episodes and of the evaluations on validation tracks.
+    Plot the scores of training episodes and of the evaluations on validation seeds.
 
     :param run: the training run
     :param path: picture to write
@@ -42,7 +42,7 @@ def plot_learning_curve(run: Run, path: Path) -> None:
             data["results"].mean(axis=1),
             "o-",
             color="tab:red",
-            label="evaluations on validation tracks",
+            label="evaluations on validation seeds",
         )
     axes.set(xlabel="minutes of training", ylabel="score", title=f"{run.algo} on {run.env_id}")
     axes.legend(loc="lower right")

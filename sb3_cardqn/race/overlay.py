@@ -8,18 +8,19 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from sb3_cardqn.env.task import CarRacingTask, Task
 from sb3_cardqn.evaluate import Drive
 from sb3_cardqn.race.camera import Frame
 from sb3_cardqn.race.q_values import Thought
 
 PANE = (480, 432)  # width and height in pixels; multiples of 16 for video codecs
-_VIEW = (480, 280)  # size of CarRacing's picture in the pane, without its dashboard
-_DASHBOARD = 50  # bottom rows of CarRacing's 400
+_VIEW = (480, 280)  # size of the environment's picture in the pane
 _MARGIN = 16
 _SEAM = 2  # columns at each side that separate panes
 _BARS = (344, 394)  # top and bottom row of the bars
 _GAP = 14  # columns between bars of different steering
 
+_CAR_RACING = CarRacingTask()
 _PAPER, _TROUGH, _BAR = "#11151b", "#1d242e", "#465264"
 _INK, _MUTED, _ACCENT = "#f2f5f8", "#8a95a5", "#ffc53d"
 _GOOD, _BAD = "#4ade80", "#f87171"
@@ -73,10 +74,13 @@ class Overlay:
     :param title: name of the agent
     :param subtitle: text under the name
     :param actions: (actions, 3) steer, gas and brake of each discrete action, or None
+    :param task: task of the environment
     """
 
-    def __init__(self, title: str, subtitle: str, actions: np.ndarray | None) -> None:
-        self._actions = actions
+    def __init__(
+        self, title: str, subtitle: str, actions: np.ndarray | None, task: Task = _CAR_RACING
+    ) -> None:
+        self._actions, self._task = actions, task
         self._spread = 0.0  # recent difference between the best and the worst Q-value
         self.title = title
         self._header = _header(title, subtitle)
@@ -94,24 +98,35 @@ class Overlay:
         if thought is not self._thought:
             self._thought, self._pane = thought, self._think(thought)
         pane = self._pane.copy()
-        picture = cv2.resize(frame.picture[:-_DASHBOARD], _VIEW, interpolation=cv2.INTER_AREA)
+        picture = _fitted(frame.picture)
         if result is not None:
             picture = picture // 2
         pane.paste(Image.fromarray(picture[:, _SEAM:-_SEAM]), (_SEAM, 0))
         pane.paste(self._header, mask=self._header)
         draw = ImageDraw.Draw(pane)
-        for x, value, unit in (
-            (_MARGIN, f"{frame.score:.0f}", "points"),
-            (176, f"{3.6 * frame.speed:.0f}", "km/h"),
-            (330, f"{frame.seconds:.1f}", "s"),
-        ):
+        shown = [(_MARGIN, f"{frame.score:.0f}", "points"), (330, f"{frame.seconds:.1f}", "s")]
+        if frame.speed is not None:
+            shown.append((176, f"{3.6 * frame.speed:.0f}", "km/h"))
+        for x, value, unit in shown:
             draw.text((x, 312), value, _INK, _VALUE, anchor="ls")
             draw.text((x + draw.textlength(value, _VALUE) + 6, 312), unit, _MUTED, _SMALL, anchor="ls")
         if result is not None:
-            text, colour = ("lap finished", _GOOD) if result.lap_finished else ("lap not finished", _BAD)
+            text, colour = self._verdict(result)
             draw.text((_VIEW[0] / 2, 140), f"{result.score:.1f}", _INK, _HUGE, anchor="ms")
             draw.text((_VIEW[0] / 2, 172), text, colour, _TITLE, anchor="ms")
         return np.asarray(pane)
+
+    def _verdict(self, result: Drive) -> tuple[str, str]:
+        """
+        :param result: the finished drive
+        :return: text and colour
+        """
+        if self._task.has_laps:
+            return ("lap finished", _GOOD) if result.lap_finished else ("lap not finished", _BAD)
+        if self._task.solved is None:
+            return f"{result.frames} {self._task.step}s", _INK
+        solved = result.score >= self._task.solved
+        return f"{'' if solved else 'not '}solved (≥ {self._task.solved:g})", _GOOD if solved else _BAD
 
     def _think(self, thought: Thought) -> Image.Image:
         """
@@ -124,7 +139,11 @@ class Overlay:
             self._bars(draw, thought)
         else:
             action = thought.action if self._actions is None else self._actions[int(thought.action)]
-            _pedals(draw, np.ravel(action))
+            if self._task.has_laps:
+                _pedals(draw, np.ravel(action))
+            else:
+                text = np.array2string(np.ravel(action), precision=2, separator=", ", threshold=8)
+                draw.text((_MARGIN, 350), f"action {text}", _ACCENT, _SMALL_BOLD, anchor="ls")
         return pane
 
     def _bars(self, draw: ImageDraw.ImageDraw, thought: Thought) -> None:
@@ -167,6 +186,21 @@ class Overlay:
                 )
                 x += cell
             x += _GAP
+
+
+def _fitted(picture: np.ndarray) -> np.ndarray:
+    """
+    :param picture: (height, width, 3) uint8 of any size
+    :return: (280, 480, 3) uint8, with black bars where the shapes differ
+    """
+    height, width = picture.shape[:2]
+    scale = min(_VIEW[0] / width, _VIEW[1] / height)
+    size = round(width * scale), round(height * scale)
+    result = np.zeros((_VIEW[1], _VIEW[0], 3), np.uint8)
+    left, top = (_VIEW[0] - size[0]) // 2, (_VIEW[1] - size[1]) // 2
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    result[top : top + size[1], left : left + size[0]] = cv2.resize(picture, size, interpolation=how)
+    return result
 
 
 def _header(title: str, subtitle: str) -> Image.Image:

@@ -13,6 +13,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn.cardqn.policies import QNetwork
+from sb3_cardqn.env.fast_render import is_car_racing
 from sb3_cardqn.env.wrappers import ACTION_SETS, DiscretizeActions
 
 
@@ -34,14 +35,16 @@ class Thought:
 def discrete_actions(env: VecEnv) -> np.ndarray | None:
     """
     :param env: result of ``make_env``
-    :return: (actions, 3) steer, gas and brake of each action; None if actions are continuous
+    :return: (actions, 3) steer, gas and brake of each action; None if continuous or not CarRacing's
     """
     layer: Any = env.unwrapped.envs[0]  # type: ignore[attr-defined]
     while isinstance(layer, gym.Wrapper):
         if isinstance(layer, DiscretizeActions):
             return layer.actions
         layer = layer.env
-    return np.array(ACTION_SETS["default5"]) if isinstance(layer.action_space, spaces.Discrete) else None
+    if is_car_racing(layer) and isinstance(layer.action_space, spaces.Discrete):
+        return np.array(ACTION_SETS["default5"])
+    return None
 
 
 class Mind:

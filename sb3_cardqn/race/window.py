@@ -19,7 +19,7 @@ class Window:
     :raises UserError: if there is no screen
     """
 
-    def __init__(self, size: tuple[int, int], fps: int) -> None:
+    def __init__(self, size: tuple[int, int], fps: float) -> None:
         try:
             pygame.display.init()
             self._screen = pygame.display.set_mode(size, pygame.SCALED | pygame.RESIZABLE)

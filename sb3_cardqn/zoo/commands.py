@@ -28,7 +28,7 @@ from sb3_cardqn.zoo.files import filmed_run, private_plots, private_run, remembe
 from sb3_cardqn.zoo.plots import check_all_plots, check_plot_from_file, check_plot_train
 from sb3_cardqn.zoo.resumable import CHECKPOINTS, COMMAND, DONE, ResumableExperimentManager
 from sb3_cardqn.zoo.run_names import find_run, parse_name
-from sb3_cardqn.zoo.settings import check_algorithm, check_environment, names_for_the_zoo
+from sb3_cardqn.zoo.settings import check_algorithm, check_environment, import_packages, names_for_the_zoo
 from sb3_cardqn.zoo.train_options import check_numbers, check_train
 
 # command -> module and function; a module without a function is a script
@@ -81,11 +81,7 @@ def _check(command: str, options: argparse.Namespace) -> None:
         _PLOTS[command](options)
         return
     check_algorithm(options.algo)
-    for package in getattr(options, "gym_packages", []):
-        try:
-            importlib.import_module(package)
-        except (ImportError, ValueError) as error:
-            raise UserError(f"--gym-packages needs installed packages, got '{package}' ({error})") from error
+    import_packages(getattr(options, "gym_packages", []))
     if command != "load_from_hub":
         check_environment(options.env)
     if command == "train":

@@ -26,6 +26,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 from sb3_cardqn import trust
 from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.checks import check_normalized
+from sb3_cardqn.env.task import CarRacingTask, task_of
 from sb3_cardqn.env.training_wrappers import judged_wrappers
 from sb3_cardqn.env.validation import ValidationCallback, ValidationTracks, share_out
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
@@ -302,7 +303,7 @@ class CarExperimentManager(ExperimentManager):
         :return: vectorized, wrapped environment
         :raises UserError: if the seed is not a training seed, or the algorithm cannot learn from them
         """
-        on_tracks = self.env_name.gym_id.startswith("CarRacing")
+        on_tracks = isinstance(task_of(self.env_name.gym_id), CarRacingTask)
         if on_tracks and not eval_env and self.seed + n_envs > TRAINING_SEEDS.stop:
             raise UserError(
                 f"--seed needs 0 to {TRAINING_SEEDS.stop - n_envs} with {n_envs} environments (higher seeds "

@@ -1,6 +1,7 @@
 """Parsing and checks of settings that users type: algorithms, environments, hyperparameters."""
 
 import contextlib
+import importlib
 import inspect
 import re
 import sys
@@ -107,6 +108,18 @@ def check_environment(env_id: str) -> None:
     else:
         offer = did_you_mean(env_id, list(gym.registry))
     raise UserError(f"unknown environment '{env_id}'{offer}")
+
+
+def import_packages(packages: Sequence[str]) -> None:
+    """
+    :param packages: modules that register environments, of the option ``--gym-packages``
+    :raises UserError: if one cannot be imported
+    """
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except (ImportError, ValueError) as error:
+            raise UserError(f"--gym-packages needs installed packages, got '{package}' ({error})") from error
 
 
 def check_hyperparameters(algo: str, names: list[str]) -> None:

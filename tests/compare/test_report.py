@@ -13,6 +13,7 @@ import pytest
 from sb3_cardqn.compare import statistics
 from sb3_cardqn.compare.analysis import analyse
 from sb3_cardqn.compare.phrases import count_seeds, verdict
+from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.compare.report import write_report
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.errors import UserError
@@ -174,7 +175,22 @@ def test_a_baseline_and_fast_drives_are_reported(tmp_path: Path) -> None:
     assert "**dqn scores " in text
     assert "| dqn | cardqn | \N{MINUS SIGN}" in text
     assert "| cardqn | qrdqn |" not in text
-    assert "held-out tracks: 20 (200000 to 200019), drawn by FastRender" in text
+    assert "held-out episodes: 20 (200000 to 200019), drawn by FastRender" in text
+
+
+def test_a_report_of_another_environment_reads_as_if_made_for_it(tmp_path: Path) -> None:
+    results = made_up_results(CONTESTANTS, seeds=3)
+    runs = results.runs.assign(
+        command=results.runs["command"].str.replace("CarRacing-v3", "LunarLander-v3"),
+        folder=results.runs["folder"].str.replace("CarRacing-v3", "LunarLander-v3"),
+    )
+    plan = Plan.of(["cardqn", "dqn", "qrdqn"], 3, n_timesteps=100, env="LunarLander-v3", tracks=20).as_dict()
+    del plan["tracks"], plan["fast"]  # keys of a plan
+    write_report(replace(results, runs=runs, plan=plan), tmp_path)
+    for name in ("report.md", "report.html"):
+        text = re.sub(r"data:[^\"]*|cardqn", "", (tmp_path / name).read_text())
+        assert "environment: LunarLander-v3" in text or "<dt>environment</dt>" in text
+        assert not re.findall(r"\b(?:race|track|lap|drive|road|car|CarRacing)s?\b", text, re.IGNORECASE)
 
 
 def test_saved_results_give_the_same_page(tmp_path: Path) -> None:

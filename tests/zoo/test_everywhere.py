@@ -1,11 +1,15 @@
 """Environments that this package has no entry for: what DQN trains on in the zoo, CarDQN trains on."""
 
+import importlib
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import imageio.v2 as imageio
 import numpy as np
+import pandas as pd
 import pytest
 import rl_zoo3
 import torch as th
@@ -14,9 +18,17 @@ from gymnasium import spaces
 from rl_zoo3 import ALGOS
 from stable_baselines3.common.buffers import ReplayBuffer
 
-from sb3_cardqn import FrameReplayBuffer
+from sb3_cardqn import FrameReplayBuffer, load_policy
+from sb3_cardqn.agents.find import find_agents
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.evaluate import evaluate
+from sb3_cardqn.publish.export import export
+from sb3_cardqn.race import race
+from sb3_cardqn.race.film import ENDING
 from sb3_cardqn.zoo import commands
 from sb3_cardqn.zoo.configuration import default_policy, hyperparams_path
+from tests.command_line import run_well
+from tests.named import error_naming
 
 ZOO = Path(rl_zoo3.__file__).parent / "hyperparams/dqn.yml"
 ENTRIES = yaml.safe_load(ZOO.read_text())
@@ -78,6 +90,71 @@ def test_every_environment_of_the_zoos_dqn_is_trained(env: str, algo: str) -> No
     if algo == "cardqn":
         assert hyperparams_path("cardqn", env) == str(ZOO)
         assert (model.batch_size, model.gamma) == (ENTRIES[env]["batch_size"], ENTRIES[env]["gamma"])
+    folder = Path(f"logs/{algo}/{env}_1")
+    exported = export(folder)
+    trained, safe = evaluate([folder, exported], [200_000, 200_001], n_processes=1)
+    assert trained.drives.equals(safe.drives)
+    assert trained.drives["score"].nunique() > 1 or env in ("Acrobot-v1", "MountainCar-v0")  # which never end
+
+
+def test_one_agent_is_judged_shown_and_exported_by_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    train("cardqn", "CartPole-v1", "-n", "256", "-params", "learning_starts:50")
+    here = Path()
+    last = run_well(here, "evaluate --episodes 2 --csv scores.csv").splitlines()
+    assert last[0].split()[-4:] == [">=", "475", "steps", "ms/decision"]
+    assert last[-1].startswith("2 episodes of CartPole-v1, 200000 to 200001")
+    scores = pd.read_csv("scores.csv")["score"].tolist()
+    shown = run_well(here, "race --episodes 2")
+    assert [float(line.split()[2]) for line in shown.splitlines()[2:4]] == scores
+    pictures: Any = imageio.mimread("logs/cardqn/CartPole-v1_1/race.mp4", memtest=False)
+    assert len(pictures) == int(max(scores)) + 1 + ENDING
+    assert run_well(here, "export logs/cardqn/CartPole-v1_1 --card")
+    card = Path("logs/cardqn/CartPole-v1_1/README.md").read_text()
+    assert not re.findall(r"\b(track|lap|road|car)s?\b", card, re.IGNORECASE)
+    steps = run_well(here, "enjoy logs/cardqn/CartPole-v1_1/policy.safetensors --no-render -n 300")
+    assert steps.splitlines()[0] == f"episode 200000: score {scores[0]:.1f}, {scores[0]:.0f} steps"
+    policy = load_policy("logs/cardqn/CartPole-v1_1/policy.safetensors")
+    env = policy.make_env()
+    assert policy.predict(env.reset(seed=0)[0], deterministic=True)[0] in (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["evaluate", "logs/cardqn/CartPole-v1_1", "cardqn"], "CartPole-v1 | CarRacing-v3 | 'cardqn'"),
+        (["evaluate", "--domain-randomize"], "--domain-randomize | CartPole-v1"),
+        (["evaluate", "--first", "7"], "episodes | 200000 | 7"),
+        (["evaluate", "--env", "CartPole-v1"], "--env CartPole-v1"),
+        (["evaluate", "--gym-packages", "absent"], "--gym-packages | 'absent'"),
+        (["bench", "agent"], "CarRacing | CartPole-v1"),
+    ],
+)
+def test_what_does_not_fit_is_named(arguments: list[str], named: str) -> None:
+    train("cardqn", "CartPole-v1", "-n", "60", "-params", "learning_starts:50")
+    with error_naming(UserError, named):
+        importlib.import_module(f"sb3_cardqn.{arguments[0]}.command").main(arguments[1:])
+
+
+def test_a_zip_of_another_environment_needs_its_id() -> None:
+    train("dqn", "CartPole-v1", "-n", "60", "-params", "learning_starts:50")
+    Path("elsewhere").mkdir()
+    agent = Path("logs/dqn/CartPole-v1_1/CartPole-v1.zip").rename("elsewhere/mine.zip")
+    Path("mine.yml").write_text("CartPole-v1: {}\n")
+    found = find_agents([agent], config=Path("mine.yml"), algo="dqn", env="CartPole-v1")
+    assert len(evaluate(found, [200_000, 200_001], n_processes=2)[0].drives) == 2
+
+
+def test_an_environment_of_a_package_is_known_in_other_processes() -> None:
+    train("cardqn", "Vector-v0", "-n", "60", "-params", "learning_starts:50")
+    alone, together = (evaluate("logs/cardqn/Vector-v0_1", [200_000, 200_001], n_processes=n) for n in (1, 2))
+    assert alone[0].drives.equals(together[0].drives)
+
+
+def test_what_draws_no_pictures_is_not_filmed() -> None:
+    train("cardqn", "Vector-v0", "-n", "60", "-params", "learning_starts:50")
+    with error_naming(UserError, "'rgb_array' | Vector-v0"):
+        race("logs/cardqn/Vector-v0_1")
+    assert not Path("race.mp4").exists()
 
 
 @pytest.mark.parametrize("env", SPACES)
