@@ -153,6 +153,15 @@ def drive(model: Driver, env: VecEnv, seed: int) -> Iterator[Drive | None]:
         yield None
 
 
+def unwrapped_env(agent: TrainedAgent) -> gym.Env:
+    """
+    :param agent: an agent
+    :return: the environment that it is judged in, without its wrappers
+    """
+    kept = task_of(agent.env_id).env_kwargs(agent.config.get("env_kwargs") or {})
+    return gym.make(agent.env_id, **kept)
+
+
 def drive_at_random(agent: TrainedAgent, seed: int) -> Drive:
     """
     Drive one episode with random actions, as a baseline; ``FastRender`` saves time and changes no reward.
@@ -161,8 +170,7 @@ def drive_at_random(agent: TrainedAgent, seed: int) -> Drive:
     :param seed: seed of the episode and of the actions
     :return: the finished drive
     """
-    kept = task_of(agent.env_id).env_kwargs(agent.config.get("env_kwargs") or {})
-    env = gym.make(agent.env_id, **kept)
+    env = unwrapped_env(agent)
     env = FastRender(env) if is_car_racing(env) else env
     env.reset(seed=seed)
     env.action_space.seed(seed)

@@ -16,6 +16,7 @@ import torch as th
 from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import check_for_correct_spaces
+from stable_baselines3.common.vec_env import CloudpickleWrapper
 from tqdm import tqdm
 
 from sb3_cardqn.agents.find import AgentLike, find_agents
@@ -140,9 +141,9 @@ def _drive(job: tuple[TrainedAgent, int], stock: bool, env_kwargs: Mapping[str, 
     return result, float(np.median(model.seconds))
 
 
-def _prepare(specs: list[EnvSpec]) -> None:
+def _prepare(specs: CloudpickleWrapper) -> None:
     th.set_num_threads(1)
-    for spec in specs:
+    for spec in specs.var:
         gym.registry.setdefault(spec.id, spec)
 
 
@@ -162,7 +163,9 @@ def _workers(n_processes: int, specs: list[EnvSpec]) -> Iterator[Callable[..., I
             th.set_num_threads(threads)
         return
     others = mp.active_children()
-    with ProcessPoolExecutor(n_processes, mp.get_context("spawn"), _prepare, (specs,)) as pool:
+    with ProcessPoolExecutor(
+        n_processes, mp.get_context("spawn"), _prepare, (CloudpickleWrapper(specs),)
+    ) as pool:
 
         def start_and_map(*args: Any) -> Iterable[Any]:
             with deaf_children():

@@ -7,11 +7,9 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import imageio.v2 as imageio
 import imageio_ffmpeg
 import numpy as np
-from gymnasium.envs.registration import load_env_creator
 from tqdm import tqdm
 
 from sb3_cardqn.agents.find import AgentLike
@@ -20,6 +18,7 @@ from sb3_cardqn.durable import check_writable, replacing
 from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Drive, WhichCheckpoint, check_seeds, drive, find_agents, make_env
+from sb3_cardqn.evaluate.driving import unwrapped_env
 from sb3_cardqn.evaluate.evaluation import check_fits
 from sb3_cardqn.race.camera import Camera, Frame
 from sb3_cardqn.race.overlay import PANE, Overlay
@@ -163,7 +162,7 @@ def race(
             raise UserError(f"race needs a video path that ends in .mp4 or .gif, got '{path}'")
         check_writable(path)
     for agent in found:
-        check_draws(agent.env_id)
+        _check_draws(agent)
         check_fits(agent, stock, **env_kwargs)
     panes = [_Pane(agent, seed, stock, env_kwargs) for seed in tracks for agent in found]
     columns = len(found) if len(found) > 1 else min(_COLUMNS, len(tracks))
@@ -184,16 +183,15 @@ def race(
     ]
 
 
-def check_draws(env_id: str) -> None:
+def _check_draws(agent: TrainedAgent) -> None:
     """
-    :param env_id: id of an environment
-    :raises UserError: if it cannot draw pictures
+    :param agent: an agent
+    :raises UserError: if its environment draws no pictures
     """
-    entry_point: Any = gym.spec(env_id).entry_point
-    creator: Any = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
-    modes = getattr(creator, "metadata", {"render_modes": ["rgb_array"]}).get("render_modes", [])
+    with closing(unwrapped_env(agent)) as env:
+        modes = env.metadata.get("render_modes", [])
     if "rgb_array" not in modes:
-        raise UserError(f"race needs an environment with render mode 'rgb_array', {env_id} has {modes}")
+        raise UserError(f"race needs an environment with render mode 'rgb_array', {agent.env_id} has {modes}")
 
 
 def _show(panes: list[_Pane], columns: int, screens: list[Window | _Film], progress: bool) -> None:

@@ -441,7 +441,7 @@ def test_shipped_agents_are_found_by_name(
     monkeypatch.setattr(policy_file, "_SHIPPED", tmp_path / "pretrained")
     with error_naming(UserError, "'cardqn'"):
         load_pretrained()
-    with error_naming(UserError, "CarRacing | 'logs'"):
+    with error_naming(UserError, "'logs'"):
         default_agent()
     (tmp_path / "pretrained").mkdir()
     shutil.copy(safe, tmp_path / "pretrained/cardqn.safetensors")
