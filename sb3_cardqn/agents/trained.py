@@ -41,3 +41,8 @@ class TrainedAgent(Protocol):
         :param name: new name for tables and videos
         :return: the same agent with that name
         """
+
+    def __hash__(self) -> int:
+        """
+        :return: hash of its files and its name
+        """

@@ -19,7 +19,7 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
 from sb3_cardqn.machine import machine
 from sb3_cardqn.options import Parser, add_trust
-from sb3_cardqn.seeds import HELD_OUT_SEEDS, VALIDATION_SEEDS
+from sb3_cardqn.seeds import FINAL_SEEDS, HELD_OUT_SEEDS, VALIDATION_SEEDS
 from sb3_cardqn.zoo.settings import import_packages
 
 
@@ -98,13 +98,22 @@ def main(argv: list[str]) -> None:
     )
     add_agent_options(parser)
     parser.add_argument(
-        "--tracks", "--episodes", type=int, metavar="N", help="number of tracks or episodes (default: 100)"
+        "--tracks",
+        "--episodes",
+        type=int,
+        metavar="N",
+        help="number of tracks or episodes (default: 100; with --final 1000)",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--validation",
         action="store_true",
         help="use validation seeds (by default 100 of 1000), to choose among agents",
+    )
+    which.add_argument(
+        "--final",
+        action="store_true",
+        help="use the final seeds 400000 to 400999, which final agents drive once",
     )
     which.add_argument("--first", type=int, metavar="SEED", help="first seed (default: 200000)")
     parser.add_argument(
@@ -114,10 +123,12 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the score of every seed")
     options = parser.parse_args(argv)
 
-    seeds = VALIDATION_SEEDS if options.validation else HELD_OUT_SEEDS
-    n_tracks = 100 if options.tracks is None else options.tracks
+    seeds = VALIDATION_SEEDS if options.validation else FINAL_SEEDS if options.final else HELD_OUT_SEEDS
     if options.first is not None:
         seeds = range(options.first, options.first + 1000)
+    n_tracks = options.tracks
+    if n_tracks is None:
+        n_tracks = len(FINAL_SEEDS) if options.final else 100
     if not 1 <= n_tracks <= len(seeds):
         raise UserError(f"--tracks needs 1 to {len(seeds)}, got {n_tracks}")
     if options.csv is not None and options.csv == options.json:
@@ -132,6 +143,7 @@ def main(argv: list[str]) -> None:
         stock=not options.fast,
         n_processes=options.processes,
         env_kwargs=judged_kwargs(options),
+        final=options.final,
         progress=True,
     )
     print(_text(evaluations))
@@ -155,7 +167,11 @@ def _text(evaluations: Sequence[Evaluation]) -> str:
         solved = {} if task.solved is None else {f">= {task.solved:g}": f"{row['share_solved']:.0%}"}
         length = {f"{task.step}s": f"{row['frames']:.0f}"}
         if task.has_laps:
-            length = {"laps": f"{row['share_laps']:.0%}", "frames/lap": f"{row['frames_per_lap']:.0f}"}
+            length = {
+                "laps": f"{row['share_laps']:.1%}",
+                "lost": f"{row['lost']:.0f} ({row['lost_low']:.1%} to {row['lost_high']:.1%})",
+                "frames/lap": f"{row['frames_per_lap']:.0f}",
+            }
         rows[name] = {
             "mean": f"{row['mean']:.1f}",
             "95 % interval": f"{row['low']:.1f} to {row['high']:.1f}",

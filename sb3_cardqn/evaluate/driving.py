@@ -21,7 +21,7 @@ from sb3_cardqn.env.fast_render import FastRender, is_car_racing
 from sb3_cardqn.env.task import Task, task_of
 from sb3_cardqn.env.training_wrappers import judged_wrappers
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.seeds import HELD_OUT_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS
+from sb3_cardqn.seeds import FINAL_SEEDS, HELD_OUT_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS
 
 _FAST_RENDER = "sb3_cardqn.FastRender"
 
@@ -35,19 +35,41 @@ class Drive:
     :param score: sum of the environment's own rewards
     :param frames: steps of the environment itself; of CarRacing, frames, 50 per second
     :param lap_finished: True if every tile was visited; False in other environments
+    :param missed_tiles: tiles that were not visited; None in other environments
     """
 
     seed: int
     score: float
     frames: int
     lap_finished: bool
+    missed_tiles: int | None = None
 
 
-def check_seeds(seeds: Sequence[int], task: Task) -> None:
+class CountMissedTiles(gym.Wrapper):
+    """
+    Put CarRacing's tiles that were not visited into ``info["missed_tiles"]`` when an episode ends.
+
+    :param env: CarRacing, wrapped or not
+    """
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """
+        :param action: passed on
+        :return: the environment's step
+        """
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        if terminated or truncated:
+            race: Any = self.unwrapped
+            info["missed_tiles"] = len(race.track) - race.tile_visited_count
+        return obs, reward, terminated, truncated, info
+
+
+def check_seeds(seeds: Sequence[int], task: Task, final: bool = False) -> None:
     """
     :param seeds: seeds of the tracks or episodes
     :param task: task of the environment
-    :raises UserError: if there are none, or if one is a training seed
+    :param final: True to allow ``FINAL_SEEDS``
+    :raises UserError: if there are none, or if one is a training seed or kept for the final evaluation
     """
     if len(seeds) == 0:
         raise UserError(f"needs at least one {task.episode}, got none")
@@ -57,6 +79,10 @@ def check_seeds(seeds: Sequence[int], task: Task) -> None:
                 f"needs {task.episode}s that no agent was trained on: {HELD_OUT_SEEDS.start} to "
                 f"{HELD_OUT_SEEDS[-1]} for reports, {VALIDATION_SEEDS.start} to {VALIDATION_SEEDS[-1]} for "
                 f"choices; got {seed}"
+            )
+        if seed in FINAL_SEEDS and not final:
+            raise UserError(
+                f"seed {seed} is kept for the final evaluation, once a recipe is frozen: evaluate --final"
             )
 
 
@@ -87,6 +113,8 @@ def make_env(
     wrappers = judged_wrappers(config.get("env_wrapper"))
     if stock:
         wrappers = [wrapper for wrapper in wrappers if wrapper != _FAST_RENDER]
+    if task_of(env_id).has_laps:
+        wrappers.append(f"{CountMissedTiles.__module__}.{CountMissedTiles.__qualname__}")
     config["env_wrapper"] = [*(innermost or []), *wrappers]
     config["vec_env_wrapper"] = judged_wrappers(config.get("vec_env_wrapper"))
     kept = task_of(env_id).env_kwargs(config.get("env_kwargs") or {})
@@ -144,13 +172,14 @@ def drive(model: Driver, env: VecEnv, seed: int) -> Iterator[Drive | None]:
         obs, _, dones, infos = env.step(action)
         # the Monitor is inside the wrappers: raw rewards, every frame; a lost life of several ends nothing
         if dones[0] and "episode" in infos[0]:
-            episode = infos[0]["episode"]
-            yield Drive(
-                seed, float(episode["r"]), int(episode["l"]), bool(infos[0].get("lap_finished", False))
-            )
+            yield _result(seed, float(infos[0]["episode"]["r"]), int(infos[0]["episode"]["l"]), infos[0])
             return
         episode_start = dones
         yield None
+
+
+def _result(seed: int, score: float, frames: int, info: Mapping[str, Any]) -> Drive:
+    return Drive(seed, score, frames, bool(info.get("lap_finished", False)), info.get("missed_tiles"))
 
 
 def unwrapped_env(agent: TrainedAgent) -> gym.Env:
@@ -171,7 +200,7 @@ def drive_at_random(agent: TrainedAgent, seed: int) -> Drive:
     :return: the finished drive
     """
     env = unwrapped_env(agent)
-    env = FastRender(env) if is_car_racing(env) else env
+    env = CountMissedTiles(FastRender(env)) if is_car_racing(env) else env
     env.reset(seed=seed)
     env.action_space.seed(seed)
     score, frames, done = 0.0, 0, False
@@ -180,4 +209,4 @@ def drive_at_random(agent: TrainedAgent, seed: int) -> Drive:
         _, reward, terminated, truncated, info = env.step(env.action_space.sample())
         score, frames, done = score + float(reward), frames + 1, terminated or truncated
     env.close()
-    return Drive(seed, score, frames, bool(info.get("lap_finished", False)))
+    return _result(seed, score, frames, info)

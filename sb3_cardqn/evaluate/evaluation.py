@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import gymnasium as gym
@@ -30,6 +30,8 @@ from sb3_cardqn.policy_file.read import ExportedPolicy
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 from sb3_cardqn.signals import deaf_children
 
+LOST = 20  # missed tiles; a car that misses more has lost the road, fewer are a cut corner
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -37,8 +39,8 @@ class Evaluation:
     Drives of one agent.
 
     :param agent: the agent
-    :param drives: a row per track or episode: ``track`` (seed), ``score``, ``frames``, ``lap_finished``; see
-        ``Drive``
+    :param drives: a row per track or episode: ``track`` (seed), ``score``, ``frames``, ``lap_finished``,
+        ``missed_tiles``; see ``Drive``
     :param seconds_per_decision: median CPU time to choose one action for one observation, on one thread
     """
 
@@ -62,10 +64,11 @@ class Evaluation:
             bootstrap interval of the mean, percentile method, 9,999 resamples with a fixed seed), ``median``,
             ``p10`` (10th percentile), ``minimum``, ``share_solved`` (share that reaches the environment's
             threshold, 900 in CarRacing); ``frames`` (mean length of an episode), ``share_laps`` (share of
-            finished laps), ``frames_per_lap`` (of finished laps), ``seconds_per_decision``; NaN where
-            undefined
+            finished laps), ``frames_per_lap`` (of finished laps), ``lost`` (cars that missed more than 20
+            tiles), ``lost_low`` and ``lost_high`` (95 % interval of their share, Clopper and Pearson 1934),
+            ``seconds_per_decision``; NaN where undefined
         """
-        from scipy.stats import bootstrap  # a second to import
+        from scipy.stats import binomtest, bootstrap  # a second to import
 
         scores = self.drives["score"].to_numpy()
         finished = self.drives["lap_finished"].to_numpy(dtype=bool)
@@ -73,6 +76,10 @@ class Evaluation:
         low = high = np.nan
         if len(scores) > 1:
             low, high = bootstrap((scores,), np.mean, method="percentile", rng=0).confidence_interval
+        lost, share = np.nan, (np.nan, np.nan)
+        if has_laps:
+            lost = int((self.drives["missed_tiles"] > LOST).sum())
+            share = binomtest(lost, len(scores)).proportion_ci()
         return {
             "mean": float(np.mean(scores)),
             "std": float(np.std(scores)),
@@ -85,6 +92,9 @@ class Evaluation:
             "frames": float(self.drives["frames"].mean()),
             "share_laps": float(np.mean(finished)) if has_laps else np.nan,
             "frames_per_lap": float(self.drives["frames"][finished].mean()),
+            "lost": float(lost),
+            "lost_low": float(share[0]),
+            "lost_high": float(share[1]),
             "seconds_per_decision": self.seconds_per_decision,
         }
 
@@ -124,9 +134,14 @@ class _Timed:
         return result
 
 
+@lru_cache(maxsize=1)
+def _loaded(agent: Any) -> Driver:
+    return agent.load_model()
+
+
 def _drive(job: tuple[TrainedAgent, int], stock: bool, env_kwargs: Mapping[str, Any]) -> tuple[Drive, float]:
     """
-    Drive one episode with a newly loaded agent, so that the result does not depend on the process.
+    Drive one episode. Greedy agents remember nothing of other episodes, so the process does not matter.
 
     :param job: agent and seed
     :param stock: see ``evaluate``
@@ -134,7 +149,7 @@ def _drive(job: tuple[TrainedAgent, int], stock: bool, env_kwargs: Mapping[str, 
     :return: the drive, and the median of the seconds per decision
     """
     agent, seed = job
-    model = _Timed(agent.load_model())
+    model = _Timed(_loaded(agent))
     with closing(make_env(agent, stock, **env_kwargs)) as env:
         *_, result = drive(model, env, seed)
     assert result is not None
@@ -213,6 +228,7 @@ def evaluate(
     stock: bool = True,
     n_processes: int | None = None,
     env_kwargs: Mapping[str, Any] | None = None,
+    final: bool = False,
     progress: bool = False,
 ) -> list[Evaluation]:
     """
@@ -230,6 +246,7 @@ def evaluate(
         nearly so
     :param n_processes: number of parallel processes, at least 1; None for one per core
     :param env_kwargs: arguments of ``gym.make`` that change the race, such as ``domain_randomize=True``
+    :param final: True to allow ``FINAL_SEEDS``, which final agents drive once
     :param progress: True to show a progress bar on stderr
     :return: one evaluation per agent, in the order of ``agents``
     :raises UserError: if an agent is missing, cannot be loaded or does not fit, or a seed is not allowed
@@ -239,10 +256,11 @@ def evaluate(
         raise UserError(f"needs n_processes >= 1, got {n_processes}")
     found = find_agents(agents, checkpoint)
     task = task_of(found[0].env_id)
-    check_seeds(tracks, task)
+    check_seeds(tracks, task, final)
     for agent in found:
         check_fits(agent, stock, **env_kwargs)
     jobs = [(agent, track) for agent in found for track in tracks]
+    _loaded.cache_clear()  # files may have changed since the last call
     specs = [gym.spec(agent.env_id) for agent in found]
     with _workers(min(n_processes or n_cores(), len(jobs)), specs) as map_:
         driven = map_(partial(_drive, stock=stock, env_kwargs=env_kwargs), jobs)

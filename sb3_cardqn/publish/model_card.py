@@ -45,6 +45,9 @@ def model_card(evaluation: Evaluation, command: str) -> str:
     if task.has_laps:
         counts.append(("laps finished", "share_laps"))
     shares = "".join(f"\n| {what} | {summary[key]:.0%} |" for what, key in counts)
+    if task.has_laps:
+        interval = f"{summary['lost_low']:.1%} to {summary['lost_high']:.1%}"
+        shares += f"\n| cars lost | {summary['lost']:.0f} of {len(seeds)} (95 % interval: {interval}) |"
     facts = "\n".join(
         f"| {fact} | {value} |" for fact, value in agent.about["training"].items() if fact != "command"
     )

@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pandas as pd
 import pytest
+import torch as th
 import yaml
 from sb3_contrib import ARS, RecurrentPPO
 from stable_baselines3 import PPO
@@ -81,7 +82,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_ranges_of_tracks_never_meet() -> None:
-    ranges = [seeds.TRAINING_SEEDS, seeds.VALIDATION_SEEDS, seeds.HELD_OUT_SEEDS]
+    ranges = [seeds.TRAINING_SEEDS, seeds.VALIDATION_SEEDS, seeds.HELD_OUT_SEEDS, seeds.FINAL_SEEDS]
     for earlier, later in pairwise(ranges):
         assert earlier.stop <= later.start
 
@@ -208,6 +209,7 @@ def test_summary_of_scores_worked_by_hand() -> None:
             "score": [100.0, 800.0, 900.0, 850.0, 950.0],
             "frames": [1000, 1000, 700, 1000, 800],
             "lap_finished": [False, False, True, False, True],
+            "missed_tiles": [200, 21, 0, 20, 0],
         }
     )
     agent: Any = SimpleNamespace(env_id="CarRacing-v3")
@@ -223,6 +225,9 @@ def test_summary_of_scores_worked_by_hand() -> None:
         "frames": 900.0,
         "share_laps": 0.4,
         "frames_per_lap": 750.0,
+        "lost": 2.0,
+        "lost_low": pytest.approx(0.052745, abs=1e-6),  # 2 of 5, Clopper and Pearson
+        "lost_high": pytest.approx(0.853367, abs=1e-6),
         "seconds_per_decision": 0.002,
     }
     # means of five draws: the lowest possible is 100, and one in about thirty has three or more of the 100
@@ -232,7 +237,15 @@ def test_summary_of_scores_worked_by_hand() -> None:
 
 
 def test_one_unfinished_drive_has_no_interval_and_no_lap() -> None:
-    drives = pd.DataFrame({"track": [200_000], "score": [5.0], "frames": [1000], "lap_finished": [False]})
+    drives = pd.DataFrame(
+        {
+            "track": [200_000],
+            "score": [5.0],
+            "frames": [1000],
+            "lap_finished": [False],
+            "missed_tiles": [250],
+        }
+    )
     agent: Any = SimpleNamespace(env_id="CarRacing-v3")
     summary = Evaluation(agent, drives, 0.002).summary()
     assert [name for name, value in summary.items() if np.isnan(value)] == ["low", "high", "frames_per_lap"]
@@ -398,11 +411,47 @@ def test_what_can_not_be_evaluated_is_named(run: Run, tmp_path: Path) -> None:
     for wrong, named in (
         ({"tracks": []}, "track"),
         ({"tracks": [200_000, 7]}, "200000 | 200099 | 7"),
+        ({"tracks": [400_000]}, "400000 | --final"),
         ({"n_processes": 0}, "n_processes | 0"),
         ({"agents": []}, "agent"),
     ):
         with error_naming(UserError, named):
             evaluate(**{"agents": run} | wrong)
+
+
+def test_final_tracks_are_driven_when_told(run: Run, tmp_path: Path) -> None:
+    csv = tmp_path / "final.csv"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sb3_cardqn.evaluate.command.judged_kwargs", lambda options: SHORT)
+        main([str(run.folder), "--final", "--tracks", "1", "--fast", "--processes", "1", "--csv", str(csv)])
+    assert pd.read_csv(csv)["track"].tolist() == [400_000]
+
+
+def test_missed_tiles_are_those_not_visited(run: Run) -> None:
+    reference: Any = CarRacingWrapper(gym.make("CarRacing-v3", **SHORT), [[0, 1, 0], [0.5, 0, 0]])
+    obs, model, ended = reference.reset(seed=200_000)[0], run.load_model(), False
+    while not ended:
+        obs, _, terminated, truncated, _ = reference.step(model.predict(obs, deterministic=True)[0])
+        ended = terminated or truncated
+    tiles = reference.unwrapped.road
+    *_, result = drive(model, make_env(run, stock=False, **SHORT), 200_000)
+    assert result is not None
+    assert result.missed_tiles == len(tiles) - sum(tile.road_visited for tile in tiles)
+
+
+def test_an_agent_that_is_trained_again_is_loaded_again(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "cardqn" / "CarRacing-v3_1"
+    shutil.copytree(run.folder, folder)
+    model, scores = run.load_model(), []
+    head = model.q_net.q_net[-1]
+    for bias in ([100.0, 0.0], [0.0, 100.0]):  # straight on, or turning on the spot
+        with th.no_grad():
+            head.bias.copy_(th.tensor(bias))
+        model.save(folder / "CarRacing-v3.zip")
+        trust.remember(folder / "CarRacing-v3.zip")
+        drives = evaluate(folder, [200_000], n_processes=1, env_kwargs=SHORT, stock=False)[0].drives
+        scores.append(drives["score"][0])
+    assert scores[0] != scores[1]
 
 
 def test_an_agent_that_does_not_fit_its_environment_is_refused(run: Run, tmp_path: Path) -> None:
@@ -430,10 +479,11 @@ def test_the_command_prints_and_writes(run: Run, tmp_path: Path, capsys: pytest.
     )
     header, row, tracks = capsys.readouterr().out.splitlines()
     assert " ".join(header.split()) == (
-        "mean 95 % interval std median P10 min >= 900 laps frames/lap ms/decision"
+        "mean 95 % interval std median P10 min >= 900 laps lost frames/lap ms/decision"
     )
     rows = pd.read_csv(csv_file)
-    assert list(rows.columns) == ["agent", "track", "score", "frames", "lap_finished"]
+    assert list(rows.columns) == ["agent", "track", "score", "frames", "lap_finished", "missed_tiles"]
+    assert rows["missed_tiles"].between(200, 400).all()  # it has learned nothing
     score = rows["score"][0]
     assert row.split()[:2] == ["mine", f"{score:.1f}"]
     assert tracks == f"1 track of CarRacing, 300000 to 300000, Gymnasium {gym.__version__}"

@@ -539,6 +539,7 @@ def test_a_model_card_says_what_was_measured(safe: Path) -> None:
             "score": [900.0, 850.5],
             "frames": [800, 1000],
             "lap_finished": [True, False],
+            "missed_tiles": [0, 21],
         }
     )
     text = model_card(Evaluation(SafeAgent(safe), drives, 0.0005), "sb3-cardqn evaluate policy.safetensors")
@@ -554,6 +555,7 @@ def test_a_model_card_says_what_was_measured(safe: Path) -> None:
     assert result.metric_value == "875.25 +/- 24.75"
     assert "| 2 held-out tracks, 200000 to 200001 | |" in card.text
     assert "one thread | 0.50 ms |" in card.text
+    assert "| cars lost | 1 of 2 (95 % interval: 1.3% to 98.7%) |" in card.text
     assert "Worst track: 200001, score 850.5. Laps not finished: 1 of 2." in card.text
     assert "    sb3-cardqn train --seed 3 -params gamma:0.9" in card.text
     assert f"| gymnasium | {gym.__version__} |" in card.text
