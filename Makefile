@@ -10,7 +10,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retries 1 --constraint constraints.txt
 
-.PHONY: venv race tutorial docs check test dist lint type gymnasium soak bench clean
+.PHONY: venv race tutorial docs check test gpu dist lint type gymnasium soak bench clean
 venv: .venv/installed
 
 .venv/installed: setup.cfg constraints.txt
@@ -45,6 +45,11 @@ check: lint type
 # Everything. Tests that share what a fixture has trained stay in one process.
 test: lint type docs
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# What depends on the device, on the first GPU; the last line says how many tests ran.
+gpu: .venv/tests-installed
+	@$(BIN)/python -c "import sys, torch; torch.cuda.is_available() or sys.exit('make gpu: no GPU for torch ' + torch.__version__ + '; with the CPU build of torch: make clean, then make gpu TORCH_INDEX=')"
+	CUDA_VISIBLE_DEVICES=$${CUDA_VISIBLE_DEVICES:-0} $(BIN)/pytest -m gpu
 
 lint: .venv/tests-installed
 	$(BIN)/ruff check

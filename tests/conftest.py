@@ -16,6 +16,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+# Tests run on the CPU; `make gpu` shows a GPU to those that have a device as a parameter.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
 # Importing the package takes 4 s: once for all processes of environments and trainings.
 multiprocessing.set_forkserver_preload(["tests.small_training", "sb3_cardqn.zoo.commands"])
 

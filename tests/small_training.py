@@ -108,13 +108,14 @@ def fingerprint(model: OffPolicyAlgorithm) -> dict[str, str]:
         rows |= {"frames": pool.frames[alive], "free": np.array(pool.free_slots)}
     moments = model.policy.optimizer.state_dict()["state"]
     parts = {
-        "weights": [value.numpy() for value in model.policy.state_dict().values()],
-        "moments": [value.numpy() for state in moments.values() for value in state.values()],
+        "weights": [value.cpu().numpy() for value in model.policy.state_dict().values()],
+        "moments": [value.cpu().numpy() for state in moments.values() for value in state.values()],
         "rows": [rows[name] for name in sorted(rows)],
         "tree": [] if tree is None else [tree.weights, tree.sums],
         "random": [
             np.random.random(3),
             th.rand(3).numpy(),
+            th.rand(3, device=model.device).cpu().numpy(),
             np.array([model.action_space.sample() for _ in "123"]),
         ],
         "counters": [np.array([model.num_timesteps, model._episode_num, model._n_updates, buffer.pos])],

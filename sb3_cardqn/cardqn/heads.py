@@ -99,7 +99,7 @@ class QuantileHead(nn.Linear):
         actions = batch.actions.long().flatten()  # (batch,)
         z_tm1 = q_net.through_head(batch.observations, self.quantiles)  # (batch, quantiles, actions)
         target = advantage_learning_target(target, z_tm1.detach().mean(dim=1), actions, alpha)
-        z_tm1 = z_tm1[th.arange(len(actions)), :, actions]  # (batch, quantiles)
+        z_tm1 = z_tm1[th.arange(len(actions), device=actions.device), :, actions]  # (batch, quantiles)
         q_value = z_tm1.detach().mean(dim=1)
         return TemporalDifference(quantile_huber(z_tm1, target), target.mean(dim=1) - q_value, q_value)
 
@@ -210,7 +210,7 @@ class HistogramHead(nn.Linear):
         error = td_error(q_tm1, actions, target)
         edges: Any = self.edges
         histogram = gaussian_histogram(target, edges, self.SIGMA * (edges[1] - edges[0]))  # (batch, bins)
-        loss = cross_entropy(logits[th.arange(len(actions)), actions], histogram)
+        loss = cross_entropy(logits[th.arange(len(actions), device=actions.device), actions], histogram)
         clipped = (target < self.low) | (target > self.high)
         return TemporalDifference(loss, error, target - error, clipped)
 

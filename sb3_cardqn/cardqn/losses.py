@@ -81,7 +81,7 @@ def quantile_target(r_t: th.Tensor, discount_t: th.Tensor, z_t: th.Tensor, a_t: 
     :param a_t: (batch,) int64 action chosen there
     :return: (batch, quantiles) r + discount · z_t(a_t)
     """
-    return r_t[:, None] + discount_t[:, None] * z_t[th.arange(len(a_t)), :, a_t]
+    return r_t[:, None] + discount_t[:, None] * z_t[th.arange(len(a_t), device=a_t.device), :, a_t]
 
 
 def quantile_huber(z_tm1: th.Tensor, target_tm1: th.Tensor) -> th.Tensor:

@@ -266,7 +266,8 @@ class ExactCheckpoint(BaseCallback):
             content = from_json(checkpoint.content, arrays)
         self._check(model, content)
         networks = (self.folder / checkpoint.own[0].name).read_bytes()
-        state.set_networks(model, th.load(io.BytesIO(networks), map_location=model.device, weights_only=True))
+        # "cpu", whatever the device: networks and moments are copied to theirs, and Adam counts on the CPU
+        state.set_networks(model, th.load(io.BytesIO(networks), map_location="cpu", weights_only=True))
         self._replay_files().read_into(model.replay_buffer, content["buffer_numbers"])
         exact = state.set_envs(model.env, content["envs"])
         if not exact:

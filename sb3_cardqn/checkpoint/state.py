@@ -82,13 +82,13 @@ def _attribute(owner: Any, path: str) -> Any:
 def get_random(model: OffPolicyAlgorithm) -> dict[str, Any]:
     """
     :param model: algorithm whose action space is sampled
-    :return: states of Python's, NumPy's, torch's and the action space's generators
+    :return: states of Python's, NumPy's, torch's, the agent's GPU's and the action space's generators
     """
     return {
         "python": random.getstate(),
         "numpy": np.random.get_state(legacy=False),  # noqa: NPY002  the generator SB3 draws from
         "torch": th.get_rng_state().numpy(),
-        "cuda": [state.numpy() for state in th.cuda.get_rng_state_all()] if th.cuda.is_available() else [],
+        "cuda": [th.cuda.get_rng_state(model.device).numpy()] if model.device.type == "cuda" else [],
         "action_space": model.action_space.np_random.bit_generator.state,
     }
 
@@ -102,8 +102,8 @@ def set_random(model: OffPolicyAlgorithm, states: dict[str, Any]) -> None:
     random.setstate((version, tuple(internal), gauss))
     np.random.set_state(states["numpy"])  # noqa: NPY002
     th.set_rng_state(th.from_numpy(states["torch"]))
-    if states["cuda"] and th.cuda.is_available():
-        th.cuda.set_rng_state_all([th.from_numpy(state) for state in states["cuda"]])
+    if states["cuda"] and model.device.type == "cuda":
+        th.cuda.set_rng_state(th.from_numpy(states["cuda"][0]), model.device)
     model.action_space.np_random.bit_generator.state = states["action_space"]
 
 

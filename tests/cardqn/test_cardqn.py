@@ -30,6 +30,7 @@ from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead, HistogramHead, Quantil
 from sb3_cardqn.cardqn.heads import Head
 from sb3_cardqn.cardqn.td import td_of
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
+from tests.devices import DEVICES, PAIRS
 from tests.named import error_naming
 
 SMALL: dict[str, Any] = {
@@ -85,7 +86,7 @@ class Catch(gym.Env):
 
 
 def flat(model: CarDQN | DQN) -> np.ndarray:
-    return th.nn.utils.parameters_to_vector(model.policy.parameters()).detach().numpy()
+    return th.nn.utils.parameters_to_vector(model.policy.parameters()).detach().cpu().numpy()
 
 
 # ---- it learns ----
@@ -115,8 +116,9 @@ SmallHistogram = partial(HistogramHead, low=-2, high=2, n_bins=8)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("head_class", [nn.Linear, DuelingHead, QuantileHead, SmallHistogram])
-def test_learns_to_catch_from_pictures(head_class: Head) -> None:
+def test_learns_to_catch_from_pictures(head_class: Head, device: str) -> None:
     kwargs = {
         "features_extractor_class": CarRacingCNN,
         "features_extractor_kwargs": {"features_dim": 64, "width": 8},
@@ -126,6 +128,7 @@ def test_learns_to_catch_from_pictures(head_class: Head) -> None:
     model = CarDQN(
         "CnnPolicy", env, learning_rate=1e-3, buffer_size=5000, learning_starts=500, train_freq=1, gamma=0.9,
         target_update_interval=200, exploration_steps=2500, policy_kwargs=kwargs, seed=0,
+        device=device,
     )  # fmt: skip
     untrained, _ = evaluate_policy(model, env, 100)
     assert float(untrained) < 0
@@ -134,17 +137,20 @@ def test_learns_to_catch_from_pictures(head_class: Head) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("n_steps", [1, 3])
 @pytest.mark.parametrize(("truncates", "value"), [(True, 10.0), (False, 1.0)])
-def test_a_time_limit_bootstraps_and_a_crash_does_not(truncates: bool, value: float, n_steps: int) -> None:
+def test_a_time_limit_bootstraps_and_a_crash_does_not(
+    truncates: bool, value: float, n_steps: int, device: str
+) -> None:
     # reward 1 a step, gamma 0.9: worth 1 / (1 - 0.9) = 10 if only the clock ended the episode
     model = CarDQN(
         "MlpPolicy", OneStep(truncates), learning_rate=5e-3, gamma=0.9, train_freq=1, target_update_interval=20,
-        n_steps=n_steps, **SMALL,
+        n_steps=n_steps, device=device, **SMALL,
     )  # fmt: skip
     model.learn(1500)
-    q_values = model.q_net(th.ones(1, 1))
-    assert q_values.detach().numpy() == pytest.approx(np.full((1, 2), value), rel=0.05)
+    q_values = model.q_net(th.ones(1, 1, device=device))
+    assert q_values.detach().cpu().numpy() == pytest.approx(np.full((1, 2), value), rel=0.05)
 
 
 # ---- it is SB3's DQN to its users ----
@@ -243,15 +249,17 @@ def test_same_seed_same_weights() -> None:
     assert not np.array_equal(trained(0), trained(1))
 
 
-def test_save_and_load(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("saved_on", "loaded_on"), PAIRS)
+def test_save_and_load(saved_on: str, loaded_on: str, tmp_path: Path) -> None:
     model = CarDQN(
         "MlpPolicy", "CartPole-v1", double_q=True, exploration_decay="cosine", exploration_steps=40, n_steps=2,
         policy_kwargs={"head_class": DuelingHead, "net_arch": [8]}, buffer_size=100, learning_starts=10,
-        train_freq=(2, "step"), seed=0,
+        train_freq=(2, "step"), seed=0, device=saved_on,
     ).learn(80)  # fmt: skip
     model.save(tmp_path / "model")
     model.save_replay_buffer(tmp_path / "buffer")
-    loaded = CarDQN.load(tmp_path / "model", env=gym.make("CartPole-v1"))
+    loaded = CarDQN.load(tmp_path / "model", env=gym.make("CartPole-v1"), device=loaded_on)
+    assert {parameter.device.type for parameter in loaded.policy.parameters()} == {loaded_on}
     obs = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
     assert np.array_equal(
         loaded.predict(obs, deterministic=True)[0], model.predict(obs, deterministic=True)[0]
@@ -299,9 +307,10 @@ def test_the_average_takes_a_counter_as_it_is() -> None:
         assert [int(buffer) for buffer in model.policy.q_net_average.module.buffers()] == [batches] * 2
 
 
-def test_the_average_drives_and_the_newest_learns_and_explores(tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_average_drives_and_the_newest_learns_and_explores(device: str, tmp_path: Path) -> None:
     policy_kwargs = {"net_arch": [], "average_fraction": 0.5}
-    model = CarDQN("MlpPolicy", "CartPole-v1", **SMALL | {"policy_kwargs": policy_kwargs})
+    model = CarDQN("MlpPolicy", "CartPole-v1", device=device, **SMALL | {"policy_kwargs": policy_kwargs})
     average, bias = model.policy.q_net_average, model.q_net.q_net[-1].bias
     for value in (1.0, 4.0, 6.0):  # the first is copied, then 1 / 1.5 and 1 / 2 of the way: 3, 4.5
         with th.no_grad():
@@ -318,7 +327,7 @@ def test_the_average_drives_and_the_newest_learns_and_explores(tmp_path: Path) -
     model.learn(60)
     assert int(average.n_averaged) == 3 + model._n_updates
     model.save(tmp_path / "agent.zip")
-    loaded = CarDQN.load(tmp_path / "agent.zip")
+    loaded = CarDQN.load(tmp_path / "agent.zip", device=device)
     for name, weight in average.state_dict().items():
         assert th.equal(loaded.policy.q_net_average.state_dict()[name], weight), name
 
@@ -437,37 +446,43 @@ def pictures(n: int) -> th.Tensor:
     return th.randint(0, 256, (n, 1, 36, 36), dtype=th.uint8, generator=th.Generator().manual_seed(0))
 
 
-def test_mixed_precision_is_close_and_its_q_values_are_float32() -> None:
-    model = CarDQN("CnnPolicy", Catch(), policy_kwargs={"features_extractor_class": CarRacingCNN}, **IMAGES)
+@pytest.mark.parametrize("device", DEVICES)
+def test_mixed_precision_is_close_and_its_q_values_are_float32(device: str) -> None:
+    kwargs = {"policy_kwargs": {"features_extractor_class": CarRacingCNN}, "device": device}
+    model = CarDQN("CnnPolicy", Catch(), **IMAGES | kwargs)
+    seen = pictures(64).to(device)
     with th.no_grad():
         model.q_net.q_net[-1].bias.fill_(100.0)  # where bfloat16 has steps of 0.5
-        exact = model.q_net(pictures(64))
-        with th.autocast("cpu", th.bfloat16):
-            mixed = model.q_net(pictures(64))
+        exact = model.q_net(seen)
+        with th.autocast(device, th.bfloat16):
+            mixed = model.q_net(seen)
     assert mixed.dtype == th.float32
     assert not th.equal(mixed, exact)
     assert (mixed - exact).abs().max() < 0.01
-    assert th.equal(model.q_net(pictures(64)), exact)  # and without autocast nothing has changed
+    assert th.equal(model.q_net(seen), exact)  # and without autocast nothing has changed
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("normalize_images", [True, False])
 def test_mixed_precision_treats_pixels_as_float32_does(
-    normalize_images: bool, monkeypatch: pytest.MonkeyPatch
+    normalize_images: bool, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Mean(FlattenExtractor):
         def forward(self, observations: th.Tensor) -> th.Tensor:
             return super().forward(observations)[:, :3]
 
     kwargs = {"features_extractor_class": Mean, "normalize_images": normalize_images, "net_arch": []}
-    model = CarDQN("MlpPolicy", Catch(), policy_kwargs=kwargs, **IMAGES)
+    model = CarDQN("MlpPolicy", Catch(), **IMAGES | {"policy_kwargs": kwargs, "device": device})
     monkeypatch.setattr(model.q_net, "q_net", nn.Sequential(nn.Identity()))  # the features themselves
-    with th.autocast("cpu", th.bfloat16):
-        features = model.q_net(pictures(64))
+    with th.autocast(device, th.bfloat16):
+        features = model.q_net(pictures(64).to(device)).cpu()
     expected = pictures(64).flatten(1)[:, :3] / (255 if normalize_images else 1)
     assert th.allclose(features, expected, rtol=2**-8, atol=0)
 
 
+@pytest.mark.parametrize("device", DEVICES)
 def test_mixed_precision_learns_only_where_it_was_asked_for_and_the_device_has_it(
+    device: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def trained(asked: bool, has: bool) -> tuple[np.ndarray, list[bool]]:
@@ -476,12 +491,11 @@ def test_mixed_precision_learns_only_where_it_was_asked_for_and_the_device_has_i
 
         class Spy(CarRacingCNN):
             def forward(self, observations: th.Tensor) -> th.Tensor:
-                seen.append(th.is_autocast_enabled("cpu"))
+                seen.append(th.is_autocast_enabled(device))
                 return super().forward(observations)
 
-        model = CarDQN(
-            "CnnPolicy", Catch(), mixed_precision=asked, policy_kwargs={"features_extractor_class": Spy}, **IMAGES
-        )  # fmt: skip
+        kwargs = {"policy_kwargs": {"features_extractor_class": Spy}, "device": device}
+        model = CarDQN("CnnPolicy", Catch(), mixed_precision=asked, **IMAGES | kwargs)
         model.learn(60)
         return flat(model), seen
 
@@ -509,10 +523,11 @@ def driven(overlap: bool | None, vec_env_cls: Any = DummyVecEnv, **kwargs: Any) 
 
 
 @pytest.mark.slow
-def test_overlap_is_deterministic_wherever_the_environments_step() -> None:
-    here = driven(True)
+@pytest.mark.parametrize("device", DEVICES)
+def test_overlap_is_deterministic_wherever_the_environments_step(device: str) -> None:
+    here = driven(True, device=device)
     for vec_env_cls in (DummyVecEnv, SubprocVecEnv, GroupedSubprocVecEnv, GroupedSubprocVecEnv):
-        model = driven(True, vec_env_cls)
+        model = driven(True, vec_env_cls, device=device)
         assert np.array_equal(flat(model), flat(here))
         assert np.array_equal(model.replay_buffer.observations, here.replay_buffer.observations)
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from stable_baselines3.common.callbacks import (
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecFrameStack, VecMonitor, VecNormalize
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 
 from sb3_cardqn import FrameReplayBuffer, PrioritizedFrameReplayBuffer
 from sb3_cardqn.checkpoint.exact import ExactCheckpoint, Stopped
@@ -34,6 +36,7 @@ from sb3_cardqn.checkpoint.files import CheckpointWarning, newest_checkpoint
 from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import NotFiniteError, UserError
+from tests.devices import DEVICES, PAIRS
 from tests.named import error_naming, missing
 from tests.small_training import (
     TOTAL,
@@ -48,7 +51,7 @@ from tests.small_training import (
     uninterrupted,
 )
 
-Make = Callable[[], Any]
+Make = Callable[..., Any]
 
 
 def dots(**kwargs: Any) -> Any:
@@ -56,22 +59,23 @@ def dots(**kwargs: Any) -> Any:
     return agent(env, **{"replay_buffer_class": FrameReplayBuffer} | kwargs)
 
 
-def normalized() -> Any:
-    return agent(VecNormalize(VecFrameStack(VecMonitor(cart_pole()), 2)))
+def normalized(**kwargs: Any) -> Any:
+    return agent(VecNormalize(VecFrameStack(VecMonitor(cart_pole()), 2)), **kwargs)
 
 
 AGENTS: dict[str, Make] = {
     "CarDQN": agent,
-    "n-step": lambda: agent(n_steps=3),
-    "averaged": lambda: agent(policy_kwargs={"average_fraction": 0.2}),
-    "episodes": lambda: agent(cart_pole(n_envs=1), train_freq=(2, "episode")),
+    "n-step": partial(agent, n_steps=3),
+    "averaged": partial(agent, policy_kwargs={"average_fraction": 0.2}),
+    "drop-out": partial(agent, policy_kwargs={"activation_fn": nn.Dropout}),
+    "episodes": lambda **kwargs: agent(cart_pole(n_envs=1), train_freq=(2, "episode"), **kwargs),
     "frames": dots,
-    "prioritized frames": lambda: dots(replay_buffer_class=PrioritizedFrameReplayBuffer, n_steps=2),
+    "prioritized frames": partial(dots, replay_buffer_class=PrioritizedFrameReplayBuffer, n_steps=2),
     "wrappers of the vector": normalized,
-    "other processes, overlapped": lambda: dots(vec_env_cls=GroupedSubprocVecEnv),
-    "SB3's processes": lambda: agent(cart_pole(vec_env_cls=SubprocVecEnv)),
-    "SB3's DQN": lambda: agent(cls=DQN),
-    "QRDQN on frames": lambda: dots(cls=QRDQN),
+    "other processes, overlapped": partial(dots, vec_env_cls=GroupedSubprocVecEnv),
+    "SB3's processes": lambda **kwargs: agent(cart_pole(vec_env_cls=SubprocVecEnv), **kwargs),
+    "SB3's DQN": partial(agent, cls=DQN),
+    "QRDQN on frames": partial(dots, cls=QRDQN),
 }
 
 
@@ -103,14 +107,39 @@ def resumed(make: Make, folder: Path, freq: int = 100) -> dict[str, str]:
 IN_PROCESSES = ("other processes, overlapped", "SB3's processes")
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in IN_PROCESSES)) for name in AGENTS]
 )
-def test_it_goes_on_as_if_nothing_had_happened(name: str, tmp_path: Path) -> None:
-    expected = uninterrupted(AGENTS[name])
+def test_it_goes_on_as_if_nothing_had_happened(name: str, device: str, tmp_path: Path) -> None:
+    make = partial(AGENTS[name], device=device)
+    expected = uninterrupted(make)
     # before learning starts; before the buffer is full; after it was overwritten twice
     for at in (50, 420, 800) if name == "CarDQN" else (800,):
-        assert fingerprint(interrupted(AGENTS[name], tmp_path / str(at), at)) == expected, at
+        assert fingerprint(interrupted(make, tmp_path / str(at), at)) == expected, at
+
+
+@pytest.mark.parametrize(("before", "after"), PAIRS)
+def test_another_device_goes_on_with_the_same_numbers(before: str, after: str, tmp_path: Path) -> None:
+    """Until the first update, as sums are rounded differently there."""
+    seen = []
+
+    def look(model: Any) -> None:
+        moments = [value for state in model.policy.optimizer.state.values() for value in state.values()]
+        seen.append([tensor.tolist() for tensor in (*model.policy.state_dict().values(), *moments)])
+
+    def train(device: str, then: Any, **kwargs: Any) -> Any:
+        model = agent(device=device)
+        # checkpoint of agent step 600, three environments' next step, the update is at 606
+        callbacks = [ExactCheckpoint(tmp_path, 100, **kwargs), At(603, partial(look, model)), At(690, then)]
+        return model.learn(TOTAL, callback=callbacks)
+
+    with pytest.raises(Crash):
+        train(before, crash)
+    resumed = train(after, lambda: None, resume=True)
+    assert seen[0] == seen[1]
+    assert resumed.num_timesteps == TOTAL
+    assert {parameter.device.type for parameter in resumed.policy.parameters()} == {after}
 
 
 class Decay(BaseCallback):

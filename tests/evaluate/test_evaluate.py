@@ -34,6 +34,7 @@ from sb3_cardqn.evaluate import (
     table,
 )
 from sb3_cardqn.evaluate.command import main
+from tests.devices import DEVICES
 from tests.named import error_naming
 
 WRAPPERS: list[Any] = [
@@ -72,12 +73,13 @@ def save(folder: Path, algo: str, model: BaseAlgorithm, **config: Any) -> Run:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run folder as the zoo leaves it, of an agent that has learned nothing."""
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run folder as the zoo leaves it, of an agent that has learned nothing on a device."""
+    device = getattr(request, "param", "cpu")
     actions = [[0, 1, 0], [0.5, 0, 0]]
     env = make_vec_env("CarRacing-v3", wrapper_class=lambda env: CarRacingWrapper(env, actions))
     policy_kwargs = {"features_extractor_class": CarRacingCNN}
-    model = CarDQN("CnnPolicy", env, buffer_size=1000, policy_kwargs=policy_kwargs, seed=0)
+    model = CarDQN("CnnPolicy", env, buffer_size=1000, policy_kwargs=policy_kwargs, seed=0, device=device)
     return save(tmp_path_factory.mktemp("logs"), "cardqn", model, buffer_size=1000, env_wrapper=WRAPPERS)
 
 
@@ -188,6 +190,7 @@ def test_a_run_without_an_agent_says_so(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("run", DEVICES, indirect=True)
 def test_an_evaluation_is_the_drives_whatever_the_number_of_processes(run: Run) -> None:
     agents = [run, f"again={run.folder}"]
     alone = evaluate(agents, range(200_000, 200_003), n_processes=1, env_kwargs=SHORT)

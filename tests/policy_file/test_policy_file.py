@@ -46,6 +46,7 @@ from sb3_cardqn.policy_file.write import write_policy
 from sb3_cardqn.publish.export import export
 from sb3_cardqn.publish.model_card import model_card
 from tests.command_line import ROOT
+from tests.devices import DEVICES
 from tests.evaluate.test_evaluate import WRAPPERS
 from tests.named import error_naming, missing
 from tests.policy_file.fuzz import CAR_RACING, VECTORS, weights
@@ -55,8 +56,8 @@ SMALL = {"features_extractor_class": CarRacingCNN, "features_extractor_kwargs": 
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run folder as ``train`` leaves it, of an agent that has learned nothing."""
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run folder as ``train`` leaves it, of an agent that has learned nothing on a device."""
     folder = tmp_path_factory.mktemp("logs") / "cardqn" / "CarRacing-v3_1"
     config = folder / "CarRacing-v3"
     config.mkdir(parents=True)
@@ -67,7 +68,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "/home/me/bin/python /home/me/bin/sb3-cardqn train --seed 3 -params gamma:0.9"
     )
     env = make_vec_env("CarRacing-v3", wrapper_class=lambda env: CarRacingWrapper(env, ACTIONS))
-    CarDQN("CnnPolicy", env, buffer_size=1000, policy_kwargs=SMALL, seed=0).save(folder / "best_model.zip")
+    device = getattr(request, "param", "cpu")
+    model = CarDQN("CnnPolicy", env, buffer_size=1000, policy_kwargs=SMALL, seed=0, device=device)
+    model.save(folder / "best_model.zip")
     trust.remember(folder / "best_model.zip", config / "config.yml")
     return Run(folder)
 
@@ -94,9 +97,10 @@ def observations() -> np.ndarray:
 
 def q_values(network: Any, observations: np.ndarray) -> np.ndarray:
     with th.no_grad():
-        return network(th.as_tensor(observations)).numpy()
+        return network(th.as_tensor(observations, device=network.device)).cpu().numpy()
 
 
+@pytest.mark.parametrize("run", DEVICES, indirect=True)
 def test_the_exported_policy_is_the_agents_bit_for_bit(
     run: Run, safe: Path, observations: np.ndarray
 ) -> None:
@@ -175,15 +179,18 @@ def test_quantiles_are_exported_as_their_mean(tmp_path: Path) -> None:
     assert np.ptp(exported) > 0.01
 
 
-def test_the_network_that_drives_is_exported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_network_that_drives_is_exported(device: str, tmp_path: Path) -> None:
     obs = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
     policy_kwargs = {"head_class": QuantileHead, "average_fraction": 0.5}
-    model = CarDQN("MlpPolicy", Cart(), policy_kwargs=policy_kwargs, buffer_size=50, seed=0)
+    model = CarDQN("MlpPolicy", Cart(), policy_kwargs=policy_kwargs, buffer_size=50, seed=0, device=device)
     for parameter in model.q_net.parameters():
         parameter.data.add_(1.0)
     write_policy(model, "cardqn", tmp_path / "policy.safetensors")
-    exported = q_values(load_policy(tmp_path / "policy.safetensors"), obs)
-    np.testing.assert_allclose(exported, q_values(model.policy.driving_net, obs), atol=1e-6)
+    policy = load_policy(tmp_path / "policy.safetensors")
+    exported = q_values(policy, obs)
+    for network in (model.policy.driving_net, policy.to(device)):
+        np.testing.assert_allclose(exported, q_values(network, obs), rtol=1e-5, atol=1e-6)
     assert np.abs(exported - q_values(model.q_net, obs)).min() > 0.1
 
 
