@@ -81,6 +81,8 @@ def own_options(command: str) -> argparse.ArgumentParser:
     group.add_argument(
         "--minutes", type=float, help="budget in minutes of training without evaluations, instead of -n"
     )
+    # in the command that resume keeps: agent steps of the finished run, 0 for one whose budget was changed
+    group.add_argument("--trained-on", type=int, help=argparse.SUPPRESS)
     group.add_argument(
         "-i",
         "--trained-agent",

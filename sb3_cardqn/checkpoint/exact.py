@@ -84,6 +84,7 @@ class ExactCheckpoint(BaseCallback):
         self.signal: int | None = None  # signal that asked to stop
         self._handlers: dict[int, Any] = {}
         self.more_settings: dict[str, Any] = {}  # further settings that must be the same on resume
+        self.new_budget = False  # True: n_timesteps may differ from the checkpoint's; schedules span it
         self._settings: dict[str, Any] = {}
 
     def lock(self) -> None:
@@ -273,6 +274,8 @@ class ExactCheckpoint(BaseCallback):
         if not exact:
             self._cut_episodes(model)
         state.set_clocks(model, content["clocks"], observations=exact)
+        if self.new_budget:
+            model._total_timesteps = self.locals["total_timesteps"]
         for callback, saved in zip(self._others(), content["callbacks"], strict=True):
             state.set_callback(callback, saved)
         state.set_log(model, content["log"])
@@ -294,7 +297,7 @@ class ExactCheckpoint(BaseCallback):
         ):
             if saved != ours:
                 raise UserError(f"the checkpoint was written with the {what} {saved}, got {ours}")
-        check_settings(content["settings"], self._settings)
+        check_settings(content["settings"], self._settings, ["n_timesteps"] if self.new_budget else [])
         warn_of_versions(content["versions"])
         total = self.locals["total_timesteps"]
         if content["agent_steps"] >= total:

@@ -5,7 +5,7 @@ import functools
 import inspect
 import platform
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -108,16 +108,17 @@ def versions() -> dict[str, str]:
     }
 
 
-def check_settings(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+def check_settings(saved: Mapping[str, Any], ours: Mapping[str, Any], unchecked: Collection[str]) -> None:
     """
     :param saved: settings in the checkpoint; empty in format 1
     :param ours: settings of the run that resumes from it
+    :param unchecked: names of settings that may differ
     :raises UserError: if a setting differs; the text names it and both values
     """
     missing = "nothing"
     differences = [
         f"{name}={saved.get(name, missing)!r:.200}, got {ours.get(name, missing)!r:.200}"
-        for name in sorted({*saved, *ours})
+        for name in sorted({*saved, *ours} - {*unchecked})
         if saved and saved.get(name, missing) != ours.get(name, missing)
     ]
     if differences:

@@ -26,7 +26,13 @@ from sb3_cardqn.seeds import TRAINING_SEEDS
 from sb3_cardqn.zoo.experiment import CarExperimentManager, judged_wrapper_class
 from sb3_cardqn.zoo.files import filmed_run, private_plots, private_run, remembered_plots
 from sb3_cardqn.zoo.plots import check_all_plots, check_plot_from_file, check_plot_train
-from sb3_cardqn.zoo.resumable import CHECKPOINTS, COMMAND, DONE, ResumableExperimentManager
+from sb3_cardqn.zoo.resumable import (
+    CHECKPOINTS,
+    COMMAND,
+    DONE,
+    ResumableExperimentManager,
+    zip_to_train_on,
+)
 from sb3_cardqn.zoo.run_names import find_run, parse_name
 from sb3_cardqn.zoo.settings import check_algorithm, check_environment, import_packages, names_for_the_zoo
 from sb3_cardqn.zoo.train_options import check_numbers, check_train
@@ -119,6 +125,7 @@ def _manager(options: argparse.Namespace, argv: list[str], resumed: Path | None)
         checkpoint_freq=options.checkpoint_freq,
         argv=argv,
         resumed=resumed,
+        trained_on=options.trained_on,
     )
 
 
@@ -142,8 +149,10 @@ def run(
     """
     parser = zoo_parser(command, partial(_dispatch, command))
     options = parser.parse_args(argv)  # exits here for --help
+    if resumed is not None and options.trained_on:
+        options.trained_agent = str(zip_to_train_on(resumed, options.env))
     _check(command, options)
-    if command not in _PLOTS:
+    if command not in _PLOTS and resumed is None:  # the command of a resumed run has both
         argv = ["--algo", options.algo, "--env", options.env, *argv]
     if command == "train":
         if options.seed < 0:  # the zoo would draw from all numbers
@@ -205,25 +214,75 @@ def _dispatch(command: str, argv: list[str]) -> None:
             getattr(importlib.import_module(module), function)()
 
 
-def resume(folder: Path) -> None:
+def resume(folder: Path, agent_steps: int | None = None) -> None:
     """
     Resume a run of ``train --checkpoint-freq``, in this process.
 
-    A run that was stopped before its first checkpoint starts again, in the same folder.
+    A run that was stopped before its first checkpoint starts again, in the same folder. A finished run is
+    trained on from its zip.
 
     :param folder: run folder, such as ``logs/cardqn/CarRacing-v3_1``
-    :raises UserError: if it is not such a run, is finished or still running, or its command is not trusted
+    :param agent_steps: new budget, with those already trained; None for the run's own
+    :raises UserError: if it is not such a run, is still running, its command is not trusted, or there is
+        nothing left to train
     :raises Stopped: if it is stopped by a signal, after another checkpoint
     """
     command = folder / CHECKPOINTS / COMMAND
     if not command.is_file():
-        name = parse_name(folder.resolve().name)
-        agent = folder / f"{name.env if name else None}.zip"
-        shutil.rmtree(folder / DONE, ignore_errors=True)  # left if the process was killed while removing it
-        why = f"training has finished with {agent.name}" if agent.is_file() else "it has no checkpoints"
-        raise UserError(f"cannot resume '{folder}': {why}")
+        command = _finished(folder, agent_steps)
     trust.refuse_links(folder)
-    run("train", _words(trust.read_code(command), command), resumed=folder)
+    words = _words(trust.read_code(command), command)
+    if agent_steps is not None:
+        words = _with_budget(words, agent_steps, folder)
+    run("train", words, resumed=folder)
+
+
+def _finished(folder: Path, agent_steps: int | None) -> Path:
+    """
+    :param folder: folder without checkpoints
+    :param agent_steps: new budget, or None
+    :return: command of the finished run in it
+    :raises UserError: if there is no new budget, or no finished run with its command
+    """
+    name = parse_name(folder.resolve().name)
+    env = name.env if name else None
+    agent, command = folder / f"{env}.zip", folder / f"{env}" / COMMAND
+    shutil.rmtree(folder / DONE, ignore_errors=True)  # left if the process was killed while removing it
+    if not agent.is_file():
+        why = "it has no checkpoints"
+    elif agent_steps is None:
+        why = f"training has finished with {agent.name}; to train on: -n AGENT_STEPS"
+    elif not command.is_file():
+        why = f"it has no {env}/{COMMAND}; start a new run with: sb3-cardqn train -i {agent}"
+    else:
+        return command
+    raise UserError(f"cannot resume '{folder}': {why}")
+
+
+def _with_budget(words: list[str], agent_steps: int, folder: Path) -> list[str]:
+    """
+    :param words: command line of a run
+    :param agent_steps: new budget
+    :param folder: its folder
+    :return: its command line with the new budget
+    :raises UserError: if the budget is in minutes, or already trained
+    """
+    options = zoo_parser("train", partial(_dispatch, "train")).parse_args(words)
+    if options.minutes is not None:
+        raise UserError(
+            f"resume -n needs a budget in agent steps, got a run with --minutes {options.minutes:g}"
+        )
+    checkpoints = list((folder / CHECKPOINTS).glob("checkpoint-*.json"))
+    trained = max([options.trained_on or 0, *(int(path.stem.split("-")[1]) for path in checkpoints)])
+    if agent_steps <= trained:
+        raise UserError(
+            f"resume -n needs more than the {trained} agent steps that '{folder}' has, got {agent_steps}"
+        )
+    print(f"Training on from agent step {trained} to {agent_steps}; learning rate and exploration follow it")
+    if options.trained_on and not checkpoints:
+        empty = ", the replay buffer" * (not (folder / "replay_buffer.pkl").is_file())
+        print(f"Anew: episodes, random numbers{empty}; updates begin after learning_starts agent steps")
+    return [*words, "-n", str(agent_steps), "--trained-on", str(options.trained_on or 0)]
 
 
 def _words(contents: bytes, path: Path) -> list[str]:
@@ -250,8 +309,18 @@ def main(argv: list[str]) -> None:
     """
     parser = Parser(
         prog="sb3-cardqn resume",
-        description="Resume a stopped training run exactly, from its newest checkpoint.",
+        description="Resume a stopped training run exactly, from its newest checkpoint. With -n also train "
+        "on a finished one.",
     )
     parser.add_argument("run", type=Path, help="run folder of train --checkpoint-freq")
+    parser.add_argument(
+        "-n",
+        "--n-timesteps",
+        type=int,
+        metavar="AGENT_STEPS",
+        help="new budget, including the agent steps already trained (default: the run's own); a finished run "
+        "starts from its zip, with an empty replay buffer unless train --save-replay-buffer kept it",
+    )
     add_trust(parser)
-    resume(parser.parse_args(argv).run)
+    options = parser.parse_args(argv)
+    resume(options.run, options.n_timesteps)

@@ -144,19 +144,20 @@ def checked_hyperparams(
     return hyperparams
 
 
-def explored(algo: str, hyperparams: dict[str, Any]) -> dict[str, float]:
+def explored(algo: str, hyperparams: dict[str, Any], asked: bool = True) -> dict[str, float]:
     """
     Exploration of an agent that starts trained.
 
     :param algo: name of an algorithm of the zoo
     :param hyperparams: its hyperparameters
+    :param asked: True to leave an ``exploration_initial_eps`` among them as it is
     :return: ``exploration_initial_eps`` at the final value, so that it does not drive at random; empty if the
         hyperparameters set it, or the algorithm has none
     """
     parameters = inspect.signature(ALGOS[algo]).parameters
     initial, final = "exploration_initial_eps", "exploration_final_eps"
-    if initial not in parameters or final not in parameters or initial in hyperparams:
+    if initial not in parameters or final not in parameters or (asked and initial in hyperparams):
         return {}
     epsilon = hyperparams.get(final, parameters[final].default)
-    print(f"Epsilon stays at {epsilon}; to explore anew: -params {initial}:1.0")
+    print(f"Epsilon stays at {epsilon}" + (f"; to explore anew: -params {initial}:1.0" if asked else ""))
     return {initial: epsilon}

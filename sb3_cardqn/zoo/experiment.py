@@ -108,6 +108,7 @@ class CarExperimentManager(ExperimentManager):
         super().__init__(args, algo, env_id, *rest, config=config, **kwargs)  # type: ignore[misc]
         # saved in args.yml with the zoo's options
         vars(args).update(trained_agent=start, run_id=run_id, minutes=minutes)
+        self.trained_on: int | None = None  # agent steps of a finished run that is trained on
         self.start, self.continue_training = start, start.endswith(".zip")
         self.made_folder, self.minutes = False, minutes
         if run_id is not None:
@@ -270,7 +271,8 @@ class CarExperimentManager(ExperimentManager):
             entry["policy"] = default_policy(self.env_name.gym_id, self.env_kwargs, wrapper)
         hyperparams = checked_hyperparams(self.algo, self.configuration, typed, self._sampled(), self.storage)
         if self.start:
-            hyperparams = dict(sorted((hyperparams | explored(self.algo, hyperparams)).items()))
+            epsilon = explored(self.algo, hyperparams, asked=self.trained_on is None)
+            hyperparams = dict(sorted((hyperparams | epsilon).items()))
         if "env_kwargs" in hyperparams and self.env_kwargs:
             hyperparams["env_kwargs"] = self.env_kwargs  # from the command line
             if self._eval_env_kwargs_args is None:

@@ -1,6 +1,7 @@
 """ResumableExperimentManager: training runs of the zoo with checkpoints, from which they resume exactly."""
 
 import argparse
+import inspect
 import json
 import os
 import shlex
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import ProgressBarCallback
@@ -18,13 +20,26 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_cardqn import trust
 from sb3_cardqn.checkpoint.exact import ExactCheckpoint, Stopped
 from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode
-from sb3_cardqn.durable import sync_folder, write_file, write_text
+from sb3_cardqn.durable import read_file, sync_folder, write_file, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.experiment import CarExperimentManager
+from sb3_cardqn.zoo.trained_on import TrainedOn
 
 CHECKPOINTS, DONE = "checkpoints", ".checkpoints-done"  # in the run folder
-# in CHECKPOINTS: command line and configuration of the run
+# command line and configuration of the run: in CHECKPOINTS; of a finished run beside the zoo's config.yml
 COMMAND, _CONFIG = "command.json", "hyperparams.yml"
+_TRAINED = "trained.zip"  # in CHECKPOINTS: copy of the zip of a finished run that is trained on
+
+
+def zip_to_train_on(folder: Path, env_id: str) -> Path:
+    """
+    :param folder: folder of a finished run that is trained on
+    :param env_id: id of its environment
+    :return: zip to start from; once there are checkpoints a copy, because a crash can interrupt the writing
+        of the run's own at the end
+    """
+    copy, checkpoints = folder / CHECKPOINTS / _TRAINED, (folder / CHECKPOINTS).glob("checkpoint-*.json")
+    return copy if copy.is_file() and any(checkpoints) else folder / f"{EnvironmentName(env_id)}.zip"
 
 
 class ResumableExperimentManager(CarExperimentManager):
@@ -36,6 +51,8 @@ class ResumableExperimentManager(CarExperimentManager):
     :param checkpoint_freq: agent steps between checkpoints
     :param argv: command line, saved for ``resume``
     :param resumed: folder of a run to resume; None for a new run
+    :param trained_on: for a resumed run with a new budget: agent steps of the finished run that it trains on,
+        or 0 if the run had not finished
     :param kwargs: keyword arguments of ``CarExperimentManager``
     """
 
@@ -46,13 +63,17 @@ class ResumableExperimentManager(CarExperimentManager):
         checkpoint_freq: int,
         argv: list[str],
         resumed: Path | None = None,
+        trained_on: int | None = None,
         **kwargs: Any,
     ) -> None:
-        config = None if resumed is None else resumed / CHECKPOINTS / _CONFIG
-        if config is not None and config.exists():
+        kept = [] if resumed is None else [resumed / CHECKPOINTS / _CONFIG, *resumed.glob(f"*/{_CONFIG}")]
+        config = next((path for path in kept if path.exists()), None)
+        if config is not None:
             kwargs["config"] = str(config)
         super().__init__(args, *rest, **kwargs)
         self.checkpoint_freq, self.argv, self.resumed = checkpoint_freq, argv, resumed
+        self.is_locked = False
+        self.trained_on, self.has_new_budget = trained_on or None, trained_on is not None
         if resumed is not None:
             self.save_path = str(resumed)
             self.params_path = str(resumed / self.env_name)
@@ -81,8 +102,12 @@ class ResumableExperimentManager(CarExperimentManager):
             how_to_resume=f"sb3-cardqn resume {shlex.quote(self.save_path)}",
             verbose=self.verbose,
         )
+        self.checkpoint.new_budget = self.has_new_budget
         self.checkpoint.lock()
+        self.is_locked = True
         self.callbacks.append(self.checkpoint)
+        if self.trained_on is not None:
+            self.callbacks.insert(0, TrainedOn(self.trained_on, self.clock))
 
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
         """
@@ -93,7 +118,7 @@ class ResumableExperimentManager(CarExperimentManager):
         """
         if eval_env:
             return super().create_envs(n_envs, eval_env, no_log)
-        if any(self.checkpoint.folder.glob("checkpoint-*.json")):
+        if self.trained_on is not None or any(self.checkpoint.folder.glob("checkpoint-*.json")):
             self.monitor_kwargs = {**self.monitor_kwargs, "override_existing": False}
         wrapper = self.env_wrapper
         self.env_wrapper = lambda env: ResumableEpisode(env if wrapper is None else wrapper(env))
@@ -102,6 +127,13 @@ class ResumableExperimentManager(CarExperimentManager):
         finally:
             self.env_wrapper = wrapper
 
+    def _load_pretrained_agent(self, hyperparams: dict[str, Any], env: VecEnv) -> BaseAlgorithm:
+        if self.trained_on is not None:
+            # as in a new run, the first learning_starts agent steps only fill the replay buffer
+            default = inspect.signature(ALGOS[self.algo]).parameters["learning_starts"].default
+            hyperparams["learning_starts"] = hyperparams.get("learning_starts", default) + self.trained_on
+        return super()._load_pretrained_agent(hyperparams, env)
+
     def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
         self.checkpoint.more_settings = {
             **saved_hyperparams,
@@ -109,16 +141,24 @@ class ResumableExperimentManager(CarExperimentManager):
             "n_timesteps": self.n_timesteps,
             "minutes": self.minutes,
         }
-        if self.resumed is not None:
-            return
-        super()._save_config(saved_hyperparams)
-        folder = self.checkpoint.folder
+        if self.resumed is None:
+            super()._save_config(saved_hyperparams)
+            if self.args.storage is not None:  # another trial may be the best when the run resumes
+                self.argv = [*self.argv, "--trial-id", str(self.args.trial_id)]
+        if self.resumed is None or self.has_new_budget:
+            self._keep_command(self.checkpoint.folder, self.argv)
+        copy = self.checkpoint.folder / _TRAINED
+        if self.trained_on is not None and not copy.exists():
+            write_file(copy, lambda file: file.write(read_file(Path(self.start))))
+
+    def _keep_command(self, folder: Path, argv: list[str]) -> None:
+        """
+        :param folder: folder for what ``resume`` needs to know
+        :param argv: command line to keep there, with the configuration
+        """
         if self.configuration.contents:
             write_file(folder / _CONFIG, lambda file: file.write(self.configuration.contents))
             trust.remember(folder / _CONFIG)
-        argv = self.argv
-        if self.args.storage is not None:  # another trial may be the best when the run resumes
-            argv = [*argv, "--trial-id", str(self.args.trial_id)]
         write_text(folder / COMMAND, json.dumps(argv))
         trust.remember(folder / COMMAND)
 
@@ -126,6 +166,8 @@ class ResumableExperimentManager(CarExperimentManager):
         """Remove the folder of a run that never started; a resumed run keeps its folder."""
         if self.resumed is None:
             super().discard()
+        elif self.is_locked and not (self.resumed / CHECKPOINTS / COMMAND).exists():  # a finished run
+            shutil.rmtree(self.resumed / CHECKPOINTS, ignore_errors=True)
 
     def learn(self, model: BaseAlgorithm) -> None:
         """
@@ -150,6 +192,7 @@ class ResumableExperimentManager(CarExperimentManager):
                 print(f"stopped; resume with: {self.checkpoint.how_to_resume}", file=sys.stderr)
                 raise Stopped(128 + self.checkpoint.signal)
             return
+        self._keep_command(Path(self.params_path), [*self.argv, "--trained-on", str(model.num_timesteps)])
         agent = Path(self.save_path, f"{self.env_name}.zip")
         with agent.open("rb") as file:
             os.fsync(file.fileno())
