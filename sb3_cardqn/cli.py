@@ -32,7 +32,7 @@ this package's own commands:
   race            film one agent, or several side by side, on held-out tracks
   compare         compare several algorithms over many seeds, with statistics
   resume          resume a stopped training run exactly; the run needs checkpoints:
-                  sb3-cardqn train --checkpoint-freq 10000
+                  sb3-cardqn train --checkpoint-freq 10000; with -n AGENT_STEPS also train on a finished one
   enjoy AGENT     watch a run folder, a .safetensors file or a shipped agent, on the unmodified environment
   export          export an agent to a safetensors file, which is safe to load; with --onnx also to ONNX
   bench           measure the speed of racing and learning, and FastRender's difference from stock

@@ -51,6 +51,7 @@ COMMANDS = {
     "train -conf": "train -conf CONFIG.yml -n 10",
     "train --storage": "train --storage sqlite:///STUDY.db --study-name study --trial-id 1 -n 10",
     "resume": f"resume {RUN}",
+    "resume -n": f"resume {RUN} -n 2000",
     "compare --plan": "compare --plan PLAN.yml -o new --dry-run",
     "compare --output": "compare --output OUTPUT --dry-run",
     "plot_from_file": "plot_from_file -i PLOTS.pkl",
@@ -91,6 +92,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (run / ENV / "args.yml").write_text(yaml.dump({"env_kwargs": None}))
     again = ["-n", "1000", "--checkpoint-freq", "500", "-params", "n_envs:1"]
     (run / "checkpoints/command.json").write_text(json.dumps(again))
+    (run / ENV / "command.json").write_text(json.dumps([*again, "--trained-on", "1000"]))
     env.save(str(run / ENV / "vecnormalize.pkl"))
     trust.remember(*(path for path in run.rglob("*") if path.is_file()))
     return root
@@ -126,8 +128,15 @@ def hostile_settings(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def finish_for(command: str) -> None:
+    """``resume -n`` reads these files of a finished run only."""
+    if command == "resume -n":
+        shutil.rmtree(RUN / "checkpoints")
+
+
 def write_hostile(file: str, command: str, way: str, folder: Path) -> None:
     """Put a hostile file in its place."""
+    finish_for(command)
     path = place(file)
     path.parent.mkdir(parents=True, exist_ok=True)
     code = f"import os\n{python(folder)}"
@@ -288,6 +297,7 @@ SESSION = [
     "compare --output OUTPUT --no-videos",
     f"train {SHORT} -conf CONFIG.yml --study-name study --storage sqlite:///STUDY.db -optimize --n-trials 2 --n-startup-trials 1 --no-optim-plots",
     f"train {SHORT} -conf CONFIG.yml --study-name study --storage sqlite:///STUDY.db --trial-id 1",
+    "resume logs/cardqn/CartPole-v1_1 -n 500",
 ]
 SMALL = {"policy": "MlpPolicy", "n_timesteps": 300, "buffer_size": 500, "learning_starts": 50}
 # The machine's, and what is only locked, or read back by what has just written it.

@@ -152,7 +152,7 @@ def run(
     if resumed is not None and options.trained_on:
         options.trained_agent = str(zip_to_train_on(resumed, options.env))
     _check(command, options)
-    if command not in _PLOTS and resumed is None:  # the command of a resumed run has both
+    if command not in _PLOTS and argv[:1] != ["--algo"]:  # the command of a resumed run has both
         argv = ["--algo", options.algo, "--env", options.env, *argv]
     if command == "train":
         if options.seed < 0:  # the zoo would draw from all numbers
