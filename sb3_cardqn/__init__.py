@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
+from sb3_cardqn.env.minatar import register_minatar
 from sb3_cardqn.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from sb3_cardqn.cardqn.heads import HistogramHead as HistogramHead
     from sb3_cardqn.cardqn.heads import QuantileHead as QuantileHead
     from sb3_cardqn.cardqn.torch_layers import CarRacingCNN as CarRacingCNN
+    from sb3_cardqn.cardqn.torch_layers import MinAtarCNN as MinAtarCNN
     from sb3_cardqn.checkpoint.exact import ExactCheckpoint as ExactCheckpoint
     from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode as ResumableEpisode
     from sb3_cardqn.env.car_racing import CarRacingWrapper as CarRacingWrapper
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from sb3_cardqn.replay.prioritized import PrioritizedFrameReplayBuffer as PrioritizedFrameReplayBuffer
 
 gym.register("CarRacingPixels-v3", "sb3_cardqn.env.car_racing:make_car_racing")
+register_minatar()
 
 # public name -> its module, which is imported when the name is first used
 _PLACES = {
@@ -52,6 +55,7 @@ _PLACES = {
     "FrameStack": "env.wrappers",
     "GrayscaleObservation": "env.wrappers",
     "HistogramHead": "cardqn.heads",
+    "MinAtarCNN": "cardqn.torch_layers",
     "PenalizeMissedTiles": "env.training_wrappers",
     "PenalizeSpeed": "env.training_wrappers",
     "PrioritizedFrameReplayBuffer": "replay.prioritized",

@@ -31,6 +31,7 @@ NAN, INF = math.nan, math.inf
 STACK, ACTIONS = spaces.Box(0, 255, (4, 8, 8), np.uint8), spaces.Discrete(5)
 IMAGE = spaces.Box(0, 255, (4, 64, 64), np.uint8)
 CAR_RACING = gym.make("CarRacing-v3")
+PLANES = spaces.Box(0, 1, (10, 10, 4), bool)
 GRAY = (4, 5)  # shape of a picture that FrameStack takes
 
 
@@ -45,6 +46,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "ExponentialSchedule": lambda wrong: ExponentialSchedule(**{"start": 1.0, "end": 0.1} | wrong),
     "GroupedSubprocVecEnv": lambda wrong: GroupedSubprocVecEnv(**{"env_fns": [Pictures]} | wrong),
     "CarRacingCNN": lambda wrong: sb3_cardqn.CarRacingCNN(**{"observation_space": IMAGE} | wrong),
+    "MinAtarCNN": lambda wrong: sb3_cardqn.MinAtarCNN(**{"observation_space": PLANES} | wrong),
     "HistogramHead": lambda wrong: sb3_cardqn.HistogramHead(**{"in_features": 3, "out_features": 2} | wrong),
     "QuantileHead": lambda wrong: sb3_cardqn.QuantileHead(**{"in_features": 3, "out_features": 2} | wrong),
     "ExactCheckpoint": lambda wrong: sb3_cardqn.ExactCheckpoint(**{"folder": "x", "freq": 5} | wrong),
@@ -109,6 +111,7 @@ TABLE: list[tuple[str, str, tuple[Any, ...]]] = [
     ("ResizeObservation", "shape", (None, True, "64", [64], [64, 6.5], [True, 9], [1, 2, 3], 0, NAN, {})),
     ("ResizeObservation", "crop", (None, 3, "0000", [12], [0, -1, 0, 0], [True, 0, 0, 0], [0, 0, NAN, 0])),
     ("CarRacingCNN", "observation_space", (None, "x", ACTIONS)),
+    ("MinAtarCNN", "observation_space", (None, "x", ACTIONS)),
     ("HistogramHead", "n_bins", NO_COUNT),
     ("HistogramHead", "low", (None, True, "4", [], NAN, -INF, 0, 0.5)),
     ("HistogramHead", "high", (*NO_NUMBER, 0)),

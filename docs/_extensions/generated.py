@@ -24,7 +24,7 @@ WIDTH = "88"  # columns of a help text
 
 # Heading -> public names, in reading order. A test compares them with ``sb3_cardqn.__all__``.
 ROOMS: dict[str, tuple[str, ...]] = {
-    "Agent": ("CarDQN", "DuelingHead", "QuantileHead", "HistogramHead", "CarRacingCNN"),
+    "Agent": ("CarDQN", "DuelingHead", "QuantileHead", "HistogramHead", "CarRacingCNN", "MinAtarCNN"),
     "Environment": (
         "CarRacingWrapper",
         "FastRender",

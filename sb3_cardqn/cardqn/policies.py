@@ -20,7 +20,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from sb3_cardqn.cardqn.heads import Head
-from sb3_cardqn.cardqn.torch_layers import LEAST_PIXELS, CarRacingCNN
+from sb3_cardqn.cardqn.torch_layers import LEAST_PIXELS, CarRacingCNN, MinAtarCNN
 from sb3_cardqn.checks import check_number, wholes
 
 
@@ -143,7 +143,8 @@ class CarDQNPolicy(BasePolicy):
     :param action_space: ``Discrete(n)``
     :param lr_schedule: learning rate as a function of the progress remaining
     :param net_arch: units of the hidden layers between features and head; by default none after
-        ``NatureCNN`` or ``CarRacingCNN``, which end in a hidden layer of their own, and [64, 64] after others
+        ``NatureCNN``, ``CarRacingCNN`` or ``MinAtarCNN``, which end in a hidden layer of their own, and
+        [64, 64] after others
     :param activation_fn: class of the activation after each hidden layer
     :param features_extractor_class: class of the features extractor; by default ``FlattenExtractor``, in
         ``CnnPolicy`` ``NatureCNN`` and in ``MultiInputPolicy`` ``CombinedExtractor``
@@ -183,7 +184,7 @@ class CarDQNPolicy(BasePolicy):
         if features_extractor_class is None:
             features_extractor_class = self.default_features_extractor_class
         if net_arch is None:
-            ends_in_hidden_layer = features_extractor_class in (NatureCNN, CarRacingCNN)
+            ends_in_hidden_layer = features_extractor_class in (NatureCNN, CarRacingCNN, MinAtarCNN)
             net_arch = [] if ends_in_hidden_layer else [64, 64]
         units = wholes(net_arch, 1)
         if units is None:

@@ -1,4 +1,4 @@
-"""CarRacingCNN: a small CNN that turns a stack of frames into features, for any SB3 algorithm."""
+"""CarRacingCNN and MinAtarCNN: small CNNs that turn pictures into features, for any SB3 algorithm."""
 
 from typing import Any
 
@@ -69,3 +69,45 @@ class CarRacingCNN(BaseFeaturesExtractor):
         :return: (batch, features_dim) features
         """
         return self.linear(self.cnn(observations))
+
+
+class MinAtarCNN(BaseFeaturesExtractor):
+    """
+    A convolution and a linear layer: the network of Young & Tian 2019 for MinAtar.
+
+    The planes stay as the environment gives them, channel-last: SB3 moves channels of uint8 pictures only.
+
+    >>> space = spaces.Box(0, 1, (10, 10, 4), "bool")
+    >>> MinAtarCNN(space)(th.zeros(2, 10, 10, 4)).shape
+    torch.Size([2, 128])
+
+    :param observation_space: Box (H, W, C), channel-last, at least 3 by 3, of any type but uint8 pictures
+    :param features_dim: units of the last layer
+    :param width: channels of the convolution
+    :raises ValueError: if the space has another shape, or is a picture of uint8
+    """
+
+    def __init__(self, observation_space: gym.Space, features_dim: int = 128, width: int = 16) -> None:
+        shape: Any = getattr(observation_space, "shape", None)
+        is_planes = is_image_space(observation_space, normalized_image=True) and min(shape[:2]) >= 3
+        if not is_planes or is_image_space(observation_space):
+            raise ValueError(
+                "MinAtarCNN needs observation_space to be channel-last planes of at least 3x3, "
+                f"Box(0, 1, (H, W, C), bool), got {observation_space}"
+            )
+        super().__init__(observation_space, features_dim)
+        # shapes for (batch, 10, 10, 4) and width 16
+        self.cnn = nn.Sequential(
+            nn.Conv2d(shape[2], width, 3),  # (batch, 16, 8, 8)
+            nn.ReLU(),
+            nn.Flatten(),  # (batch, 1024)
+            nn.Linear(width * (shape[0] - 2) * (shape[1] - 2), features_dim),
+            nn.ReLU(),
+        )
+
+    def forward(self, observations: th.Tensor) -> th.Tensor:
+        """
+        :param observations: (batch, H, W, C) float
+        :return: (batch, features_dim) features
+        """
+        return self.cnn(observations.permute(0, 3, 1, 2))  # (batch, C, H, W)

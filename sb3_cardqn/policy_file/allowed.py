@@ -12,7 +12,7 @@ from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
 from torch import nn
 
 from sb3_cardqn.cardqn.heads import DuelingHead, HistogramHead
-from sb3_cardqn.cardqn.torch_layers import CarRacingCNN
+from sb3_cardqn.cardqn.torch_layers import CarRacingCNN, MinAtarCNN
 from sb3_cardqn.env import wrappers
 from sb3_cardqn.env.car_racing import COLORS, CarRacingWrapper
 from sb3_cardqn.env.fast_render import FastRender
@@ -115,6 +115,7 @@ ENV_KWARGS: dict[str, Need] = {
     "lap_complete_percent": NUMBER,
     "domain_randomize": YES_OR_NO,
     "continuous": YES_OR_NO,
+    "max_episode_steps": whole(1, 10**9),
 }
 
 # name -> class, and a requirement on each of its arguments
@@ -129,6 +130,7 @@ FEATURES_EXTRACTORS: Allowed = {
             "normalized_image": YES_OR_NO,
         },
     ),
+    "MinAtarCNN": (MinAtarCNN, {"features_dim": whole(1, 4096), "width": whole(1, 256)}),
     "NatureCNN": (NatureCNN, {"features_dim": whole(1, 4096), "normalized_image": YES_OR_NO}),
     "FlattenExtractor": (FlattenExtractor, {}),
 }

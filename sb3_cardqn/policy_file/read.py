@@ -43,7 +43,7 @@ _ABOUT: dict[str, allowed.Need] = {
     "env": allowed.Need("an object or null", lambda value: value is None or isinstance(value, dict)),
     "training": allowed.FACTS,
 }
-_OBSERVATION_SPACE = {"shape": allowed.SHAPE, "dtype": allowed.one_of("uint8", "float32", "float64")}
+_OBSERVATION_SPACE = {"shape": allowed.SHAPE, "dtype": allowed.one_of("bool", "uint8", "float32", "float64")}
 _ENV = {
     "id": allowed.ENV_ID,
     "kwargs": allowed.Need("an object", lambda value: isinstance(value, dict)),
@@ -132,7 +132,7 @@ def build(about: dict[str, Any]) -> ExportedPolicy:
     :raises UserError: if its parts do not fit together
     """
     shape, dtype = about["observation_space"]["shape"], about["observation_space"]["dtype"]
-    low, high = (0.0, 255.0) if dtype == "uint8" else (-np.inf, np.inf)
+    low, high = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0)}.get(dtype, (-np.inf, np.inf))
     observation_space = spaces.Box(low, high, tuple(shape), np.dtype(dtype))
     extractor_class, extractor_kwargs = allowed.look_up(
         allowed.FEATURES_EXTRACTORS, "features_extractor", about["features_extractor"]

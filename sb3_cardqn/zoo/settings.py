@@ -105,6 +105,8 @@ def check_environment(env_id: str) -> None:
         return
     if re.match(_ATARI, env_id) and not any(re.match(_ATARI, known) for known in gym.registry):
         offer = "; Atari games need: pip install ale-py"
+    elif env_id.startswith("MinAtar/") and not any(known.startswith("MinAtar/") for known in gym.registry):
+        offer = "; its games need: pip install MinAtar"
     else:
         offer = did_you_mean(env_id, list(gym.registry))
     raise UserError(f"unknown environment '{env_id}'{offer}")

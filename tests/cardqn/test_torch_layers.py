@@ -1,11 +1,15 @@
+from typing import Any
+
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.envs import FakeImageEnv
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
-from sb3_cardqn import CarRacingCNN
+from sb3_cardqn import CarDQN, CarRacingCNN, MinAtarCNN
 from tests.named import error_naming
 
 
@@ -40,14 +44,67 @@ def test_works_under_stock_algorithms(algorithm: type[DQN] | type[PPO]) -> None:
     assert any(not th.equal(a, b) for a, b in zip(before, model.policy.parameters(), strict=True))
 
 
+def planes(*shape: int) -> spaces.Box:
+    return spaces.Box(0, 1, shape, bool)
+
+
+def test_parameters_of_minatar_by_hand() -> None:
+    # 16·(4·9)+16, 128·(16·8·8)+128
+    assert [p.numel() for p in MinAtarCNN(planes(10, 10, 4)).parameters()] == [576, 16, 131072, 128]
+
+
+def test_the_convolution_goes_over_rows_and_columns() -> None:
+    cnn = MinAtarCNN(planes(3, 4, 2), features_dim=2, width=1)
+    convolution, linear = cnn.cnn[0], cnn.cnn[3]
+    with th.no_grad():
+        convolution.weight.zero_()
+        convolution.weight[0, 1, 2, 0] = 5.0  # the second plane, last row, first column
+        convolution.bias.zero_()
+        linear.weight.copy_(th.eye(2))
+        linear.bias.zero_()
+    seen = th.zeros(1, 3, 4, 2)
+    seen[0, 2, 1, 1] = 1.0  # last row, second column: first in the window that begins there
+    assert cnn(seen).tolist() == [[0.0, 5.0]]
+
+
+class Planes(gym.Env):
+    observation_space, action_space = planes(5, 6, 3), spaces.Discrete(2)
+
+    def reset(self, **kwargs: Any) -> Any:
+        super().reset(**kwargs)
+        return self.np_random.random((5, 6, 3)) < 0.5, {}
+
+    def step(self, action: int) -> Any:
+        return self.reset()[0], float(action), False, bool(self.np_random.random() < 0.1), {}
+
+
+@pytest.mark.parametrize("algorithm", [CarDQN, DQN])
+def test_learns_from_planes(algorithm: type[DQN]) -> None:
+    kwargs: dict[str, Any] = {"features_extractor_class": MinAtarCNN}
+    model = algorithm("MlpPolicy", Planes(), policy_kwargs=kwargs, buffer_size=100, learning_starts=10)
+    before = [p.detach().clone() for p in model.policy.parameters()]
+    model.learn(64)
+    assert any(not th.equal(a, b) for a, b in zip(before, model.policy.parameters(), strict=True))
+
+
+def test_nothing_follows_its_hidden_layer() -> None:
+    model = CarDQN(
+        "MlpPolicy", Planes(), policy_kwargs={"features_extractor_class": MinAtarCNN}, buffer_size=9
+    )
+    assert model.policy.net_arch == []
+
+
 @pytest.mark.parametrize(
-    ("space", "named"),
+    ("extractor", "space", "named"),
     [
-        (spaces.Box(-1, 1, (8,)), "(8,)"),
-        (spaces.Box(0, 1, (4, 64, 64), np.int32), "int32"),
-        (spaces.Discrete(3), "Discrete(3)"),
+        (CarRacingCNN, spaces.Box(-1, 1, (8,)), "(8,)"),
+        (CarRacingCNN, spaces.Box(0, 1, (4, 64, 64), np.int32), "int32"),
+        (CarRacingCNN, spaces.Discrete(3), "Discrete(3)"),
+        (MinAtarCNN, image_space(3, 10, 10), "(3, 10, 10)"),
+        (MinAtarCNN, planes(2, 10, 10), "(2, 10, 10)"),
+        (MinAtarCNN, spaces.Discrete(3), "Discrete(3)"),
     ],
 )
-def test_wrong_spaces(space: spaces.Space, named: str) -> None:
-    with error_naming(ValueError, f"CarRacingCNN | {named}"):
-        CarRacingCNN(space)
+def test_wrong_spaces(extractor: type[BaseFeaturesExtractor], space: spaces.Space, named: str) -> None:
+    with error_naming(ValueError, f"{extractor.__name__} | {named}"):
+        extractor(space)

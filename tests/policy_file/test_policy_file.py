@@ -31,6 +31,7 @@ from sb3_cardqn import (
     CarRacingWrapper,
     DuelingHead,
     HistogramHead,
+    MinAtarCNN,
     QuantileHead,
     cli,
     load_policy,
@@ -213,6 +214,27 @@ def test_a_histogram_head_can_be_exported(tmp_path: Path) -> None:
     assert np.array_equal(q_values(load_policy(path), obs), q_values(model.q_net, obs))
 
 
+class Planes(gym.Env):
+    observation_space = spaces.Box(0, 1, (10, 10, 4), bool)
+    action_space = spaces.Discrete(3)
+
+
+@pytest.mark.parametrize("algo", ["cardqn", "dqn", "qrdqn"])
+def test_planes_and_their_network_can_be_exported(algo: str, tmp_path: Path) -> None:
+    kwargs = {
+        "features_extractor_class": MinAtarCNN,
+        "features_extractor_kwargs": {"width": 8},
+        "net_arch": [],
+    }
+    model = ALGOS[algo]("MlpPolicy", Planes(), policy_kwargs=kwargs, buffer_size=50, seed=0)
+    write_policy(model, algo, tmp_path / "policy.safetensors")
+    policy = load_policy(tmp_path / "policy.safetensors")
+    assert policy.observation_space == Planes.observation_space
+    obs = np.random.default_rng(0).random((50, 10, 10, 4)) < 0.2
+    assert np.array_equal(policy.predict(obs)[0], model.predict(obs, deterministic=True)[0])
+    assert np.ptp(policy.predict(obs)[0]) > 0
+
+
 class OwnExtractor(CarRacingCNN):
     pass
 
@@ -234,7 +256,7 @@ class Pixels(gym.Env):
                 policy_kwargs={"features_extractor_class": OwnExtractor},
             ),
             "cardqn",
-            "OwnExtractor | CarRacingCNN | NatureCNN | FlattenExtractor",
+            "OwnExtractor | CarRacingCNN | MinAtarCNN | NatureCNN | FlattenExtractor",
         ),
         (
             lambda: CarDQN("MlpPolicy", Cart(), buffer_size=50, policy_kwargs={"activation_fn": nn.Softplus}),
@@ -295,6 +317,7 @@ def test_an_agent_outside_a_run_folder_has_no_environment(run: Run, tmp_path: Pa
             "features_extractor.cnn.0.bias | [8] | [4]",
         ),
         ({"features_extractor": "FlattenExtractor"}, "'features_extractor.cnn.0.bias'"),
+        ({"features_extractor": "MinAtarCNN"}, "MinAtarCNN | (4, 64, 64)"),
         ({"net_arch": [16]}, "q_net.0.bias | [16] | [12]"),
         ({"observation_space": {"shape": [2**40], "dtype": "uint8"}}, "shape | 1048576"),
         ({"observation_space": {"shape": [4, 20, 64], "dtype": "uint8"}}, "Calculated padded input size"),
