@@ -33,7 +33,7 @@ this package's own commands:
   compare         compare several algorithms over many seeds, with statistics
   resume          resume a stopped training run exactly; the run needs checkpoints:
                   sb3-cardqn train --checkpoint-freq 10000; with -n AGENT_STEPS also train on a finished one
-  enjoy AGENT     watch a run folder, a .safetensors file or a shipped agent, on the unmodified environment
+  play            drive at the keyboard against an agent's ghost; --watch only watches, any agent
   export          export an agent to a safetensors file, which is safe to load; with --onnx also to ONNX
   bench           measure the speed of racing and learning, and FastRender's difference from stock
 
@@ -45,7 +45,7 @@ _OWN = {
     "evaluate": "evaluate.command",
     "race": "race.command",
     "compare": "compare.command",
-    "enjoy": "race.enjoy",
+    "play": "race.play",
     "export": "publish.export",
     "bench": "bench.command",
 }
@@ -62,12 +62,9 @@ def _run(command: str, options: list[str]) -> None:
     :raises UserError: if there is no such command
     """
     if command in _OWN:
-        own = _import(_OWN[command])
-        if command != "enjoy" or own.takes(options):
-            with _one_thread():
-                own.main(options)
-            return
-    if command == "resume":
+        with _one_thread():
+            _import(_OWN[command]).main(options)
+    elif command == "resume":
         _import("zoo.commands").main(options)
     elif command.endswith("_hub") and command in ZOO_COMMANDS:
         _import("publish.hub").main(command, options)

@@ -26,7 +26,7 @@ def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
         ("plot_train", "--episode-window"),
         ("all_plots", "--no-million"),
         ("plot_from_file", "--trust --boxplot"),
-        *((own, "--trust") for own in ("evaluate", "race", "resume", "export", "enjoy x", "bench agent")),
+        *((own, "--trust") for own in ("evaluate", "race", "resume", "export", "play", "bench agent")),
         ("compare", "--trust --seeds --seed"),
     ],
 )
@@ -75,9 +75,9 @@ def test_options_of_this_package_stand_anywhere(
     ("command", "typed", "meant"),
     [
         ("evaluate", "--trakcs", "--tracks"),
-        ("race", "--hum", "--human"),
+        ("race", "--outptu", "--output"),
         ("compare", "--basline", "--baseline"),
-        ("enjoy cardqn", "--no-rend", "--no-render"),
+        ("play cardqn", "--wacth", "--watch"),
         ("export", "--onx", "--onnx"),
         ("resume", "--trsut", "--trust"),
         ("bench env", "--rond", "--rounds"),

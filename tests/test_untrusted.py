@@ -292,7 +292,7 @@ SESSION = [
     f"evaluate {RUN}/lone/agent.zip --algo cardqn --config CONFIG.yml --tracks 1 --processes 1 --fast",
     f"race {RUN} --fast --tracks 1",
     "export logs/cardqn/CarRacing-v3_2 -o exported",
-    "enjoy exported/policy.safetensors --no-render -n 5",
+    "evaluate exported/policy.safetensors --tracks 1 --processes 1 --fast",
     "compare --plan PLAN.yml --output OUTPUT --no-videos",
     "compare --output OUTPUT --no-videos",
     f"train {SHORT} -conf CONFIG.yml --study-name study --storage sqlite:///STUDY.db -optimize --n-trials 2 --n-startup-trials 1 --no-optim-plots",

@@ -13,7 +13,7 @@ from sb3_cardqn.python_text import with_short_names
 @dataclass(frozen=True)
 class SafeAgent:
     """
-    An exported agent, which ``evaluate``, ``race`` and ``enjoy`` accept like an agent saved by SB3.
+    An exported agent, which ``evaluate``, ``race`` and ``play`` accept like an agent saved by SB3.
 
     :param model_path: the ``.safetensors`` file
     :param name: name in tables and videos, by default that of the file

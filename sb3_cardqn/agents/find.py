@@ -1,4 +1,4 @@
-"""Lookup of agents by name or path, shared by evaluate, race, enjoy, export and bench."""
+"""Lookup of agents by name or path, shared by evaluate, race, play, export and bench."""
 
 from collections.abc import Sequence
 from dataclasses import replace

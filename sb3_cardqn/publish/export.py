@@ -92,7 +92,7 @@ def main(argv: list[str]) -> None:
         prog="sb3-cardqn export",
         description="Export a trained agent's policy to a file that runs no code when loaded. The file is "
         "safetensors with a JSON description inside; a copy of the description is written beside it. "
-        "load_policy, race and enjoy accept the file.",
+        "load_policy, evaluate, race and play accept the file.",
     )
     parser.add_argument(
         "source",

@@ -85,7 +85,7 @@ obs, info = env.reset(seed={seeds.max() + 1})
 action, _ = policy.predict(obs)
 ```
 
-    sb3-cardqn enjoy {agent.model_path.name}
+    sb3-cardqn play --watch {agent.model_path.name}
 
 ## Training
 

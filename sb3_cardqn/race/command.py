@@ -47,9 +47,6 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="video to write, .mp4 or .gif")
     parser.add_argument("--gif", action="store_true", help="also write a GIF, smaller and at twice the speed")
-    parser.add_argument(
-        "--human", action="store_true", help="show the race in a window; writes a video only with --output"
-    )
     options = parser.parse_args(argv)
 
     if options.tracks is not None and not 1 <= options.tracks <= 6:
@@ -61,9 +58,9 @@ def main(argv: list[str]) -> None:
     n_tracks = options.tracks or (3 if len(agents) == 1 else 1)
     tracks = range(options.first, options.first + n_tracks)
     folder = run.folder if run else Path()
-    video = options.output or (None if options.human else folder / "race.mp4")
-    written = [] if video is None else [video]
-    if video is not None and options.gif and video.suffix != ".gif":
+    video = options.output or folder / "race.mp4"
+    written = [video]
+    if options.gif and video.suffix != ".gif":
         written.append(video.with_suffix(".gif"))
     if run is not None and video == run.folder / "race.mp4" and any(run.folder.glob("*.monitor.csv")):
         written.append(run.folder / "learning_curve.png")
@@ -77,7 +74,6 @@ def main(argv: list[str]) -> None:
         tracks,
         video,
         stock=not options.fast,
-        human=options.human,
         env_kwargs=judged_kwargs(options),
         progress=True,
     )
@@ -88,8 +84,7 @@ def main(argv: list[str]) -> None:
         else:
             assert run is not None
             plot_learning_curve(run, path)
-    if written:
-        print(f"Written: {', '.join(map(str, written))}")
+    print(f"Written: {', '.join(map(str, written))}")
 
 
 def _run(agents: Sequence[AgentLike]) -> Run | None:

@@ -125,7 +125,7 @@ def race(
     *,
     checkpoint: WhichCheckpoint = "best",
     stock: bool = True,
-    human: bool = False,
+    window: bool = False,
     env_kwargs: dict[str, Any] | None = None,
     progress: bool = False,
 ) -> list[list[Drive]]:
@@ -141,7 +141,7 @@ def race(
     :param checkpoint: agent of a run folder: "best" on validation seeds, or "final"
     :param stock: True if agents observe Gymnasium's picture of CarRacing, False for the picture used in
         training; the video always shows Gymnasium's
-    :param human: True to show the race in a window while it is driven
+    :param window: True to show the race in a window while it is driven
     :param env_kwargs: arguments of ``gym.make`` that change the race, such as ``domain_randomize=True``
     :param progress: True to count frames on stderr
     :return: one list per agent, in the order of ``agents``, with one drive per episode; fewer drives if the
@@ -169,9 +169,9 @@ def race(
     rows = -(-len(panes) // columns)
     with ExitStack() as stack:
         screens: list[Window | _Film] = []
-        if human:
-            window = Window((columns * PANE[0], rows * PANE[1]), panes[0].fps)
-            screens.append(stack.enter_context(closing(window)))
+        if window:
+            shown = Window((columns * PANE[0], rows * PANE[1]), panes[0].fps)
+            screens.append(stack.enter_context(closing(shown)))
         if path is not None:
             screens.append(stack.enter_context(_video(path, panes[0].fps)))
         for pane in panes:

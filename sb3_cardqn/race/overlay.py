@@ -27,12 +27,17 @@ _GOOD, _BAD = "#4ade80", "#f87171"
 _FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 
 
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """
+    :param size: pixels
+    :param bold: True for bold
+    :return: Matplotlib's own font
+    """
     return ImageFont.truetype(_FONTS / f"DejaVuSans{'-Bold' if bold else ''}.ttf", size)
 
 
-_HUGE, _VALUE, _TITLE = _font(40, bold=True), _font(19, bold=True), _font(17, bold=True)
-_ARROW, _SMALL, _SMALL_BOLD, _TINY = _font(20), _font(12), _font(12, bold=True), _font(10)
+_HUGE, _VALUE, _TITLE = font(40, bold=True), font(19, bold=True), font(17, bold=True)
+_ARROW, _SMALL, _SMALL_BOLD, _TINY = font(20), font(12), font(12, bold=True), font(10)
 
 
 def _amount(value: float, all_values: np.ndarray) -> str:

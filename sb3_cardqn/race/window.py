@@ -1,4 +1,4 @@
-"""Window: shows a race while it is driven, at real speed or slower."""
+"""Window: shows pictures at real speed or slower, and knows which keys are held."""
 
 import numpy as np
 import pygame
@@ -25,10 +25,11 @@ class Window:
             self._screen = pygame.display.set_mode(size, pygame.SCALED | pygame.RESIZABLE)
         except pygame.error as error:
             raise UserError(
-                f"--human needs a screen: {error}; without --human the race is written as a video"
+                f"play needs a screen: {error}; sb3-cardqn race writes a video without one"
             ) from error
-        pygame.display.set_caption("sb3-cardqn race")
+        pygame.display.set_caption("sb3-cardqn")
         self._clock, self._fps = pygame.time.Clock(), fps
+        self.held: set[int] = set()  # pygame's codes of the keys that are held
 
     def append_data(self, picture: np.ndarray) -> None:
         """
@@ -38,6 +39,10 @@ class Window:
         for event in pygame.event.get():
             if event.type == pygame.QUIT or (event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE):
                 raise WindowClosedError
+            if event.type == pygame.KEYDOWN:
+                self.held.add(event.key)
+            elif event.type == pygame.KEYUP:
+                self.held.discard(event.key)
         height, width, _ = picture.shape
         self._screen.blit(pygame.image.frombuffer(picture.tobytes(), (width, height), "RGB"), (0, 0))
         pygame.display.flip()

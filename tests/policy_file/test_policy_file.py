@@ -500,7 +500,7 @@ def test_a_name_is_the_shipped_agent_whatever_the_folder_holds(
             export(path)
     cli.main(["export", "cardqn"])
     assert policy_file.read(Path("cardqn.safetensors")).about == SafeAgent(shipped).about
-    cli.main(["enjoy", "cardqn", "--no-render", "-n", "1"])
+    cli.main(["evaluate", "cardqn", "--tracks", "1", "--fast"])
     capsys.readouterr()
 
 
@@ -544,8 +544,8 @@ def test_the_command_line_exports_and_drives_what_it_exported(
     monkeypatch.chdir(tmp_path)
     cli.main(["export", str(run.folder), "--output", "out/car.safetensors"])
     assert capsys.readouterr().out.startswith("out/car.safetensors  0.1")
-    cli.main(["enjoy", "out/car.safetensors", "--no-render", "-n", "250"])
-    assert capsys.readouterr().out.startswith("track 200000: score ")
+    cli.main(["evaluate", "out/car.safetensors", "--tracks", "1", "--fast"])
+    assert "1 track of CarRacing, 200000 to 200000" in capsys.readouterr().out
 
 
 def test_a_mistake_at_export_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:

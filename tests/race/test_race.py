@@ -226,15 +226,15 @@ def test_a_window_shows_the_race_until_it_is_closed(runs: list[Run], monkeypatch
             pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_ESCAPE))
 
     monkeypatch.setattr(pygame.display, "flip", flip_and_close)
-    assert race(runs, path=None, human=True, env_kwargs=SHORT) == [[], []]
+    assert race(runs, path=None, window=True, env_kwargs=SHORT) == [[], []]
     assert sizes == [(2 * PANE[0], PANE[1])] * 3
     assert not pygame.display.get_init()
 
 
 def test_a_window_needs_a_screen(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "absent")
-    with error_naming(UserError, "--human | absent"):
-        race(runs, path=None, human=True, env_kwargs=SHORT)
+    with error_naming(UserError, "screen | absent"):
+        race(runs, path=None, window=True, env_kwargs=SHORT)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_a_window_that_is_closed_at_once_leaves_the_old_film(
     (tmp_path / "race.mp4").write_bytes(b"the old film")
     escape = pygame.event.Event(pygame.KEYDOWN, key=pygame.K_ESCAPE)
     monkeypatch.setattr(pygame.event, "get", lambda: [escape])
-    assert race(runs, path=tmp_path / "race.mp4", human=True, env_kwargs=SHORT) == [[], []]
+    assert race(runs, path=tmp_path / "race.mp4", window=True, env_kwargs=SHORT) == [[], []]
     assert (tmp_path / "race.mp4").read_bytes() == b"the old film"
 
 

@@ -111,8 +111,6 @@ def test_one_agent_is_judged_shown_and_exported_by_the_commands(capsys: pytest.C
     assert run_well(here, "export logs/cardqn/CartPole-v1_1 --card")
     card = Path("logs/cardqn/CartPole-v1_1/README.md").read_text()
     assert not re.findall(r"\b(track|lap|road|car)s?\b", card, re.IGNORECASE)
-    steps = run_well(here, "enjoy logs/cardqn/CartPole-v1_1/policy.safetensors --no-render -n 300")
-    assert steps.splitlines()[0] == f"episode 200000: score {scores[0]:.1f}, {scores[0]:.0f} steps"
     policy = load_policy("logs/cardqn/CartPole-v1_1/policy.safetensors")
     env = policy.make_env()
     assert policy.predict(env.reset(seed=0)[0], deterministic=True)[0] in (0, 1)
