@@ -1,6 +1,5 @@
 """CarDQN, the agent: epsilon-greedy acting, storing transitions, gradient updates, target network."""
 
-import math
 import warnings
 from typing import Any, ClassVar
 
@@ -21,12 +20,11 @@ from sb3_cardqn.cardqn.arguments import (
     check_spaces,
     n_step_arguments,
 )
-from sb3_cardqn.cardqn.finite import check_transitions
+from sb3_cardqn.cardqn.finite import check_transitions, clip_gradient
 from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
 from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
 from sb3_cardqn.cardqn.schedules import DECAYS
 from sb3_cardqn.cardqn.td import importance_weights, td_of
-from sb3_cardqn.errors import NotFiniteError
 from sb3_cardqn.hardware import has_bfloat16, keep_freed_memory
 
 
@@ -294,11 +292,7 @@ class CarDQN(OverlapAlgorithm):
 
             self.policy.optimizer.zero_grad()
             loss.backward()
-            norm = th.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
-            # an infinite loss can have a finite gradient, and a finite loss an infinite one
-            for place, value in (("the loss", loss), ("the gradient", norm)):
-                if not math.isfinite(value.item()):
-                    raise NotFiniteError(place, self.num_timesteps)
+            clip_gradient(self.policy.optimizer, self.max_grad_norm, loss, self.num_timesteps)
             self.policy.optimizer.step()
             average = getattr(self.policy, "q_net_average", None)  # SB3's policies have none
             if average is not None:

@@ -1,8 +1,11 @@
-"""Check for NaN and infinity in transitions; a single one would spread to every weight in the next update."""
+"""Check for NaN and infinity in transitions and gradients; a single one would spread to every weight."""
 
+import math
 from typing import Any
 
 import numpy as np
+import torch as th
+from torch import nn
 
 from sb3_cardqn.errors import NotFiniteError
 
@@ -37,3 +40,23 @@ def _check(what: str, values: Any, agent_steps: int, env: int | None = None) -> 
         if env is None:
             env = int(np.argwhere(~np.isfinite(values))[0, 0])
         raise NotFiniteError(f"{what} of environment {env}", agent_steps)
+
+
+def clip_gradient(optimizer: th.optim.Optimizer, max_norm: float, loss: th.Tensor, agent_steps: int) -> None:
+    """
+    Scale the gradient down to a maximum norm, like ``clip_grad_norm_``, which multiplies by 1 otherwise.
+
+    :param optimizer: optimizer of the weights that have the gradient
+    :param max_norm: maximum norm
+    :param loss: scalar, source of the gradient
+    :param agent_steps: number of agent steps, for the error
+    :raises NotFiniteError: if the loss or the gradient is NaN or infinite
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    # an infinite loss can have a finite gradient, and a finite loss an infinite one
+    for place, value in (("the loss", loss), ("the gradient", norm)):
+        if not math.isfinite(value.item()):
+            raise NotFiniteError(place, agent_steps)
+    if norm.item() + 1e-6 > max_norm:  # 1e-6 as in torch
+        nn.utils.clip_grads_with_norm_(weights, max_norm, norm)

@@ -156,6 +156,8 @@ class HistogramHead(nn.Linear):
         check_number("HistogramHead", "high", high, 0, above=True)
         super().__init__(in_features, out_features * n_bins)
         self.low, self.high, self.n_bins = low, high, n_bins
+        self._edges = th.linspace(low, high, n_bins + 1, device="cpu")  # neither a weight nor in the file
+        self._centers = (self._edges[1:] + self._edges[:-1]) / 2
         with th.no_grad():  # initial Q-values are near 0
             self.bias.copy_((-self.centers.square() / (2 * 4**2)).repeat(out_features))  # deviation 4
             self.weight.mul_(0.5)
@@ -163,13 +165,12 @@ class HistogramHead(nn.Linear):
     @property
     def edges(self) -> th.Tensor:
         """(n_bins + 1,) float32 edges of the bins, ascending"""
-        return th.linspace(self.low, self.high, self.n_bins + 1, device=self.weight.device)
+        return self._edges.to(self.weight.device)
 
     @property
     def centers(self) -> th.Tensor:
         """(n_bins,) float32 centres of the bins, ascending"""
-        edges = self.edges
-        return (edges[1:] + edges[:-1]) / 2
+        return self._centers.to(self.weight.device)
 
     def logits(self, features: th.Tensor) -> th.Tensor:
         """

@@ -68,7 +68,13 @@ class CarRacingCNN(BaseFeaturesExtractor):
         :param observations: (batch, C, H, W) float
         :return: (batch, features_dim) features
         """
-        return self.linear(self.cnn(observations))
+        if th.is_grad_enabled():
+            return self.linear(self.cnn(observations))
+        x = observations
+        for layer in self.cnn:
+            if isinstance(layer, nn.Conv2d):
+                x = layer(x).relu_()  # in place: the same numbers, sooner
+        return self.linear[0](x.flatten(1)).relu_()
 
 
 class MinAtarCNN(BaseFeaturesExtractor):

@@ -22,6 +22,7 @@ from stable_baselines3.common.envs import FakeImageEnv, SimpleMultiObsEnv
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 from torch import nn
@@ -437,6 +438,35 @@ def test_dueling_head_by_hand() -> None:
         head.advantage.weight.fill_(0.0)
         head.advantage.bias.copy_(th.tensor([1.0, 2.0, 6.0]))
     assert head(th.ones(1, 1)).tolist() == [[3.0, 4.0, 8.0]]  # 5 + a - 3
+
+
+# ---- pictures ----
+
+
+def test_the_gradient_of_pictures_is_the_plain_formulas() -> None:
+    kwargs = {"features_extractor_class": CarRacingCNN, "head_class": SmallHistogram}
+    network = CarDQN("CnnPolicy", Catch(), policy_kwargs=kwargs, **IMAGES).q_net
+    layers = network.features_extractor
+    network(pictures(64)).square().sum().backward()
+    gradients = [weight.grad for weight in network.parameters()]
+    network.zero_grad()
+    head = network.q_net[-1]
+    histogram = head.logits(layers.linear(layers.cnn(pictures(64) / 255))).softmax(dim=2)
+    (histogram @ head.centers).square().sum().backward()
+    for gradient, weight in zip(gradients, network.parameters(), strict=True):
+        assert weight.grad.abs().max() > 0
+        assert th.allclose(gradient, weight.grad, rtol=1e-3, atol=1e-4 * float(weight.grad.abs().max()))
+
+
+def test_pictures_are_seen_as_sb3_shows_them() -> None:
+    policy = CarDQN("CnnPolicy", Catch(), **IMAGES).policy
+    batch = pictures(6).numpy()
+    for given in (batch, batch[0], batch[::2], np.moveaxis(batch, 1, -1), np.moveaxis(batch[0], 0, -1)):
+        ours, theirs = policy.obs_to_tensor(given), BasePolicy.obs_to_tensor(policy, given)
+        assert th.equal(ours[0], theirs[0])
+        assert ours[1] is theirs[1]
+    with pytest.raises(ValueError, match="shape"):
+        policy.obs_to_tensor(batch[:, :, :7])
 
 
 # ---- mixed precision ----

@@ -6,7 +6,7 @@ import pytest
 import torch as th
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_cardqn.cardqn.finite import check_transitions
+from sb3_cardqn.cardqn.finite import check_transitions, clip_gradient
 from sb3_cardqn.errors import NotFiniteError
 from tests.named import error_naming
 from tests.small_training import At, agent
@@ -81,3 +81,14 @@ def test_a_gradient_with_nan_does_not_reach_the_weights() -> None:
     with error_naming(NotFiniteError, "gradient | 402"):
         model.learn(1000, callback=At(400, spoil))
     assert weights(model) == before
+
+
+@pytest.mark.parametrize("max_norm", [0.1, 5.0 - 1e-7, 5.0, 5.0 + 2e-6, 100.0, np.inf])
+def test_gradients_are_clipped_as_torch_clips_them(max_norm: float) -> None:
+    ours, theirs = ([th.nn.Parameter(th.zeros(2)), th.nn.Parameter(th.zeros(1))] for _ in range(2))
+    for first, second in (ours, theirs):
+        first.grad, second.grad = th.tensor([0.0, 3.0]), th.tensor([4.0])  # the norm is 5
+    clip_gradient(th.optim.SGD(ours), max_norm, th.zeros(()), 0)
+    th.nn.utils.clip_grad_norm_(theirs, max_norm)
+    for our, their in zip(ours, theirs, strict=True):
+        assert th.equal(our.grad, their.grad)

@@ -108,3 +108,14 @@ def test_nothing_follows_its_hidden_layer() -> None:
 def test_wrong_spaces(extractor: type[BaseFeaturesExtractor], space: spaces.Space, named: str) -> None:
     with error_naming(ValueError, f"{extractor.__name__} | {named}"):
         extractor(space)
+
+
+@pytest.mark.parametrize("shape", [(4, 64, 64), (3, 40, 48)])
+def test_without_gradient_the_features_are_the_same(shape: tuple[int, ...]) -> None:
+    cnn = CarRacingCNN(image_space(*shape))
+    pictures = th.rand(3, *shape)
+    before = pictures.clone()
+    with th.no_grad():
+        features = cnn(pictures)
+    assert th.equal(features, cnn(pictures))
+    assert th.equal(pictures, before)
