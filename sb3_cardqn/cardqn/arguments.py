@@ -115,6 +115,12 @@ def check_spaces(agent: Any) -> None:
     :param agent: agent with its environments
     :raises ValueError: if it cannot learn from them
     """
+    if not isinstance(agent.action_space, spaces.Discrete):
+        raise ValueError(
+            f"CarDQN needs a Discrete action space, got {agent.action_space}: for CarRacing use "
+            "DiscretizeActions, else a wrapper that offers a list of actions, or another algorithm (SAC and "
+            "TD3 learn Box actions, PPO also MultiDiscrete and MultiBinary ones)"
+        )
     if agent.action_space.start != 0:
         raise ValueError(f"CarDQN needs a Discrete action space that starts at 0, got {agent.action_space}")
     space = agent.observation_space

@@ -24,6 +24,9 @@ from sb3_cardqn.cardqn.heads import Head
 from sb3_cardqn.cardqn.torch_layers import LEAST_PIXELS, CarRacingCNN, MinAtarCNN
 from sb3_cardqn.checks import check_number, wholes
 
+# SB3's features extractors; the user's own may take anything
+_NEEDS_DICT: dict[Any, bool] = {FlattenExtractor: False, NatureCNN: False, CombinedExtractor: True}
+
 
 class _PicturePolicy(BasePolicy):
     """SB3's policy, with a shorter way from pictures to tensors: most of a decision's time is overhead."""
@@ -260,8 +263,17 @@ class CarDQNPolicy(_PicturePolicy):
     def make_features_extractor(self) -> BaseFeaturesExtractor:
         """
         :return: a features extractor for the observations
-        :raises ValueError: if pictures are too small for its convolutions
+        :raises ValueError: if it needs Dict observations and these are none, or the other way round, or if
+            pictures are too small for its convolutions
         """
+        is_dict = isinstance(self.observation_space, spaces.Dict)
+        needs_dict = _NEEDS_DICT.get(self.features_extractor_class, is_dict)
+        if needs_dict != is_dict:
+            raise ValueError(
+                f"{self.features_extractor_class.__name__} needs {'' if needs_dict else 'no '}Dict "
+                f"observations, got {self.observation_space}: use "
+                f"{'MlpPolicy, or CnnPolicy for pictures' if needs_dict else 'MultiInputPolicy'}"
+            )
         try:
             return super().make_features_extractor()
         except RuntimeError as error:

@@ -47,7 +47,15 @@ def names_for_the_zoo() -> Iterator[None]:
         yield
 
 
-_ATARI = r"ALE/|.*(NoFrameskip|Deterministic|-ram)-v\d+$"
+# package -> ids of its environments, which the zoo or this package registers if it is installed
+_PACKAGES = {
+    "ale-py": r"ALE/|.*(NoFrameskip|Deterministic|-ram)-v\d+$",
+    "highway-env": r"(exit|highway|intersection|lane-keeping|merge|parking|racetrack|roundabout)-(.+-)?v\d+$",
+    "MinAtar": r"MinAtar/",
+    "minigrid": r"(BabyAI|MiniGrid)-",
+    "panda-gym": r"Panda\w+-v\d+$",
+    "pybullet-envs-gymnasium": r"\w+BulletEnv-v\d+$",
+}
 # keys of a zoo configuration besides the algorithm's constructor arguments
 _ZOO_KEYS = {
     "callback", "env_kwargs", "env_wrapper", "frame_stack", "monitor_kwargs", "n_envs", "n_timesteps",
@@ -97,19 +105,16 @@ def check_algorithm(name: str) -> None:
 def check_environment(env_id: str) -> None:
     """
     :param env_id: id of an environment
-    :raises UserError: if Gymnasium does not know it; the text offers the nearest id
+    :raises UserError: if Gymnasium does not know it; the text offers its package or the nearest id
     """
     if not isinstance(env_id, str):
         raise UserError(f"env: needs the id of an environment, got {env_id!r}")
     if env_id in gym.registry:
         return
-    if re.match(_ATARI, env_id) and not any(re.match(_ATARI, known) for known in gym.registry):
-        offer = "; Atari games need: pip install ale-py"
-    elif env_id.startswith("MinAtar/") and not any(known.startswith("MinAtar/") for known in gym.registry):
-        offer = "; its games need: pip install MinAtar"
-    else:
-        offer = did_you_mean(env_id, list(gym.registry))
-    raise UserError(f"unknown environment '{env_id}'{offer}")
+    for package, ids in _PACKAGES.items():
+        if re.match(ids, env_id) and not any(re.match(ids, known) for known in gym.registry):
+            raise UserError(f"unknown environment '{env_id}'; it needs: pip install {package}")
+    raise UserError(f"unknown environment '{env_id}'{did_you_mean(env_id, list(gym.registry))}")
 
 
 def import_packages(packages: Sequence[str]) -> None:

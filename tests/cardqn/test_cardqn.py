@@ -1,4 +1,5 @@
 import inspect
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +30,7 @@ from torch import nn
 
 from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead, HistogramHead, QuantileHead
 from sb3_cardqn.cardqn.heads import Head
+from sb3_cardqn.cardqn.policies import CnnPolicy, MlpPolicy
 from sb3_cardqn.cardqn.td import td_of
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from tests.devices import DEVICES, PAIRS
@@ -847,15 +849,30 @@ def test_with_one_step_a_loaded_buffers_gamma_does_not_matter(tmp_path: Path) ->
     model.learn(10)
 
 
+@pytest.mark.parametrize("inside_a_dict", [False, True])
+def test_pictures_too_small_for_the_network_are_refused(inside_a_dict: bool) -> None:
+    for height, fits in ((35, False), (36, True)):
+        env: gym.Env = OneStep(truncates=False)
+        env.observation_space = spaces.Box(0, 255, (height, 40, 3), np.uint8)
+        if inside_a_dict:
+            env.observation_space = spaces.Dict(picture=env.observation_space)
+        with nullcontext() if fits else error_naming(ValueError, "36x36 | (3, 35, 40)"):
+            CarDQN("MultiInputPolicy" if inside_a_dict else "CnnPolicy", env, buffer_size=1)
+
+
 def test_environments_that_do_not_fit() -> None:
-    with error_naming(AssertionError, "Discrete"):
-        CarDQN("MlpPolicy", "Pendulum-v1")
+    for env_id, shown in (("Pendulum-v1", "Box(-2.0, 2.0, (1,), float32)"), ("CarRacing-v3", "(3,)")):
+        with error_naming(ValueError, f"CarDQN | Discrete | {shown} | DiscretizeActions | SAC"):
+            CarDQN("MlpPolicy", env_id, buffer_size=1)
     with error_naming(AssertionError, "CnnPolicy | MlpPolicy | (4,)"):
         CarDQN("CnnPolicy", "CartPole-v1", **SMALL | {"policy_kwargs": None})
     with error_naming(ValueError, "CarDQN | n_steps=1 | Dict | 3"):
         CarDQN("MultiInputPolicy", SimpleMultiObsEnv(), n_steps=3)
-    with error_naming(ValueError, "MultiInputPolicy"):
-        CarDQN("MlpPolicy", SimpleMultiObsEnv())
+    for policy in ("MlpPolicy", "CnnPolicy", MlpPolicy, CnnPolicy):
+        with error_naming(ValueError, "MultiInputPolicy"):
+            CarDQN(policy, SimpleMultiObsEnv())
+    with error_naming(ValueError, "CombinedExtractor | (4,) | MlpPolicy"):
+        CarDQN("MultiInputPolicy", "CartPole-v1")
     env: gym.Env = OneStep(truncates=False)
     env.action_space = spaces.Discrete(2, start=1)
     with error_naming(ValueError, "Discrete(2, start=1)"):

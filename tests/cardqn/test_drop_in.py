@@ -17,7 +17,7 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
+from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, NatureCNN
 from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
 from stable_baselines3.common.vec_env import (
     SubprocVecEnv,
@@ -279,6 +279,11 @@ SIGHTS: list[tuple[Any, spaces.Space, dict[str, Any]]] = [
     *((policy, spaces.Dict({"a": VECTOR, "b": part}), {}) for policy in ("MultiInputPolicy", MultiInputPolicy) for part in (
         VECTOR, spaces.Discrete(4), spaces.MultiBinary(2), image((36, 36, 3)), image((3, 36, 36)), spaces.Discrete(4, start=2),
     )),
+    ("MultiInputPolicy", spaces.Dict({"a": VECTOR, "b": image((8, 8, 3))}), {}),
+    ("MlpPolicy", VECTOR, {"features_extractor_class": CombinedExtractor}),
+    *((policy, VECTOR, {}) for policy in ("CnnPolicy", "MultiInputPolicy")),
+    *((policy, spaces.Dict({"a": VECTOR}), {}) for policy in ("MlpPolicy", "CnnPolicy")),
+    (MlpPolicy, spaces.Dict({"a": VECTOR}), {"features_extractor_class": CombinedExtractor}),
 ]  # fmt: skip
 
 

@@ -64,6 +64,10 @@ SPACES: dict[str, tuple[spaces.Space, str]] = {
     "Vector-v0": (spaces.Box(-1, 1, (40, 40, 3), np.float32), "MlpPolicy"),
     "Number-v0": (spaces.Discrete(4), "MlpPolicy"),
     "Dict-v0": (spaces.Dict({"a": spaces.Box(0, 1, (2,))}), "MultiInputPolicy"),
+    "Picture-in-Dict-v0": (
+        spaces.Dict({"a": spaces.Box(0, 1, (2,)), "b": spaces.Box(0, 255, (40, 44, 3), np.uint8)}),
+        "MultiInputPolicy",
+    ),
 }
 
 
