@@ -4,42 +4,48 @@ STEPS ?= 300000
 # Constant, because decay hurts short runs: docs/results/short_runs.md. For 900000: lin_5e-4
 LEARNING_RATE ?= 5e-4
 PYTHON ?= python3
+# Another environment, with the newest versions: make check VENV=build/3.13 PYTHON=python3.13 CONSTRAINTS=
+VENV ?= .venv
+# File of the versions to install; empty for the newest.
+CONSTRAINTS ?= constraints.txt
 # The CPU build of torch is enough and a tenth of the download. Empty: pip's own index.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retries 1 --constraint constraints.txt
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retries 1 $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: venv race tutorial docs check test gpu dist lint type gymnasium soak bench clean
-venv: .venv/installed
+.PHONY: venv race tutorial docs check unit test gpu dist lint type gymnasium oldest soak bench clean
+venv: $(VENV)/installed
 
-.venv/installed: setup.cfg constraints.txt
-	$(PYTHON) -m venv .venv
+$(VENV)/installed: setup.cfg $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 	$(PIP) --editable .
 	touch $@
 
-.venv/tests-installed: .venv/installed
+$(VENV)/tests-installed: $(VENV)/installed
 	$(PIP) --editable .[tests]
 	touch $@
 
-race: .venv/installed
+race: $(VENV)/installed
 	$(BIN)/sb3-cardqn train --algo cardqn --env CarRacing-v3 -P -n $(STEPS) --eval-freq 50000 --log-interval -2 --num-threads 1 --vec-env subproc -params learning_rate:$(LEARNING_RATE)
 	$(BIN)/sb3-cardqn race
 
 # FAST=1 make tutorial: budgets that only show that the cells run
-tutorial: .venv/tutorial-installed
+tutorial: $(VENV)/tutorial-installed
 	$(BIN)/jupyter lab docs/tutorial
 
-.venv/tutorial-installed: .venv/installed
+$(VENV)/tutorial-installed: $(VENV)/installed
 	$(PIP) --editable .[tutorial]
 	touch $@
 
-docs: .venv/tests-installed
+docs: $(VENV)/tests-installed
 	$(BIN)/sphinx-build -W --keep-going --quiet -b html docs build/docs
 
 # Three minutes: what runs in the tests' own process.
-check: lint type
+check: lint type unit
+
+unit: $(VENV)/tests-installed
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not soak"
 
 # Everything. Tests that share what a fixture has trained stay in one process.
@@ -47,33 +53,41 @@ test: lint type docs
 	$(BIN)/pytest -n 2 --dist worksteal
 
 # What depends on the device, on the first GPU; the last line says how many tests ran.
-gpu: .venv/tests-installed
+gpu: $(VENV)/tests-installed
 	@$(BIN)/python -c "import sys, torch; torch.cuda.is_available() or sys.exit('make gpu: no GPU for torch ' + torch.__version__ + '; with the CPU build of torch: make clean, then make gpu TORCH_INDEX=')"
 	CUDA_VISIBLE_DEVICES=$${CUDA_VISIBLE_DEVICES:-0} $(BIN)/pytest -m gpu
 
-lint: .venv/tests-installed
+lint: $(VENV)/tests-installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/codespell
 
-type: .venv/tests-installed
+type: $(VENV)/tests-installed
 	$(BIN)/mypy
 
 # FastRender copies private parts of Gymnasium: its tests with the other releases that it knows.
-gymnasium: .venv/tests-installed
-	for release in 1.1.0 1.1.1 1.2.0 1.2.3 1.3.0; do \
+gymnasium: $(VENV)/tests-installed
+	for release in 1.2.3 1.3.0; do \
 		$(BIN)/python -m pip --quiet install --no-deps --upgrade --target build/gymnasium-$$release gymnasium==$$release && \
 		PYTHONPATH=build/gymnasium-$$release $(BIN)/pytest tests/env/test_fast_render.py || exit 1; \
 	done
 
+# The unit tests with the oldest releases that setup.cfg allows.
+oldest: build/oldest.txt
+	$(MAKE) unit VENV=build/oldest CONSTRAINTS=build/oldest.txt
+
+build/oldest.txt: setup.cfg
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/python -m pip --disable-pip-version-check install --quiet uv
+	build/uv/bin/uv pip compile --quiet --python build/uv/bin/python --resolution lowest-direct \
+		--extra atari --extra onnx --extra ray --output-file $@ setup.cfg
+
 # SOAK_MINUTES: how long the memory of a run is watched.
-soak: .venv/tests-installed
+soak: $(VENV)/tests-installed
 	$(BIN)/pytest -m soak -s tests/test_soak.py tests/policy_file/test_policy_file.py tests/docs/test_readme.py
 
 # The wheel has to work without the repository: it is installed in an empty environment, in a folder of its own, and races.
-# CONSTRAINTS: versions to install there; empty for the newest.
-CONSTRAINTS ?= constraints.txt
-dist: .venv/dist-installed
+dist: $(VENV)/dist-installed
 	rm -rf dist build/dist build/lib build/bdist.*
 	$(BIN)/python -m build --outdir dist
 	$(BIN)/twine check --strict dist/*
@@ -83,11 +97,11 @@ dist: .venv/dist-installed
 	cd build/dist && venv/bin/sb3-cardqn race cardqn --tracks 1 --fast && test -s race.mp4
 	@echo "dist: sdist and wheel are built, checked, installed and have raced"
 
-.venv/dist-installed: .venv/installed
+$(VENV)/dist-installed: $(VENV)/installed
 	$(PIP) --editable .[dist]
 	touch $@
 
-bench: .venv/installed
+bench: $(VENV)/installed
 	$(BIN)/sb3-cardqn bench env
 	$(BIN)/sb3-cardqn bench learn
 

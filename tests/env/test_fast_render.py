@@ -288,16 +288,17 @@ def test_other_drawing_is_refused() -> None:
         def _render_road(self, zoom, translation, angle):  # type: ignore[no-untyped-def]
             """Nothing to see."""
 
-    with error_naming(RuntimeError, "CarRacing | 1.1 | 1.4 | Night"):
+    with error_naming(RuntimeError, "CarRacing | 1.2 | 1.4 | Night"):
         FastRender(Night())
 
 
-def test_another_contact_listener_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("part", ["_contact", "EndContact"])  # Gymnasium #1670 ends a lap in the first
+def test_another_contact_listener_is_refused(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Other(CarRacing):
         """A key of its own in the cache of what is known."""
 
-    monkeypatch.setattr(FrictionDetector, "EndContact", lambda self, contact: None)
-    with error_naming(RuntimeError, "CarRacing | 1.1 | 1.4 | Other"):
+    monkeypatch.setattr(FrictionDetector, part, lambda self, *contact: None)
+    with error_naming(RuntimeError, "CarRacing | 1.2 | 1.4 | Other"):
         FastRender(Other())
 
 

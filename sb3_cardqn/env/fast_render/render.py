@@ -31,8 +31,7 @@ _LISTENER_PARTS = ("__init__", "BeginContact", "EndContact", "_contact")
 _CAR_PARTS = ("__init__", "_create_particle", "brake", "draw", "gas", "steer", "step")
 # How each known source writes the score on the dashboard; only this has changed between versions.
 _SCORES: dict[str, Callable[[float], str]] = {
-    "af2633a441f7bb7c": lambda reward: f"{int(reward):04d}",  # Gymnasium 1.1.0, 1.1.1
-    "8b95008740a8b76c": lambda reward: f"{int(reward):04d}",  # 1.2.0 to 1.2.3
+    "8b95008740a8b76c": lambda reward: f"{int(reward):04d}",  # Gymnasium 1.2.0 to 1.2.3
     "64cc746df14a82a1": lambda reward: f"{reward:04}",  # 1.3.0
     "574751390009c6ea": lambda reward: f"{reward:04.0f}",  # 1.4.0
 }
@@ -43,14 +42,14 @@ def _score_format(race: Any) -> Callable[[float], str]:
     """
     :param race: class of the environment
     :return: function that formats the score
-    :raises RuntimeError: if it draws or drives differently from the CarRacing of Gymnasium 1.1 to 1.4
+    :raises RuntimeError: if it draws or drives differently from the CarRacing of Gymnasium 1.2 to 1.4
     """
     owners = ((race, _RACE_PARTS), (Car, _CAR_PARTS), (FrictionDetector, _LISTENER_PARTS))
     text = "".join(inspect.getsource(getattr(owner, name)) for owner, names in owners for name in names)
     digest = hashlib.sha256("".join(text.split()).encode()).hexdigest()[:16]
     if digest not in _SCORES:
         raise RuntimeError(
-            "FastRender needs the CarRacing of Gymnasium 1.1 to 1.4, whose private parts it copies, got "
+            "FastRender needs the CarRacing of Gymnasium 1.2 to 1.4, whose private parts it copies, got "
             f"{race.__module__}.{race.__qualname__} of Gymnasium {gym.__version__}, "
             f"whose source differs ({digest})"
         )
