@@ -4,7 +4,7 @@ STEPS ?= 300000
 # Constant, because decay hurts short runs: docs/results/short_runs.md. For 900000: lin_5e-4
 LEARNING_RATE ?= 5e-4
 PYTHON ?= python3
-# Another environment, with the newest versions: make check VENV=build/3.13 PYTHON=python3.13 CONSTRAINTS=
+# Another environment, with the newest versions: make unit VENV=build/3.13 PYTHON=python3.13 CONSTRAINTS=
 VENV ?= .venv
 # File of the versions to install; empty for the newest.
 CONSTRAINTS ?= constraints.txt
