@@ -252,6 +252,7 @@ def test_a_pipe_is_not_waited_for(
 
 OF_DATA = COMMANDS | {
     "compare": "compare dqn -n 100 -o OUTPUT --dry-run",
+    "compare --merge": "compare --merge FOLDER -o new",
     "all_plots": f"all_plots -a cardqn -e {ENV} -f logs -o PLOTS",
     "plot_train": f"plot_train -a cardqn -e {ENV} -f logs",
 }

@@ -151,7 +151,7 @@ def intervals(aggregates: pd.DataFrame, scores: pd.DataFrame) -> None:
 def learning_curves(runs: pd.DataFrame, means: pd.DataFrame) -> None:
     """
     :param runs: a row per evaluation of a run
-    :param means: a row per contestant and point: interquartile mean, low and high
+    :param means: a row per contestant and point: interquartile mean
     """
     size = {"figsize": (WIDTH, 4.6), "sharex": True, "sharey": True}
     figure, axes = plt.subplots(2, 2, **size)
@@ -162,7 +162,6 @@ def learning_curves(runs: pd.DataFrame, means: pd.DataFrame) -> None:
             ax.plot(x, run["score"], color=color, lw=0.8, alpha=0.4)
         curve = means[means["contestant"] == name]
         x = curve["x"] / 1000
-        ax.fill_between(x, curve["low"], curve["high"], color=color, alpha=0.2, lw=0)
         ax.plot(x, curve["iqm"], color=color, lw=2.5)
         ax.set_title(name)
     figure.supxlabel("thousand agent steps", fontsize=10)

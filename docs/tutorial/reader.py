@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-import json
 import os
 import textwrap
 import time
@@ -24,7 +23,7 @@ from torch import nn
 # what is not public in the package is imported here only, for all notebooks
 from sb3_cardqn.cardqn import losses
 from sb3_cardqn.cardqn.schedules import DECAYS
-from sb3_cardqn.compare import statistics
+from sb3_cardqn.compare import measures, statistics
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.env.wrappers import ACTION_SETS
 from sb3_cardqn.evaluate import evaluate
@@ -34,7 +33,7 @@ from sb3_cardqn.race.q_values import Mind
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
 __all__ = ["DECAYS", "PANE", "VALIDATION_SEEDS", "Frame", "Mind", "Overlay"]
-__all__ += ["evaluate", "losses", "statistics"]
+__all__ += ["evaluate", "losses", "measures", "statistics"]
 
 HEAD_TO_HEAD = Path(__file__).parent.parent / "head_to_head"  # committed measurements
 FAST = os.environ.get("FAST") == "1"  # budgets that only show that a cell runs
@@ -226,12 +225,7 @@ def head_to_head() -> Results:
     """
     :return: the committed measurements of ``sb3-cardqn compare``
     """
-    folder = HEAD_TO_HEAD / "results"
-    about = json.loads((folder / "plan.json").read_text())
-    runs = pd.read_csv(folder / "runs.csv")
-    drives = pd.read_csv(folder / "drives.csv")
-    curves = pd.read_csv(HEAD_TO_HEAD / "tables/run_curves.csv")
-    return Results(**about, runs=runs, curves=curves, drives=drives)
+    return Results.load(HEAD_TO_HEAD / "results")
 
 
 # Mnih et al. 2015, extended data table 1; an agent step is an action, 4 frames

@@ -1,6 +1,7 @@
 """Command ``sb3-cardqn compare``."""
 
 import argparse
+import shlex
 import signal
 import sys
 from contextlib import closing
@@ -10,6 +11,7 @@ from typing import Any
 from sb3_cardqn.compare.comparison import PLAN_FILE, compare, opened
 from sb3_cardqn.compare.estimate import estimate
 from sb3_cardqn.compare.launchers import Launcher, LocalLauncher
+from sb3_cardqn.compare.merge import merge_folders
 from sb3_cardqn.compare.plan import Plan, read_plan
 from sb3_cardqn.compare.run import runs_of
 from sb3_cardqn.errors import UserError
@@ -23,6 +25,7 @@ examples:
   sb3-cardqn compare --output double_q                                 resume after an interruption
   sb3-cardqn compare ppo --output double_q                             add a contestant
   sb3-cardqn compare --plan plan.yml --dry-run
+  sb3-cardqn compare --merge monday tuesday --output both              one report of seeds 0 to 4 and 5 to 9
 
 plan.yml:
   contestants: [cardqn, "cardqn double_q:True"]    # or with names: {double: "cardqn double_q:True"};
@@ -46,9 +49,21 @@ def main(argv: list[str]) -> None:
     """
     parser = _parser()
     options = parser.parse_args(argv)
+    if options.merge:
+        _merge(parser, options)
+        return
     plan = _plan(options)
     with closing(_launcher(options)) as launcher:
         _run(plan, options, launcher)
+
+
+def _merge(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    alone = ["--merge", *map(str, options.merge), "--output", str(options.output)]
+    if options != parser.parse_args(alone):
+        raise UserError(
+            f"--merge takes only --output, and trains nothing; leave out all but {shlex.join(alone)}"
+        )
+    print(f"report: {merge_folders(options.merge, options.output)}", file=sys.stderr)
 
 
 def _run(plan: Plan, options: argparse.Namespace, launcher: Launcher) -> None:
@@ -111,6 +126,13 @@ def _parser() -> argparse.ArgumentParser:
         help="CarRacing: drive held-out tracks with the picture used in training, drawn faster",
     )
     add("--baseline", metavar="NAME", help="compare every other contestant with NAME (default: all pairs)")
+    add(
+        "--merge",
+        type=_folder,
+        nargs="+",
+        metavar="FOLDER",
+        help="write one report of these comparisons, which differ in their seeds only; train nothing",
+    )
     add("--no-videos", action="store_true", help="do not film a race")
     add(
         "--dry-run",

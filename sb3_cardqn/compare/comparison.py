@@ -15,7 +15,7 @@ from sb3_cardqn import trust
 from sb3_cardqn.compare.gather import best_validation_score, drives_path, gather
 from sb3_cardqn.compare.launchers import Launcher, LocalLauncher
 from sb3_cardqn.compare.plan import Plan
-from sb3_cardqn.compare.results import Results
+from sb3_cardqn.compare.results import RESULTS, Results
 from sb3_cardqn.compare.run import PlannedRun, runs_of
 from sb3_cardqn.compare.scheduler import train
 from sb3_cardqn.durable import write_text
@@ -65,7 +65,7 @@ def compare(plan: Plan, output: Path, launcher: Launcher | None = None, videos: 
             raise UserError(f"no run finished: {'; '.join(f'{run}: {run.state.failure}' for run in failed)}")
         _drive_held_out(finished, min(launcher.slots, n_cores()))
         results = gather(plan, finished, failed)
-        results.save(output / "results")
+        results.save(output / RESULTS)
         _report(results, finished if videos else [], output)
     return results
 
@@ -80,7 +80,6 @@ def _report(results: Results, filmed: Sequence[PlannedRun], output: Path) -> Non
     """
     from sb3_cardqn.compare.report import analyse, write_report  # a second to import, also in every run
 
-    print("computing bootstrap intervals", file=sys.stderr)
     analysis = analyse(results)
     page = write_report(results, output, analysis=analysis)
     try:

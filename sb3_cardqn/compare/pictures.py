@@ -2,10 +2,9 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
@@ -17,6 +16,7 @@ _MARKERS = ("o", "s", "D", "^", "P")
 # column of a learning curve -> title, factor
 _AXES = {"agent_steps": ("agent steps", 1.0), "seconds": ("minutes of training", 1 / 60)}
 _CROWD = 6  # with more contestants, bands would hide the lines
+_BAND_SEEDS = 10  # with fewer, bands of learning curves would cover everything
 _COLUMNS = 4  # columns of a legend
 _WIDTH = 60  # characters per line of a label
 
@@ -71,44 +71,6 @@ def _finish(figure: Figure, title: str, legend: bool = True) -> Figure:
     return figure
 
 
-def _title(estimate: str, styles: dict[str, Style], note: str) -> str:
-    """
-    :param estimate: quantity that the lines show
-    :param styles: styles of the contestants
-    :param note: number of seeds, in words
-    :return: title of a figure with lines
-    """
-    return f"{estimate}{'' if len(styles) > _CROWD else ', 95 % interval'}; {note}"
-
-
-def _draw(
-    axes: Axes,
-    name: str,
-    styles: dict[str, Style],
-    table: pd.DataFrame,
-    x: "pd.Series[float]",
-    y: str,
-    step: bool,
-) -> None:
-    """
-    Draw the line of a contestant and, with few contestants, its band between the columns low and high.
-
-    :param axes: axes to draw on
-    :param name: name of the contestant
-    :param styles: styles of the contestants
-    :param table: points of the line
-    :param x: x of the points
-    :param y: column of the y of the points
-    :param step: True for a line that is constant from each point to the next
-    """
-    style = styles[name]
-    drawstyle = "steps-post" if step else "default"
-    axes.plot(x, table[y], style.line, color=style.colour, label=_label(name), drawstyle=drawstyle)
-    if len(styles) <= _CROWD and "low" in table and table["low"].notna().any():
-        kind: Literal["post"] | None = "post" if step else None
-        axes.fill_between(x, table["low"], table["high"], step=kind, color=style.colour, alpha=0.16, lw=0)
-
-
 def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style], note: str) -> Figure:
     """
     :param curves: curves of the contestants, over both axes
@@ -118,17 +80,22 @@ def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, 
     :return: score over agent steps, and over minutes
     """
     figure = Figure(figsize=(10, 4.5 + 0.2 * (len(styles) // _COLUMNS)), layout="constrained")
-    thin = runs if len(styles) <= _CROWD else runs.head(0)
+    crowd = len(styles) > _CROWD
+    bands = not crowd and bool(runs.groupby("contestant")["seed"].nunique().min() >= _BAND_SEEDS)
+    thin = runs.head(0) if crowd else runs
     for axes, (column, (title, unit)) in zip(figure.subplots(1, 2, sharey=True), _AXES.items(), strict=True):
         for name, style in styles.items():
             for _, run in thin[thin["contestant"] == name].groupby("seed"):
                 axes.plot(run[column] * unit, run["score"], color=style.colour, alpha=0.25, lw=0.8)
             curve = curves[(curves["axis"] == column) & (curves["contestant"] == name)]
-            _draw(axes, name, styles, curve, curve["x"] * unit, "iqm", step=False)
+            x = curve["x"] * unit
+            axes.plot(x, curve["iqm"], style.line, color=style.colour, label=_label(name))
+            if bands:
+                axes.fill_between(x, curve["low"], curve["high"], color=style.colour, alpha=0.16, lw=0)
         axes.set(xlabel=title, xlim=(0, None))
     figure.axes[0].set(ylabel="score in evaluations")
     figure.axes[0].xaxis.set_major_formatter(EngFormatter(sep=""))  # agent steps: 50k
-    return _finish(figure, _title("Interquartile mean of the runs", styles, note))
+    return _finish(figure, f"Interquartile mean of the runs{', 95 % interval' * bands}; {note}")
 
 
 def scores(aggregates: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style], note: str) -> Figure:
@@ -169,9 +136,10 @@ def profiles(tables: dict[str, pd.DataFrame], styles: dict[str, Style], note: st
     panels = figure.subplots(len(tables), len(measures), sharey=True, squeeze=False)
     for row, (what, table) in zip(panels, tables.items(), strict=True):
         for axes, measure in zip(row, measures, strict=True):
-            for name in styles:
+            for name, (colour, line, _) in styles.items():
                 profile = table[(table["measure"] == measure) & (table["contestant"] == name)]
-                _draw(axes, name, styles, profile, profile["threshold"], "share", step=True)
+                steps = {"drawstyle": "steps-post", "label": _label(name)}
+                axes.plot(profile["threshold"], profile["share"], line, color=colour, **steps)
             axes.set(title=f"{measure} checkpoint", xlabel="score threshold")
         row[0].set(ylabel=f"share of {what} above the threshold")
-    return _finish(figure, _title("Performance profile", styles, note))
+    return _finish(figure, f"Performance profile; {note}")

@@ -7,6 +7,7 @@ import re
 import sys
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import matplotlib
@@ -15,10 +16,11 @@ import yaml
 
 from sb3_cardqn.compare import pictures, tables
 from sb3_cardqn.compare.analysis import Analysis, analyse
-from sb3_cardqn.compare.phrases import NOTES, count_seeds, number, verdict
+from sb3_cardqn.compare.measures import EQUAL_TIME, HELD_OUT
+from sb3_cardqn.compare.phrases import NOTES, count_seeds, number, times_verdict, verdict
 from sb3_cardqn.compare.results import Results
-from sb3_cardqn.compare.statistics import EQUAL_TIME
 from sb3_cardqn.durable import replacing, write_text
+from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
@@ -51,7 +53,7 @@ def _facts(results: Results) -> dict[str, str]:
     :return: numbers of runs, seeds, agent steps, hours and episodes, by name
     """
     runs = results.runs
-    validated = results.curves["track"].nunique() or "none"
+    validated = results.curves["track"].nunique() or results.plan.get("eval_episodes", "none")
     steps = sorted(number(steps) for steps in {runs["agent_steps"].min(), runs["agent_steps"].max()})
     return {
         "runs": f"{len(runs)}, of {runs['contestant'].nunique()} contestants",
@@ -110,13 +112,11 @@ def _draw(folder: Path, analysis: Analysis, contestants: list[str], note: str) -
     :return: name of each chart -> data URI of its SVG
     """
     looks = pictures.styles(contestants)
-    aggregates, runs = (
-        table[table["measure"] != EQUAL_TIME]
-        for table in (analysis["aggregates"], analysis["performance_profiles"])
-    )
+    aggregates = analysis["aggregates"][analysis["aggregates"]["measure"].isin(HELD_OUT)]
+    profiles = {"runs": analysis["performance_profiles"], "episodes": analysis["drive_profiles"]}
     charts = {
         "scores": pictures.scores(aggregates, analysis["scores"], looks, note),
-        "profiles": pictures.profiles({"runs": runs, "drives": analysis["drive_profiles"]}, looks, note),
+        "profiles": pictures.profiles(profiles, looks, note),
     }
     if not analysis["run_curves"].empty:
         curves = analysis["learning_curves"], analysis["run_curves"]
@@ -129,6 +129,41 @@ def _draw(folder: Path, analysis: Analysis, contestants: list[str], note: str) -
         figure.savefig(svg, format="svg", metadata={"Date": None})
         embedded[name] = _embedded(svg.getvalue(), "image/svg+xml")
     return embedded
+
+
+def _sections(results: Results, analysis: Analysis, seeds: "pd.Series[int]") -> list[dict[str, Any]]:
+    """
+    :param results: results of a comparison
+    :param analysis: their analysis
+    :param seeds: number of runs of each contestant
+    :return: a section per measure: title, explanation, verdict and tables
+    """
+    sections: list[dict[str, Any]] = []
+    for measure in analysis["aggregates"]["measure"].unique():
+        aggregates, comparisons = _of(analysis["aggregates"], measure), _of(analysis["comparisons"], measure)
+        title, about = tables.MEASURES[measure]
+        sections.append(
+            {
+                "title": title,
+                "about": about + (_equal_time(analysis) if measure == EQUAL_TIME else ""),
+                "verdict": verdict(aggregates, comparisons, results.plan.get("baseline")),
+                "scores": tables.scores_table(aggregates, seeds),
+                "comparisons": None if comparisons.empty else tables.comparisons_table(comparisons),
+            }
+        )
+    if "times" in analysis:
+        pairs = analysis["time_comparisons"]
+        anyone = analysis["times"]["reached"].any()
+        sections.append(
+            {
+                "title": f"Time to a score of {task_of(results.plan['env']).solved:g}",
+                "about": "Training until an evaluation scores that much, and the next one too.",
+                "verdict": times_verdict(analysis["times"], pairs),
+                "scores": tables.times_table(analysis["times"]),
+                "comparisons": tables.time_comparisons_table(pairs) if anyone and not pairs.empty else None,
+            }
+        )
+    return sections
 
 
 def write_report(
@@ -156,19 +191,7 @@ def write_report(
     sources = {caption: _video(path) for caption, path in (videos or {}).items()}
     analysis = analysis or analyse(results)
     seeds = results.runs.groupby("contestant", sort=False)["seed"].count()
-    sections = []
-    for measure in analysis["aggregates"]["measure"].unique():
-        aggregates, comparisons = _of(analysis["aggregates"], measure), _of(analysis["comparisons"], measure)
-        title, about = tables.MEASURES[measure]
-        sections.append(
-            {
-                "title": title,
-                "about": about + (_equal_time(analysis) if measure == EQUAL_TIME else ""),
-                "verdict": verdict(aggregates, comparisons, results.plan.get("baseline")),
-                "scores": tables.scores_table(aggregates, seeds),
-                "comparisons": None if comparisons.empty else tables.comparisons_table(comparisons),
-            }
-        )
+    sections = _sections(results, analysis, seeds)
     content = {
         "contestants": [str(name) for name in results.runs["contestant"].unique()],
         "sections": sections,

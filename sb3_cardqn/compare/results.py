@@ -1,15 +1,25 @@
 """Results: the measured tables of a comparison, saved as CSV files, from which reports are made."""
 
+import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from sb3_cardqn.durable import write_text
+from sb3_cardqn.durable import read_file, write_text
+from sb3_cardqn.errors import UserError
 
-_TABLES = ("runs", "curves", "drives")
+RESULTS = "results"  # folder of the tables in the folder of a comparison
+ABOUT = "plan.json"  # plan, machine and failures
+# table -> columns that statistics need, with their types
+_TABLES: dict[str, dict[str, type]] = {
+    "runs": {"contestant": str, "seed": int, "folder": str, "agent_steps": int, "seconds": float},
+    "curves": {"contestant": str, "seed": int, "agent_steps": int, "seconds": float, "score": float},
+    "drives": {"contestant": str, "seed": int, "checkpoint": str, "track": int, "score": float},
+}
 
 
 @dataclass(frozen=True)
@@ -22,7 +32,7 @@ class Results:
     :param runs: one row per finished run: contestant, seed, algo, folder, command, agent_steps, seconds (of
         training, without evaluations), peak_memory_mb, attempts
     :param curves: one row per validation episode: contestant, seed, agent_steps, seconds (of training so
-        far), track (0 for the first of the validation tracks), score
+        far), track (0 for the first of the validation tracks; missing in rows that are means over all), score
     :param drives: one row per held-out episode: contestant, seed, checkpoint ("final" or "best"), track,
         score, frames, lap_finished
     :param failures: failures of runs that are not in the tables, by run
@@ -41,7 +51,7 @@ class Results:
         """
         folder.mkdir(parents=True, exist_ok=True)
         about = {name: getattr(self, name) for name in ("plan", "machine", "failures")}
-        write_text(folder / "plan.json", json.dumps(about, indent=2))
+        write_text(folder / ABOUT, json.dumps(about, indent=2))
         for name in _TABLES:
             write_text(folder / f"{name}.csv", getattr(self, name).to_csv(index=False))
 
@@ -50,8 +60,30 @@ class Results:
         """
         :param folder: folder written by ``save``
         :return: the saved results
+        :raises UserError: if a file is missing or holds something else
         """
-        about = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-        # a converter keeps names such as "02" and "nan", which pandas would read as a number and as missing
-        how: dict[str, Any] = {"float_precision": "round_trip", "converters": {"contestant": str}}
-        return cls(**about, **{name: pd.read_csv(folder / f"{name}.csv", **how) for name in _TABLES})
+        about = _read(folder / ABOUT, json.loads)
+        try:
+            return cls(
+                **about, **{name: _table(folder / f"{name}.csv", types) for name, types in _TABLES.items()}
+            )
+        except TypeError as error:
+            raise UserError(f"'{folder / ABOUT}' does not hold the plan of a comparison: {error}") from error
+
+
+def _read(path: Path, parse: Callable[[str], Any]) -> Any:
+    try:
+        return parse(read_file(path).decode())
+    except ValueError as error:
+        raise UserError(f"'{path}' does not hold results of a comparison: {error}") from error
+
+
+def _table(path: Path, types: dict[str, type]) -> pd.DataFrame:
+    # a converter keeps names such as "02" and "nan", which pandas would read as a number and as missing
+    how: dict[str, Any] = {"float_precision": "round_trip", "converters": {"contestant": str}}
+    numbers = {name: kind for name, kind in types.items() if name != "contestant"}
+    table = _read(path, lambda text: pd.read_csv(io.StringIO(text), dtype=numbers, **how))
+    missing = [name for name in types if name not in table]
+    if missing:
+        raise UserError(f"'{path}' does not hold results of a comparison: there is no column '{missing[0]}'")
+    return table

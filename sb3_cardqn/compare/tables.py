@@ -4,15 +4,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sb3_cardqn.compare import statistics
-from sb3_cardqn.compare.phrases import NO_NUMBER, count_seeds, interval, number
+from sb3_cardqn.compare.measures import AREA, EQUAL_TIME
+from sb3_cardqn.compare.phrases import NO_NUMBER, count_seeds, interval, number, p_value, seeds_each
 from sb3_cardqn.compare.results import Results
 
 # measure -> title, description
 MEASURES = {
     "final": ("Final checkpoint", "The agent at the end of training, scored in the held-out episodes."),
     "best": ("Best checkpoint", "The best agent of the evaluations, scored in the held-out episodes."),
-    statistics.EQUAL_TIME: ("Equal wall-clock time", "Scored in the evaluations."),
+    EQUAL_TIME: ("Equal wall-clock time", "Scored in the evaluations."),
+    AREA: ("Area under the learning curve", "Mean score in the evaluations over the whole budget."),
 }
 
 
@@ -39,7 +40,7 @@ def scores_table(aggregates: pd.DataFrame, runs: "pd.Series[int]") -> ReportTabl
     """
     :param aggregates: aggregates of one measure
     :param runs: number of runs of each contestant; some may lack the checkpoint
-    :return: interquartile mean and mean of each contestant
+    :return: interquartile mean, mean and lowest run of each contestant
     """
     rows = []
     for row in aggregates.itertuples():
@@ -51,13 +52,14 @@ def scores_table(aggregates: pd.DataFrame, runs: "pd.Series[int]") -> ReportTabl
             interval(row.iqm_low, row.iqm_high, 1),
             interval(row.mean_low, row.mean_high, 1),
         )
-        rows.append([row.contestant, seeds, iqm, iqm_bounds, mean, mean_bounds])
+        rows.append([row.contestant, seeds, iqm, iqm_bounds, mean, mean_bounds, number(row.lowest, 1)])
     absent = [str(name) for name in runs.index if name not in set(aggregates["contestant"])]
     missing = f" No run of {', '.join(absent)} has a score." if absent else ""
     return ReportTable(
         "Scores in numbers",
-        f"{count_seeds(aggregates['seeds'])}. 95 % bootstrap intervals over training seeds.{missing}",
-        ["contestant", "seeds", "interquartile mean", "95 % interval", "mean", "95 % interval"],
+        f"{count_seeds(aggregates['seeds'])}. Intervals over training seeds: Yuen's of the interquartile "
+        f"mean, Student's of the mean.{missing}",
+        ["contestant", "seeds", "interquartile mean", "95 % interval", "mean", "95 % interval", "lowest"],
         rows,
     )
 
@@ -65,7 +67,7 @@ def scores_table(aggregates: pd.DataFrame, runs: "pd.Series[int]") -> ReportTabl
 def comparisons_table(comparisons: pd.DataFrame) -> ReportTable:
     """
     :param comparisons: comparisons of one measure
-    :return: difference and probability of improvement of each pair
+    :return: differences and probability of improvement of each pair
     """
     rows = [
         [
@@ -73,21 +75,90 @@ def comparisons_table(comparisons: pd.DataFrame) -> ReportTable:
             row.other,
             number(row.difference, 1),
             interval(row.difference_low, row.difference_high, 1),
+            p_value(row.p),
+            _clear(row.clear),
+            NO_NUMBER if row.clear else seeds_each(row.seeds_to_settle),
+            number(row.mean_difference, 1),
+            interval(row.mean_difference_low, row.mean_difference_high, 1),
             number(row.probability, 2),
-            interval(row.probability_low, row.probability_high, 2),
-            "clear" if row.clear else "not clear",
+            p_value(row.probability_p),
         ]
         for row in comparisons.itertuples()
     ]
     seeds = pd.concat([comparisons["seeds"], comparisons["other_seeds"]])
     return ReportTable(
         "Pairs in numbers",
-        f"{count_seeds(seeds)}. Difference of the interquartile means; probability that a run of the first "
-        "scores higher than one of the second. An interval from 1.00 to 1.00 means that all these runs were "
-        "better; further runs may not be.",
-        ["first", "second", "difference", "95 % interval", "probability", "95 % interval", "difference is"],
+        f"{count_seeds(seeds)}. Difference of the interquartile means with Yuen's interval and p, and the "
+        "seeds each that would settle it; difference of the means with Welch's interval; probability that a "
+        "run of the first scores higher than one of the second, with the p of Mann-Whitney. p is corrected "
+        f"for {len(comparisons)} pair{'s' * (len(comparisons) > 1)}.",
+        [
+            *("first", "second", "difference", "95 % interval", "p", "difference is", "seeds to settle"),
+            *("difference of means", "95 % interval", "probability", "p"),
+        ],
         rows,
         labels=2,
+    )
+
+
+def _clear(clear: bool) -> str:
+    return "clear" if clear else "not clear"
+
+
+def times_table(times: pd.DataFrame) -> ReportTable:
+    """
+    :param times: times to the reward threshold
+    :return: runs of each contestant that get there, and median times
+    """
+
+    def median(row: dict[str, float], name: str, unit: float) -> list[str]:
+        value, low, high = (row[f"{name}{end}"] / unit for end in ("", "_low", "_high"))
+        return [number(value), interval(low, high, none="none below 6 seeds")]
+
+    rows = [
+        [
+            str(row["contestant"]),
+            f"{row['reached']} of {row['seeds']}",
+            *median(row, "agent_steps", 1),
+            *median(row, "seconds", 60),
+        ]
+        for row in times.to_dict("records")
+    ]
+    return ReportTable(
+        "Times in numbers",
+        f"{count_seeds(times['seeds'])}. Medians, with intervals that assume no distribution.",
+        ["contestant", "runs", "agent steps", "95 % interval", "minutes", "95 % interval"],
+        rows,
+    )
+
+
+def time_comparisons_table(comparisons: pd.DataFrame) -> ReportTable:
+    """
+    :param comparisons: comparisons of times to the reward threshold
+    :return: ratio of the times of each pair
+    """
+    clocks = {"agent_steps": "agent steps", "seconds": "minutes"}
+    rows = [
+        [
+            row.contestant,
+            row.other,
+            clocks[row.axis],
+            number(row.ratio, 2),
+            interval(row.ratio_low, row.ratio_high, 2, none="too few seeds"),
+            number(row.probability, 2),
+            p_value(row.p),
+            _clear(row.clear),
+        ]
+        for row in comparisons.itertuples()
+    ]
+    return ReportTable(
+        "Pairs in numbers",
+        "Ratio of the times (median of all pairs of runs) with its exact interval; probability that a run of "
+        "the first gets there sooner than one of the second, with the p of Mann-Whitney, corrected for the "
+        "number of pairs.",
+        ["first", "second", "time in", "ratio", "95 % interval", "probability", "p", "difference is"],
+        rows,
+        labels=3,
     )
 
 

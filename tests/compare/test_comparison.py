@@ -23,7 +23,6 @@ from sb3_cardqn.compare import (
     estimate,
     run,
     scheduler,
-    statistics,
 )
 from sb3_cardqn.compare.launchers import LocalLauncher
 from sb3_cardqn.compare.run import PlannedRun, State, runs_of
@@ -37,11 +36,10 @@ TYPED = "--env CartPole-v1 -n 1000 --n-evaluations 2 --eval-episodes 1 --tracks 
 
 
 def hurry(patch: pytest.MonkeyPatch) -> None:
-    """Drive in this process, and draw few samples."""
+    """Drive in this process."""
     patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     patch.setenv("MPLBACKEND", "Agg")
     patch.setattr(comparison, "n_cores", lambda: 1)
-    patch.setattr(statistics, "REPS", 20)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from sb3_cardqn.compare import statistics
 from sb3_cardqn.compare.analysis import analyse
-from sb3_cardqn.compare.phrases import count_seeds, verdict
+from sb3_cardqn.compare.phrases import count_seeds, times_verdict, verdict
 from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.compare.report import write_report
 from sb3_cardqn.compare.results import Results
@@ -22,13 +23,6 @@ from tests.named import error_naming
 
 CHROMIUM = shutil.which("chromium")
 NASTY = 'cardqn <b>bold</b> & "q" | a:b'
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _few_samples() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "REPS", 20)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -65,17 +59,17 @@ def test_verdict_names_a_winner_only_when_clear_of_all() -> None:
     five = [0.0, 0.0, 0.0, 0.0, 0.0]
     high, near, low = [900.0] * 5, [900.0, 899.0, 901.0, 880.0, 920.0], [x + 600 for x in five]
     assert sentence(low=low, high=high) == (
-        "high wins: it scores 900 and leads low by 300 (95 % interval: 300 to 300); 5 seeds (few)."
+        "high wins: it scores 900 and leads low by 300 (95 % interval: 300 to 300); 5 seeds."
     )
     assert re.fullmatch(
         "No clear difference: a scores 900 and leads b by 0 \\(95 % interval: \N{MINUS SIGN}"
         r"\d+ to \d+\), which may be chance; "
-        r"5 seeds \(few\)\.",
+        r"5 seeds; more than 1,000 seeds each would settle what is open\.",
         sentence(a=high, b=near),
     )
     assert re.fullmatch(
         r"No clear winner: high scores 900 and leads near by 0 \(.*\), which may be chance; it clearly leads low by 300 "
-        r"\(300 to 300\); 5 seeds \(few\)\.",
+        r"\(300 to 300\); 5 seeds; more than 1,000 seeds each would settle what is open\.",
         sentence(high=high, near=near, low=low),
     )
 
@@ -83,7 +77,7 @@ def test_verdict_names_a_winner_only_when_clear_of_all() -> None:
 def test_verdict_does_not_list_a_dozen() -> None:
     assert sentence(a=[900.0] * 5, b=[800.0] * 5, c=[700.0] * 5, d=[600.0] * 5, e=[500.0] * 5) == (
         "a wins: it scores 900 and leads b by 100 (95 % interval: 100 to 100), c by 200 (200 to 200) and 2 others by more; "
-        "5 seeds (few)."
+        "5 seeds."
     )
 
 
@@ -107,12 +101,38 @@ def test_verdict_on_one_seed_or_one_contestant() -> None:
     assert "10 seeds" in alone
 
 
+def test_verdict_says_how_many_seeds_would_settle_what_is_open() -> None:
+    # one standard deviation apart: 17 each, as in tables of powers
+    text = sentence(a=[100.0, 110.0, 120.0], b=[90.0, 100.0, 110.0])
+    assert text.endswith("3 seeds (few); 17 seeds each would settle what is open.")
+    assert "settle" not in sentence(a=[900.0] * 5, b=[800.0] * 5)
+
+
+def times_sentence(**contestants: list[float]) -> str:
+    rows = [
+        (name, i, 6000 * t, 60 * t) for name, minutes in contestants.items() for i, t in enumerate(minutes)
+    ]
+    runs = pd.DataFrame(rows, columns=["contestant", "seed", "agent_steps", "seconds"])
+    return times_verdict(statistics.times(runs), statistics.time_comparisons(runs))
+
+
+def test_verdict_on_times() -> None:
+    assert times_sentence(a=[1.0, 2.0, 3.0, 4.0, 5.0], b=[9.0, 8.0, inf, inf, inf]) == (
+        "5 of 5 runs of a (median: 18,000 agent steps, 3.0 minutes), 2 of 5 runs of b get there. "
+        "Clear, in agent steps: a before b."
+    )
+    assert times_sentence(a=[1.0, inf], b=[2.0, 3.0]).endswith("none.")
+    assert times_sentence(a=[inf, inf], b=[inf]) == "No run gets there."
+    dozen = times_sentence(**{name: [1.0, inf] for name in "abcdefghijkl"})
+    assert dozen.startswith("12 of 24 runs of 12 contestants")
+
+
 @pytest.mark.parametrize(
     ("seeds", "words"),
     [
         ([1, 1], "1 seed (too few for an interval)"),
         ([1, 5], "1 to 5 seeds (few)"),
-        ([5], "5 seeds (few)"),
+        ([4], "4 seeds (few)"),
         ([10, 20], "10 to 20 seeds"),
     ],
 )
@@ -127,7 +147,7 @@ def test_everything_is_written(page: Path, results: Results) -> None:
         f"tables/{name}.csv" for name in analyse(results)
     }
     aggregates = pd.read_csv(page.parent / "tables" / "aggregates.csv")
-    assert len(aggregates) == 3 * 4  # final, best, equal time; four contestants
+    assert len(aggregates) == 4 * 4  # final, best, equal time, learning curve; four contestants
 
 
 def test_markdown_has_the_numbers_and_survives_names(page: Path) -> None:
@@ -191,6 +211,20 @@ def test_a_report_of_another_environment_reads_as_if_made_for_it(tmp_path: Path)
         text = re.sub(r"data:[^\"]*|cardqn", "", (tmp_path / name).read_text())
         assert "environment: LunarLander-v3" in text or "<dt>environment</dt>" in text
         assert not re.findall(r"\b(?:race|track|lap|drive|road|car|CarRacing)s?\b", text, re.IGNORECASE)
+
+
+def test_times_to_the_reward_threshold_are_reported(tmp_path: Path) -> None:
+    fast = made_up_results({"fast": (990.0, 5.0, 400.0), "slow": (700.0, 5.0, 400.0)}, seeds=6, tracks=2)
+    page = write_report(replace(fast, plan=fast.plan | {"env": "CarRacing-v3"}), tmp_path / "car")
+    text = (tmp_path / "car/report.md").read_text()
+    times = pd.read_csv(tmp_path / "car/tables/times.csv").set_index("contestant")
+    median = times["agent_steps"]["fast"]
+    assert f"| fast | 6 of 6 | {median:,.0f} | " in text
+    assert "| slow | 0 of 6 | \N{INFINITY} |" in text
+    assert "Time to a score of 900" in page.read_text()
+    for env in ("Pendulum-v1", "Absent-v0"):  # has no threshold
+        write_report(replace(fast, plan=fast.plan | {"env": env}), tmp_path / env)
+        assert "Time to" not in (tmp_path / env / "report.md").read_text()
 
 
 def test_saved_results_give_the_same_page(tmp_path: Path) -> None:

@@ -1,35 +1,33 @@
-from math import isnan
+from dataclasses import replace
+from math import inf, isnan
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
-from rliable import metrics
 
-from sb3_cardqn.compare import statistics
+from sb3_cardqn.compare.measures import (
+    area_scores,
+    equal_time_scores,
+    held_out_scores,
+    run_curves,
+    times_to,
+)
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.compare.statistics import (
     aggregates,
     comparisons,
-    drive_profiles,
-    equal_time_scores,
-    held_out_scores,
     learning_curves,
     per_track,
-    performance_profiles,
+    profiles,
     resources,
-    run_curves,
+    time_comparisons,
+    times,
 )
 from sb3_cardqn.errors import UserError
 from tests.compare.results import made_up_results
 from tests.named import error_naming
 
 FIVE = [0.0, 10.0, 20.0, 30.0, 100.0]
-
-
-@pytest.fixture(autouse=True)
-def _few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "REPS", 200)
 
 
 def scores_of(**contestants: list[float]) -> pd.DataFrame:
@@ -72,13 +70,16 @@ def results_of(
 
 def test_iqm_leaves_out_a_quarter_at_each_end_and_the_mean_nothing() -> None:
     row = aggregates(scores_of(a=FIVE)).iloc[0]
-    assert (row["seeds"], row["iqm"], row["mean"]) == (5, 20.0, 32.0)  # (10 + 20 + 30) / 3, and 160 / 5
-    assert 0 <= row["iqm_low"] < 20 < row["iqm_high"] <= 100
-
-
-def test_interval_of_identical_scores_is_the_score() -> None:
-    row = aggregates(scores_of(a=[850.0] * 5)).iloc[0]
-    assert set(row[["iqm", "iqm_low", "iqm_high", "mean", "mean_low", "mean_high"]]) == {850.0}
+    assert (row["seeds"], row["iqm"], row["mean"], row["lowest"]) == (5, 20, 32, 0)  # 60 / 3, and 160 / 5
+    assert (row["iqm_low"], row["iqm_high"]) == (
+        pytest.approx(20 - 35.13, abs=0.01),
+        pytest.approx(55.13, abs=0.01),
+    )
+    # deviations from 32: squares of 6,280, over 5 * 4; Student's t for 4 degrees of freedom is 2.776
+    assert (row["mean_low"], row["mean_high"]) == (
+        pytest.approx(-17.2, abs=0.05),
+        pytest.approx(81.2, abs=0.05),
+    )
 
 
 def test_tracks_are_no_independent_draws() -> None:
@@ -98,62 +99,51 @@ def test_a_runs_score_is_its_mean_over_tracks_and_checkpoints_stay_apart() -> No
     assert held_out_scores(results).to_numpy().tolist() == [["final", "a", 7, 200.0], ["best", "a", 7, 850.0]]
 
 
-def test_bootstrap_is_repeatable_and_leaves_numpys_generator_alone() -> None:
-    np.random.seed(3)
-    first = comparisons(scores_of(a=FIVE, b=[5.0, 15.0, 25.0, 50.0]))
-    drawn = np.random.random()
-    second = comparisons(scores_of(a=FIVE, b=[5.0, 15.0, 25.0, 50.0]))
-    pd.testing.assert_frame_equal(first, second)
-    np.random.seed(3)
-    assert np.random.random() == drawn
-
-
-def test_separated_contestants_improve_for_certain() -> None:
+def test_separated_contestants() -> None:
     row = comparisons(scores_of(low=FIVE, high=[score + 500 for score in FIVE])).iloc[0]
-    assert (row["contestant"], row["other"], row["difference"], row["probability"]) == (
+    assert (row["contestant"], row["other"], row["difference"], row["mean_difference"]) == (
         "high",
         "low",
-        500.0,
-        1.0,
+        500,
+        500,
     )
-    assert (row["probability_low"], row["probability_high"], row["clear"]) == (1.0, 1.0, True)
-    assert row["difference_low"] > 400
-
-
-def test_probability_of_improvement_counts_pairs_of_runs() -> None:
-    # of 2 x 3 pairs the run of 20 wins three, that of 10 wins one and draws one: 4.5 / 6
-    row = comparisons(scores_of(a=[20.0, 10.0], b=[5.0, 10.0, 12.0])).iloc[0]
-    assert row["probability"] == pytest.approx(4.5 / 6)
-
-
-@pytest.mark.parametrize(("runs", "others"), [(1, 2), (3, 3), (5, 4), (15, 9)])
-def test_metrics_are_rliables(runs: int, others: int) -> None:
-    rng = np.random.default_rng(runs)
-    a, b = (rng.integers(0, 10, (size, 1)).astype(float) for size in (runs, others))  # some are equal
-    scores = scores_of(a=list(a[:, 0]), b=list(b[:, 0]))
-    table = aggregates(scores).set_index("contestant")
-    assert table["iqm"].to_dict() == pytest.approx(
-        {"a": metrics.aggregate_iqm(a), "b": metrics.aggregate_iqm(b)}
-    )
-    row = comparisons(scores, baseline="a").iloc[0]
-    assert row["difference"] == pytest.approx(metrics.aggregate_iqm(a) - metrics.aggregate_iqm(b))
-    assert row["probability"] == pytest.approx(metrics.probability_of_improvement(a, b))
+    assert (row["probability"], row["clear"]) == (1.0, True)
+    assert row["probability_p"] == pytest.approx(2 / 252)  # ways to part ten runs
+    assert 400 < row["difference_low"] < 500 < row["difference_high"] < 600
+    assert 400 < row["mean_difference_low"] < 500 < row["mean_difference_high"] < 600
 
 
 def test_equal_contestants_do_not_differ() -> None:
     row = comparisons(scores_of(a=FIVE, b=FIVE)).iloc[0]
     assert (row["difference"], row["probability"], row["clear"]) == (0.0, 0.5, False)
     assert row["difference_low"] < 0 < row["difference_high"]
-    assert row["probability_low"] < 0.5 < row["probability_high"]
+    assert (row["p"], row["probability_p"]) == (1, pytest.approx(1))
+    assert row["seeds_to_settle"] == inf
 
 
-@pytest.mark.parametrize(
-    ("runs", "others", "clear"), [(3, 3, False), (2, 9, True), (3, 4, False), (4, 4, True), (3, 5, True)]
-)
-def test_few_runs_separate_by_luck(runs: int, others: int, clear: bool) -> None:
-    # 2 of 20, 55, 35, 70, 56 ways to part them
-    scores = scores_of(a=list(np.arange(900.0, 900 + runs)), b=list(np.arange(800.0, 800 + others)))
-    assert comparisons(scores)["clear"].tolist() == [clear]
+def test_a_lead_is_clear_by_itself_and_not_beside_others() -> None:
+    # by hand: p of the two leads is the same, and Holm doubles and triples it
+    alone = comparisons(scores_of(a=[100.0, 110.0, 120.0], b=[74.0, 84.0, 94.0])).iloc[0]
+    beside = comparisons(scores_of(a=[100.0, 110.0, 120.0], b=[74.0, 84.0, 94.0], c=[74.0, 84.0, 94.0]))
+    assert alone["clear"]
+    assert alone["difference_low"] > 0
+    assert beside["difference_low"].iloc[:2].tolist() == pytest.approx([alone["difference_low"]] * 2)
+    assert beside["p"].tolist() == pytest.approx([3 * alone["p"], 3 * alone["p"], 1])
+    assert beside["clear"].tolist() == [False, False, False]
+
+
+def test_other_measures_have_corrections_of_their_own() -> None:
+    scores = scores_of(a=FIVE, b=[score + 50 for score in FIVE])
+    twice = pd.concat([scores, scores.assign(measure="best")])
+    assert comparisons(twice)["p"].tolist() == [comparisons(scores)["p"][0]] * 2
+
+
+def test_seeds_that_would_settle_what_is_open() -> None:
+    scores = scores_of(a=[100.0, 110.0, 120.0], b=[90.0, 100.0, 110.0])
+    assert comparisons(scores)["seeds_to_settle"].tolist() == [
+        17
+    ]  # as in tables of powers: one deviation apart
+    assert comparisons(scores, enough=20)["seeds_to_settle"].tolist() == [4]
 
 
 def test_every_pair_is_compared_better_one_first() -> None:
@@ -184,10 +174,7 @@ def test_one_seed_has_no_interval() -> None:
     assert row[["iqm_low", "iqm_high", "mean_low", "mean_high"]].isna().all()
     pair = comparisons(scores).iloc[0]
     assert (pair["difference"], pair["probability"], pair["clear"]) == (830.0, 1.0, False)
-    assert pair[["difference_low", "difference_high", "probability_low", "probability_high"]].isna().all()
-    profile = performance_profiles(scores)
-    assert profile[profile["contestant"] == "a"]["low"].isna().all()
-    assert profile[profile["contestant"] == "b"]["low"].notna().all()
+    assert pair[["difference_low", "difference_high", "p", "seeds_to_settle"]].isna().all()
 
 
 def test_contestants_may_have_different_numbers_of_seeds() -> None:
@@ -221,9 +208,7 @@ def test_nothing_to_report() -> None:
 
 
 def test_performance_profile_counts_runs_above_a_threshold() -> None:
-    table = performance_profiles(scores_of(a=[100.0, 200.0], b=[150.0, 300.0])).set_index(
-        ["contestant", "threshold"]
-    )
+    table = profiles(scores_of(a=[100.0, 200.0], b=[150.0, 300.0])).set_index(["contestant", "threshold"])
     assert table.loc["a"]["share"].to_dict() == {
         90.0: 1.0,
         100.0: 0.5,
@@ -232,20 +217,6 @@ def test_performance_profile_counts_runs_above_a_threshold() -> None:
         300.0: 0.0,
         310.0: 0.0,
     }
-    assert table.loc[("a", 90.0), ["low", "high"]].tolist() == [1.0, 1.0]
-    assert table.loc[("a", 150.0), ["low", "high"]].tolist() == [0.0, 1.0]
-
-
-def test_drive_profile_counts_drives() -> None:
-    table = drive_profiles(results_of({("a", 0, "final"): [100.0, 200.0], ("a", 1, "final"): [200.0, 300.0]}))
-    assert dict(zip(table["threshold"], table["share"], strict=True)) == {
-        90.0: 1.0,
-        100.0: 0.75,
-        200.0: 0.25,
-        300.0: 0.0,
-        310.0: 0.0,
-    }
-    assert "low" not in table
 
 
 CURVES: dict[tuple[str, int], list[tuple]] = {
@@ -282,24 +253,78 @@ def test_who_is_not_evaluated_by_then_is_left_out() -> None:
     assert table[["contestant", "seeds"]].to_numpy().tolist() == [["fast", 2], ["slow", 1]]
 
 
+def test_area_under_the_learning_curve_is_the_mean_over_the_budget() -> None:
+    # from agent step 120, where all runs have been evaluated, to 200, where the first ends
+    table = area_scores(results_of({}, CURVES)).set_index(["contestant", "seed"])["score"]
+    assert table["fast", 0] == pytest.approx((30 + 110) / 2)
+    assert table["fast", 1] == pytest.approx((30 + 190) / 2)
+    assert table["slow", 0] == pytest.approx((58 + 90) / 2)
+    bent = {("a", 0): [(0, 0.0, 0.0), (10, 1.0, 100.0), (40, 4.0, 100.0)]}
+    assert area_scores(results_of({}, bent))["score"].tolist() == [pytest.approx((10 * 50 + 30 * 100) / 40)]
+
+
+def test_area_is_over_minutes_if_the_budget_is() -> None:
+    results = replace(results_of({}, CURVES), plan={"minutes": 1.0})
+    table = area_scores(results).set_index(["contestant", "seed"])["score"]
+    assert table.isna().all()  # all runs have been evaluated after 50 s, and the first ends after 20
+
+
+def test_one_evaluation_has_no_area() -> None:
+    assert area_scores(results_of({}, {("a", 0): [(100, 1.0, 5.0)]}))["score"].isna().all()
+
+
+def test_time_to_a_score_that_stays() -> None:
+    evaluations = {
+        ("kept", 0): [(100, 1.0, 800.0, 1000.0), (200, 2.0, 899.0, 901.0), (300, 3.0, 0.0, 0.0)],
+        ("lost again", 0): [(100, 1.0, 950.0), (200, 2.0, 0.0), (300, 3.0, 950.0)],
+        ("later", 0): [(100, 1.0, 950.0), (200, 2.0, 0.0), (300, 3.0, 950.0), (400, 4.0, 950.0)],
+    }
+    assert times_to(900, results_of({}, evaluations)).to_numpy().tolist() == [
+        ["kept", 0, 100, 1],
+        ["lost again", 0, inf, inf],
+        ["later", 0, 300, 3],
+    ]
+
+
+def runs_of(**contestants: list[float]) -> pd.DataFrame:
+    rows = [(name, seed, 1000 * t, t) for name, of_it in contestants.items() for seed, t in enumerate(of_it)]
+    return pd.DataFrame(rows, columns=["contestant", "seed", "agent_steps", "seconds"])
+
+
+def test_times_count_who_gets_there() -> None:
+    table = times(runs_of(a=[1.0, 2.0, 3.0, 4.0, inf, inf], b=[inf, 5.0])).set_index("contestant")
+    assert table.loc["a", ["seeds", "reached", "agent_steps", "seconds"]].tolist() == [6, 4, 3500, 3.5]
+    assert table.loc["a", ["seconds_low", "seconds_high"]].tolist() == [1, inf]
+    assert table.loc["b", ["seeds", "reached", "seconds"]].tolist() == [2, 1, inf]
+    assert isnan(table.loc["b", "seconds_low"])
+
+
+def test_times_are_compared_sooner_one_first() -> None:
+    fast, slow = [1.0, 2.0, 3.0, 4.0, 5.0], [inf, 6.0, 8.0, 10.0, 12.0]
+    table = time_comparisons(runs_of(slow=slow, fast=fast))
+    assert table["axis"].tolist() == ["agent_steps", "seconds"]
+    row = table.iloc[0]
+    assert (row["contestant"], row["other"], row["probability"]) == ("fast", "slow", 1)
+    assert (row["p"], row["clear"]) == (pytest.approx(2 / 252), True)
+    assert 0 == row["ratio_low"] < row["ratio"] < row["ratio_high"] < 1  # one never gets there
+    against = time_comparisons(runs_of(slow=slow, fast=fast), "slow").iloc[0]
+    assert (against["contestant"], against["probability"]) == ("slow", 0)
+    assert against["ratio"] == pytest.approx(1 / row["ratio"])
+
+
 def test_learning_curves_on_a_common_grid() -> None:
     curves = learning_curves(results_of({}, CURVES))
     steps = curves[(curves["axis"] == "agent_steps") & (curves["contestant"] == "fast")]
     assert steps["x"].tolist() == [120, 200]  # where both runs are being evaluated
     # at 120: 30 and, a fifth of the way from 10 to 110, 30; at 200: 110 and, 0.8 of the way from 30 to 230, 190
     assert (steps["iqm"].iloc[0], steps["iqm"].iloc[-1]) == (pytest.approx(30), pytest.approx(150))
-    assert (steps["low"].iloc[-1], steps["high"].iloc[-1]) == (pytest.approx(110), pytest.approx(190))
+    # of two runs: their mean, 12.71 (Student's t) times half their distance to each side
+    assert (steps["low"].iloc[-1], steps["high"].iloc[-1]) == pytest.approx(
+        (150 - 508.2, 150 + 508.2), abs=0.1
+    )
     seconds = curves[(curves["axis"] == "seconds") & (curves["contestant"] == "fast")]
     assert seconds["x"].tolist() == [12, 20, 30]
     assert seconds["iqm"].iloc[-1] == pytest.approx((110 + 230) / 2)
-
-
-def test_curve_is_rliables_iqm() -> None:
-    results = made_up_results({"dqn": (760.0, 40.0, 330.0)}, seeds=5, tracks=1)
-    curve = learning_curves(results).query("axis == 'agent_steps' and contestant == 'dqn'")
-    runs = run_curves(results).query("contestant == 'dqn'")
-    last = runs.groupby("seed")["score"].last().to_numpy()[:, None]
-    assert curve["iqm"].iloc[-1] == pytest.approx(metrics.aggregate_iqm(last))
 
 
 def test_one_seed_has_a_curve_without_interval() -> None:

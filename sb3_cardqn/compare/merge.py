@@ -1,0 +1,95 @@
+"""merge: one report of comparisons by the same plan, apart from their seeds."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from itertools import combinations
+from pathlib import Path
+
+import pandas as pd
+
+from sb3_cardqn.compare.comparison import opened
+from sb3_cardqn.compare.plan import Plan
+from sb3_cardqn.compare.results import ABOUT, RESULTS, Results
+from sb3_cardqn.durable import refuse_pipes
+from sb3_cardqn.errors import UserError
+
+_DEFAULTS = {setting.name: setting.default for setting in fields(Plan)}  # for plans of older releases
+
+
+def merge(parts: Sequence[tuple[Path, Results]]) -> Results:
+    """
+    Put the runs of several comparisons into one.
+
+    :param parts: folder and results of each comparison; their plans may differ in the seeds
+    :return: results of all their runs, whose folders begin with the folder of their comparison
+    :raises UserError: if their plans differ in anything else, or two have runs with the same seed
+    """
+    for one, other in combinations(parts, 2):
+        _check_plans(one, other)
+        _check_seeds(one, other)
+    all_results = [part for _, part in parts]
+    runs = [
+        part.runs.assign(folder=[str(folder / run) for run in part.runs["folder"]]) for folder, part in parts
+    ]
+    seeds = dict.fromkeys(seed for part in all_results for seed in part.plan["seeds"])
+    machines: dict[str, dict[str, None]] = {}  # several values of one name, each once
+    for part in all_results:
+        for name, value in part.machine.items():
+            machines.setdefault(name, {})[str(value)] = None
+    there = {f"{run.contestant}, seed {run.seed}" for part in all_results for run in part.runs.itertuples()}
+    failures = {run: text for part in all_results for run, text in part.failures.items()}
+    return Results(
+        all_results[0].plan | {"seeds": list(seeds)},
+        {name: "; ".join(values) for name, values in machines.items()},
+        pd.concat(runs, ignore_index=True),
+        pd.concat([part.curves for part in all_results], ignore_index=True),
+        pd.concat([part.drives for part in all_results], ignore_index=True),
+        {run: text for run, text in failures.items() if run not in there},
+    )
+
+
+def _check_plans(one: tuple[Path, Results], other: tuple[Path, Results]) -> None:
+    for key in dict.fromkeys([*one[1].plan, *other[1].plan]):
+        values = [part.plan.get(key, _DEFAULTS.get(key)) for _, part in (one, other)]
+        if key != "seeds" and values[0] != values[1]:
+            raise UserError(
+                f"--merge needs comparisons that differ in their seeds only, got {key} {values[0]} in "
+                f"'{one[0]}' and {values[1]} in '{other[0]}'"
+            )
+
+
+def _check_seeds(one: tuple[Path, Results], other: tuple[Path, Results]) -> None:
+    first, second = (
+        set(zip(part.runs["contestant"], part.runs["seed"], strict=True)) for _, part in (one, other)
+    )
+    if first & second:
+        seeds = sorted({seed for _, seed in first & second})
+        raise UserError(
+            f"--merge needs comparisons with different seeds, got {', '.join(map(str, seeds))} in both "
+            f"'{one[0]}' and '{other[0]}'"
+        )
+
+
+def merge_folders(folders: Sequence[Path], output: Path) -> Path:
+    """
+    Merge comparisons, and write their results and report.
+
+    :param folders: folders of comparisons, or the folders ``results`` in them
+    :param output: folder to write to, created if missing
+    :return: path of the report's page
+    :raises UserError: if one holds no results, they do not fit together, or ``output`` is a comparison
+    """
+    from sb3_cardqn.compare.report import write_report  # a second to import
+
+    results = merge([(folder, _load(folder)) for folder in folders])
+    with opened(output) as earlier:
+        if earlier is not None:
+            raise UserError(f"--merge needs an output folder without a comparison, got '{output}'")
+        results.save(output / RESULTS)
+        return write_report(results, output)
+
+
+def _load(folder: Path) -> Results:
+    place = folder if (folder / ABOUT).is_file() else folder / RESULTS
+    refuse_pipes(place)
+    return Results.load(place)

@@ -1,0 +1,129 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sb3_cardqn.compare import command
+from sb3_cardqn.compare.merge import merge, merge_folders
+from sb3_cardqn.compare.results import Results
+from sb3_cardqn.errors import UserError
+from tests.compare.results import made_up_results
+from tests.named import error_naming
+
+
+@pytest.fixture
+def whole() -> Results:
+    return made_up_results(seeds=4, tracks=2)
+
+
+def part(whole: Results, seeds: list[int], **settings: object) -> Results:
+    """The runs with these seeds, as if they were a comparison."""
+    tables = {
+        name: table[table["seed"].isin(seeds)]
+        for name, table in (("runs", whole.runs), ("curves", whole.curves), ("drives", whole.drives))
+    }
+    return replace(whole, plan=whole.plan | {"seeds": seeds} | settings, **tables)
+
+
+@pytest.fixture
+def halves(whole: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
+    """Folders A and B with two seeds each."""
+    monkeypatch.chdir(tmp_path)
+    part(whole, [0, 1]).save(Path("A/results"))
+    part(whole, [2, 3]).save(Path("B/results"))
+    return whole
+
+
+def test_halves_give_the_report_of_the_whole(halves: Results, capsys: pytest.CaptureFixture[str]) -> None:
+    command.main(["--merge", "A", "B/results", "--output", "C"])
+    assert str(Path("C/report.html")) in capsys.readouterr().err
+    merged = Results.load(Path("C/results"))
+    assert merged.plan == halves.plan
+    for name in ("curves", "drives"):
+        key = ["contestant", "seed", "track", "score"]
+        tables = (
+            getattr(results, name)[key].sort_values(key, ignore_index=True) for results in (merged, halves)
+        )
+        pd.testing.assert_frame_equal(*tables)
+    assert set(merged.runs["folder"]) >= {"A/logs/dqn/CarRacing-v3_1", "B/results/logs/dqn/CarRacing-v3_4"}
+    # a merged comparison merges again
+    part(halves, [0, 1]).save(Path("D/results"))
+    with error_naming(UserError, "0, 1 | 'D' | 'C'"):
+        command.main(["--merge", "D", "C", "--output", "E"])
+    assert not Path("E").exists()
+
+
+def test_one_folder_is_reported_again(halves: Results) -> None:
+    page = merge_folders([Path("A")], Path("again"))
+    assert page.read_text() == merge_folders([Path("again")], Path("once more")).read_text().replace(
+        "again/", ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"budget": {"agent_steps": 5}}, "budget | 500000 | 5 | 'A' | 'B'"),
+        ({"tracks": 50}, "tracks | 100 | 50 | 'A' | 'B'"),  # a plan without it has the usual number
+        ({"baseline": "dqn"}, "baseline | None | dqn | 'A' | 'B'"),
+    ],
+)
+def test_other_plans_are_not_merged(settings: dict[str, object], named: str, whole: Results) -> None:
+    parts = [(Path("A"), part(whole, [0, 1])), (Path("B"), part(whole, [2, 3], **settings))]
+    with error_naming(UserError, named):
+        merge(parts)
+
+
+def test_a_setting_that_older_plans_do_not_have(whole: Results) -> None:
+    merged = merge([(Path("A"), part(whole, [0])), (Path("B"), part(whole, [1], fast=False, minutes=None))])
+    assert merged.plan["seeds"] == [0, 1]
+
+
+def test_seeds_that_overlap_are_named(whole: Results) -> None:
+    with error_naming(UserError, "1, 2 | 'A' | 'B'"):
+        merge([(Path("A"), part(whole, [0, 1, 2])), (Path("B"), part(whole, [1, 2, 3]))])
+
+
+def test_machines_and_failures_of_all_are_kept(whole: Results) -> None:
+    here = replace(
+        part(whole, [0, 1]), machine={"cpu": "one"}, failures={"dqn, seed 2": "x", "dqn, seed 9": "y"}
+    )
+    there = replace(part(whole, [2, 3]), machine={"cpu": "two", "GPU": "none"})
+    merged = merge([(Path("A"), here), (Path("B"), there)])
+    assert merged.machine == {"cpu": "one; two", "GPU": "none"}
+    assert merged.failures == {"dqn, seed 9": "y"}  # the other one was trained in B
+
+
+@pytest.mark.parametrize(
+    ("typed", "named"),
+    [
+        ("--merge A B --output A", "'A'"),
+        ("--merge A absent", "'absent/results/plan.json'"),
+        ("--merge A B --seeds 5", "--merge | --output"),
+        ("dqn --merge A B", "--merge"),
+    ],
+)
+def test_a_mistake_is_named(typed: str, named: str, halves: Results) -> None:
+    Path("A/plan.yml").write_text("contestants: [dqn]\nn_timesteps: 500")
+    with error_naming((UserError, SystemExit), named):
+        command.main(typed.split())
+    assert not Path("comparison/report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "named"),
+    [
+        ("plan.json", "{", "plan.json"),
+        ("plan.json", json.dumps({"plan": {}, "machines": {}}), "plan.json | machines"),
+        ("plan.json", "[]", "plan.json"),
+        ("runs.csv", "contestant,seed\ndqn,0", "runs.csv | folder"),
+        ("drives.csv", "contestant,seed,checkpoint,track,score\ndqn,0,final,1,fast", "drives.csv | fast"),
+        ("curves.csv", "", "curves.csv"),
+    ],
+)
+def test_files_that_are_no_results(file: str, text: str, named: str, halves: Results) -> None:
+    Path("A/results", file).write_text(text)
+    with error_naming(UserError, named):
+        Results.load(Path("A/results"))
