@@ -14,7 +14,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retries 1 $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: venv race tutorial docs check unit test gpu dist lint type gymnasium oldest soak bench clean
+.PHONY: venv race tutorial docs check unit test arcade gpu dist lint type gymnasium oldest soak bench clean
 venv: $(VENV)/installed
 
 $(VENV)/installed: setup.cfg $(CONSTRAINTS)
@@ -51,6 +51,12 @@ unit: $(VENV)/tests-installed
 # Everything. Tests that share what a fixture has trained stay in one process.
 test: lint type docs
 	$(BIN)/pytest -n 2 --dist worksteal
+	$(MAKE) arcade
+
+# Atari and MinAtar, with packages that no other test may see: they bring hundreds of ids.
+arcade: $(VENV)/tests-installed
+	$(PIP) --no-deps --upgrade --target build/arcade ale-py MinAtar==1.0.15
+	PYTHONPATH=build/arcade $(BIN)/pytest tests/zoo -k "atari or minatar"
 
 # What depends on the device, on the first GPU; the last line says how many tests ran.
 gpu: $(VENV)/tests-installed
