@@ -119,6 +119,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--n-evaluations", type=int, help="evaluations per run, on validation seeds (default: 20)")
     add("--eval-episodes", type=int, help="episodes per evaluation (default: 5)")
     add("--tracks", "--episodes", type=int, help="held-out tracks or episodes at the end (default: 100)")
+    add("--first", type=int, metavar="SEED", help="first held-out seed (default: 200000)")
+    add(
+        "--gym-packages", nargs="+", metavar="MODULE", help="packages to import that register the environment"
+    )
     add(
         "--fast",
         action="store_true",
@@ -183,6 +187,8 @@ def _plan(options: argparse.Namespace) -> Plan:
         "tracks",
         "fast",
         "baseline",
+        "first",
+        "gym_packages",
     ):
         if getattr(options, name) is not None:
             settings[name] = getattr(options, name)

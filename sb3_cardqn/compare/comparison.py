@@ -24,7 +24,6 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run, WhichCheckpoint, evaluate
 from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.race.film import MAX_PANES, race
-from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 PLAN_FILE = "plan.yml"
 _CHECKPOINTS: tuple[WhichCheckpoint, ...] = ("final", "best")
@@ -125,7 +124,7 @@ def _check_disk(runs: Sequence[PlannedRun], output: Path, slots: int) -> None:
 
 
 def _drive_held_out(runs: Sequence[PlannedRun], n_processes: int) -> None:
-    tracks = HELD_OUT_SEEDS[: runs[0].plan.tracks]
+    tracks = runs[0].plan.held_out
     for i, run in enumerate(runs, start=1):
         path = drives_path(run)
         if path.is_file() and len(pd.read_csv(path)) == len(_CHECKPOINTS) * len(tracks):
@@ -158,8 +157,8 @@ def _film(runs: Sequence[PlannedRun], output: Path) -> dict[str, Path]:
         agents = [replace(Run(best[name].folder).agent(), name=name) for name in racers[i : i + MAX_PANES]]
         path = output / f"race_{i // MAX_PANES + 1}.mp4"
         print(f"filming {path}", file=sys.stderr)
-        race(agents, HELD_OUT_SEEDS[:1], path)
+        race(agents, runs[0].plan.held_out[:1], path)
         who = ", ".join(f"{agent.name} (seed {best[agent.name].seed})" for agent in agents)
         episode = task_of(runs[0].plan.env).episode
-        videos[f"Held-out {episode} {HELD_OUT_SEEDS.start}, best seed by its evaluations: {who}"] = path
+        videos[f"Held-out {episode} {runs[0].plan.first}, best seed by its evaluations: {who}"] = path
     return videos

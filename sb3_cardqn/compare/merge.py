@@ -13,7 +13,8 @@ from sb3_cardqn.compare.results import ABOUT, RESULTS, Results
 from sb3_cardqn.durable import refuse_pipes
 from sb3_cardqn.errors import UserError
 
-_DEFAULTS = {setting.name: setting.default for setting in fields(Plan)}  # for plans of older releases
+# for plans of older releases; of JSON, which has no tuples
+_DEFAULTS = {setting.name: setting.default for setting in fields(Plan)} | {"gym_packages": []}
 
 
 def merge(parts: Sequence[tuple[Path, Results]]) -> Results:

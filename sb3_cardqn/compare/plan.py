@@ -5,10 +5,9 @@ import contextlib
 import inspect
 import io
 import math
-import shlex
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,75 +16,21 @@ from typing import Any
 import yaml
 
 from sb3_cardqn import trust
-from sb3_cardqn.compare.names import check_name
+from sb3_cardqn.compare.contestant import Contestant, code_of_contestants
 from sb3_cardqn.durable import read_file, write_text
+from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError, did_you_mean
-from sb3_cardqn.python_text import NotDataError, code_in, evaluate
+from sb3_cardqn.evaluate import check_seeds
 from sb3_cardqn.seeds import HELD_OUT_SEEDS, TRAINING_SEEDS
 from sb3_cardqn.yaml_files import parse_yaml, with_numbers
 from sb3_cardqn.zoo.experiment import CarExperimentManager
-from sb3_cardqn.zoo.settings import check_algorithm, check_environment, check_hyperparameters, parse_settings
+from sb3_cardqn.zoo.settings import (
+    check_environment,
+    import_packages,
+)
 
 SEED_STRIDE = 1000  # environment i of a run uses the run's seed plus i
 MAX_SEEDS = len(TRAINING_SEEDS) // SEED_STRIDE
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """
-    An algorithm with overrides of its hyperparameters.
-
-    :param name: name in tables and pictures
-    :param algo: the zoo's name of the algorithm
-    :param overrides: values of ``train -params``, such as ``("gamma:0.95",)``
-    """
-
-    name: str
-    algo: str
-    overrides: tuple[str, ...] = ()
-
-    @classmethod
-    def parse(cls, text: str | Mapping[str, Any], name: str | None = None) -> "Contestant":
-        """
-        >>> Contestant.parse("cardqn double_q:True")
-        Contestant(name='cardqn double_q:True', algo='cardqn', overrides=('double_q:True',))
-        >>> Contestant.parse({"algo": "cardqn", "n_steps": 1}, "one step")
-        Contestant(name='one step', algo='cardqn', overrides=('n_steps:1',))
-
-        :param text: algorithm and overrides, separated by spaces and quoted as in a shell; or a dict of
-            hyperparameters as in the zoo's files, with the algorithm under ``algo``
-        :param name: name of the contestant, by default the text
-        :return: the contestant
-        :raises UserError: if there is no such algorithm or hyperparameter, a value is not Python, or the name
-            is not one line of text
-        """
-        if isinstance(text, Mapping) and isinstance(text.get("algo"), str):
-            settings = [f"{key}:{value!r}" for key, value in text.items() if key != "algo"]
-            text = shlex.join([text["algo"], *settings])
-        if not isinstance(text, str) or not text.strip():
-            raise UserError(
-                f"a contestant must be an algorithm and overrides, as in 'cardqn double_q:True', got {text!r}"
-            )
-        try:
-            algo, *overrides = shlex.split(text)
-        except ValueError as error:
-            raise UserError(f"contestant '{text}': {error}") from error
-        name = name if name and name.strip() else " ".join(text.split())
-        check_name(name)
-        contestant = cls(name, algo, tuple(overrides))
-        check_algorithm(algo)
-        check_hyperparameters(algo, list(contestant.hyperparams))
-        return contestant
-
-    @property
-    def text(self) -> str:
-        """Text that ``parse`` reads."""
-        return shlex.join([self.algo, *self.overrides])
-
-    @property
-    def hyperparams(self) -> dict[str, Any]:
-        """Values of the overrides."""
-        return parse_settings(f"contestant '{self.name}'", self.overrides)
 
 
 @dataclass(frozen=True)
@@ -104,6 +49,8 @@ class Plan:
     :param fast: True to drive CarRacing's held-out tracks with the picture used in training, usually
         ``FastRender``'s, several times as fast
     :param baseline: name of the contestant to compare all others with; None to compare all pairs
+    :param first: seed of the first held-out episode
+    :param gym_packages: modules to import that register the environment
     """
 
     contestants: tuple[Contestant, ...]
@@ -116,6 +63,8 @@ class Plan:
     tracks: int = len(HELD_OUT_SEEDS)
     fast: bool = False
     baseline: str | None = None
+    first: int = HELD_OUT_SEEDS.start
+    gym_packages: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.contestants:
@@ -126,6 +75,7 @@ class Plan:
         for seed in self.seeds:
             _check_number("seeds", seed, int, 0)
         _check_distinct("seed", self.seeds)
+        import_packages(self.gym_packages)
         check_environment(self.env)
         if (self.n_timesteps is None) == (self.minutes is None):
             raise UserError(
@@ -139,8 +89,15 @@ class Plan:
         _check_number("n_evaluations", self.n_evaluations, int, 1, self.n_timesteps)
         _check_number("eval_episodes", self.eval_episodes, int, 1)
         _check_number("tracks", self.tracks, int, 1, len(HELD_OUT_SEEDS))
+        _check_number("first", self.first, int, 0)
+        check_seeds(self.held_out, task_of(self.env))
         if not isinstance(self.fast, bool):
             raise UserError(f"fast: needs true or false, got {self.fast!r}")
+
+    @property
+    def held_out(self) -> range:
+        """Seeds of the held-out episodes."""
+        return range(self.first, self.first + self.tracks)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -186,6 +143,7 @@ class Plan:
             named = [(text, None) for text in contestants]  # type: ignore[misc]
         else:
             raise UserError(f"contestants: needs a list or a mapping from names, got {contestants!r}")
+        rest["gym_packages"] = _packages(rest.get("gym_packages", ()))
         if rest.get("baseline") is not None:
             rest["baseline"] = str(rest["baseline"])  # YAML reads the name 1 as a number
         return cls(tuple(Contestant.parse(text, name) for text, name in named), tuple(seeds), **rest)
@@ -203,7 +161,8 @@ class Plan:
         :return: arguments of ``of``, as JSON and YAML data
         """
         contestants = {contestant.name: contestant.text for contestant in self.contestants}
-        return vars(self) | {"contestants": contestants, "seeds": list(self.seeds)}
+        lists = {"seeds": list(self.seeds), "gym_packages": list(self.gym_packages)}
+        return vars(self) | {"contestants": contestants} | lists
 
     def save(self, path: Path) -> None:
         """
@@ -223,7 +182,7 @@ class Plan:
         :return: merged plan
         :raises UserError: if another setting differs; the text names it and both values
         """
-        for name in ("env", "n_timesteps", "minutes", "n_evaluations", "eval_episodes", "fast"):
+        for name in ("env", "n_timesteps", "minutes", "n_evaluations", "eval_episodes", "fast", "first"):
             old, new = getattr(earlier, name), getattr(self, name)
             if old != new:
                 raise UserError(
@@ -290,30 +249,16 @@ def read_plan(path: Path) -> dict[str, Any]:
         raise UserError(
             f"plan '{path}': needs a mapping with keys such as contestants, seeds and n_timesteps"
         )
-    trust.require_for(_code_in(settings.get("contestants")), path, contents)
+    packages = settings.get("gym_packages")
+    code = f"gym_packages: {packages}" if packages else code_of_contestants(settings.get("contestants"))
+    trust.require_for(code, path, contents)
     return settings
 
 
-def _code_in(contestants: Any) -> str | None:
-    """
-    :param contestants: contestants of a plan, as read
-    :return: first text in them that is not only data; None if there is none
-    """
-    listed = contestants.values() if isinstance(contestants, dict) else contestants
-    for contestant in listed if isinstance(listed, Iterable) else ():
-        hyperparams = contestant if isinstance(contestant, dict) else {}
-        try:
-            for setting in shlex.split(contestant)[1:] if isinstance(contestant, str) else ():
-                name, _, text = setting.partition(":")
-                hyperparams[name] = evaluate(text)
-        except NotDataError:
-            return setting
-        except ValueError:  # a quote is missing; ``Contestant.parse`` reports it
-            continue
-        code = code_in(hyperparams)
-        if code is not None:
-            return code
-    return None
+def _packages(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, Sequence) or isinstance(names, str):
+        raise UserError(f"gym_packages: needs a list of modules, got {names!r}")
+    return tuple(map(str, names))
 
 
 def _check_number(name: str, value: Any, kind: type, least: float, most: float | None = None) -> None:

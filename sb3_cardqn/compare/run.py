@@ -16,8 +16,9 @@ from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import ALGOS
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from sb3_cardqn.compare.contestant import Contestant
 from sb3_cardqn.compare.names import folder_names
-from sb3_cardqn.compare.plan import Contestant, Plan
+from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.durable import write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.clock import Reading, last_reading
@@ -171,12 +172,13 @@ class PlannedRun:
             every = max(int(self.agent_steps) // plan.n_evaluations, 1)
             budget = ["-n", str(plan.n_timesteps), "--eval-freq", str(every)]
         resumable = issubclass(ALGOS[self.contestant.algo], OffPolicyAlgorithm)
+        packages = ["--gym-packages", *plan.gym_packages] if plan.gym_packages else []
         overrides = ["-params", *self.contestant.overrides] if self.contestant.overrides else []
         return [
             "train", "--algo", self.contestant.algo, "--env", plan.env, "--seed", str(self.seed), *budget,
             "--eval-episodes", str(plan.eval_episodes), "--num-threads", str(num_threads),
             "--log-interval", "100", "-f", str(self.log_folder), "--run-id", str(self.number),
-            *(["--checkpoint-freq", str(every)] if resumable else []), *overrides,
+            *(["--checkpoint-freq", str(every)] if resumable else []), *packages, *overrides,
         ]  # fmt: skip
 
     def command(self) -> str:

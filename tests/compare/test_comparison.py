@@ -66,7 +66,13 @@ def test_a_contestant_as_in_the_zoos_files() -> None:
 
 
 def test_a_plan_survives_its_file(tmp_path: Path) -> None:
-    plan = Plan.of({"one": "cardqn", "no double": "cardqn double_q:False"}, seeds=[3, 50], minutes=1.5)
+    plan = Plan.of(
+        {"one": "cardqn", "no double": "cardqn double_q:False"},
+        seeds=[3, 50],
+        minutes=1.5,
+        first=410_000,
+        gym_packages=["gymnasium"],
+    )
     plan.save(tmp_path / "plan.yml")
     assert Plan.load(tmp_path / "plan.yml") == plan
 
@@ -93,6 +99,9 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
         ("dqn -n 1000 --env CarRacing-v4", "'CarRacing-v4' | 'CarRacing-v3'"),
         ("dqn -n 1000 --n-evaluations 2000", "n_evaluations | 1000 | 2000"),
         ("dqn -n 1000 --tracks 101", "tracks | 100 | 101"),
+        ("dqn -n 1000 --first 99", "tracks | 99"),
+        ("dqn -n 1000 --first 399990", "400000"),
+        ("dqn -n 1000 --gym-packages absent", "--gym-packages | 'absent'"),
         ("dqn -n 1000 --jobs 0", "--jobs | 0"),
         ("dqn -n 1000 --address auto", "--address | --launcher ray"),
         ("dqn -n 1000 --output /proc/none", "'/proc/none'"),
@@ -122,6 +131,8 @@ def test_a_mistake_is_named_before_anything_trains(
         ("contestants: [dqn]\nn_timesteps: 5\nseeds: many", "seeds | 'many'"),
         ("contestants: [dqn]\nn_timesteps: 5\nseeds: [0.5]", "seeds | 0.5"),
         ("contestants: [dqn]\nn_timesteps: 50\nfast: 1", "fast | 1"),
+        ("contestants: [dqn]\nn_timesteps: 50\nfirst: 1", "tracks | 1"),
+        ("contestants: [dqn]\nn_timesteps: 50\ngym_packages: [antigravity]", "plan.yml | antigravity | --trust"),
         ("contestants: [dqn", "'plan.yml' | line 1"),
         ("- dqn", "'plan.yml' | contestants"),
     ],
