@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 
 from sb3_cardqn.compare import command
+from sb3_cardqn.compare.analysis import analyse
 from sb3_cardqn.compare.merge import merge, merge_folders
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.errors import UserError
+from tests.command_line import ROOT
 from tests.compare.results import made_up_results
 from tests.named import error_naming
 
@@ -60,6 +62,15 @@ def test_one_folder_is_reported_again(halves: Results) -> None:
     assert page.read_text() == merge_folders([Path("again")], Path("once more")).read_text().replace(
         "again/", ""
     )
+
+
+@pytest.mark.parametrize("name", ["head_to_head", "ablation"])
+def test_published_results_give_their_published_tables(name: str) -> None:
+    folder = ROOT / "docs" / name
+    analysis = analyse(Results.load(folder / "results"))  # of an older release
+    for table in ("aggregates", "comparisons", "times"):
+        published = pd.read_csv(folder / "tables" / f"{table}.csv")
+        pd.testing.assert_frame_equal(analysis[table], published, check_dtype=False)
 
 
 @pytest.mark.parametrize(

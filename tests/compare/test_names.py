@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sb3_cardqn.compare import Plan, Results, compare, comparison, statistics
+from sb3_cardqn.compare import Plan, Results, compare, comparison
 from sb3_cardqn.compare.launchers import LocalLauncher
 from sb3_cardqn.compare.report import write_report
 from sb3_cardqn.compare.run import Attempt, PlannedRun, State, runs_of
@@ -74,9 +74,8 @@ def test_a_name_that_files_cannot_hold_is_refused(name: str) -> None:
 
 
 def test_any_name_is_in_the_results_and_in_the_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(statistics, "REPS", 3)
     results = made_up_results({"dqn": (800.0, 10.0, 400.0)}, seeds=2, tracks=2)
     tables = {
         name: pd.concat(
@@ -102,9 +101,8 @@ def test_any_name_is_in_the_results_and_in_the_report(
 
 
 def test_the_page_is_there_when_pictures_and_film_fail(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(statistics, "REPS", 3)
     (tmp_path / "scores.png").mkdir()  # nothing can be drawn there
     plan = Plan.of(["dqn"], seeds=1, n_timesteps=1000)
     never_trained = list(runs_of(plan, tmp_path))  # nothing can be filmed
