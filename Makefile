@@ -78,9 +78,9 @@ gymnasium: $(VENV)/tests-installed
 		PYTHONPATH=build/gymnasium-$$release $(BIN)/pytest tests/env/test_fast_render.py || exit 1; \
 	done
 
-# The unit tests with the oldest releases that setup.cfg allows.
+# The unit tests and Atari with the oldest releases that setup.cfg allows.
 oldest: build/oldest.txt
-	$(MAKE) unit VENV=build/oldest CONSTRAINTS=build/oldest.txt
+	$(MAKE) unit arcade VENV=build/oldest CONSTRAINTS=build/oldest.txt
 
 build/oldest.txt: setup.cfg
 	$(PYTHON) -m venv build/uv
