@@ -24,7 +24,7 @@ _CLASSES: dict[str, set[str]] = {
     "sb3_cardqn": {
         "CarRacingCNN", "CarRacingWrapper", "DiscretizeActions", "DuelingHead", "EndAtLine", "EndWhenLost",
         "FastRender", "FrameReplayBuffer", "FrameSkip", "FrameStack", "GrayscaleObservation", "HistogramHead",
-        "PenalizeMissedTiles", "PenalizeSpeed", "PrioritizedFrameReplayBuffer", "QuantileHead",
+        "MinAtarCNN", "PenalizeMissedTiles", "PenalizeSpeed", "PrioritizedFrameReplayBuffer", "QuantileHead",
         "ResizeObservation", "ResumableEpisode", "RoadContrastObservation", "ScaleReward",
     },
     "sb3_contrib.common.wrappers": {"TimeFeatureWrapper"},

@@ -296,6 +296,7 @@ SESSION = [
     "evaluate exported/policy.safetensors --tracks 1 --processes 1 --fast",
     "compare --plan PLAN.yml --output OUTPUT --no-videos",
     "compare --output OUTPUT --no-videos",
+    "compare --merge OUTPUT --output merged",
     f"train {SHORT} -conf CONFIG.yml --study-name study --storage sqlite:///STUDY.db -optimize --n-trials 2 --n-startup-trials 1 --no-optim-plots",
     f"train {SHORT} -conf CONFIG.yml --study-name study --storage sqlite:///STUDY.db --trial-id 1",
     "resume logs/cardqn/CartPole-v1_1 -n 500",
@@ -318,10 +319,11 @@ KNOWN_NAMES = {"lock", ".lock", "fontlist-v3.11.0.json"}
 
 def rows() -> dict[str, re.Pattern[str]]:
     """For each file of the table what its path looks like."""
-    parts = {"RUN": r"[^/]+/[^/]+_\d+", "ENV": r"[^/]+", "*": r"[^/]*"}
+    parts = {"RUN": r"[^/]+/[^/]+_\d+", "ENV": r"[^/]+", "FOLDER": r"[^/]+", "*": r"[^/]*"}
     return {
         file: re.compile(
-            "(.*/)?" + "".join(parts.get(part, re.escape(part)) for part in re.split(r"(RUN|ENV|\*)", file))
+            "(.*/)?"
+            + "".join(parts.get(part, re.escape(part)) for part in re.split(r"(RUN|ENV|FOLDER|\*)", file))
         )
         for file, _, _ in TABLE
     }
