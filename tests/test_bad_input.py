@@ -104,6 +104,7 @@ TABLE: list[tuple[str, str, tuple[Any, ...]]] = [
     ("EndWhenLost", "patience", NO_COUNT),
     ("FrameSkip", "skip", NO_COUNT),
     ("FrameStack", "num_frames", NO_COUNT),
+    ("FrameStack", "padding_type", (None, True, 0, "", "zeros", [])),
     ("PenalizeMissedTiles", "penalty", NO_NUMBER),
     ("PenalizeSpeed", "limit", (*NO_NUMBER, 0)),
     ("PenalizeSpeed", "penalty", NO_NUMBER),

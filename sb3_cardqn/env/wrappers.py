@@ -270,24 +270,27 @@ class FrameStack(gym.Wrapper, RecordConstructorArgs):
     """
     Stack the last ``num_frames`` frames, channel-first, oldest first, so that motion is visible.
 
-    A colour frame takes three channels. On reset the first frame is repeated. Each returned array is new and
-    never changes later.
+    A colour frame takes three channels. Each returned array is new and never changes later.
 
     >>> env = FrameStack(GrayscaleObservation(gym.make("CarRacing-v3")), num_frames=4)
     >>> env.observation_space.shape
     (4, 96, 96)
 
     :param num_frames: frames in a stack, at least 1
+    :param padding_type: what stands before the first frame of an episode: "reset" for the first frame itself,
+        "zero" for black, like SB3's ``VecFrameStack`` and the zoo's ``frame_stack``
     :raises TypeError: if the observations are not uint8 images of shape (H, W), (H, W, 1) or (H, W, 3)
-    :raises ValueError: if ``num_frames`` is smaller than 1
+    :raises ValueError: if ``num_frames`` is smaller than 1, or ``padding_type`` is another
     """
 
-    def __init__(self, env: gym.Env, num_frames: int = 4) -> None:
+    def __init__(self, env: gym.Env, num_frames: int = 4, padding_type: str = "reset") -> None:
         num_frames = check_whole("FrameStack", "num_frames", num_frames)
-        RecordConstructorArgs.__init__(self, num_frames=num_frames)
+        if padding_type not in ("reset", "zero"):
+            raise ValueError(f"FrameStack needs padding_type 'reset' or 'zero', got {padding_type!r}")
+        RecordConstructorArgs.__init__(self, num_frames=num_frames, padding_type=padding_type)
         super().__init__(env)
         _require_uint8_image(self, *_IMAGES)
-        self.num_frames = num_frames
+        self.num_frames, self.padding_type = num_frames, padding_type
         height, width, *channels = env.observation_space.shape  # type: ignore[misc]
         self._frame_channels = channels[0] if channels else 1
         self._stack = np.zeros((num_frames * self._frame_channels, height, width), np.uint8)
@@ -303,10 +306,12 @@ class FrameStack(gym.Wrapper, RecordConstructorArgs):
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """
         :param kwargs: ``seed`` and ``options``, passed on
-        :return: (num_frames * C, H, W) uint8, the first frame in every place; info
+        :return: (num_frames * C, H, W) uint8, the first frame last, and padding before it; info
         """
         obs, info = self.env.reset(**kwargs)
         self._stack = np.tile(self._channels_first(obs), (self.num_frames, 1, 1))
+        if self.padding_type == "zero":
+            self._stack[: -self._frame_channels] = 0
         return self._stack.copy(), info
 
     def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
 from torch import nn
 
@@ -91,6 +92,7 @@ PIXELS = whole(0, 512)
 NUMBER = Need("a number", lambda value: type(value) in (int, float) and abs(value) < 1e9)  # no NaN
 NEGATIVE = Need("a number below 0", lambda value: NUMBER.fits(value) and value < 0)
 POSITIVE = Need("a number above 0", lambda value: NUMBER.fits(value) and value > 0)
+SHARE = Need("a number from 0 to 1", lambda value: NUMBER.fits(value) and 0 <= value <= 1)
 # shown to people, so without control characters of terminals
 TEXT = Need(
     "printable text", lambda value: isinstance(value, str) and len(value) <= 10_000 and value.isprintable()
@@ -157,7 +159,7 @@ WRAPPERS: Allowed = {
         wrappers.ResizeObservation,
         {"shape": list_of(PIXELS, 2, 2), **_CROP},
     ),
-    "sb3_cardqn.FrameStack": (wrappers.FrameStack, _STACK),
+    "sb3_cardqn.FrameStack": (wrappers.FrameStack, {**_STACK, "padding_type": one_of("reset", "zero")}),
     "sb3_cardqn.CarRacingWrapper": (
         CarRacingWrapper,
         {
@@ -168,6 +170,17 @@ WRAPPERS: Allowed = {
             **_STACK,
             "colors": one_of(*COLORS),
             "fast_render": YES_OR_NO,
+        },
+    ),
+    "stable_baselines3.common.atari_wrappers.AtariWrapper": (
+        AtariWrapper,
+        {
+            "noop_max": whole(0, 1000),
+            "frame_skip": whole(1, 1000),
+            "screen_size": whole(1, 512),
+            "terminal_on_life_loss": YES_OR_NO,
+            "clip_reward": YES_OR_NO,
+            "action_repeat_probability": SHARE,
         },
     ),
 }
@@ -231,14 +244,14 @@ def write_down(table: Allowed, what: str, cls: Any, arguments: dict[str, Any]) -
         for name, parameter in inspect.signature(cls).parameters.items()
         if name in needs
     }
-    arguments = {name: _as_json(name, value) for name, value in (defaults | arguments).items()}
+    arguments = {name: _as_json(name, value, needs) for name, value in (defaults | arguments).items()}
     check_arguments(what, arguments, needs)
     return {names[0]: arguments} if arguments else names[0]
 
 
-def _as_json(name: str, value: Any) -> Any:
+def _as_json(name: str, value: Any, needs: dict[str, Need]) -> Any:
     if name == "actions" and isinstance(value, str):
         value = wrappers.ACTION_SETS[value]  # the named set may change later; this agent's actions must not
-    if name in ("shape", "screen_size") and isinstance(value, int):
-        value = [value, value]
-    return [_as_json("", item) for item in value] if isinstance(value, (list, tuple)) else value
+    if name in ("shape", "screen_size") and isinstance(value, int) and name in needs:
+        value = value if needs[name].fits(value) else [value, value]
+    return [_as_json("", item, {}) for item in value] if isinstance(value, (list, tuple)) else value

@@ -11,6 +11,7 @@ import torch as th
 from gymnasium import spaces
 from sb3_contrib.qrdqn.policies import QuantileNetwork
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.dqn.policies import QNetwork as DQNsQNetwork
 from torch import nn
 
@@ -75,7 +76,7 @@ def write_policy(
         "activation": allowed.write_down(allowed.ACTIVATIONS, "activation", policy.activation_fn, {}),
         "head": allowed.write_down(allowed.HEADS, "head", type(head), getattr(head, "arguments", {})),
         "normalize_images": policy.normalize_images,
-        "env": None if run is None else _env(run),
+        "env": None if run is None else _env(run, policy.observation_space),
         "training": _training(model) | (facts or {}),
     }
     policy_file.write(path, about, weights)
@@ -129,15 +130,25 @@ def _training(model: BaseAlgorithm) -> dict[str, Any]:
     }
 
 
-def _env(run: Trained) -> dict[str, Any]:
+def _env(run: Trained, observation_space: spaces.Space) -> dict[str, Any]:
+    """
+    :param run: training run
+    :param observation_space: space of the policy, with stacked frames
+    :return: environment of an exported file
+    """
     config = run.config
     for name in ("normalize", "vec_env_wrapper", "frame_stack"):
-        if config.get(name):
+        if config.get(name) and not (name == "frame_stack" and is_image_space(observation_space)):
             raise UserError(f"cannot export an agent trained with {name}: {config[name]}")
+    wrappers = judged_wrappers(config.get("env_wrapper"))
+    if config.get("frame_stack"):  # around all of them, by SB3's VecFrameStack and VecTransposeImage
+        wrappers.append(
+            {"sb3_cardqn.FrameStack": {"num_frames": config["frame_stack"], "padding_type": "zero"}}
+        )
     return {
         "id": run.env_id,
         "kwargs": config.get("env_kwargs") or {},
-        "wrappers": [_wrapper(entry) for entry in judged_wrappers(config.get("env_wrapper"))],
+        "wrappers": [_wrapper(entry) for entry in wrappers],
     }
 
 

@@ -66,5 +66,8 @@ class Camera(gym.Wrapper):
         return result
 
     def _take_picture(self) -> None:
-        picture, speed = self._task.view(np.asarray(self.env.render())), self._task.speed(self.unwrapped)
-        self.frames.append(Frame(picture, self._score, speed, self._steps / self.fps, self._episode))
+        picture, speed = np.asarray(self.env.render()), self._task.speed(self.unwrapped)
+        if np.issubdtype(picture.dtype, np.floating):  # MinAtar's, from 0 to 1
+            picture = (255 * picture).astype(np.uint8)
+        seconds = self._steps / self.fps
+        self.frames.append(Frame(self._task.view(picture), self._score, speed, seconds, self._episode))

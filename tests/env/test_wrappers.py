@@ -13,12 +13,12 @@ import pytest
 import yaml
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env as check_gymnasium_env
-from gymnasium.wrappers import RecordVideo
+from gymnasium.wrappers import RecordVideo, TransformObservation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rl_zoo3.exp_manager import get_wrapper_class
 from stable_baselines3.common.env_checker import check_env as check_sb3_env
-from stable_baselines3.common.vec_env import DummyVecEnv, VecVideoRecorder
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTransposeImage, VecVideoRecorder
 
 from sb3_cardqn import (
     CarRacingWrapper,
@@ -304,6 +304,32 @@ def test_frame_stack_holds_the_last_frames_oldest_first(
     for obs, expected in returned:  # looked at only now: earlier arrays have not changed
         assert np.array_equal(obs, expected)
         assert env.observation_space.contains(obs)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_frame_stack_with_zeros_is_sb3s(channels: int) -> None:
+    def make() -> gym.Env:
+        return TransformObservation(Pictures((40, 44, channels), length=5), np.copy, None)
+
+    env = FrameStack(make(), 3, padding_type="zero")
+    theirs: Any = VecTransposeImage(VecFrameStack(DummyVecEnv([make]), 3))
+    assert env.observation_space == theirs.observation_space
+    theirs.seed(0)
+    observation = theirs.reset()
+    for episode in range(2):
+        obs, _ = env.reset(seed=None if episode else 0)
+        assert np.array_equal(obs, observation[0])
+        assert not obs[:-channels].any()
+        done = False
+        while not done:
+            obs, _, done, _, _ = env.step(ACTION)
+            observation, _, dones, infos = theirs.step(ACTION[None])
+            assert np.array_equal(obs, infos[0]["terminal_observation"] if dones[0] else observation[0])
+
+
+def test_frame_stack_refuses_another_padding() -> None:
+    with error_naming(ValueError, "FrameStack | padding_type | 'reset' | 'zero' | 'edge'"):
+        FrameStack(Pictures((4, 5)), padding_type="edge")
 
 
 def test_frame_stack_survives_a_caller_that_writes_into_what_it_got() -> None:

@@ -7,6 +7,7 @@ import sys
 import zipfile
 from collections import OrderedDict
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from rl_zoo3 import ALGOS
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTransposeImage
 from torch import nn
 
 from sb3_cardqn import (
@@ -30,6 +32,7 @@ from sb3_cardqn import (
     CarRacingCNN,
     CarRacingWrapper,
     DuelingHead,
+    GrayscaleObservation,
     HistogramHead,
     MinAtarCNN,
     QuantileHead,
@@ -235,6 +238,67 @@ def test_planes_and_their_network_can_be_exported(algo: str, tmp_path: Path) -> 
     assert np.ptp(policy.predict(obs)[0]) > 0
 
 
+@dataclass
+class Config:
+    """What ``write_policy`` asks of a training run."""
+
+    env_id: str
+    config: dict[str, Any]
+
+
+def test_the_zoos_stacks_are_exported_as_a_wrapper(tmp_path: Path) -> None:
+    def make() -> gym.Env:
+        return GrayscaleObservation(gym.make("CarRacing-v3", continuous=False), keep_dim=True)
+
+    env: Any = VecTransposeImage(VecFrameStack(DummyVecEnv([make]), 3))
+    model = DQN("CnnPolicy", env, buffer_size=1, seed=0)
+    wrapper = {"sb3_cardqn.GrayscaleObservation": {"keep_dim": True}}
+    run = Config(
+        "CarRacing-v3", {"frame_stack": 3, "env_wrapper": [wrapper], "env_kwargs": {"continuous": False}}
+    )
+    write_policy(model, "dqn", tmp_path / "policy.safetensors", run)
+    policy = load_policy(tmp_path / "policy.safetensors")
+    with closing(policy.make_env()) as ours, closing(env) as theirs:
+        assert ours.observation_space == policy.observation_space == theirs.observation_space
+        theirs.seed(100_000)
+        observation, obs = theirs.reset(), ours.reset(seed=100_000)[0]
+        for _ in range(4):
+            assert np.array_equal(obs, observation[0])
+            obs, observation = ours.step(3)[0], theirs.step(np.array([3]))[0]
+
+
+def test_stacks_of_other_than_pictures_are_not_exported(tmp_path: Path) -> None:
+    model = DQN("MlpPolicy", VecFrameStack(DummyVecEnv([Cart]), 4), buffer_size=1)
+    with error_naming(UserError, "frame_stack | 4"):
+        write_policy(model, "dqn", tmp_path / "policy.safetensors", Config("Cart-v0", {"frame_stack": 4}))
+
+
+ATARI = "stable_baselines3.common.atari_wrappers.AtariWrapper"
+
+
+def test_an_atari_agent_is_exported_with_its_environment(tmp_path: Path) -> None:
+    game = Pixels()
+    game.observation_space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+    model = DQN("CnnPolicy", game, buffer_size=1, seed=0)
+    config = {"frame_stack": 4, "env_wrapper": [{ATARI: {"terminal_on_life_loss": False}}]}
+    path = tmp_path / "policy.safetensors"
+    write_policy(model, "dqn", path, Config("PongNoFrameskip-v4", config))
+    about = policy_file.read(path).about
+    atari, stack = about["env"]["wrappers"]
+    assert atari == {
+        ATARI: {
+            "noop_max": 30, "frame_skip": 4, "screen_size": 84, "terminal_on_life_loss": False,
+            "clip_reward": True, "action_repeat_probability": 0.0,
+        }
+    }  # fmt: skip
+    assert stack == {"sb3_cardqn.FrameStack": {"num_frames": 4, "padding_type": "zero"}}
+    pytest.importorskip("ale_py")
+    policy = load_policy(path)
+    with closing(policy.make_env()) as env:
+        assert env.observation_space == policy.observation_space
+        assert policy.predict(env.reset(seed=1)[0])[0] in range(6)
+
+
 class OwnExtractor(CarRacingCNN):
     pass
 
@@ -277,7 +341,7 @@ def test_what_a_file_may_not_name_is_not_exported(make: Any, algo: str, named: s
         ({"env_wrapper": "gymnasium.wrappers.ClipReward"}, "ClipReward"),
         ({"env_wrapper": "gone.Wrapper"}, "gone.Wrapper"),
         ({"normalize": True}, "normalize | True"),
-        ({"frame_stack": 4}, "frame_stack | 4"),
+        ({"vec_env_wrapper": "stable_baselines3.common.vec_env.VecMonitor"}, "vec_env_wrapper | VecMonitor"),
         ({"env_kwargs": {"verbose": True}}, "env | 'verbose'"),
     ],
 )
@@ -335,6 +399,10 @@ def test_an_agent_outside_a_run_folder_has_no_environment(run: Run, tmp_path: Pa
         (
             {"env": {"id": "CarRacing-v3", "kwargs": {}, "wrappers": [{"sb3_cardqn.FrameStack": {"num_frames": 10**6}}]}},
             "num_frames | 64 | 1000000",
+        ),
+        (
+            {"env": {"id": "CarRacing-v3", "kwargs": {}, "wrappers": [{ATARI: {"action_repeat_probability": 2}}]}},
+            "action_repeat_probability | 2",
         ),
         ({"training": {"command": "\x1b[2J"}}, "training"),
         ({"import": "os"}, "'import'"),

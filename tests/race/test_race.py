@@ -214,6 +214,25 @@ def test_speed_is_the_cars(monkeypatch: pytest.MonkeyPatch) -> None:
     assert y[-1] == pytest.approx(0.4)
 
 
+class Shades(gym.Env):
+    """An environment whose picture is from 0 to 1, as MinAtar's."""
+
+    observation_space = action_space = gym.spaces.Discrete(2)
+
+    def reset(self, **kwargs: Any) -> tuple[int, dict[str, Any]]:
+        return 0, {}
+
+    def render(self) -> Any:
+        return np.array([[[0.0, 0.5, 1.0]]])
+
+
+def test_a_picture_of_floats_is_filmed_in_its_colours() -> None:
+    camera = Camera(Shades())
+    camera.reset()
+    assert camera.frames[0].picture.dtype == np.uint8
+    assert camera.frames[0].picture.tolist() == [[[0, 127, 255]]]
+
+
 def test_a_window_shows_the_race_until_it_is_closed(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     sizes = []
