@@ -80,6 +80,8 @@ class ExportedPolicy(QNetwork):
         """
         Make the environment that the policy was trained on, without training-only wrappers.
 
+        A file names the environment, and loads no package for it: ``import ale_py`` first for Atari's.
+
         :param stock: True for the stock picture, False for ``FastRender``'s if it was used in training
         :param env_kwargs: arguments of ``gym.make``, such as ``render_mode="human"``
         :return: environment with the wrappers that the policy needs
