@@ -13,6 +13,13 @@ from stable_baselines3.common.monitor import Monitor
 
 from sb3_cardqn.checks import check_whole, wholes
 from sb3_cardqn.env.fast_render import FastRender, is_car_racing
+from sb3_cardqn.env.training_wrappers import (
+    EndAtLine,
+    EndWhenLost,
+    PenalizeMissedTiles,
+    PenalizeSpeed,
+    ScaleReward,
+)
 
 ACTION_SETS: dict[str, list[list[float]]] = {
     # [steer, gas, brake] of each action: those of CarRacing(continuous=False), in the same order
@@ -92,14 +99,20 @@ class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
         return self.actions[action].copy()
 
 
-# These wrappers neither store nor change observations, so inside FrameSkip they may see an old frame again.
+# These wrappers neither store nor change observations: inside FrameSkip they may see an old frame again, and
+# inside GrayscaleObservation a gray one.
 _BLIND_WRAPPERS = (
     DiscretizeActions,
+    EndAtLine,
+    EndWhenLost,
     FastRender,
     Monitor,
     OrderEnforcing,
     PassiveEnvChecker,
+    PenalizeMissedTiles,
+    PenalizeSpeed,
     RecordEpisodeStatistics,
+    ScaleReward,
     TimeLimit,
 )
 
@@ -185,9 +198,21 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
         return obs, total_reward, terminated, truncated, info
 
 
+def _drawn_by(env: Any) -> FastRender | None:
+    """The ``FastRender`` that draws for an environment, None if another wrapper may look first."""
+    while isinstance(env, (*_BLIND_WRAPPERS, FrameSkip)):
+        if isinstance(env, FastRender):
+            return env
+        env = env.env
+    return None
+
+
 class GrayscaleObservation(gym.ObservationWrapper, RecordConstructorArgs):
     """
     Convert RGB frames to gray with ``cv2.cvtColor``; uint8 stays uint8.
+
+    Around a ``FastRender`` it finds nothing to do, because that then draws in gray; ``drawn`` is then True.
+    A wrapper between that may look at observations prevents it.
 
     >>> env = GrayscaleObservation(gym.make("CarRacing-v3"))
     >>> env.observation_space.shape
@@ -204,13 +229,17 @@ class GrayscaleObservation(gym.ObservationWrapper, RecordConstructorArgs):
         self.keep_dim = keep_dim
         shape = env.observation_space.shape[:2] + ((1,) if keep_dim else ())  # type: ignore[index]
         self.observation_space = spaces.Box(0, 255, shape, np.uint8)
+        fast_render = _drawn_by(env)
+        self.drawn = fast_render is not None
+        if fast_render:
+            fast_render.draw_gray()
 
     def observation(self, observation: np.ndarray) -> np.ndarray:
         """
-        :param observation: (H, W, 3) uint8
+        :param observation: (H, W, 3) uint8; (H, W) if it is drawn in gray
         :return: (H, W) uint8, or (H, W, 1) with ``keep_dim``
         """
-        gray = cv2.cvtColor(observation, cv2.COLOR_RGB2GRAY)
+        gray = observation if observation.ndim == 2 else cv2.cvtColor(observation, cv2.COLOR_RGB2GRAY)
         return gray[:, :, None] if self.keep_dim else gray
 
 

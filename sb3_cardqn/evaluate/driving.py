@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_cardqn import trust
 from sb3_cardqn.agents.saved import Run
 from sb3_cardqn.agents.trained import TrainedAgent
-from sb3_cardqn.env.fast_render import FastRender, is_car_racing
+from sb3_cardqn.env.fast_render import FastRender, draw_stock, is_car_racing
 from sb3_cardqn.env.task import Task, task_of
 from sb3_cardqn.env.training_wrappers import judged_wrappers
 from sb3_cardqn.errors import UserError
@@ -140,7 +140,7 @@ def make_env(
         )
     if stock:
         for car_racing in env.get_attr("unwrapped"):
-            vars(car_racing).pop("_render", None)  # set by a FastRender inside another wrapper
+            draw_stock(car_racing)  # there may be a FastRender inside another wrapper
     return env
 
 

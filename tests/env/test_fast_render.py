@@ -4,13 +4,16 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import cv2
 import gymnasium as gym
 import numpy as np
 import pytest
 from Box2D import b2Vec2
 from gymnasium.envs.box2d.car_racing import CarRacing, FrictionDetector
+from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
+from sb3_cardqn import EndWhenLost, FrameSkip, GrayscaleObservation
 from sb3_cardqn.bench.command import main
 from sb3_cardqn.bench.parity import drive
 from sb3_cardqn.env.fast_render import FastRender
@@ -162,6 +165,46 @@ def test_picture_is_stock_picture(seed: int, domain_randomize: bool) -> None:
     assert within > 0.97
     # the bars and the score are right to less than a tenth of a pixel
     assert np.abs(fast[DASHBOARD].astype(int) - stock[DASHBOARD]).max() <= 2
+
+
+@pytest.mark.parametrize(("seed", "domain_randomize"), [(5, False), (2, True)])
+def test_gray_picture_is_stock_picture_made_gray(seed: int, domain_randomize: bool) -> None:
+    car_racing = TimeLimit(CarRacing(domain_randomize=domain_randomize), 500)
+    env = GrayscaleObservation(EndWhenLost(FrameSkip(FastRender(car_racing), skip=2)))
+    fast_pictures, stock_pictures = watch(env, every=5)
+    rng = np.random.default_rng(seed)
+    observations = [env.reset(seed=seed)[0]]
+    for _ in range(240):
+        observations.append(env.step(noisy(env, rng, 0.2))[0])
+    assert env.drawn
+    assert all(env.observation_space.contains(observation) for observation in observations)
+    assert np.array_equal(fast_pictures[0], observations[0])
+    gray = [cv2.cvtColor(picture.astype(np.uint8), cv2.COLOR_RGB2GRAY) for picture in stock_pictures]
+    fast, stock = np.array(fast_pictures)[..., None], np.array(gray)[..., None].astype(int)
+    assert len(fast) > 60
+    for part in (slice(0, 25), slice(25, None)):
+        mean, within = off_by(fast[part], stock[part])
+        assert mean < 0.3
+        assert within > 0.995
+    mean, within = off_by(fast[CAR], stock[CAR])
+    assert mean < 1.0
+    assert within > 0.97
+    assert np.abs(fast[DASHBOARD].astype(int) - stock[DASHBOARD]).max() <= 2
+
+
+def test_gray_is_drawn_only_for_what_is_observed_in_gray() -> None:
+    class Looks(gym.ObservationWrapper):
+        def observation(self, observation: np.ndarray) -> np.ndarray:
+            return observation // 2
+
+    for env in (GrayscaleObservation(Looks(FastRender(CarRacing()))), GrayscaleObservation(CarRacing())):
+        assert not env.drawn
+        assert env.reset(seed=0)[0].shape == (96, 96)
+        assert env.unwrapped.observation_space.shape == (96, 96, 3)
+    env = GrayscaleObservation(FastRender(CarRacing(render_mode="rgb_array")), keep_dim=True)
+    assert env.reset(seed=0)[0].shape == (96, 96, 1)
+    assert env.unwrapped.observation_space.shape == (96, 96)
+    assert env.render().shape == (400, 600, 3)
 
 
 @pytest.mark.parametrize("speed", [-40.0, -3.0, 0.0, 0.004, 17.0, 120.0])
@@ -337,7 +380,9 @@ def test_bench_parity_sees_a_difference(
     monkeypatch.setattr(
         "sb3_cardqn.env.fast_render.physics.STIFFNESS", np.nextafter(205000 * 0.02 * 0.02, 100)
     )
-    monkeypatch.setattr("sb3_cardqn.env.fast_render.render.dashboard", lambda env, score, out: out.fill(0))
+    monkeypatch.setattr(
+        "sb3_cardqn.env.fast_render.render.Dashboard.draw", lambda self, env, score, out: out.fill(0)
+    )
     main(["parity", "--seeds", "1", "--frames", "60"])
     assert "0 of 1" in capsys.readouterr().out
 

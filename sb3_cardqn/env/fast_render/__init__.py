@@ -4,7 +4,12 @@ import sys
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
+
+_PICTURE = spaces.Box(0, 255, (96, 96, 3), np.uint8)
+_GRAY_PICTURE = spaces.Box(0, 255, (96, 96), np.uint8)
 
 
 def is_car_racing(env: gym.Env) -> bool:
@@ -17,6 +22,16 @@ def is_car_racing(env: gym.Env) -> bool:
     # If there is a CarRacing, its module has been imported.
     module = sys.modules.get("gymnasium.envs.box2d.car_racing")
     return module is not None and isinstance(env.unwrapped, module.CarRacing)
+
+
+def draw_stock(car_racing: Any) -> None:
+    """
+    Draw stock's observation again.
+
+    :param car_racing: an unwrapped CarRacing, with or without a ``FastRender`` around it
+    """
+    vars(car_racing).pop("_render", None)
+    car_racing.observation_space = _PICTURE
 
 
 class FastRender(gym.Wrapper, RecordConstructorArgs):
@@ -40,6 +55,12 @@ class FastRender(gym.Wrapper, RecordConstructorArgs):
         super().__init__(env)
         if not is_car_racing(env):
             raise TypeError(f"FastRender needs CarRacing, got {type(env.unwrapped).__name__}")
+        self.gray = False
+        self._install()
+
+    def draw_gray(self) -> None:
+        """Draw in gray from now on, so that a ``GrayscaleObservation`` around it finds nothing to do."""
+        self.gray = True
         self._install()
 
     def _install(self) -> None:
@@ -47,8 +68,9 @@ class FastRender(gym.Wrapper, RecordConstructorArgs):
         from sb3_cardqn.env.fast_render.render import Render
 
         car_racing: Any = self.unwrapped
-        car_racing._render = Render(car_racing)
+        car_racing._render = Render(car_racing, self.gray)
         car_racing.step = FastStep(car_racing)
+        car_racing.observation_space = _GRAY_PICTURE if self.gray else _PICTURE
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -20,15 +20,16 @@ from gymnasium.envs.box2d.car_dynamics import (
     WHEEL_WHITE,
 )
 
-from sb3_cardqn.env.fast_render.picture import CAR_X, CAR_Y, PIXEL_H, PIXEL_W, SMOOTHSCALE_LOSS, box_filter
+from sb3_cardqn.env.fast_render.filter import PIXEL_H, PIXEL_W, box_filter, seen_colors
+from sb3_cardqn.env.fast_render.picture import CAR_X, CAR_Y, SMOOTHSCALE_LOSS
 
 # observed pixels that a car can reach, and the screen pixels they cover
 CAR_ROWS, CAR_COLS = slice(66, 77), slice(45, 51)
 PATCH_LEFT, PATCH_RIGHT, PATCH_TOP, PATCH_BOTTOM = 468, 532, 550, 642
-HULL_RED = 204  # int(0.8 * 255)
-
-_CAR_DOWN = box_filter(CAR_ROWS, PIXEL_H, PATCH_TOP, PATCH_BOTTOM)
-_CAR_ACROSS = box_filter(CAR_COLS, PIXEL_W, PATCH_LEFT, PATCH_RIGHT).T.copy()
+_DOWN = box_filter(CAR_ROWS, PIXEL_H, PATCH_TOP, PATCH_BOTTOM)
+_ACROSS = box_filter(CAR_COLS, PIXEL_W, PATCH_LEFT, PATCH_RIGHT).T.copy()
+_PATCH = slice(0, PATCH_BOTTOM - PATCH_TOP), slice(0, PATCH_RIGHT - PATCH_LEFT)
+HULL_COLOR = np.array((204, 0, 0))  # int(0.8 * 255)
 # what no shape, a black one and a white one add to the light (SMOOTHSCALE_LOSS is subtracted from the world
 # already) and to the visible part of the world
 _COVER = np.array(((0, -SMOOTHSCALE_LOSS, WHEEL_WHITE[0] - SMOOTHSCALE_LOSS), (0, -1, -1)), np.float32)
@@ -54,56 +55,98 @@ def _shapes(
 
 
 @cache
-def _hull(zoom: float) -> tuple[np.ndarray, np.ndarray]:
+def _hull(zoom: float) -> np.ndarray:
     """
-    Layer of the hull, which never turns on the screen because the camera turns with it.
+    The hull never turns on the screen, because the camera turns with it.
 
     :param zoom: screen pixels per world unit
-    :return: (rows, columns, 4) its layer; (patch rows, patch columns) True where the hull is
+    :return: (patch rows, patch columns) 1 where the hull is, else 0
     """
     polygons = []
     for hull_poly in (HULL_POLY1, HULL_POLY2, HULL_POLY3, HULL_POLY4):
         # pygame's pixels depend on the order of the corners, so use Box2D's order
         corners = polygonShape(vertices=[(x * SIZE, y * SIZE) for x, y in hull_poly]).vertices
         polygons.append((1, [(x * zoom + CAR_X, y * zoom + CAR_Y) for x, y in corners]))
-    everywhere = slice(0, PATCH_BOTTOM - PATCH_TOP), slice(0, PATCH_RIGHT - PATCH_LEFT)
-    shapes = _shapes(polygons, *everywhere)
-    layer = _layer(shapes, *everywhere)
-    layer[..., 0] -= HULL_RED * layer[..., 3]
-    # Added once for the whole car: the world is visible where nothing covers it, and truncates to itself.
-    layer[..., :3] += 0.8
-    layer[..., 3] += 1
-    return layer, shapes > 0
+    return _shapes(polygons, *_PATCH)
 
 
-def _layer(shapes: np.ndarray, rows: slice, cols: slice) -> np.ndarray:
+class CarPicture:
     """
-    :param shapes: (rows, columns) of screen pixels: 1 where black covers the world, 2 where white does
-    :param rows: rows of the patch that they are
-    :param cols: columns of the patch that they are
-    :return: (rows, columns, 4) to add to red, green, blue, and to the visible part of the world
-    """
-    light, seen = _CAR_DOWN[:, rows] @ _COVER[:, shapes] @ _CAR_ACROSS[cols]
-    return np.stack((light, light, light, seen), axis=2)
+    Hull and wheels as layers over the world, which are kept by zoom and by corners in whole screen pixels.
 
+    :param gray: True to draw in gray
+    """
 
-@lru_cache(maxsize=4096)  # 2 kB each
-def _wheel(zoom: float, tyre: tuple[int, ...], mark: tuple[int, ...] | None) -> np.ndarray:
-    """
-    :param zoom: screen pixels per world unit
-    :param tyre: x and y of four corners in whole screen pixels
-    :param mark: corners of the white part of the tyre, None if it is on the far side
-    :return: (rows, columns, 4) layer of the part that the hull does not cover
-    """
-    polygons = [(1, list(zip(tyre[0::2], tyre[1::2], strict=True)))]
-    if mark is not None:
-        polygons.append((2, list(zip(mark[0::2], mark[1::2], strict=True))))
-    cols = _within(min(tyre[0::2]) - PATCH_LEFT, max(tyre[0::2]) - PATCH_LEFT, PATCH_RIGHT - PATCH_LEFT)
-    top = stock.WINDOW_H - 1 - PATCH_TOP
-    rows = _within(top - max(tyre[1::2]), top - min(tyre[1::2]), PATCH_BOTTOM - PATCH_TOP)
-    shapes = _shapes(polygons, rows, cols)
-    shapes[_hull(zoom)[1][rows, cols]] = 0
-    return _layer(shapes, rows, cols)
+    def __init__(self, gray: bool) -> None:
+        self._color = seen_colors(HULL_COLOR, gray)
+        self._hull = cache(self._draw_hull)
+        self._wheel = lru_cache(maxsize=4096)(self._draw_wheel)  # up to 2 kB each
+
+    def _layer(self, shapes: np.ndarray, rows: slice, cols: slice) -> np.ndarray:
+        """
+        :param shapes: (rows, columns) of screen pixels: 1 where black covers the world, 2 where white does
+        :param rows: rows of the patch that they are
+        :param cols: columns of the patch that they are
+        :return: (rows, columns, channels + 1) to add to each channel, and to the visible part of the world
+        """
+        light, seen = _DOWN[:, rows] @ _COVER[:, shapes] @ _ACROSS[cols]
+        return np.stack((*[light] * len(self._color), seen), axis=2)
+
+    def _draw_hull(self, zoom: float) -> np.ndarray:
+        """
+        :param zoom: screen pixels per world unit
+        :return: (rows, columns, channels + 1) its layer
+        """
+        layer = self._layer(_hull(zoom), *_PATCH)
+        layer[..., :-1] -= self._color * layer[..., -1:]
+        # Added once for the whole car: the world is visible where nothing covers it, and truncates to itself.
+        layer[..., :-1] += 0.8
+        layer[..., -1] += 1
+        return layer
+
+    def _draw_wheel(self, zoom: float, tyre: tuple[int, ...], mark: tuple[int, ...] | None) -> np.ndarray:
+        """
+        :param zoom: screen pixels per world unit
+        :param tyre: x and y of four corners in whole screen pixels
+        :param mark: corners of the white part of the tyre, None if it is on the far side
+        :return: (rows, columns, channels + 1) layer of the part that the hull does not cover
+        """
+        polygons = [(1, list(zip(tyre[0::2], tyre[1::2], strict=True)))]
+        if mark is not None:
+            polygons.append((2, list(zip(mark[0::2], mark[1::2], strict=True))))
+        cols = _within(min(tyre[0::2]) - PATCH_LEFT, max(tyre[0::2]) - PATCH_LEFT, PATCH_RIGHT - PATCH_LEFT)
+        top = stock.WINDOW_H - 1 - PATCH_TOP
+        rows = _within(top - max(tyre[1::2]), top - min(tyre[1::2]), PATCH_BOTTOM - PATCH_TOP)
+        shapes = _shapes(polygons, rows, cols)
+        shapes[_hull(zoom)[rows, cols] > 0] = 0
+        return self._layer(shapes, rows, cols)
+
+    def draw(self, car: Any, zoom: float, out: np.ndarray) -> None:
+        """
+        :param car: a ``FastCar``
+        :param zoom: screen pixels per world unit
+        :param out: (rows, columns, channels) picture of the world, to draw over
+        """
+        center, angle = car.hull_position, car.hull.angle
+        center_x, center_y = center.x, center.y
+        cos, sin = math.cos(angle) * zoom, math.sin(angle) * zoom
+        layer = self._hull(zoom).copy()
+        for wheel, position in zip(car.wheels, car.wheel_positions, strict=True):
+            turn = wheel.angle - angle
+            away_x, away_y = position.x - center_x, position.y - center_y
+            x = CAR_X + cos * away_x + sin * away_y
+            y = CAR_Y + cos * away_y - sin * away_x
+            # half the axle and half the tread, in screen pixels
+            cos_turn, sin_turn = math.cos(turn) * zoom * SIZE, math.sin(turn) * zoom * SIZE
+            axle_x, axle_y = cos_turn * WHEEL_W, sin_turn * WHEEL_W
+            tread_x, tread_y = -sin_turn * WHEEL_R, cos_turn * WHEEL_R
+            # right to left: Box2D's order of the corners, on which pygame's pixels depend
+            tyre = _corners(x, y, tread_x, tread_y, axle_x, axle_y, 1.0, -1.0)
+            mark = _mark(wheel.phase)
+            marked = mark and _corners(x, y, axle_x, axle_y, tread_x, tread_y, *mark)
+            layer += self._wheel(zoom, tyre, marked)
+        around = out[CAR_ROWS, CAR_COLS]
+        np.maximum(around * layer[..., -1:] + layer[..., :-1], 0, out=around, casting="unsafe")
 
 
 def _within(first: int, last: int, end: int) -> slice:
@@ -114,33 +157,6 @@ def _within(first: int, last: int, end: int) -> slice:
     :return: the shape's pixels and one more on each side, which pygame may draw for the mark
     """
     return slice(min(max(first - 1, 0), end - 1), max(min(last + 2, end), 1))
-
-
-def car_layer(car: Any, zoom: float) -> tuple[np.ndarray, np.ndarray]:
-    """
-    :param car: a ``FastCar``
-    :param zoom: screen pixels per world unit
-    :return: at ``CAR_ROWS``, ``CAR_COLS``: (11, 6, 3) light to add; (11, 6, 1) visible part of the world
-    """
-    center, angle = car.hull_position, car.hull.angle
-    center_x, center_y = center.x, center.y
-    cos, sin = math.cos(angle) * zoom, math.sin(angle) * zoom
-    layer = _hull(zoom)[0].copy()
-    for wheel, position in zip(car.wheels, car.wheel_positions, strict=True):
-        turn = wheel.angle - angle
-        away_x, away_y = position.x - center_x, position.y - center_y
-        x = CAR_X + cos * away_x + sin * away_y
-        y = CAR_Y + cos * away_y - sin * away_x
-        # half the axle and half the tread, in screen pixels
-        cos_turn, sin_turn = math.cos(turn) * zoom * SIZE, math.sin(turn) * zoom * SIZE
-        axle_x, axle_y = cos_turn * WHEEL_W, sin_turn * WHEEL_W
-        tread_x, tread_y = -sin_turn * WHEEL_R, cos_turn * WHEEL_R
-        # right to left: Box2D's order of the corners, on which pygame's pixels depend
-        tyre = _corners(x, y, tread_x, tread_y, axle_x, axle_y, 1.0, -1.0)
-        mark = _mark(wheel.phase)
-        marked = mark and _corners(x, y, axle_x, axle_y, tread_x, tread_y, *mark)
-        layer += _wheel(zoom, tyre, marked)
-    return layer[..., :3], layer[..., 3:]
 
 
 def _mark(phase: float) -> tuple[float, float] | None:

@@ -8,13 +8,13 @@ import numpy as np
 import pygame
 from gymnasium.envs.box2d import car_racing as stock
 
-from sb3_cardqn.env.fast_render.picture import PIXEL_H, PIXEL_W, box_filter
+from sb3_cardqn.env.fast_render.filter import PIXEL_H, PIXEL_W, SIDE, WORLD_ROWS, box_filter, seen_colors
 
 # The dashboard is a matrix product: along a bar, the colour of a column is constant, so the picture is
-# (12, bars) parts of rows times (bars, 96 * 3) colours of columns.
+# (12, bars) parts of rows times (bars, 96 * channels) colours of columns.
 DASH_TOP, DASH_BOTTOM = 700, stock.WINDOW_H
-_DASH_ROWS = box_filter(slice(84, 96), PIXEL_H, DASH_TOP, DASH_BOTTOM)
-_DASH_COLUMNS = box_filter(slice(0, 96), PIXEL_W, 0, stock.WINDOW_W)
+_DASH_ROWS = box_filter(slice(WORLD_ROWS, SIDE), PIXEL_H, DASH_TOP, DASH_BOTTOM)
+_DASH_COLUMNS = box_filter(slice(0, SIDE), PIXEL_W, 0, stock.WINDOW_W)
 ABSENT = 100  # in the table of heights: a bar that stock does not draw
 SIDEWAYS = 101  # in the table of heights: the two horizontal bars
 WHITE, BLUE, VIOLET, GREEN, RED = (255, 255, 255), (0, 0, 255), (51, 0, 255), (0, 255, 0), (255, 0, 0)
@@ -38,39 +38,34 @@ def _columns(first: int, last: int, color: tuple[int, int, int]) -> np.ndarray:
     :param first: first screen column of the bar
     :param last: last screen column of the bar, inclusive
     :param color: red, green, blue
-    :return: (96 * 3,) after smoothscale's horizontal pass, which truncates
+    :return: (96, 3) after smoothscale's horizontal pass, which truncates
     """
     part = _DASH_COLUMNS[:, first : last + 1].sum(axis=1)
-    return np.floor(np.maximum(part[:, None] * np.array(color) - 0.01, 0)).astype(np.float32).ravel()
-
-
-def _sweep(origin: int, color: tuple[int, int, int]) -> np.ndarray:
-    """
-    :param origin: screen column of the bar's zero
-    :param color: red, green, blue
-    :return: (1000, 96 * 3) columns of the bar, for every screen column where it may end
-    """
-    ends = range(stock.WINDOW_W)
-    return np.stack([_columns(min(origin, end), max(origin, end), color) for end in ends])
+    return np.floor(np.maximum(part[:, None] * np.array(color) - 0.01, 0)).astype(np.float32)
 
 
 @cache
-def _dash_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _bars() -> tuple[np.ndarray, np.ndarray]:
     """
-    :return: heights; (10, 96 * 3) columns, whose last two rows are for the two horizontal bars; sweep of the
-        steering bar; sweep of the gyroscope
+    :return: (8, 96, 3) columns of the vertical bars; (2, 1000, 96, 3) columns of the steering bar and of the
+        gyroscope, for every screen column where they may end
     """
-    columns = np.zeros((10, 96 * 3), np.float32)
     # pygame also fills the last column, so neighbours share one; it shows the higher bar, or the later one
-    columns[0] = _columns(125, 150, WHITE)
-    columns[1] = _columns(175, 199, BLUE)
-    columns[2] = _columns(200, 200, BLUE)
-    columns[3] = _columns(201, 224, BLUE)
-    columns[4] = _columns(225, 225, BLUE)
-    columns[5] = _columns(225, 249, (51, 0, 0)) + _columns(226, 249, BLUE)
-    columns[6] = _columns(250, 250, VIOLET)
-    columns[7] = _columns(251, 275, VIOLET)
-    return _heights(), columns, _sweep(500, GREEN), _sweep(750, RED)
+    vertical = [
+        _columns(125, 150, WHITE),
+        _columns(175, 199, BLUE),
+        _columns(200, 200, BLUE),
+        _columns(201, 224, BLUE),
+        _columns(225, 225, BLUE),
+        _columns(225, 249, (51, 0, 0)) + _columns(226, 249, BLUE),
+        _columns(250, 250, VIOLET),
+        _columns(251, 275, VIOLET),
+    ]
+    sweeps = [
+        [_columns(min(origin, end), max(origin, end), color) for end in range(stock.WINDOW_W)]
+        for origin, color in ((500, GREEN), (750, RED))
+    ]
+    return np.stack(vertical), np.stack(sweeps)
 
 
 def _height(value: float, shown: float) -> int:
@@ -94,15 +89,6 @@ def _end(value: float, shown: float, place: int) -> int:
     if not abs(value) > 1e-4:
         return -1
     return min(max(int((place + shown) * 25.0), 0), stock.WINDOW_W - 1)
-
-
-@lru_cache(maxsize=2048)
-def _score(text: str) -> np.ndarray | None:
-    """
-    :param text: the score
-    :return: (12, 12, 3) left end of the dashboard, None if the score is wider
-    """
-    return _left_end(text, 125, ()) if _font().size(text)[0] <= 125 else None
 
 
 def _font() -> pygame.font.Font:
@@ -133,38 +119,69 @@ def _left_end(text: str, width: int, bars: tuple[tuple[int, int, tuple[int, int,
     return pygame.surfarray.array3d(small).swapaxes(0, 1)
 
 
-def dashboard(car_racing: Any, score: str, out: np.ndarray) -> None:
+class Dashboard:
     """
-    :param car_racing: the unwrapped environment
-    :param score: text of the score
-    :param out: (12, 96, 3) rows of the picture to draw into
+    Score and bars.
+
+    :param gray: True to draw in gray
     """
-    car = car_racing.car
-    velocity = car.hull_velocity
-    true_speed = math.sqrt(velocity.x * velocity.x + velocity.y * velocity.y)
-    heights, columns, steering, gyroscope = _dash_tables()
-    speed = _height(true_speed, 0.02 * true_speed)
-    abs_7, abs_8, abs_9, abs_10 = (_height(wheel.omega, 0.01 * wheel.omega) for wheel in car.wheels)
-    rows = (speed, abs_7, min(abs_7, abs_8), abs_8, min(abs_8, abs_9), abs_9, min(abs_9, abs_10), abs_10)
-    columns = columns.copy()
-    angle, spin = car.wheels[0].joint.angle, car.hull.angularVelocity
-    gyroscope_end = _end(spin, -0.8 * spin, 30)
-    steering_end = _end(angle, -10.0 * angle, 20)
-    if gyroscope_end >= 0:
-        columns[9] = gyroscope[gyroscope_end]
-        if 0 <= gyroscope_end <= steering_end:
-            steering_end = gyroscope_end - 1  # the gyroscope's bar is on top
-    if steering_end >= 0:
-        columns[8] = steering[steering_end]
-    # 0.15 stands for what the vertical pass truncates; negative values become 0
-    out[:] = (heights.take((*rows, SIDEWAYS, SIDEWAYS), axis=0).T @ columns - 0.15).reshape(12, 96, 3)
-    left_end = _score(score)
-    if left_end is None:  # Gymnasium 1.3 writes all digits, even over the bars
-        bars = zip(
-            (5, 7, 8, 9, 10),
-            (speed, abs_7, abs_8, abs_9, abs_10),
-            (WHITE, BLUE, BLUE, VIOLET, VIOLET),
-            strict=True,
-        )
-        left_end = _left_end(score, 375, tuple(bars))
-    out[:, : left_end.shape[1]] = left_end
+
+    def __init__(self, gray: bool) -> None:
+        self._gray = gray
+        self._heights = _heights()
+        vertical, self._sweeps = (self._seen(bars) for bars in _bars())
+        self._columns = np.concatenate((vertical, np.zeros_like(vertical[:2])))
+        self._score = lru_cache(maxsize=2048)(self._draw_score)
+
+    def _seen(self, columns: np.ndarray) -> np.ndarray:
+        """
+        :param columns: (..., 96, 3) colours of columns
+        :return: (..., 96 * channels) float32
+        """
+        return seen_colors(columns, self._gray).reshape(*columns.shape[:-2], -1).astype(np.float32)
+
+    def _draw_score(self, text: str) -> np.ndarray | None:
+        """
+        :param text: the score
+        :return: (12, 12, channels) left end of the dashboard, None if the score is wider
+        """
+        return self._left_end(text, 125, ()) if _font().size(text)[0] <= 125 else None
+
+    def _left_end(self, *args: Any) -> np.ndarray:
+        """
+        :param args: arguments of the function ``_left_end``
+        :return: (12, columns, channels) uint8
+        """
+        return np.rint(seen_colors(_left_end(*args), self._gray)).astype(np.uint8)
+
+    def draw(self, car_racing: Any, score: str, out: np.ndarray) -> None:
+        """
+        :param car_racing: the unwrapped environment
+        :param score: text of the score
+        :param out: (12, 96, channels) rows of the picture to draw into
+        """
+        car = car_racing.car
+        velocity = car.hull_velocity
+        true_speed = math.sqrt(velocity.x * velocity.x + velocity.y * velocity.y)
+        speed = _height(true_speed, 0.02 * true_speed)
+        abs_7, abs_8, abs_9, abs_10 = (_height(wheel.omega, 0.01 * wheel.omega) for wheel in car.wheels)
+        rows = (speed, abs_7, min(abs_7, abs_8), abs_8, min(abs_8, abs_9), abs_9, min(abs_9, abs_10), abs_10)
+        left_end = self._score(score)
+        if left_end is None:  # Gymnasium 1.3 writes all digits, even over the bars
+            ends, colors = (speed, abs_7, abs_8, abs_9, abs_10), (WHITE, BLUE, BLUE, VIOLET, VIOLET)
+            left_end = self._left_end(score, 375, tuple(zip((5, 7, 8, 9, 10), ends, colors, strict=True)))
+        columns = self._columns.copy()
+        angle, spin = car.wheels[0].joint.angle, car.hull.angularVelocity
+        gyroscope_end = _end(spin, -0.8 * spin, 30)
+        steering_end = _end(angle, -10.0 * angle, 20)
+        steering, gyroscope = self._sweeps
+        if gyroscope_end >= 0:
+            columns[9] = gyroscope[gyroscope_end]
+            if 0 <= gyroscope_end <= steering_end:
+                steering_end = gyroscope_end - 1  # the gyroscope's bar is on top
+        if steering_end >= 0:
+            columns[8] = steering[steering_end]
+        # 0.15 stands for what the vertical pass truncates; negative values become 0
+        light = self._heights.take((*rows, SIDEWAYS, SIDEWAYS), axis=0).T @ columns
+        out[:] = (light - 0.15).reshape(out.shape)
+        out[:, : left_end.shape[1]] = left_end

@@ -1,4 +1,4 @@
-"""The world in FastRender's picture: field, grass and road, in the upper 84 of 96 rows."""
+"""The world in FastRender's picture: field, grass and road."""
 
 import math
 from typing import Any
@@ -7,11 +7,10 @@ import cv2
 import numpy as np
 from gymnasium.envs.box2d import car_racing as stock
 
+from sb3_cardqn.env.fast_render.filter import PIXEL_H, PIXEL_W, SIDE, WORLD_ROWS, seen_colors
 from sb3_cardqn.env.fast_render.grass import LEVELS, coverage
+from sb3_cardqn.env.fast_render.quads import SHIFT, Quads
 
-# one observed pixel, in pixels of the 1000×800 screen that stock draws and shrinks
-PIXEL_W, PIXEL_H = stock.WINDOW_W / stock.STATE_W, stock.WINDOW_H / stock.STATE_H
-WORLD_ROWS = 84  # the 12 rows below them are the dashboard, 5/40 of the screen
 CAR_X, CAR_Y = stock.WINDOW_W / 2, stock.WINDOW_H / 4  # the car's place on the screen, y upwards
 VIEW_AHEAD = 250.0  # screen pixels from the car to the centre of the visible world
 VIEW_HALF = (500.0 + 10, 350.0 + 10)  # half its width and height, plus a margin of one observed pixel
@@ -26,101 +25,23 @@ ZOOM_AHEAD = 1.3  # in the first second, paint this much finer than visible, to 
 SPREAD_SMOOTH, SPREAD_PLAIN = 0.66, 0.48
 GROWTH = 0.6 / TEXEL
 EDGE = GROWTH - SPREAD_SMOOTH
-SHIFT = 4  # fractional bits of a corner given to cv2
 SMOOTHSCALE_LOSS = 2  # smoothscale makes 100 out of a plain 102, and 0 out of 0
 
 
-def _plain(color: Any) -> tuple[int, int, int, int]:
+def _plain(color: Any) -> list[int]:
     """
-    The colour that smoothscale gives an area of one colour.
-
     :param color: CarRacing's colour, three numbers from 0 to 255
-    :return: four channels, because ``cv2.warpAffine`` is twice as fast on four as on three
+    :return: the colour that smoothscale gives an area of one colour
     """
-    red, green, blue = (max(int(c) - SMOOTHSCALE_LOSS, 0) for c in color)
-    return red, green, blue, 0
+    return [max(int(c) - SMOOTHSCALE_LOSS, 0) for c in color]
 
 
 def _channels(texels: np.ndarray) -> np.ndarray:
     """
-    :param texels: (...) uint32, each four packed channels
-    :return: (..., 4) uint8 channels
+    :param texels: (...) uint32, each four packed channels; or uint8
+    :return: (..., 4) uint8 channels; or the same
     """
-    return texels[..., None].view(np.uint8)
-
-
-def box_filter(pixels: slice, size: float, start: int, stop: int) -> np.ndarray:
-    """
-    :param pixels: observed pixels
-    :param size: screen pixels per observed pixel
-    :param start: first screen pixel
-    :param stop: end of the screen pixels
-    :return: (observed pixels, screen pixels) part of each observed pixel that each screen pixel covers
-    """
-    first = np.arange(pixels.start, pixels.stop)[:, None] * size
-    screen = np.arange(start, stop)[None, :]
-    overlap = np.minimum(first + size, screen + 1) - np.maximum(first, screen)
-    return (np.maximum(overlap, 0) / size).astype(np.float32)
-
-
-class _Quads:
-    """
-    Quadrilaterals of the road, in texels of the current zoom.
-
-    :param quads: (quads, 4, 2) left, right, previous right, previous left; world units
-    :param growth: texels added on each side of their width and of their length when painted
-    """
-
-    def __init__(self, quads: np.ndarray, growth: tuple[float, float]) -> None:
-        self._quads, self._growth = quads, growth
-        across = quads[:, [1, 1, 2, 2]] - quads[:, [0, 0, 3, 3]]
-        along = quads[:, [0, 1, 1, 0]] - quads[:, [3, 2, 2, 3]]
-        self._sides = self._outward(across, (-1, 1, 1, -1)), self._outward(along, (1, 1, -1, -1))
-
-    @staticmethod
-    def _outward(edges: np.ndarray, signs: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """
-        :param edges: (quads, 4, 2) edge at each corner
-        :param signs: 1 where the edge points outward, else -1
-        :return: (quads, 4, 2) unit vectors; (quads, 4, 1) furthest move of the corner, negative is inwards
-        """
-        length = np.maximum(np.linalg.norm(edges, axis=2, keepdims=True), 1e-6)
-        return edges / length * np.array(signs)[:, None], -0.45 * length
-
-    def corners(self, index: Any, texels: float, growth: tuple[float, float]) -> np.ndarray:
-        """
-        :param index: indices of the quads
-        :param texels: texels per world unit
-        :param growth: texels added on each side of their width and of their length
-        :return: (quads, 4, 2) whole numbers with ``SHIFT`` fractional bits, texels from the world's origin
-        """
-        points = self._quads[index]
-        for (outward, most), by in zip(self._sides, growth, strict=True):
-            points = points + outward[index] * np.maximum(by / texels, most[index])
-        return np.rint((points * texels - 0.5) * (1 << SHIFT)).astype(np.int32)
-
-    def scale(self, texels: float) -> None:
-        """
-        :param texels: new number of texels per world unit
-        """
-        self._corners = self.corners(slice(None), texels, self._growth)
-        # two more texels, because cv2 fills beyond the corners
-        self._low_x, self._low_y = ((self._corners.min(axis=1) >> SHIFT) - 2).T.copy()
-        self._high_x, self._high_y = ((self._corners.max(axis=1) >> SHIFT) + 3).T.copy()
-
-    def inside(self, left: int, bottom: int, width: int, height: int) -> tuple[list[int], np.ndarray]:
-        """
-        :param left: first texel of a rectangle, in x
-        :param bottom: first texel of the rectangle, in y
-        :param width: width of the rectangle in texels
-        :param height: height of the rectangle in texels
-        :return: indices of the quads that reach into it; (quads, 4, 2) their corners for cv2, from its first
-            texel
-        """
-        across = (self._low_x < left + width) & (self._high_x > left)
-        along = (self._low_y < bottom + height) & (self._high_y > bottom)
-        index = np.flatnonzero(across & along)
-        return index.tolist(), self._corners[index] - (left << SHIFT, bottom << SHIFT)
+    return texels if texels.dtype == np.uint8 else texels[..., None].view(np.uint8)
 
 
 def _uncovered(moved: int) -> slice:
@@ -136,15 +57,25 @@ class WorldPicture:
     Field, grass and road of one CarRacing around its car.
 
     A window of the world is painted once and sampled until the view leaves it, so a picture costs one
-    ``cv2.warpAffine``.
+    ``cv2.remap``.
+
+    :param gray: True to draw in gray
     """
 
-    def __init__(self) -> None:
-        # a texel is four bytes; memory is kept, because allocating it takes longer than painting it
-        self._memory = np.zeros(WINDOW**2, np.uint32)
+    def __init__(self, gray: bool) -> None:
+        self._gray = gray
+        # A texel is one gray byte, or four bytes, because cv2 samples four channels twice as fast as three.
+        # Memory is kept, because allocating it takes longer than painting it.
+        texel = np.uint8 if gray else np.uint32
+        self._memory = np.zeros(WINDOW**2, texel)
         self._window = _channels(self._memory.reshape(WINDOW, WINDOW))
-        self._canvas = np.zeros((WINDOW + 2) ** 2, np.uint32)
-        self._sampled = np.empty((WORLD_ROWS, stock.STATE_W, 4), np.uint8)
+        self._canvas = np.zeros((WINDOW + 2) ** 2, texel)
+        self._sampled = np.empty((WORLD_ROWS, SIDE, 4), np.uint8)
+        # middles of the observed pixels on the screen, from the car, and ones; y goes up
+        rows, columns = (np.arange(WORLD_ROWS) + 0.5) * PIXEL_H, (np.arange(SIDE) + 0.5) * PIXEL_W
+        aside, ahead = np.meshgrid(columns - CAR_X, stock.WINDOW_H - CAR_Y - rows)
+        self._middles = np.stack((aside, ahead, np.ones_like(aside))).reshape(3, -1).astype(np.float32)
+        self._places = np.empty((2, WORLD_ROWS, SIDE), np.float32)
         self._road_poly: list[Any] | None = None
         self._zoom = 0.0  # zoom of the painted window, screen pixels per world unit; 0 before the first
         self._texels = 0.0  # texels per world unit
@@ -154,7 +85,7 @@ class WorldPicture:
         """
         :param car_racing: the unwrapped environment
         :param zoom: screen pixels per world unit
-        :param out: (84, 96, 3) rows of the picture to draw into
+        :param out: (84, 96) or (84, 96, 3) rows of the picture to draw into
         """
         if car_racing.road_poly is not self._road_poly:
             self._new_track(car_racing)
@@ -163,22 +94,24 @@ class WorldPicture:
         if zoom > self._zoom or not self._shows(x, y, cos, sin, zoom):
             self._move(car_racing, x, y, cos, sin, zoom)
         self._repaint_visited()
-        # from an observed pixel's centre to the screen around the car (rows go down, y goes up) to texels
         scale = self._texels / zoom
-        right, up = PIXEL_W / 2 - CAR_X, stock.WINDOW_H - PIXEL_H / 2 - CAR_Y
         left, bottom = x * self._texels - self._left - 0.5, y * self._texels - self._bottom - 0.5
-        matrix = (
-            (cos * scale * PIXEL_W, sin * scale * PIXEL_H, (cos * right - sin * up) * scale + left),
-            (sin * scale * PIXEL_W, -cos * scale * PIXEL_H, (sin * right + cos * up) * scale + bottom),
-        )
-        cv2.warpAffine(
-            self._window,
-            np.array(matrix),
-            (stock.STATE_W, WORLD_ROWS),
-            dst=self._sampled,
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        )
+        turn = np.array(((cos * scale, -sin * scale, left), (sin * scale, cos * scale, bottom)), np.float32)
+        np.matmul(turn, self._middles, out=self._places.reshape(2, -1))
+        across, along = self._places
+        if self._gray:
+            cv2.remap(self._window, across, along, cv2.INTER_LINEAR, dst=out)
+            return
+        cv2.remap(self._window, across, along, cv2.INTER_LINEAR, dst=self._sampled)
         cv2.cvtColor(self._sampled, cv2.COLOR_BGRA2BGR, dst=out)
+
+    def _color(self, color: Any) -> Any:
+        """
+        :param color: CarRacing's colour, three numbers from 0 to 255
+        :return: what cv2 paints for it: a grey level, or four channels
+        """
+        plain = np.rint(seen_colors(np.array(_plain(color)), self._gray)).astype(int).tolist()
+        return plain[0] if self._gray else (*plain, 0)
 
     def _new_track(self, car_racing: Any) -> None:
         """
@@ -190,10 +123,10 @@ class WorldPicture:
         is_tile = np.array([isinstance(color, np.ndarray) for _, color in road_poly])
         quads = np.array([quad for quad, _ in road_poly])
         # tiles keep their length, so that they cover the seams of each other's smooth edges
-        self._tiles = _Quads(quads[is_tile], (EDGE, 0.0))
-        self._kerbs = _Quads(quads[~is_tile], (EDGE, EDGE))
+        self._tiles = Quads(quads[is_tile], (EDGE, 0.0))
+        self._kerbs = Quads(quads[~is_tile], (EDGE, EDGE))
         self._kerb_colors = [
-            _plain(color) for (_, color), tile in zip(road_poly, is_tile, strict=True) if not tile
+            self._color(color) for (_, color), tile in zip(road_poly, is_tile, strict=True) if not tile
         ]
         # stock's contact listener writes `tile.color[:] = road_color`; with rows of one array, one
         # comparison finds all changes
@@ -205,11 +138,12 @@ class WorldPicture:
             road_poly[index] = (road_poly[index][0], color)
         self._seen = self._colors[:, 0].copy()
         parts = np.arange(LEVELS**2 + 1)[:, None] / LEVELS**2
-        colors = _plain(car_racing.bg_color) * (1 - parts) + _plain(car_racing.grass_color) * parts
-        packed = np.rint(colors).astype(np.uint8).view(np.uint32)[:, 0]
+        field, grass = (np.atleast_1d(self._color(c)) for c in (car_racing.bg_color, car_racing.grass_color))
+        colors = np.rint(field * (1 - parts) + grass * parts).astype(np.uint8)
+        packed = colors.view(self._memory.dtype)[:, 0]
         levels = np.arange(LEVELS + 1)
         self._grass_colors = packed[levels[:, None] * levels]  # indexed by the grass level in y and in x
-        self._tile_colors = [_plain(color) for color in self._colors.tolist()]
+        self._tile_colors = [self._color(color) for color in self._colors.tolist()]
         self._zoom = 0.0
 
     def _shows(self, x: float, y: float, cos: float, sin: float, zoom: float) -> bool:
@@ -297,7 +231,7 @@ class WorldPicture:
         tiles = np.flatnonzero(changed)
         corners = self._visited_corners[tiles] - (self._left << SHIFT, self._bottom << SHIFT)
         for index, quad in zip(tiles.tolist(), corners, strict=True):
-            self._tile_colors[index] = _plain(self._colors[index].tolist())
+            self._tile_colors[index] = self._color(self._colors[index].tolist())
             cv2.fillConvexPoly(self._window, quad, self._tile_colors[index], cv2.LINE_8, SHIFT)
 
     def _grass_picture(self, car_racing: Any, left: int, bottom: int, width: int, height: int) -> np.ndarray:
@@ -307,7 +241,7 @@ class WorldPicture:
         :param bottom: first texel in y
         :param width: width in texels
         :param height: height in texels
-        :return: (height, width, 4) field and grass, a view of the canvas
+        :return: (height, width) or (height, width, 4) field and grass, a view of the canvas
         """
         grass_x, field_x = coverage(self._texels, GROWTH, left, width)
         grass_y, field_y = coverage(self._texels, GROWTH, bottom, height)
@@ -322,5 +256,6 @@ class WorldPicture:
             lines[:first] = 0
             lines[last + 1 :] = 0
             for line in np.flatnonzero((part > 0) & (part < 1)):
-                lines[line] = (_channels(lines[line]) * part[line]).astype(np.uint8).view(np.uint32)[:, 0]
+                light = _channels(lines[line])
+                np.multiply(light, part[line], out=light, casting="unsafe")
         return _channels(picture)

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import gymnasium as gym
@@ -12,9 +12,10 @@ from gymnasium.envs.box2d import car_racing as stock
 from gymnasium.envs.box2d.car_dynamics import Car
 from gymnasium.envs.box2d.car_racing import CarRacing, FrictionDetector
 
-from sb3_cardqn.env.fast_render.car import CAR_COLS, CAR_ROWS, car_layer
-from sb3_cardqn.env.fast_render.dashboard import dashboard
-from sb3_cardqn.env.fast_render.picture import FULL_ZOOM, WORLD_ROWS, WorldPicture
+from sb3_cardqn.env.fast_render.car import CarPicture
+from sb3_cardqn.env.fast_render.dashboard import Dashboard
+from sb3_cardqn.env.fast_render.filter import SIDE, WORLD_ROWS
+from sb3_cardqn.env.fast_render.picture import FULL_ZOOM, WorldPicture
 
 # Methods that FastRender replaces or relies on.
 _RACE_PARTS = (
@@ -56,18 +57,28 @@ def _score_format(race: Any) -> Callable[[float], str]:
     return _SCORES[digest]
 
 
+# tables that all environments share
+_car_picture, _dashboard = cache(CarPicture), cache(Dashboard)
+
+
 class Render:
     """
     Stands in for the ``_render`` method of one CarRacing.
 
     :param car_racing: the unwrapped environment
+    :param gray: True to draw in gray, False in colour
     """
 
-    def __init__(self, car_racing: CarRacing) -> None:
+    def __init__(self, car_racing: CarRacing, gray: bool) -> None:
         self._car_racing = car_racing
         race: Any = type(car_racing)
         self._score_format = _score_format(race)
-        self._world = WorldPicture()
+        self._gray = gray
+
+    @cached_property
+    def _parts(self) -> tuple[WorldPicture, CarPicture, Dashboard]:
+        """World, car and dashboard; made when they are needed, because a wrapper may still ask for gray."""
+        return WorldPicture(self._gray), _car_picture(self._gray), _dashboard(self._gray)
 
     def __call__(self, mode: str) -> Any:
         """
@@ -81,15 +92,15 @@ class Render:
 
     def _observation(self) -> np.ndarray:
         """
-        :return: (96, 96, 3) uint8 observation
+        :return: (96, 96) or (96, 96, 3) uint8 observation
         """
         car_racing = self._car_racing
         t = car_racing.t
         zoom = 0.1 * stock.SCALE * max(1 - t, 0) + FULL_ZOOM * min(t, 1)
-        observation = np.empty((stock.STATE_H, stock.STATE_W, 3), np.uint8)
-        self._world.draw(car_racing, zoom, observation[:WORLD_ROWS])
-        light, part = car_layer(car_racing.car, zoom)
-        around = observation[CAR_ROWS, CAR_COLS]
-        np.maximum(around * part + light, 0, out=around, casting="unsafe")
-        dashboard(car_racing, self._score_format(car_racing.reward), observation[WORLD_ROWS:])
+        world, car, dashboard = self._parts
+        observation = np.empty((SIDE, SIDE) if self._gray else (SIDE, SIDE, 3), np.uint8)
+        pixels = observation.reshape(SIDE, SIDE, -1)
+        world.draw(car_racing, zoom, observation[:WORLD_ROWS])
+        car.draw(car_racing.car, zoom, pixels)
+        dashboard.draw(car_racing, self._score_format(car_racing.reward), pixels[WORLD_ROWS:])
         return observation
