@@ -94,7 +94,8 @@ class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
         :return: (3,) float64 steer, gas, brake
         :raises ValueError: if the index is not in the action space
         """
-        if not self.action_space.contains(action):
+        known = type(action) is np.int64 and 0 <= action < len(self.actions)  # contains() is slow
+        if not (known or self.action_space.contains(action)):
             raise ValueError(f"DiscretizeActions needs an action in {self.action_space}, got {action!r}")
         return self.actions[action].copy()
 
@@ -168,7 +169,7 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
             if mode != "state_pixels":
                 return draw(mode)
             reward_when_drawn = car_racing.reward
-            return car_racing.state.copy()  # Gymnasium's checker requires a new object for every frame
+            return car_racing.state.view()  # Gymnasium's checker requires a new object for every frame
 
         car_racing._render = hold
         try:

@@ -66,10 +66,12 @@ class FastRender(gym.Wrapper, RecordConstructorArgs):
     def _install(self) -> None:
         from sb3_cardqn.env.fast_render.physics import FastStep
         from sb3_cardqn.env.fast_render.render import Render
+        from sb3_cardqn.env.fast_render.track import FastTrack
 
         car_racing: Any = self.unwrapped
         car_racing._render = Render(car_racing, self.gray)
         car_racing.step = FastStep(car_racing)
+        car_racing._create_track = FastTrack(car_racing)
         car_racing.observation_space = _GRAY_PICTURE if self.gray else _PICTURE
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import numpy as np
 from Box2D import b2RevoluteJoint
 from gymnasium.envs.box2d.car_dynamics import (
     ENGINE_POWER,
@@ -32,7 +31,7 @@ class FastCar(Car):
     hull_position: Any
     hull_velocity: Any
     wheel_positions: list[Any]
-    wheel_parts: list[tuple[Any, Any, Any, Any]]  # joint, rotation, velocity, ApplyForceToCenter
+    wheel_parts: list[tuple[Any, Any, Any, Any, Any]]  # wheel, joint, rotation, velocity, ApplyForceToCenter
 
     @staticmethod
     def take_over(car: Any) -> None:
@@ -47,41 +46,39 @@ class FastCar(Car):
         car.hull_position, car.hull_velocity = _view(car.hull, "position"), _view(car.hull, "linearVelocity")
         car.wheel_positions = [_view(w, "position") for w in car.wheels]
         car.wheel_parts = [
-            (w.joint, _view(w, "transform").q, _view(w, "linearVelocity"), w.ApplyForceToCenter)
+            (w, w.joint, _view(w, "transform").q, _view(w, "linearVelocity"), w.ApplyForceToCenter)
             for w in car.wheels
         ]
 
-    def gas(self, gas: float) -> None:
+    def control(self, steer: float, gas: float, brake: float) -> None:
         """
+        ``steer``, ``gas`` and ``brake`` at once.
+
+        :param steer: target direction of the front wheels, in [-1, 1]
         :param gas: gas pedal, clipped to [0, 1]; acts on the rear wheels
+        :param brake: brake pedal in [0, 1]; 0.9 or more blocks the wheels
         """
-        gas = min(max(float(gas), 0.0), 1.0)
-        for w in self.wheels[2:4]:
-            w.gas += min(gas - w.gas, 0.1)  # gradually increase, but stop immediately
+        gas = min(max(gas, 0.0), 1.0)
+        front_left, front_right, rear_left, rear_right = self.wheels
+        front_left.steer = front_right.steer = steer
+        # gradually increase, but stop immediately
+        rear_left.gas += min(gas - rear_left.gas, 0.1)
+        rear_right.gas += min(gas - rear_right.gas, 0.1)
+        front_left.brake = front_right.brake = rear_left.brake = rear_right.brake = brake
 
-    def brake(self, b: float) -> None:
-        """
-        :param b: brake pedal in [0, 1]; 0.9 or more blocks the wheels
-        """
-        b = float(b)
-        for w in self.wheels:
-            w.brake = b
-
-    def steer(self, s: float) -> None:
-        """
-        :param s: target direction of the front wheels, in [-1, 1]
-        """
-        self.wheels[0].steer = self.wheels[1].steer = float(s)
+    def destroy(self) -> None:
+        """Destroy the bodies, after which no step must touch them."""
+        super().destroy()
+        self.wheel_parts = []
 
     def step(self, dt: float) -> None:
         """
         :param dt: seconds per frame
         """
         power = dt * ENGINE_POWER
-        # zip over `wheels`, which is empty after Box2D has destroyed them
-        for w, (joint, rotation, velocity, push) in zip(self.wheels, self.wheel_parts, strict=False):
-            off = w.steer - _joint_angle(joint)
-            _set_motor_speed(joint, math.copysign(min(50.0 * abs(off), 3.0), off))
+        for w, joint, rotation, velocity, push in self.wheel_parts:
+            turn = 50.0 * (w.steer - _joint_angle(joint))
+            _set_motor_speed(joint, 3.0 if turn > 3.0 else -3.0 if turn < -3.0 else turn)
 
             friction_limit = GRASS_FRICTION
             for tile in w.tiles:
@@ -157,7 +154,8 @@ class FastFrictionDetector(FrictionDetector):
     """
     A ``FrictionDetector`` that asks Box2D for each fixture's owner once per episode.
 
-    This is safe because only ``CarRacing.reset`` destroys bodies, and it also makes a new listener.
+    This is safe because only ``CarRacing.reset`` destroys bodies, and it also makes a new listener. A contact
+    that has begun keeps its address until it ends.
     """
 
     @staticmethod
@@ -204,24 +202,22 @@ class FastFrictionDetector(FrictionDetector):
         :param contact: contact of two fixtures
         :return: tile and wheel, each None if it is not part of the contact
         """
-        first, second = self._owner(contact.fixtureA), self._owner(contact.fixtureB)
+        first, second = contact.fixtureA, contact.fixtureB
+        tile, wheel = self.owners.get(int(first.this)) or self._own(first)
+        other_tile, other_wheel = self.owners.get(int(second.this)) or self._own(second)
         # like stock, take the second if both are tiles
-        tile, other = first, second
-        if second is not None and "road_friction" in second.__dict__:
-            tile, other = second, first
-        elif first is None or "road_friction" not in first.__dict__:
-            return None, None
-        return tile, other if other is not None and "tiles" in other.__dict__ else None
+        return (tile, other_wheel) if other_tile is None else (other_tile, wheel)
 
-    def _owner(self, fixture: Any) -> Any:
+    def _own(self, fixture: Any) -> tuple[Any, Any]:
         """
         :param fixture: fixture of a body
-        :return: tile, wheel, or None for the hull
+        :return: tile and wheel, each None if the body is something else
         """
-        key = int(fixture.this)
-        if key not in self.owners:
-            self.owners[key] = fixture.body.userData
-        return self.owners[key]
+        body = fixture.body.userData
+        known = vars(body) if body is not None else {}
+        owner = body if "road_friction" in known else None, body if "tiles" in known else None
+        self.owners[int(fixture.this)] = owner
+        return owner
 
 
 class FastStep:
@@ -278,16 +274,13 @@ class FastStep:
         :raises InvalidAction: if the action is not in the discrete action space
         """
         if self._car_racing.continuous:
-            steer, gas, brake = action.astype(np.float64).tolist()
-            car.steer(-steer)
-            car.gas(gas)
-            car.brake(brake)
+            steer, gas, brake = map(float, action.tolist())
+            car.control(-steer, gas, brake)
             return
         if not self._car_racing.action_space.contains(action):
             raise InvalidAction(
                 f"you passed the invalid action `{action}`. "
                 f"The supported action_space is `{self._car_racing.action_space}`"
             )
-        car.steer(-0.6 * (action == 1) + 0.6 * (action == 2))
-        car.gas(0.2 * (action == 3))
-        car.brake(0.8 * (action == 4))
+        steer = -0.6 * (action == 1) + 0.6 * (action == 2)
+        car.control(float(steer), float(0.2 * (action == 3)), float(0.8 * (action == 4)))

@@ -1,6 +1,7 @@
 """The world in FastRender's picture: field, grass and road."""
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -28,12 +29,15 @@ EDGE = GROWTH - SPREAD_SMOOTH
 SMOOTHSCALE_LOSS = 2  # smoothscale makes 100 out of a plain 102, and 0 out of 0
 
 
-def _plain(color: Any) -> list[int]:
+@lru_cache(maxsize=256)
+def _paint(color: tuple[float, ...], gray: bool) -> Any:
     """
     :param color: CarRacing's colour, three numbers from 0 to 255
-    :return: the colour that smoothscale gives an area of one colour
+    :param gray: True to draw in gray
+    :return: what cv2 paints for an area of it, after smoothscale: a grey level, or four channels
     """
-    return [max(int(c) - SMOOTHSCALE_LOSS, 0) for c in color]
+    plain = seen_colors(np.array([max(int(c) - SMOOTHSCALE_LOSS, 0) for c in color]), gray)
+    return round(plain[0]) if gray else (*plain.astype(int).tolist(), 0)
 
 
 def _channels(texels: np.ndarray) -> np.ndarray:
@@ -92,7 +96,7 @@ class WorldPicture:
         position, angle = car_racing.car.hull_position, car_racing.car.hull.angle
         x, y, cos, sin = position.x, position.y, math.cos(angle), math.sin(angle)
         if zoom > self._zoom or not self._shows(x, y, cos, sin, zoom):
-            self._move(car_racing, x, y, cos, sin, zoom)
+            self._move(x, y, cos, sin, zoom)
         self._repaint_visited()
         scale = self._texels / zoom
         left, bottom = x * self._texels - self._left - 0.5, y * self._texels - self._bottom - 0.5
@@ -105,14 +109,6 @@ class WorldPicture:
         cv2.remap(self._window, across, along, cv2.INTER_LINEAR, dst=self._sampled)
         cv2.cvtColor(self._sampled, cv2.COLOR_BGRA2BGR, dst=out)
 
-    def _color(self, color: Any) -> Any:
-        """
-        :param color: CarRacing's colour, three numbers from 0 to 255
-        :return: what cv2 paints for it: a grey level, or four channels
-        """
-        plain = np.rint(seen_colors(np.array(_plain(color)), self._gray)).astype(int).tolist()
-        return plain[0] if self._gray else (*plain, 0)
-
     def _new_track(self, car_racing: Any) -> None:
         """
         Read a new episode's polygons, and make all its tiles share one array of colours.
@@ -120,30 +116,29 @@ class WorldPicture:
         :param car_racing: the unwrapped environment
         """
         self._road_poly = road_poly = car_racing.road_poly
-        is_tile = np.array([isinstance(color, np.ndarray) for _, color in road_poly])
-        quads = np.array([quad for quad, _ in road_poly])
+        tiles = [i for i, (_, color) in enumerate(road_poly) if isinstance(color, np.ndarray)]
+        kerbs = [i for i, (_, color) in enumerate(road_poly) if not isinstance(color, np.ndarray)]
         # tiles keep their length, so that they cover the seams of each other's smooth edges
-        self._tiles = Quads(quads[is_tile], (EDGE, 0.0))
-        self._kerbs = Quads(quads[~is_tile], (EDGE, EDGE))
-        self._kerb_colors = [
-            self._color(color) for (_, color), tile in zip(road_poly, is_tile, strict=True) if not tile
-        ]
+        along = np.repeat((0.0, EDGE), (len(tiles), len(kerbs)))
+        self._quads = Quads(np.array([road_poly[i][0] for i in (*tiles, *kerbs)]), EDGE, along[:, None, None])
         # stock's contact listener writes `tile.color[:] = road_color`; with rows of one array, one
         # comparison finds all changes
         self._colors = np.array([tile.color for tile in car_racing.road])
-        for tile, index, color in zip(
-            car_racing.road, np.flatnonzero(is_tile).tolist(), self._colors, strict=True
-        ):
+        for tile, index, color in zip(car_racing.road, tiles, self._colors, strict=True):
             tile.color = color
             road_poly[index] = (road_poly[index][0], color)
         self._seen = self._colors[:, 0].copy()
+        colors = [tuple(color) for color in (*self._colors.tolist(), *(road_poly[i][1] for i in kerbs))]
+        self._paints = [_paint(color, self._gray) for color in colors]
         parts = np.arange(LEVELS**2 + 1)[:, None] / LEVELS**2
-        field, grass = (np.atleast_1d(self._color(c)) for c in (car_racing.bg_color, car_racing.grass_color))
-        colors = np.rint(field * (1 - parts) + grass * parts).astype(np.uint8)
-        packed = colors.view(self._memory.dtype)[:, 0]
+        field, grass = (
+            np.atleast_1d(_paint(tuple(color.tolist()), self._gray))
+            for color in (car_racing.bg_color, car_racing.grass_color)
+        )
+        mixed = np.rint(field * (1 - parts) + grass * parts).astype(np.uint8)
+        packed = mixed.view(self._memory.dtype)[:, 0]
         levels = np.arange(LEVELS + 1)
         self._grass_colors = packed[levels[:, None] * levels]  # indexed by the grass level in y and in x
-        self._tile_colors = [self._color(color) for color in self._colors.tolist()]
         self._zoom = 0.0
 
     def _shows(self, x: float, y: float, cos: float, sin: float, zoom: float) -> bool:
@@ -164,11 +159,10 @@ class WorldPicture:
             and abs(away_y) + abs(sin_scale) * width + abs(cos_scale) * height < half
         )
 
-    def _move(self, car_racing: Any, x: float, y: float, cos: float, sin: float, zoom: float) -> None:
+    def _move(self, x: float, y: float, cos: float, sin: float, zoom: float) -> None:
         """
         Move the window in the car's direction, and paint the parts that are new.
 
-        :param car_racing: the unwrapped environment
         :param x: x of the car
         :param y: y of the car
         :param cos: cosine of the car's angle
@@ -189,32 +183,36 @@ class WorldPicture:
                 self._memory[:-moved] = self._memory[moved:]
             elif moved < 0:
                 self._memory[-moved:] = self._memory[:moved]
-            self._paint(car_racing, _uncovered(up), everywhere)
-            self._paint(car_racing, everywhere, _uncovered(right))
+            rows, columns = _uncovered(up), _uncovered(right)
+            self._cover(rows, everywhere)
+            self._cover(slice(rows.stop, WINDOW) if up <= 0 else slice(0, rows.start), columns)
             return
         self._zoom, self._texels = new_zoom, texels
-        self._tiles.scale(texels)
-        self._kerbs.scale(texels)
-        self._visited_corners = self._tiles.corners(slice(None), texels, (-SPREAD_PLAIN - 0.5, -SPREAD_PLAIN))
-        self._paint(car_racing, everywhere, everywhere)
+        self._quads.scale(texels)
+        self._visited_corners = self._quads.corners(texels, -SPREAD_PLAIN - 0.5, -SPREAD_PLAIN)
+        self._cover(everywhere, everywhere)
 
-    def _paint(self, car_racing: Any, rows: slice, columns: slice) -> None:
+    def _cover(self, rows: slice, columns: slice) -> None:
         """
-        :param car_racing: the unwrapped environment
         :param rows: rows of the window to paint
         :param columns: columns of the window to paint
         """
-        if rows.start == rows.stop or columns.start == columns.stop:
+        edge = math.ceil(stock.PLAYFIELD * self._texels) + 2  # beyond it there is nothing
+        first, end = max(rows.start, -edge - self._bottom), min(rows.stop, edge - self._bottom)
+        start, stop = max(columns.start, -edge - self._left), min(columns.stop, edge - self._left)
+        if end - first < rows.stop - rows.start or stop - start < columns.stop - columns.start:
+            self._window[rows, columns] = 0
+        if first >= end or start >= stop:
             return
         # one more texel on each side, for the blur
-        width, height = columns.stop - columns.start + 2, rows.stop - rows.start + 2
-        left, bottom = self._left + columns.start - 1, self._bottom + rows.start - 1
-        picture = self._grass_picture(car_racing, left, bottom, width, height)
-        for quads, colors in ((self._tiles, self._tile_colors), (self._kerbs, self._kerb_colors)):
-            for index, corners in zip(*quads.inside(left, bottom, width, height), strict=True):
-                cv2.fillConvexPoly(picture, corners, colors[index], cv2.LINE_AA, SHIFT)
+        width, height = stop - start + 2, end - first + 2
+        left, bottom = self._left + start - 1, self._bottom + first - 1
+        picture = self._grass_picture(left, bottom, width, height)
+        paints = self._paints
+        for index, corners in zip(*self._quads.inside(left, bottom, width, height), strict=True):
+            cv2.fillConvexPoly(picture, corners, paints[index], cv2.LINE_AA, SHIFT)
         cv2.GaussianBlur(picture, (3, 3), 0, dst=picture)
-        self._window[rows, columns] = picture[1:-1, 1:-1]
+        self._window[first:end, start:stop] = picture[1:-1, 1:-1]
 
     def _repaint_visited(self) -> None:
         """
@@ -231,12 +229,11 @@ class WorldPicture:
         tiles = np.flatnonzero(changed)
         corners = self._visited_corners[tiles] - (self._left << SHIFT, self._bottom << SHIFT)
         for index, quad in zip(tiles.tolist(), corners, strict=True):
-            self._tile_colors[index] = self._color(self._colors[index].tolist())
-            cv2.fillConvexPoly(self._window, quad, self._tile_colors[index], cv2.LINE_8, SHIFT)
+            self._paints[index] = paint = _paint(tuple(self._colors[index].tolist()), self._gray)
+            cv2.fillConvexPoly(self._window, quad, paint, cv2.LINE_8, SHIFT)
 
-    def _grass_picture(self, car_racing: Any, left: int, bottom: int, width: int, height: int) -> np.ndarray:
+    def _grass_picture(self, left: int, bottom: int, width: int, height: int) -> np.ndarray:
         """
-        :param car_racing: the unwrapped environment
         :param left: first texel in x
         :param bottom: first texel in y
         :param width: width in texels

@@ -1,7 +1,5 @@
 """Quads: the quadrilaterals of the road in FastRender's picture, as corners for cv2."""
 
-from typing import Any
-
 import numpy as np
 
 SHIFT = 4  # fractional bits of a corner given to cv2
@@ -12,14 +10,16 @@ class Quads:
     Quadrilaterals of the road, in texels of the current zoom.
 
     :param quads: (quads, 4, 2) left, right, previous right, previous left; world units
-    :param growth: texels added on each side of their width and of their length when painted
+    :param across: texels added on both sides when painted
+    :param along: (quads, 1, 1) texels added at both ends
     """
 
-    def __init__(self, quads: np.ndarray, growth: tuple[float, float]) -> None:
-        self._quads, self._growth = quads, growth
-        across = quads[:, [1, 1, 2, 2]] - quads[:, [0, 0, 3, 3]]
-        along = quads[:, [0, 1, 1, 0]] - quads[:, [3, 2, 2, 3]]
-        self._sides = self._outward(across, (-1, 1, 1, -1)), self._outward(along, (1, 1, -1, -1))
+    def __init__(self, quads: np.ndarray, across: float, along: np.ndarray) -> None:
+        self._quads, self._growth = quads, (across, along)
+        self._sides = (
+            self._outward(quads[:, [1, 1, 2, 2]] - quads[:, [0, 0, 3, 3]], (-1, 1, 1, -1)),
+            self._outward(quads[:, [0, 1, 1, 0]] - quads[:, [3, 2, 2, 3]], (1, 1, -1, -1)),
+        )
 
     @staticmethod
     def _outward(edges: np.ndarray, signs: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -28,26 +28,26 @@ class Quads:
         :param signs: 1 where the edge points outward, else -1
         :return: (quads, 4, 2) unit vectors; (quads, 4, 1) furthest move of the corner, negative is inwards
         """
-        length = np.maximum(np.linalg.norm(edges, axis=2, keepdims=True), 1e-6)
+        length = np.maximum(np.hypot(edges[..., :1], edges[..., 1:]), 1e-6)
         return edges / length * np.array(signs)[:, None], -0.45 * length
 
-    def corners(self, index: Any, texels: float, growth: tuple[float, float]) -> np.ndarray:
+    def corners(self, texels: float, across: float, along: float | np.ndarray) -> np.ndarray:
         """
-        :param index: indices of the quads
         :param texels: texels per world unit
-        :param growth: texels added on each side of their width and of their length
+        :param across: texels added on both sides
+        :param along: texels added at both ends
         :return: (quads, 4, 2) whole numbers with ``SHIFT`` fractional bits, texels from the world's origin
         """
-        points = self._quads[index]
-        for (outward, most), by in zip(self._sides, growth, strict=True):
-            points = points + outward[index] * np.maximum(by / texels, most[index])
+        points = self._quads
+        for (outward, most), by in zip(self._sides, (across, along), strict=True):
+            points = points + outward * np.maximum(by / texels, most)
         return np.rint((points * texels - 0.5) * (1 << SHIFT)).astype(np.int32)
 
     def scale(self, texels: float) -> None:
         """
         :param texels: new number of texels per world unit
         """
-        self._corners = self.corners(slice(None), texels, self._growth)
+        self._corners = self.corners(texels, *self._growth)
         # two more texels, because cv2 fills beyond the corners
         self._low_x, self._low_y = ((self._corners.min(axis=1) >> SHIFT) - 2).T.copy()
         self._high_x, self._high_y = ((self._corners.max(axis=1) >> SHIFT) + 3).T.copy()
