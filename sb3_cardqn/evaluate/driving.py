@@ -138,7 +138,7 @@ def make_env(
             hyperparams=config,
             env_kwargs=kept | env_kwargs,
         )
-    if stock:
+    if stock and task_of(env_id).has_laps:
         for car_racing in env.get_attr("unwrapped"):
             draw_stock(car_racing)  # there may be a FastRender inside another wrapper
     return env
