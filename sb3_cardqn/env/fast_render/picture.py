@@ -17,15 +17,16 @@ VIEW_AHEAD = 250.0  # screen pixels from the car to the centre of the visible wo
 VIEW_HALF = (500.0 + 10, 350.0 + 10)  # half its width and height, plus a margin of one observed pixel
 FULL_ZOOM = stock.ZOOM * stock.SCALE  # after the first second
 
-# A texel of 3.3 screen pixels, blurred by [1 2 1] / 4 and sampled once per observed pixel, is as wide as
+# A texel of 3.8 screen pixels, blurred by [1 2 1] / 4 and sampled once per observed pixel, is as wide as
 # smoothscale's box of 10.4×8.3, averaged over all directions (docs/explanation/fast_render.md).
-TEXEL = 3.3
-WINDOW = 512  # texels along a side
+TEXEL = 3.8
+WINDOW = 444  # texels along a side
 ZOOM_AHEAD = 1.3  # in the first second, paint this much finer than visible, to paint less often
 # Texels that cv2 fills beyond the given corners; gfxdraw fills 0.6 screen pixels beyond them.
 SPREAD_SMOOTH, SPREAD_PLAIN = 0.66, 0.48
 GROWTH = 0.6 / TEXEL
 EDGE = GROWTH - SPREAD_SMOOTH
+_SAMPLE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 SMOOTHSCALE_LOSS = 2  # smoothscale makes 100 out of a plain 102, and 0 out of 0
 
 
@@ -61,7 +62,7 @@ class WorldPicture:
     Field, grass and road of one CarRacing around its car.
 
     A window of the world is painted once and sampled until the view leaves it, so a picture costs one
-    ``cv2.remap``.
+    ``cv2.warpAffine``.
 
     :param gray: True to draw in gray
     """
@@ -75,11 +76,7 @@ class WorldPicture:
         self._window = _channels(self._memory.reshape(WINDOW, WINDOW))
         self._canvas = np.zeros((WINDOW + 2) ** 2, texel)
         self._sampled = np.empty((WORLD_ROWS, SIDE, 4), np.uint8)
-        # middles of the observed pixels on the screen, from the car, and ones; y goes up
-        rows, columns = (np.arange(WORLD_ROWS) + 0.5) * PIXEL_H, (np.arange(SIDE) + 0.5) * PIXEL_W
-        aside, ahead = np.meshgrid(columns - CAR_X, stock.WINDOW_H - CAR_Y - rows)
-        self._middles = np.stack((aside, ahead, np.ones_like(aside))).reshape(3, -1).astype(np.float32)
-        self._places = np.empty((2, WORLD_ROWS, SIDE), np.float32)
+        self._matrix = np.zeros((2, 3))
         self._road_poly: list[Any] | None = None
         self._zoom = 0.0  # zoom of the painted window, screen pixels per world unit; 0 before the first
         self._texels = 0.0  # texels per world unit
@@ -98,16 +95,18 @@ class WorldPicture:
         if zoom > self._zoom or not self._shows(x, y, cos, sin, zoom):
             self._move(x, y, cos, sin, zoom)
         self._repaint_visited()
+        # from an observed pixel's centre to the screen around the car (rows go down, y goes up) to texels
         scale = self._texels / zoom
+        right, up = PIXEL_W / 2 - CAR_X, stock.WINDOW_H - PIXEL_H / 2 - CAR_Y
         left, bottom = x * self._texels - self._left - 0.5, y * self._texels - self._bottom - 0.5
-        turn = np.array(((cos * scale, -sin * scale, left), (sin * scale, cos * scale, bottom)), np.float32)
-        np.matmul(turn, self._middles, out=self._places.reshape(2, -1))
-        across, along = self._places
-        if self._gray:
-            cv2.remap(self._window, across, along, cv2.INTER_LINEAR, dst=out)
-            return
-        cv2.remap(self._window, across, along, cv2.INTER_LINEAR, dst=self._sampled)
-        cv2.cvtColor(self._sampled, cv2.COLOR_BGRA2BGR, dst=out)
+        cos, sin = cos * scale, sin * scale
+        matrix = self._matrix
+        matrix[0] = cos * PIXEL_W, sin * PIXEL_H, cos * right - sin * up + left
+        matrix[1] = sin * PIXEL_W, -cos * PIXEL_H, sin * right + cos * up + bottom
+        sampled = out if self._gray else self._sampled
+        cv2.warpAffine(self._window, matrix, (SIDE, WORLD_ROWS), dst=sampled, flags=_SAMPLE)
+        if not self._gray:
+            cv2.cvtColor(sampled, cv2.COLOR_BGRA2BGR, dst=out)
 
     def _new_track(self, car_racing: Any) -> None:
         """
@@ -183,14 +182,21 @@ class WorldPicture:
                 self._memory[:-moved] = self._memory[moved:]
             elif moved < 0:
                 self._memory[-moved:] = self._memory[:moved]
+            self._place_visited()
             rows, columns = _uncovered(up), _uncovered(right)
             self._cover(rows, everywhere)
             self._cover(slice(rows.stop, WINDOW) if up <= 0 else slice(0, rows.start), columns)
             return
         self._zoom, self._texels = new_zoom, texels
         self._quads.scale(texels)
-        self._visited_corners = self._quads.corners(texels, -SPREAD_PLAIN - 0.5, -SPREAD_PLAIN)
+        self._corners = self._quads.corners(texels, -SPREAD_PLAIN - 0.5, -SPREAD_PLAIN)
+        self._place_visited()
         self._cover(everywhere, everywhere)
+
+    def _place_visited(self) -> None:
+        """Move the corners of visited tiles with the window."""
+        origin = np.array((self._left << SHIFT, self._bottom << SHIFT), np.int32)
+        self._visited_corners = self._corners - origin
 
     def _cover(self, rows: slice, columns: slice) -> None:
         """
@@ -221,16 +227,11 @@ class WorldPicture:
         Shades differ by at most 5 grey levels, so smooth edges are not needed inside the road. The repainted
         area stays clear of the road's own edges.
         """
-        now = self._colors[:, 0]
-        changed = now != self._seen
-        if not changed.any():
-            return
-        self._seen = now.copy()
-        tiles = np.flatnonzero(changed)
-        corners = self._visited_corners[tiles] - (self._left << SHIFT, self._bottom << SHIFT)
-        for index, quad in zip(tiles.tolist(), corners, strict=True):
-            self._paints[index] = paint = _paint(tuple(self._colors[index].tolist()), self._gray)
-            cv2.fillConvexPoly(self._window, quad, paint, cv2.LINE_8, SHIFT)
+        for index in (self._colors[:, 0] != self._seen).nonzero()[0].tolist():
+            color = self._colors[index].tolist()
+            self._seen[index] = color[0]
+            self._paints[index] = paint = _paint(tuple(color), self._gray)
+            cv2.fillConvexPoly(self._window, self._visited_corners[index], paint, cv2.LINE_8, SHIFT)
 
     def _grass_picture(self, left: int, bottom: int, width: int, height: int) -> np.ndarray:
         """
