@@ -226,11 +226,12 @@ class GrayscaleObservation(gym.ObservationWrapper, RecordConstructorArgs):
     def __init__(self, env: gym.Env, keep_dim: bool = False) -> None:
         RecordConstructorArgs.__init__(self, keep_dim=keep_dim)
         super().__init__(env)
-        _require_uint8_image(self, "(H, W, 3)", lambda shape: len(shape) == 3 and shape[2] == 3)
+        fast_render = _drawn_by(env)
+        if not (fast_render and fast_render.gray):  # or another one has asked for gray
+            _require_uint8_image(self, "(H, W, 3)", lambda shape: len(shape) == 3 and shape[2] == 3)
         self.keep_dim = keep_dim
         shape = env.observation_space.shape[:2] + ((1,) if keep_dim else ())  # type: ignore[index]
         self.observation_space = spaces.Box(0, 255, shape, np.uint8)
-        fast_render = _drawn_by(env)
         self.drawn = fast_render is not None
         if fast_render:
             fast_render.draw_gray()

@@ -28,6 +28,7 @@ from sb3_cardqn import (
     GrayscaleObservation,
     ResizeObservation,
 )
+from sb3_cardqn.env.fast_render import FastRender
 from tests.named import error_naming
 
 
@@ -434,3 +435,10 @@ def test_gymnasium_makes_several_by_the_id(mode: Any) -> None:
 def test_the_id_takes_no_argument_that_neither_has() -> None:
     with pytest.raises(TypeError, match="frame_skp"):
         gym.make("sb3_cardqn:CarRacingPixels-v3", frame_skp=2)
+
+
+def test_one_environment_may_be_wrapped_in_gray_twice() -> None:
+    env = FastRender(gym.make("CarRacing-v3"))
+    first, second = GrayscaleObservation(env), GrayscaleObservation(env, keep_dim=True)
+    assert first.reset(seed=0)[0].shape == (96, 96)
+    assert second.reset(seed=0)[0].shape == (96, 96, 1)
