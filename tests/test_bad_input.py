@@ -76,6 +76,9 @@ _WRAPPED = {
 }  # fmt: skip
 CALLS |= {name: with_right(name, env=env) for name, env in _WRAPPED.items()}
 
+REFUSED: tuple[type[Exception], ...] = (ValueError, TypeError)
+if gym.__version__.startswith(("1.2.", "1.3.")):  # it asserts that what is wrapped is an environment
+    REFUSED += (AssertionError,)
 NO_COUNT: tuple[Any, ...] = (
     None,
     True,
@@ -161,7 +164,7 @@ UNCHECKED = {"DuelingHead", "load_policy", "load_pretrained", "load_weights"}
 )
 def test_a_wrong_argument_is_named_with_its_value(who: str, argument: str, values: tuple[Any, ...]) -> None:
     for value in values:
-        with pytest.raises((ValueError, TypeError)) as error:
+        with pytest.raises(REFUSED) as error:
             CALLS[who]({argument: value})
         text = str(error.value)
         assert argument in text, text
@@ -508,7 +511,7 @@ def test_whatever_comes_is_taken_or_named(place: tuple[str, str], value: Any) ->
     who, argument = place
     try:
         CALLS[who]({argument: value})
-    except (ValueError, TypeError) as error:
+    except REFUSED as error:
         text = str(error)
     else:
         text = who
