@@ -18,7 +18,7 @@ PYGAME = "pygame-ce" if getattr(pygame, "IS_CE", False) else "pygame"  # they pl
 
 def same(picture: np.ndarray, name: str, folder: Path, libraries: list[str]) -> None:
     """
-    Rounding by 2 grey levels is allowed, as between OpenCV 4.8 and 5.0. With and without SIMD all pixels are equal.
+    Rounding by 2 grey levels is allowed, as between OpenCV 4.10 and 5.0. With and without SIMD all pixels are equal.
 
     :param picture: what is drawn here; left in ``folder`` for a look
     :param name: file of the picture that it has to be
@@ -50,10 +50,11 @@ def test_stock_picture_is_as_it_was(race: Any, tmp_path: Path) -> None:
     same(picture, f"stock_{PYGAME}.png", tmp_path, [PYGAME, "Box2D", "gymnasium"])
 
 
+@pytest.mark.skipif(PYGAME == "pygame", reason="test_fast_render compares it with the stock picture")
 def test_fast_picture_is_as_it_was(race: Any, tmp_path: Path) -> None:
     same(
         race._render("state_pixels"),
-        f"fast_{PYGAME}.png",
+        "fast_pygame-ce.png",
         tmp_path,
         ["opencv-python", PYGAME, "Box2D", "gymnasium"],
     )
