@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from Box2D import b2RevoluteJoint
+from Box2D import b2Filter, b2RevoluteJoint
 from gymnasium.envs.box2d.car_dynamics import (
     ENGINE_POWER,
     FRICTION_LIMIT,
@@ -16,6 +16,8 @@ from gymnasium.error import InvalidAction
 
 # the functions behind Box2D's properties; looking them up takes longer than running them
 _joint_angle, _set_motor_speed = b2RevoluteJoint.angle.fget, b2RevoluteJoint.motorSpeed.fset
+# A visited tile has its colour and needs to notice wheels only: the categories of stock's tiles and wheels.
+FOR_WHEELS = b2Filter(categoryBits=0x0001, maskBits=0x0020, groupIndex=0)
 STIFFNESS = 205000 * SIZE * SIZE
 GRASS_FRICTION = FRICTION_LIMIT * 0.6
 BRAKE_FORCE = 15  # radians per second
@@ -184,6 +186,7 @@ class FastFrictionDetector(FrictionDetector):
         if not visited:
             env = self.env
             tile.road_visited = True
+            tile.fixtures[0].filterData = FOR_WHEELS
             env.reward += 1000.0 / len(env.track)
             env.tile_visited_count += 1
             if tile.idx == 0 and env.tile_visited_count / len(env.track) > self.lap_complete_percent:
