@@ -8,8 +8,13 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
-_PICTURE = spaces.Box(0, 255, (96, 96, 3), np.uint8)
-_GRAY_PICTURE = spaces.Box(0, 255, (96, 96), np.uint8)
+
+def _pictures(gray: bool) -> spaces.Box:
+    """
+    :param gray: True for gray pictures, False for stock's
+    :return: a space of its own for each environment, because spaces can be seeded
+    """
+    return spaces.Box(0, 255, (96, 96) if gray else (96, 96, 3), np.uint8)
 
 
 def is_car_racing(env: gym.Env) -> bool:
@@ -31,7 +36,7 @@ def draw_stock(car_racing: Any) -> None:
     :param car_racing: an unwrapped CarRacing, with or without a ``FastRender`` around it
     """
     vars(car_racing).pop("_render", None)
-    car_racing.observation_space = _PICTURE
+    car_racing.observation_space = _pictures(gray=False)
 
 
 class FastRender(gym.Wrapper, RecordConstructorArgs):
@@ -72,7 +77,7 @@ class FastRender(gym.Wrapper, RecordConstructorArgs):
         car_racing._render = Render(car_racing, self.gray)
         car_racing.step = FastStep(car_racing)
         car_racing._create_track = FastTrack(car_racing)
-        car_racing.observation_space = _GRAY_PICTURE if self.gray else _PICTURE
+        car_racing.observation_space = _pictures(self.gray)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
