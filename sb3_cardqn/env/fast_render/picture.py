@@ -2,6 +2,7 @@
 
 import math
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import cv2
@@ -119,7 +120,9 @@ class WorldPicture:
         kerbs = [i for i, (_, color) in enumerate(road_poly) if not isinstance(color, np.ndarray)]
         # tiles keep their length, so that they cover the seams of each other's smooth edges
         along = np.repeat((0.0, EDGE), (len(tiles), len(kerbs)))
-        self._quads = Quads(np.array([road_poly[i][0] for i in (*tiles, *kerbs)]), EDGE, along[:, None, None])
+        corners = chain.from_iterable(road_poly[i][0] for i in (*tiles, *kerbs))
+        quads = np.fromiter(chain.from_iterable(corners), float).reshape(-1, 4, 2)
+        self._quads = Quads(quads, EDGE, along[:, None, None])
         # stock's contact listener writes `tile.color[:] = road_color`; with rows of one array, one
         # comparison finds all changes
         self._colors = np.array([tile.color for tile in car_racing.road])
