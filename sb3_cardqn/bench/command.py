@@ -61,7 +61,10 @@ def main(argv: list[str]) -> None:
     commands.add_parser(
         "decision", help="measure the time of a decision in torch and ONNX Runtime", add_help=False
     )
-    if argv and argv[0] in ("checkpoint", "decision", "learn"):  # separate modules, slow to import
+    commands.add_parser(
+        "to900", help="measure the training time until an agent drives 900 points", add_help=False
+    )
+    if argv and argv[0] in ("checkpoint", "decision", "learn", "to900"):  # separate modules, slow to import
         importlib.import_module(f"sb3_cardqn.bench.{argv[0]}").main(argv[1:])
         return
     args = parser.parse_args(argv)

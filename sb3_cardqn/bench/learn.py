@@ -45,7 +45,7 @@ class Measurement(NamedTuple):
     makers: Mapping[str, Callable[[], tuple[Repeat, float]]]  # function to time, and bytes per transition
 
 
-class _Contestant:
+class Contestant:
     """
     One contestant in its own process, so that memory and threads of other contestants do not affect it.
 
@@ -136,20 +136,25 @@ def _tables(size: float) -> list[Measurement]:
         "SB3 DQN, the zoo's wrappers, stock": partial(make_training, "dqn", stock=True),
         "SB3 DQN, dqn.yml": partial(make_training, "dqn", learning_starts=200),
         "CarDQN, cardqn.yml": partial(make_training, "cardqn", learning_starts=200),
+        "CarDQN, frozen cardqn.yml, --vec-env subproc": partial(
+            make_training, "cardqn", frozen=True, vec_env="subproc", learning_starts=200
+        ),
         "CarDQN, --vec-env subproc": partial(make_training, "cardqn", vec_env="subproc", learning_starts=200),
         "CarDQN, the same, overlap=False": partial(
             make_training, "cardqn", vec_env="subproc", learning_starts=200, overlap=False
         ),
     }
     configured = {
+        "SB3 DQN, frozen dqn.yml": partial(make_configured_update, "dqn", frozen=True),
         "SB3 DQN, dqn.yml": partial(make_configured_update, "dqn"),
         "sb3-contrib QRDQN, qrdqn.yml": partial(make_configured_update, "qrdqn"),
+        "CarDQN, frozen cardqn.yml": partial(make_configured_update, "cardqn", frozen=True),
         "CarDQN, cardqn.yml": partial(make_configured_update, "cardqn"),
     }
     few, many, steps = (max(int(calls * size), 2) for calls in (20, 200, 400))
     return [
         Measurement("Update, NatureCNN, 4x84x84, batch 32", "updates", few, 32, updates),
-        Measurement("Update as configured, 4x64x64, batch 64", "updates", few, 64, configured),
+        Measurement("Update as configured", "updates", few, 64, configured),
         Measurement("Sampling, 4x64x64, batch 64", "batches", many, 64, buffers),
         Measurement("Whole training", "agent steps", steps, 1, training),
     ]
@@ -177,7 +182,7 @@ def _measure(table: Measurement, rounds: int) -> pd.DataFrame:
     :param rounds: number of rounds
     :return: its rows
     """
-    workers = {name: _Contestant(make) for name, make in table.makers.items()}
+    workers = {name: Contestant(make) for name, make in table.makers.items()}
     # other work disturbs CPU time less, but CPU time excludes waiting and other processes
     wall = table.unit == "agent steps"
     # in turn, so that a slowdown of the machine affects all

@@ -43,8 +43,8 @@ class CarDQN(OverlapAlgorithm):
        unless ``replay_buffer_kwargs`` override them.
     5. Meaningless numbers are errors: a probability, ``tau`` or ``gamma`` outside [0, 1], a count below its
        lower bound.
-    6. ``policy_kwargs`` accept ``head_class`` and ``average_fraction``. ``CarRacingCNN`` and
-       ``MinAtarCNN`` get no hidden layers by default, like ``NatureCNN``.
+    6. ``policy_kwargs`` accept ``head_class``, ``head_kwargs`` and ``average_fraction``. ``CarRacingCNN``
+       and ``MinAtarCNN`` get no hidden layers by default, like ``NatureCNN``.
 
     Logged: ``rollout/exploration_rate`` epsilon; ``train/loss`` mean Huber loss (quantile Huber loss with a
     ``QuantileHead``, cross-entropy with a ``HistogramHead``); ``train/td_error`` mean of abs(target − Q);

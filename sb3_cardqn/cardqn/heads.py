@@ -59,7 +59,7 @@ class QuantileHead(nn.Linear):
 
     :param in_features: width of the input, at least 1
     :param out_features: number of actions, at least 1
-    :param n_quantiles: quantiles per action, at least 1; change it with ``functools.partial``
+    :param n_quantiles: quantiles per action, at least 1; change it with ``head_kwargs``
     """
 
     def __init__(self, in_features: int, out_features: int, n_quantiles: int = 32) -> None:
@@ -134,7 +134,7 @@ class HistogramHead(nn.Linear):
     >>> CarDQN("CnnPolicy", env, policy_kwargs=dict(head_class=HistogramHead))  # doctest: +SKIP
 
     The default range fits the returns of ``hyperparams/cardqn.yml``, whose rewards give values up to about 30
-    at a gamma of 0.98; change it with ``functools.partial``. Targets outside the range are clipped to it;
+    at a gamma of 0.98; change it with ``head_kwargs``. Targets outside the range are clipped to it;
     ``train/clipped_targets`` is their share.
 
     :param in_features: width of the input, at least 1

@@ -129,6 +129,12 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="CarRacing: drive held-out tracks with the picture used in training, drawn faster",
     )
+    add(
+        "--vec-env",
+        choices=["dummy", "subproc"],
+        help="subproc: step a run's environments in processes of their own; on two cores with --jobs 1 "
+        "(default: dummy)",
+    )
     add("--baseline", metavar="NAME", help="compare every other contestant with NAME (default: all pairs)")
     add(
         "--merge",
@@ -189,6 +195,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         "baseline",
         "first",
         "gym_packages",
+        "vec_env",
     ):
         if getattr(options, name) is not None:
             settings[name] = getattr(options, name)

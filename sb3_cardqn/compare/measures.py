@@ -6,6 +6,7 @@ from scipy.integrate import trapezoid
 
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.zoo.clock import first_kept
 
 HELD_OUT = ("final", "best")
 EQUAL_TIME = "equal time"
@@ -110,8 +111,7 @@ def times_to(threshold: float, results: Results) -> pd.DataFrame:
     """
     rows = []
     for (contestant, seed), curve in run_curves(results).groupby(RUN, sort=False):
-        there = (curve["score"] >= threshold).to_numpy()
-        kept = np.flatnonzero(there[:-1] & there[1:])
-        steps, seconds = curve[["agent_steps", "seconds"]].iloc[kept[0]] if len(kept) else (np.inf, np.inf)
+        first = first_kept(curve["score"], threshold)
+        steps, seconds = (np.inf, np.inf) if first is None else curve[["agent_steps", "seconds"]].iloc[first]
         rows.append((contestant, seed, steps, seconds))
     return pd.DataFrame(rows, columns=[*RUN, "agent_steps", "seconds"])

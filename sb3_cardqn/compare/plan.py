@@ -51,6 +51,8 @@ class Plan:
     :param baseline: name of the contestant to compare all others with; None to compare all pairs
     :param first: seed of the first held-out episode
     :param gym_packages: modules to import that register the environment
+    :param vec_env: "dummy", or "subproc" to step a run's environments in processes of their own; then train
+        one run at a time on two cores
     """
 
     contestants: tuple[Contestant, ...]
@@ -65,6 +67,7 @@ class Plan:
     baseline: str | None = None
     first: int = HELD_OUT_SEEDS.start
     gym_packages: tuple[str, ...] = ()
+    vec_env: str = "dummy"
 
     def __post_init__(self) -> None:
         if not self.contestants:
@@ -93,6 +96,8 @@ class Plan:
         check_seeds(self.held_out, task_of(self.env))
         if not isinstance(self.fast, bool):
             raise UserError(f"fast: needs true or false, got {self.fast!r}")
+        if self.vec_env not in ("dummy", "subproc"):
+            raise UserError(f"vec_env: needs dummy or subproc, got {self.vec_env!r}")
 
     @property
     def held_out(self) -> range:
@@ -182,7 +187,8 @@ class Plan:
         :return: merged plan
         :raises UserError: if another setting differs; the text names it and both values
         """
-        for name in ("env", "n_timesteps", "minutes", "n_evaluations", "eval_episodes", "fast", "first"):
+        same = ("env", "n_timesteps", "minutes", "n_evaluations", "eval_episodes", "fast", "first", "vec_env")
+        for name in same:
             old, new = getattr(earlier, name), getattr(self, name)
             if old != new:
                 raise UserError(

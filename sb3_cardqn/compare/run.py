@@ -178,7 +178,8 @@ class PlannedRun:
             "train", "--algo", self.contestant.algo, "--env", plan.env, "--seed", str(self.seed), *budget,
             "--eval-episodes", str(plan.eval_episodes), "--num-threads", str(num_threads),
             "--log-interval", "100", "-f", str(self.log_folder), "--run-id", str(self.number),
-            *(["--checkpoint-freq", str(every)] if resumable else []), *packages, *overrides,
+            *(["--checkpoint-freq", str(every)] if resumable else []),
+            *(["--vec-env", plan.vec_env] if plan.vec_env != "dummy" else []), *packages, *overrides,
         ]  # fmt: skip
 
     def command(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 
@@ -58,6 +59,41 @@ def last_reading(folder: Path) -> Reading:
     # the last line is empty or still being written; the first one may be incomplete
     agent_steps, _, seconds = lines[-2].decode().partition(",") if len(lines) > 1 else ("", "", "")
     return Reading(int(agent_steps), float(seconds)) if agent_steps.isdecimal() else Reading()
+
+
+def first_kept(scores: Sequence[float], threshold: float) -> int | None:
+    """
+    Find where a learning curve reaches a score and does not fall back at once.
+
+    >>> first_kept([700, 905, 880, 910, 900, 870], 900)
+    3
+
+    :param scores: mean score of each evaluation
+    :param threshold: score to reach
+    :return: index of the first evaluation that reaches it, if the next one does too; None if there is none
+    """
+    there = np.asarray(scores) >= threshold
+    kept = np.flatnonzero(there[:-1] & there[1:])
+    return int(kept[0]) if len(kept) else None
+
+
+def print_time_to(threshold: float | None, folder: Path) -> None:
+    """
+    Print when the evaluations of a run reached a score and kept it, if they did.
+
+    :param threshold: score to reach, or None
+    :param folder: folder of the run
+    """
+    path = folder / "evaluations.npz"
+    if threshold is None or not path.is_file():
+        return
+    evaluations = np.load(path)
+    first = first_kept(evaluations["results"].mean(axis=1), threshold)
+    if first is None:
+        return
+    agent_steps = int(evaluations["timesteps"][first])
+    seconds = {reading.agent_steps: reading.seconds for reading in read_clock(folder)}[agent_steps]
+    print(f"Reached {threshold:g} after {seconds / 60:.1f} minutes of training, {agent_steps} agent steps")
 
 
 class _Stopwatch:

@@ -37,7 +37,7 @@ from sb3_cardqn.python_text import PYTHON_KEYS, code_in, without_text
 from sb3_cardqn.replaced import replaced
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 from sb3_cardqn.seeds import TRAINING_SEEDS
-from sb3_cardqn.zoo.clock import TrainingClock, by_the_clock
+from sb3_cardqn.zoo.clock import TrainingClock, by_the_clock, print_time_to
 from sb3_cardqn.zoo.configuration import (
     checked_hyperparams,
     default_policy,
@@ -205,6 +205,15 @@ class CarExperimentManager(ExperimentManager):
                 ) from error
             vars(error)["has_learned"] = self.clock.seconds > 0  # read by cli
             raise
+
+    def save_trained_model(self, model: BaseAlgorithm) -> None:
+        """
+        Save the agent, and say how long it took to reach the environment's reward threshold.
+
+        :param model: model after learning
+        """
+        super().save_trained_model(model)
+        print_time_to(task_of(self.env_name.gym_id).solved, Path(self.save_path))
 
     def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
         super()._save_config(saved_hyperparams)

@@ -283,9 +283,22 @@ def test_save_and_load(saved_on: str, loaded_on: str, tmp_path: Path) -> None:
     assert changed.exploration_schedule(0.0) == 0.3
 
 
-def test_policy_saves_and_loads_alone(tmp_path: Path) -> None:
+def test_head_kwargs(tmp_path: Path) -> None:
+    kwargs = {"head_class": HistogramHead, "head_kwargs": {"low": -2.0, "high": 2.0, "n_bins": 8}}
+    model = CarDQN("MlpPolicy", "CartPole-v1", seed=0, policy_kwargs=kwargs)
+    same = CarDQN("MlpPolicy", "CartPole-v1", seed=0, policy_kwargs={"head_class": SmallHistogram})
+    assert np.array_equal(flat(model), flat(same))
+    model.save(tmp_path / "model")
+    head = CarDQN.load(tmp_path / "model").policy.q_net.q_net[-1]
+    assert (head.low, head.high, head.n_bins) == (-2, 2, 8)
+
+
+@pytest.mark.parametrize(
+    "head", [{"head_class": DuelingHead}, {"head_class": HistogramHead, "head_kwargs": {"n_bins": 8}}]
+)
+def test_policy_saves_and_loads_alone(head: dict[str, Any], tmp_path: Path) -> None:
     env = FakeImageEnv(screen_height=40, screen_width=40, n_channels=1, discrete=True, channel_first=True)
-    kwargs = {"features_extractor_class": CarRacingCNN, "head_class": DuelingHead}
+    kwargs = {"features_extractor_class": CarRacingCNN, **head}
     model = CarDQN("CnnPolicy", env, buffer_size=50, policy_kwargs=kwargs)
     model.policy.save(tmp_path / "policy.zip")
     loaded = type(model.policy).load(tmp_path / "policy.zip")

@@ -11,7 +11,14 @@ from stable_baselines3.common.monitor import Monitor
 
 from sb3_cardqn.env.validation import ValidationCallback
 from sb3_cardqn.zoo import clock as training_clock
-from sb3_cardqn.zoo.clock import Reading, TrainingClock, by_the_clock, last_reading, read_clock
+from sb3_cardqn.zoo.clock import (
+    Reading,
+    TrainingClock,
+    by_the_clock,
+    last_reading,
+    print_time_to,
+    read_clock,
+)
 
 
 @pytest.fixture
@@ -135,3 +142,34 @@ def test_the_last_reading_is_the_last_of_all(text: str, tmp_path: Path) -> None:
     (tmp_path / "training_clock.csv").write_text(text)
     assert [last_reading(tmp_path)] == (read_clock(tmp_path) or [Reading()])[-1:]
     assert last_reading(tmp_path / "absent") == Reading()
+
+
+@pytest.mark.parametrize(
+    ("means", "text"),
+    [
+        ([910, 900, 0], "Reached 900 after 0.5 minutes of training, 100 agent steps"),
+        ([910, 895, 905, 950], "Reached 900 after 2.0 minutes of training, 300 agent steps"),
+        ([910, 0, 1000, 0], ""),
+        ([900], ""),
+    ],
+)
+def test_time_to_a_score_that_lasts(
+    means: list[float], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = np.arange(1, len(means) + 1) * 100
+    np.savez(
+        tmp_path / "evaluations.npz", timesteps=steps, results=[[mean - 50, mean + 50] for mean in means]
+    )
+    clock = [f"{step},{seconds}" for step, seconds in zip(steps, (30, 75, 120, 150), strict=False)]
+    (tmp_path / "training_clock.csv").write_text("\n".join(["agent_steps,seconds", *clock, ""]))
+    print_time_to(900.0, tmp_path)
+    assert capsys.readouterr().out.strip() == text
+
+
+def test_no_time_to_a_score_without_evaluations_or_threshold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_time_to(900.0, tmp_path)
+    np.savez(tmp_path / "evaluations.npz", timesteps=[1, 2], results=[[1000], [1000]])
+    print_time_to(None, tmp_path)
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,135 @@
+"""``sb3-cardqn bench to900``: training time until an agent drives 900 points."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sb3_cardqn.bench.contestants import make_training
+from sb3_cardqn.bench.learn import Contestant
+from sb3_cardqn.compare import Plan, Results, compare
+from sb3_cardqn.compare.launchers import LocalLauncher
+from sb3_cardqn.compare.measures import RUN, run_curves, times_to
+from sb3_cardqn.durable import write_text
+from sb3_cardqn.env.task import CarRacingTask
+from sb3_cardqn.options import Parser, add_trust
+
+EVERY = 20_000  # agent steps between evaluations
+LOW = 880  # an evaluation below it in the last third of a run counts as a relapse
+SPEEDS = "sb3_speed.csv"
+
+
+def bench_to900(
+    contestants: list[str], seeds: int, agent_steps: int, output: Path, calls: int = 400
+) -> pd.DataFrame:
+    """
+    Train run after run on all cores, and print how long each contestant takes to drive 900 points.
+
+    SB3's DQN with the zoo's own wrappers trains for a moment before and after, so that the time can be told
+    in its agent steps. A call after an interruption resumes, and a call with more seeds adds them.
+
+    :param contestants: algorithms with overrides, as in ``Contestant.parse``
+    :param seeds: number of training seeds
+    :param agent_steps: budget of a run
+    :param output: folder of the comparison
+    :param calls: agent steps of SB3's DQN per measurement
+    :return: the table of ``to900_table``
+    """
+    plan = Plan.of(
+        contestants,
+        seeds,
+        n_timesteps=agent_steps,
+        n_evaluations=max(agent_steps // EVERY, 1),
+        eval_episodes=20,
+        tracks=1,
+        fast=True,
+        vec_env="subproc",
+    )
+    speeds = [_sb3_speed(calls)]
+    results = compare(plan, output, LocalLauncher(jobs=1, num_threads=1), videos=False)
+    speeds.append(_sb3_speed(calls))
+    path = output / SPEEDS
+    earlier = pd.read_csv(path)["agent_steps_per_second"].tolist() if path.is_file() else []
+    measured = pd.DataFrame({"agent_steps_per_second": [*earlier, *speeds]})
+    write_text(path, measured.to_csv(index=False))
+    sb3_speed = float(measured["agent_steps_per_second"].median())
+
+    table = to900_table(results, sb3_speed)
+    print(f"SB3 DQN with the zoo's wrappers: {sb3_speed:.1f} agent steps/s, median of {len(measured)}")
+    print(table.set_index("contestant").round(2).to_string())
+    return table
+
+
+def to900_table(results: Results, sb3_speed: float) -> pd.DataFrame:
+    """
+    :param results: results of a comparison on CarRacing
+    :param sb3_speed: agent steps per second of SB3's DQN
+    :return: contestant, runs, reached, minutes and agent_steps (medians), worst_minutes, sb3_steps and
+        worst_sb3_steps, late_score (lowest mean of a run's evaluations in its last third), relapses (share of
+        these evaluations below 880); inf where a run never reaches 900
+    """
+    times = times_to(CarRacingTask().solved, results)
+    curves = run_curves(results)
+    budget = curves.groupby(RUN)["agent_steps"].transform("max")
+    late = curves[curves["agent_steps"] > budget * 2 / 3]
+    rows = []
+    for name, own in times.groupby("contestant", sort=False):
+        late_scores = late[late["contestant"] == name]
+        median, worst = own["seconds"].median(), own["seconds"].max()
+        rows.append(
+            {
+                "contestant": name,
+                "runs": len(own),
+                "reached": int(np.isfinite(own["seconds"]).sum()),
+                "minutes": median / 60,
+                "agent_steps": own["agent_steps"].median(),
+                "worst_minutes": worst / 60,
+                "sb3_steps": median * sb3_speed,
+                "worst_sb3_steps": worst * sb3_speed,
+                "late_score": late_scores.groupby("seed")["score"].mean().min(),
+                "relapses": (late_scores["score"] < LOW).mean(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _sb3_speed(calls: int) -> float:
+    """
+    :param calls: number of agent steps
+    :return: agent steps per second of SB3's DQN with the zoo's wrappers on stock CarRacing
+    """
+    sb3 = Contestant(partial(make_training, "dqn", stock=True))
+    try:
+        return 1e3 / sb3.ms(calls)[0]
+    finally:
+        sb3.close()
+
+
+def main(argv: list[str] | None = None) -> None:
+    """
+    :param argv: arguments, or None for ``sys.argv[1:]``
+    """
+    parser = Parser(
+        prog="sb3-cardqn bench to900",
+        description="Measure how long training takes until the mean of 20 validation tracks is 900 or more "
+        "in two evaluations in a row, one run at a time on all cores: in minutes without evaluations, and in "
+        "the agent steps that SB3's DQN makes in that time.",
+    )
+    parser.add_argument(
+        "contestants", nargs="*", default=["cardqn", "dqn"], help="as in compare (default: cardqn dqn)"
+    )
+    parser.add_argument("--seeds", type=int, default=10, help="number of seeds (default: 10)")
+    parser.add_argument(
+        "-n",
+        "--n-timesteps",
+        type=int,
+        default=300_000,
+        help="budget of a run in agent steps (default: 300000)",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("to900"), help="folder for runs and report (default: to900)"
+    )
+    add_trust(parser)
+    args = parser.parse_args(argv)
+    bench_to900(args.contestants, args.seeds, args.n_timesteps, args.output)
