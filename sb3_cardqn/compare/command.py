@@ -15,6 +15,7 @@ from sb3_cardqn.compare.merge import merge_folders
 from sb3_cardqn.compare.plan import Plan, read_plan
 from sb3_cardqn.compare.run import runs_of
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.options import Parser, add_trust
 from sb3_cardqn.signals import handled
 
@@ -242,4 +243,6 @@ def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
             done, minutes = f"{finished} of {len(own)}", seconds / 60
             print(f"{contestant.name:<{width}}  {done:<9}  {minutes:.1f} min ({source})")
         slots = min(launcher.slots, len(runs))
-        print(f"about {left / slots / 3600:.1f} h of training left, {slots} runs at a time")
+        cores = launcher.num_threads if plan.vec_env == "dummy" else n_cores()
+        hours = f"{left / slots / 3600:.1f} h of training left, {left * cores / 3600:.1f} core-hours"
+        print(f"about {hours}, {slots} runs at a time")

@@ -5,7 +5,6 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import filelock
@@ -13,6 +12,7 @@ import pandas as pd
 
 from sb3_cardqn import trust
 from sb3_cardqn.compare.gather import best_validation_score, drives_path, gather
+from sb3_cardqn.compare.hand_over import JUDGED, agent_of
 from sb3_cardqn.compare.launchers import Launcher, LocalLauncher
 from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.compare.results import RESULTS, Results
@@ -21,12 +21,11 @@ from sb3_cardqn.compare.scheduler import train
 from sb3_cardqn.durable import write_text
 from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.evaluate import Run, WhichCheckpoint, evaluate
+from sb3_cardqn.evaluate import evaluate
 from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.race.film import MAX_PANES, race
 
 PLAN_FILE = "plan.yml"
-_CHECKPOINTS: tuple[WhichCheckpoint, ...] = ("final", "best")
 _RUN_BYTES, _CHECKPOINT_BYTES = 50 * 2**20, 2**30  # disk space: agents and logs of a run; a replay buffer
 
 
@@ -127,15 +126,15 @@ def _drive_held_out(runs: Sequence[PlannedRun], n_processes: int) -> None:
     tracks = runs[0].plan.held_out
     for i, run in enumerate(runs, start=1):
         path = drives_path(run)
-        if path.is_file() and len(pd.read_csv(path)) == len(_CHECKPOINTS) * len(tracks):
+        if path.is_file() and len(pd.read_csv(path)) == len(JUDGED) * len(tracks):
             continue
-        agents = [Run(run.folder).agent(checkpoint) for checkpoint in _CHECKPOINTS]
+        agents = [agent_of(run, checkpoint) for checkpoint in JUDGED]
         print(f"held-out episodes: {run}, final and best agent (run {i} of {len(runs)})", file=sys.stderr)
         stock = not run.plan.fast
         evaluations = evaluate(agents, tracks, stock=stock, n_processes=n_processes, progress=True)
         tables = [
             evaluation.drives.assign(checkpoint=checkpoint)
-            for checkpoint, evaluation in zip(_CHECKPOINTS, evaluations, strict=True)
+            for checkpoint, evaluation in zip(JUDGED, evaluations, strict=True)
         ]
         write_text(path, pd.concat(tables).to_csv(index=False))
 
@@ -154,7 +153,7 @@ def _film(runs: Sequence[PlannedRun], output: Path) -> dict[str, Path]:
     racers = [contestant.name for contestant in runs[0].plan.contestants if contestant.name in best]
     videos = {}
     for i in range(0, len(racers), MAX_PANES):
-        agents = [replace(Run(best[name].folder).agent(), name=name) for name in racers[i : i + MAX_PANES]]
+        agents = [agent_of(best[name], "best").renamed(name) for name in racers[i : i + MAX_PANES]]
         path = output / f"race_{i // MAX_PANES + 1}.mp4"
         print(f"filming {path}", file=sys.stderr)
         race(agents, runs[0].plan.held_out[:1], path)

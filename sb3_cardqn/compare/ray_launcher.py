@@ -1,7 +1,11 @@
 """RayLauncher: trains runs as tasks of a Ray cluster, whose nodes share the comparison's folder."""
 
+import os
+
+from sb3_cardqn.compare.hand_over import hand_over
 from sb3_cardqn.compare.run import GRACE_SECONDS, Attempt, PlannedRun, State
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.trust import TRUST
 
 try:
     import ray
@@ -11,15 +15,23 @@ except ImportError as error:
 _LOST_WORKERS = 5  # number of times a run is moved to another worker
 
 
-def _train(run: PlannedRun, num_threads: int) -> State:
+def _train(run: PlannedRun, num_threads: int, trust: str) -> State:
     """
+    Train a run and hand over its agents.
+
     :param run: run to train, from its last checkpoint if it has one
     :param num_threads: torch threads
+    :param trust: the coordinator's ``TRUST_REMOTE_CODE``; with "True" a run can resume from a checkpoint of a
+        node with a state folder of its own
     :return: its state at the end
     """
+    os.environ[TRUST] = trust
     if not run.output.is_dir():
         raise FileNotFoundError(f"'{run.output}' is missing: nodes must share the comparison's folder")
-    return Attempt(run, num_threads).finish()
+    state = Attempt(run, num_threads).finish()
+    if state.finished:
+        hand_over(run)
+    return state
 
 
 def _check_room(num_threads: int, num_gpus: float) -> None:
@@ -95,7 +107,7 @@ class RayLauncher:
         :param run: run to train
         :return: its task
         """
-        return RayRun(run, self._train.remote(run, self.num_threads))
+        return RayRun(run, self._train.remote(run, self.num_threads, os.environ.get(TRUST, "")))
 
     def close(self) -> None:
         """Leave the cluster."""

@@ -197,7 +197,7 @@ def write_report(
         "sections": sections,
         "facts": _facts(results),
         "seeds": count_seeds(seeds),
-        "resources": tables.resources_table(analysis["resources"]),
+        "resources": tables.resources_table(analysis["resources"], results.runs.get("core_hours")),
         "runs": tables.runs_table(analysis["scores"], results),
         "commands": results.runs[["contestant", "seed", "command"]].to_dict("records"),
         "machine": results.machine,

@@ -30,7 +30,7 @@ class Results:
     :param plan: the plan: contestants, seeds, environment, budget
     :param machine: hardware and versions
     :param runs: one row per finished run: contestant, seed, algo, folder, command, agent_steps, seconds (of
-        training, without evaluations), peak_memory_mb, attempts
+        training, without evaluations), peak_memory_mb, attempts, core_hours (missing in old results)
     :param curves: one row per validation episode: contestant, seed, agent_steps, seconds (of training so
         far), track (0 for the first of the validation tracks; missing in rows that are means over all), score
     :param drives: one row per held-out episode: contestant, seed, checkpoint ("final" or "best"), track,

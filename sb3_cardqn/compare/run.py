@@ -21,6 +21,7 @@ from sb3_cardqn.compare.names import folder_names
 from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.durable import write_text
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.zoo.clock import Reading, last_reading
 from sb3_cardqn.zoo.resumable import CHECKPOINTS
 
@@ -87,6 +88,13 @@ class PlannedRun:
     def log(self) -> Path:
         """File with the output of all attempts, in order."""
         return Path(f"{self.folder}.log")
+
+    @property
+    def core_hours(self) -> float:
+        """Cores times hours so far, with evaluations and start-up."""
+        state = self.state
+        cores = state.num_threads if self.plan.vec_env == "dummy" else n_cores()
+        return cores * state.wall_seconds / 3600
 
     @property
     def agent_steps(self) -> float:

@@ -162,9 +162,10 @@ def time_comparisons_table(comparisons: pd.DataFrame) -> ReportTable:
     )
 
 
-def resources_table(resources: pd.DataFrame) -> ReportTable:
+def resources_table(resources: pd.DataFrame, core_hours: pd.Series | None = None) -> ReportTable:
     """
     :param resources: resources of a comparison
+    :param core_hours: core-hours of every run, or None if they are unknown
     :return: throughput, time and memory
     """
 
@@ -184,7 +185,12 @@ def resources_table(resources: pd.DataFrame) -> ReportTable:
     return ReportTable(
         "Throughput, time, memory",
         f"{count_seeds(resources['seeds'])}. Mean (lowest to highest run). Minutes of training, without "
-        "evaluations.",
+        "evaluations."
+        + (
+            ""
+            if core_hours is None
+            else f" All runs with evaluations: {number(core_hours.sum(), 1)} core-hours."
+        ),
         ["contestant", "agent steps", "agent steps/s", "minutes", "peak memory, MB", "attempts for runs"],
         rows,
     )
