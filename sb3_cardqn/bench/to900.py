@@ -1,5 +1,7 @@
-"""``sb3-cardqn bench to900``: training time until an agent drives 900 points."""
+"""``sb3-cardqn bench to900``: training time until an agent scores 900."""
 
+import math
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pandas as pd
 from sb3_cardqn.bench.contestants import make_training
 from sb3_cardqn.bench.learn import Contestant
 from sb3_cardqn.compare import Plan, Results, compare
+from sb3_cardqn.compare.comparison import PLAN_FILE
 from sb3_cardqn.compare.launchers import LocalLauncher
 from sb3_cardqn.compare.measures import RUN, run_curves, times_to
 from sb3_cardqn.durable import write_text
@@ -24,12 +27,13 @@ def bench_to900(
     contestants: list[str], seeds: int, agent_steps: int, output: Path, calls: int = 400
 ) -> pd.DataFrame:
     """
-    Train run after run on all cores, and print how long each contestant takes to drive 900 points.
+    Train run after run on all cores, and print how long each contestant takes to score 900.
 
-    SB3's DQN with the zoo's own wrappers trains for a moment before and after, so that the time can be told
-    in its agent steps. A call after an interruption resumes, and a call with more seeds adds them.
+    SB3's DQN with the zoo's own wrappers is timed before and after, on one thread of torch; its speed
+    converts minutes to its agent steps. A call after an interruption resumes, and a call with more seeds adds
+    them.
 
-    :param contestants: algorithms with overrides, as in ``Contestant.parse``
+    :param contestants: algorithms with overrides, as in ``compare``
     :param seeds: number of training seeds
     :param agent_steps: budget of a run
     :param output: folder of the comparison
@@ -46,6 +50,9 @@ def bench_to900(
         fast=True,
         vec_env="subproc",
     )
+    begun = output / PLAN_FILE
+    if begun.is_file():
+        plan.added_to(Plan.load(begun))  # an error before anything is measured
     speeds = [_sb3_speed(calls)]
     results = compare(plan, output, LocalLauncher(jobs=1, num_threads=1), videos=False)
     speeds.append(_sb3_speed(calls))
@@ -55,16 +62,19 @@ def bench_to900(
     write_text(path, measured.to_csv(index=False))
     sb3_speed = float(measured["agent_steps_per_second"].median())
 
-    table = to900_table(results, sb3_speed)
-    print(f"SB3 DQN with the zoo's wrappers: {sb3_speed:.1f} agent steps/s, median of {len(measured)}")
+    table = to900_table(results, sb3_speed, len(plan.seeds))
+    for run, why in results.failures.items():
+        print(f"failed, counts as never: {run}: {why}", file=sys.stderr)
+    print(f"SB3 DQN with the zoo's wrappers, one thread: {sb3_speed:.1f} agent steps/s (of {len(measured)})")
     print(table.set_index("contestant").round(2).to_string())
     return table
 
 
-def to900_table(results: Results, sb3_speed: float) -> pd.DataFrame:
+def to900_table(results: Results, sb3_speed: float, seeds: int) -> pd.DataFrame:
     """
     :param results: results of a comparison on CarRacing
     :param sb3_speed: agent steps per second of SB3's DQN
+    :param seeds: number of planned runs of each contestant; a run that failed never reaches 900
     :return: contestant, runs, reached, minutes and agent_steps (medians), worst_minutes, sb3_steps and
         worst_sb3_steps, late_score (lowest mean of a run's evaluations in its last third), relapses (share of
         these evaluations below 880); inf where a run never reaches 900
@@ -76,14 +86,16 @@ def to900_table(results: Results, sb3_speed: float) -> pd.DataFrame:
     rows = []
     for name, own in times.groupby("contestant", sort=False):
         late_scores = late[late["contestant"] == name]
-        median, worst = own["seconds"].median(), own["seconds"].max()
+        never = [math.inf] * (seeds - len(own))
+        seconds, steps = (np.array([*own[clock], *never]) for clock in ("seconds", "agent_steps"))
+        median, worst = np.median(seconds), seconds.max()
         rows.append(
             {
                 "contestant": name,
-                "runs": len(own),
-                "reached": int(np.isfinite(own["seconds"]).sum()),
+                "runs": seeds,
+                "reached": int(np.isfinite(seconds).sum()),
                 "minutes": median / 60,
-                "agent_steps": own["agent_steps"].median(),
+                "agent_steps": np.median(steps),
                 "worst_minutes": worst / 60,
                 "sb3_steps": median * sb3_speed,
                 "worst_sb3_steps": worst * sb3_speed,
@@ -117,7 +129,11 @@ def main(argv: list[str] | None = None) -> None:
         "the agent steps that SB3's DQN makes in that time.",
     )
     parser.add_argument(
-        "contestants", nargs="*", default=["cardqn", "dqn"], help="as in compare (default: cardqn dqn)"
+        "contestants",
+        nargs="*",
+        metavar="CONTESTANT",
+        help="as in compare (default: cardqn and dqn, with the learning rate of make race and dqn.yml's "
+        "45,000 agent steps of exploration)",
     )
     parser.add_argument("--seeds", type=int, default=10, help="number of seeds (default: 10)")
     parser.add_argument(
@@ -132,4 +148,6 @@ def main(argv: list[str] | None = None) -> None:
     )
     add_trust(parser)
     args = parser.parse_args(argv)
-    bench_to900(args.contestants, args.seeds, args.n_timesteps, args.output)
+    fraction = min(45_000 / args.n_timesteps, 1.0)
+    default = ["cardqn learning_rate:5e-4", f"dqn exploration_fraction:{fraction:g}"]
+    bench_to900(args.contestants or default, args.seeds, args.n_timesteps, args.output)

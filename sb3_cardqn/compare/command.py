@@ -15,7 +15,6 @@ from sb3_cardqn.compare.merge import merge_folders
 from sb3_cardqn.compare.plan import Plan, read_plan
 from sb3_cardqn.compare.run import runs_of
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.options import Parser, add_trust
 from sb3_cardqn.signals import handled
 
@@ -54,7 +53,7 @@ def main(argv: list[str]) -> None:
         _merge(parser, options)
         return
     plan = _plan(options)
-    with closing(_launcher(options)) as launcher:
+    with closing(_launcher(options, plan)) as launcher:
         _run(plan, options, launcher)
 
 
@@ -133,8 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--vec-env",
         choices=["dummy", "subproc"],
-        help="subproc: step a run's environments in processes of their own; on two cores with --jobs 1 "
-        "(default: dummy)",
+        help="subproc: each run takes all cores, one for the learner and the rest for environments; local, "
+        "one run at a time (default: dummy)",
     )
     add("--baseline", metavar="NAME", help="compare every other contestant with NAME (default: all pairs)")
     add(
@@ -209,11 +208,17 @@ def _plan(options: argparse.Namespace) -> Plan:
     return Plan.of(**{"contestants": []} | settings)
 
 
-def _launcher(options: argparse.Namespace) -> Launcher:
+def _launcher(options: argparse.Namespace, plan: Plan) -> Launcher:
+    default = 1 if plan.vec_env == "subproc" else None  # all cores for one run
     if options.launcher == "local":
         if options.address or options.num_gpus:
             raise UserError("--address and --num-gpus need --launcher ray")
-        return LocalLauncher(options.jobs, options.num_threads)
+        jobs, num_threads = (
+            default if asked is None else asked for asked in (options.jobs, options.num_threads)
+        )
+        return LocalLauncher(jobs, num_threads)
+    if plan.vec_env == "subproc":
+        raise UserError("vec_env subproc takes all cores of a machine: it needs --launcher local, got ray")
     if options.jobs is not None:
         raise UserError("--jobs needs --launcher local; Ray starts as many runs as the cluster has room for")
     from sb3_cardqn.compare.ray_launcher import RayLauncher
@@ -243,6 +248,6 @@ def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
             done, minutes = f"{finished} of {len(own)}", seconds / 60
             print(f"{contestant.name:<{width}}  {done:<9}  {minutes:.1f} min ({source})")
         slots = min(launcher.slots, len(runs))
-        cores = launcher.num_threads if plan.vec_env == "dummy" else n_cores()
-        hours = f"{left / slots / 3600:.1f} h of training left, {left * cores / 3600:.1f} core-hours"
-        print(f"about {hours}, {slots} runs at a time")
+        cores = runs[0].cores(launcher.num_threads)
+        text = f"{left / slots / 3600:.1f} h of training left, {left * cores / 3600:.1f} core-hours"
+        print(f"about {text}, {slots} runs at a time")

@@ -32,7 +32,7 @@ def gather(plan: Plan, runs: Sequence[PlannedRun], failed: Sequence[PlannedRun] 
             "seconds": run.reading.seconds,
             "peak_memory_mb": round(run.state.peak_memory_mb, 1),
             "attempts": run.state.attempts,
-            "core_hours": round(run.core_hours, 4),
+            "core_hours": round(run.state.core_hours, 4),
         }
         for run in runs
     ]

@@ -5,6 +5,7 @@ from pathlib import Path
 from sb3_cardqn.agents.exported import SafeAgent
 from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.compare.run import PlannedRun
+from sb3_cardqn.durable import sha256
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run, WhichCheckpoint
 from sb3_cardqn.policy_file.write import EXPORTABLE
@@ -33,10 +34,14 @@ def agent_of(run: PlannedRun, checkpoint: WhichCheckpoint) -> TrainedAgent:
     """
     :param run: finished run
     :param checkpoint: "final" or "best"
-    :return: the exported agent, or the zip if there is none
+    :return: the zip, or the policy that was exported from it
     """
-    path = _handed_over(run, checkpoint)
-    return SafeAgent(path) if path.is_file() else Run(run.folder).agent(checkpoint)
+    zipped, path = Run(run.folder).agent(checkpoint), _handed_over(run, checkpoint)
+    if path.is_file():
+        exported = SafeAgent(path)
+        if exported.about["training"].get("file_sha256") == sha256(zipped.model_path):
+            return exported
+    return zipped
 
 
 def _handed_over(run: PlannedRun, checkpoint: WhichCheckpoint) -> Path:

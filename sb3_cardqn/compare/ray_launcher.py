@@ -6,6 +6,7 @@ from sb3_cardqn.compare.hand_over import hand_over
 from sb3_cardqn.compare.run import GRACE_SECONDS, Attempt, PlannedRun, State
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.trust import TRUST
+from sb3_cardqn.zoo.settings import import_packages
 
 try:
     import ray
@@ -25,10 +26,14 @@ def _train(run: PlannedRun, num_threads: int, trust: str) -> State:
         node with a state folder of its own
     :return: its state at the end
     """
-    os.environ[TRUST] = trust
+    if trust:
+        os.environ[TRUST] = trust
     if not run.output.is_dir():
         raise FileNotFoundError(f"'{run.output}' is missing: nodes must share the comparison's folder")
-    state = Attempt(run, num_threads).finish()
+    import_packages(run.plan.gym_packages)
+    state = run.state  # finished if Ray tries again because a worker was lost while it handed over
+    if not state.finished:
+        state = Attempt(run, num_threads).finish()
     if state.finished:
         hand_over(run)
     return state

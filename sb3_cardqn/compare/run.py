@@ -38,6 +38,7 @@ class State:
     :param attempts: number of processes started so far
     :param peak_memory_mb: largest resident size of these processes, in 2**20 bytes
     :param wall_seconds: wall-clock time of these processes, with evaluations and start-up
+    :param core_hours: cores times hours of these processes
     :param num_threads: torch threads
     :param failure: how the last process failed, or ""
     """
@@ -46,6 +47,7 @@ class State:
     attempts: int = 0
     peak_memory_mb: float = 0.0
     wall_seconds: float = 0.0
+    core_hours: float = 0.0
     num_threads: int = 1
     failure: str = ""
 
@@ -88,13 +90,6 @@ class PlannedRun:
     def log(self) -> Path:
         """File with the output of all attempts, in order."""
         return Path(f"{self.folder}.log")
-
-    @property
-    def core_hours(self) -> float:
-        """Cores times hours so far, with evaluations and start-up."""
-        state = self.state
-        cores = state.num_threads if self.plan.vec_env == "dummy" else n_cores()
-        return cores * state.wall_seconds / 3600
 
     @property
     def agent_steps(self) -> float:
@@ -190,6 +185,13 @@ class PlannedRun:
             *(["--vec-env", plan.vec_env] if plan.vec_env != "dummy" else []), *packages, *overrides,
         ]  # fmt: skip
 
+    def cores(self, num_threads: int) -> int:
+        """
+        :param num_threads: torch threads
+        :return: number of cores that it keeps busy on this machine
+        """
+        return num_threads if self.plan.vec_env == "dummy" else n_cores()
+
     def command(self) -> str:
         """
         :return: command that trains it, run in the comparison's folder
@@ -250,11 +252,13 @@ class Attempt:
             return None
         self._process.returncode = os.waitstatus_to_exitcode(status)
         unit = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
+        seconds = time.monotonic() - self._started
         state = replace(
             self._state,
             failure=self._failure(self._process.returncode),
             peak_memory_mb=max(self._state.peak_memory_mb, usage.ru_maxrss * unit / 2**20),
-            wall_seconds=self._state.wall_seconds + time.monotonic() - self._started,
+            wall_seconds=self._state.wall_seconds + seconds,
+            core_hours=self._state.core_hours + self.run.cores(self._state.num_threads) * seconds / 3600,
         )
         state = replace(state, finished=not state.failure)
         self.run.save_state(state)

@@ -165,7 +165,7 @@ def time_comparisons_table(comparisons: pd.DataFrame) -> ReportTable:
 def resources_table(resources: pd.DataFrame, core_hours: pd.Series | None = None) -> ReportTable:
     """
     :param resources: resources of a comparison
-    :param core_hours: core-hours of every run, or None if they are unknown
+    :param core_hours: core-hours of every finished run, or None if they are unknown
     :return: throughput, time and memory
     """
 
@@ -182,15 +182,13 @@ def resources_table(resources: pd.DataFrame, core_hours: pd.Series | None = None
         ]
         for row in resources.to_dict("records")
     ]
+    spent = ""
+    if core_hours is not None and not core_hours.isna().any():
+        spent = f" All finished runs with evaluations: {number(core_hours.sum(), 1)} core-hours."
     return ReportTable(
         "Throughput, time, memory",
         f"{count_seeds(resources['seeds'])}. Mean (lowest to highest run). Minutes of training, without "
-        "evaluations."
-        + (
-            ""
-            if core_hours is None
-            else f" All runs with evaluations: {number(core_hours.sum(), 1)} core-hours."
-        ),
+        "evaluations." + spent,
         ["contestant", "agent steps", "agent steps/s", "minutes", "peak memory, MB", "attempts for runs"],
         rows,
     )

@@ -180,8 +180,10 @@ def write(path: Path, about: dict[str, Any], tensors: dict[str, th.Tensor]) -> N
     text = "{\n" + ",\n".join(f"  {json.dumps(name)}: {json.dumps(about[name])}" for name in about) + "\n}"
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     _check_tensors(build(about), tensors)
-    metadata = {"sb3_cardqn": text, "sha256": _fingerprint(text, tensors)}
-    write_file(path, lambda file: file.write(safetensors.torch.save(tensors, metadata)))
+    data = safetensors.torch.save(tensors, {"sb3_cardqn": text, "sha256": _fingerprint(text, tensors)})
+    if len(data) > MAX_BYTES:
+        raise UserError(f"an exported policy must be at most {MAX_BYTES} bytes long, got {len(data)}")
+    write_file(path, lambda file: file.write(data))
     write_text(path.with_suffix(".json"), text + "\n")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sb3_cardqn.agents.find import WHICH_AGENT, locate
 from sb3_cardqn.agents.saved import load_to_drive
-from sb3_cardqn.durable import is_zip, write_text
+from sb3_cardqn.durable import is_zip, sha256, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run, evaluate
 from sb3_cardqn.options import Parser, add_trust
@@ -34,7 +34,7 @@ def export(agent: str | Path, output: Path | None = None, algo: str = "cardqn") 
         return _copy(source, output)
     run, zipped = _find(source)
     name = "policy.safetensors" if source.is_dir() else f"{source.stem}.safetensors"
-    facts = {"file": zipped.name}
+    facts = {"file": zipped.name, "file_sha256": sha256(zipped)}
     if run is None:
         model = load_to_drive(zipped, algo)
     else:

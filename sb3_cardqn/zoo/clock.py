@@ -87,13 +87,15 @@ def print_time_to(threshold: float | None, folder: Path) -> None:
     path = folder / "evaluations.npz"
     if threshold is None or not path.is_file():
         return
-    evaluations = np.load(path)
-    first = first_kept(evaluations["results"].mean(axis=1), threshold)
-    if first is None:
+    with np.load(path) as evaluations:
+        first = first_kept(evaluations["results"].mean(axis=1), threshold)
+        steps = evaluations["timesteps"]
+    seconds = {reading.agent_steps: reading.seconds for reading in read_clock(folder)}
+    # a run that was copied without its clock, and trained on, lacks readings
+    if first is None or int(steps[first]) not in seconds:
         return
-    agent_steps = int(evaluations["timesteps"][first])
-    seconds = {reading.agent_steps: reading.seconds for reading in read_clock(folder)}[agent_steps]
-    print(f"Reached {threshold:g} after {seconds / 60:.1f} minutes of training, {agent_steps} agent steps")
+    minutes = seconds[int(steps[first])] / 60
+    print(f"Reached {threshold:g} after {minutes:.1f} minutes of training, {steps[first]} agent steps")
 
 
 class _Stopwatch:

@@ -16,19 +16,20 @@ def test_table() -> None:
             ("a", 1, [500, 600, 700, 905, 902, 870]),  # relapses once
             ("a", 2, [900, 900, 900, 900, 900, 900]),
             ("b", 0, [905, 0, 905, 0, 905, 0]),  # never keeps it
+            ("b", 1, [900, 900, 905, 905, 905, 905]),  # and a third run failed
         ]
         for i, score in enumerate(scores)
     ]
     columns = ["contestant", "seed", "agent_steps", "seconds", "score"]
     results = Results({}, {}, pd.DataFrame(), pd.DataFrame(rows, columns=columns), pd.DataFrame())
-    a, b = to900_table(results, sb3_speed=10.0).to_dict("records")
+    a, b = to900_table(results, 10.0, seeds=3).to_dict("records")
     assert (a["contestant"], a["runs"], a["reached"]) == ("a", 3, 3)
     assert (a["minutes"], a["agent_steps"], a["worst_minutes"]) == (4, 80_000, 4)
     assert (a["sb3_steps"], a["worst_sb3_steps"]) == (2400, 2400)
     assert a["late_score"] == (902 + 870) / 2
     assert a["relapses"] == 1 / 6
-    assert (b["reached"], b["minutes"], b["worst_sb3_steps"]) == (0, math.inf, math.inf)
-    assert b["relapses"] == 0.5
+    assert (b["runs"], b["reached"], b["minutes"], b["worst_sb3_steps"]) == (3, 1, math.inf, math.inf)
+    assert b["relapses"] == 0.25
 
 
 @pytest.mark.slow
