@@ -83,7 +83,7 @@ def _check_numbers(agent: Any) -> None:
     agent.exploration_fraction = fraction
     if fraction > 1:
         warnings.warn(
-            f"exploration_fraction={fraction} is more than the whole learning period, so exploration will "
+            f"exploration_fraction={fraction} is more than the whole budget, so exploration will "
             "not reach exploration_final_eps; for a number of agent steps use exploration_steps",
             stacklevel=4,
         )

@@ -33,10 +33,12 @@ class CarDQN(OverlapAlgorithm):
 
     >>> model = CarDQN("MlpPolicy", "CartPole-v1", seed=0).learn(200)
 
+    With DQN's arguments, one environment and the same seed, it learns the same weights, bit by bit (from
+    pictures, up to the rounding of float32).
     Differences from SB3's DQN:
 
     1. Epsilon-greedy exploration draws once per environment, not once for the whole vector.
-    2. The exploration schedule starts when learning starts, not ``learning_starts`` agent steps before.
+    2. ``exploration_steps`` starts exploration when learning starts, and counts agent steps.
     3. The target network is updated whenever the agent steps pass a multiple of ``target_update_interval``,
        even if it is not a multiple of the number of environments.
     4. ``n_steps`` and ``gamma`` reach a custom ``replay_buffer_class`` that takes arguments of these names,
@@ -71,7 +73,7 @@ class CarDQN(OverlapAlgorithm):
     :param optimize_memory_usage: passed to the replay buffer
     :param n_steps: rewards summed before bootstrapping (Sutton 1988)
     :param target_update_interval: agent steps between target updates
-    :param exploration_fraction: part of the learning period in which epsilon decays
+    :param exploration_fraction: fraction of the budget in which epsilon decays, as in DQN
     :param exploration_initial_eps: probability of a random action when learning starts
     :param exploration_final_eps: probability of a random action after the decay
     :param max_grad_norm: maximum norm of the gradient; larger gradients are scaled down to it
@@ -86,7 +88,7 @@ class CarDQN(OverlapAlgorithm):
     :param advantage_learning: alpha in [0, 1); widens the gap between the best action's value and the others
         by the factor 1 / (1 - alpha), so that errors of the network matter less (Bellemare et al. 2016)
     :param exploration_decay: ``"linear"``, ``"exponential"``, ``"cosine"``, ``"constant"`` (at the final
-        value), or any function of the progress remaining in the learning period (1 to 0)
+        value), or any function of the progress remaining (1 to 0)
     :param exploration_steps: agent steps after ``learning_starts`` in which epsilon decays, instead of
         ``exploration_fraction``
     :param mixed_precision: True to compute features in bfloat16 while learning, if the device supports it (a
@@ -232,16 +234,14 @@ class CarDQN(OverlapAlgorithm):
         check_spaces(self)
         check_replay_buffer(self)
         keep_freed_memory()
-        result = super()._setup_learn(
-            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
-        )
-        self._update_exploration_rate()
-        return result
+        return super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
 
     def _update_exploration_rate(self) -> None:
-        learning_period = self.exploration_steps or max(self._total_timesteps - self.learning_starts, 1)
-        done = (self.num_timesteps - self.learning_starts) / learning_period
-        epsilon = float(self.exploration_schedule(1 - min(max(done, 0.0), 1.0)))
+        remaining = self._current_progress_remaining
+        if self.exploration_steps is not None:
+            done = (self.num_timesteps - self.learning_starts) / self.exploration_steps
+            remaining = 1 - min(max(done, 0.0), 1.0)
+        epsilon = float(self.exploration_schedule(remaining))
         if not 0 <= epsilon <= 1:
             raise ValueError(
                 f"CarDQN needs an exploration_decay that stays between 0 and 1, got {epsilon!r} from "
@@ -330,8 +330,8 @@ class CarDQN(OverlapAlgorithm):
         if not deterministic:
             # SB3 seeds NumPy's global generator
             explores = np.random.random(action.shape) < self.exploration_rate  # noqa: NPY002
-            random_action = np.array([self.action_space.sample() for _ in range(action.size)])
-            action = np.where(explores, random_action.reshape(action.shape), action)
+            action = np.array(action)
+            action[explores] = [self.action_space.sample() for _ in range(np.count_nonzero(explores))]
         return action, state
 
     def _excluded_save_params(self) -> list[str]:
