@@ -130,6 +130,7 @@ FEATURES_EXTRACTORS: Allowed = {
             "features_dim": whole(1, 4096),
             "width": whole(1, 256),
             "normalized_image": YES_OR_NO,
+            "layer_norm": YES_OR_NO,
         },
     ),
     "MinAtarCNN": (MinAtarCNN, {"features_dim": whole(1, 4096), "width": whole(1, 256)}),

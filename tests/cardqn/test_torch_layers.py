@@ -31,6 +31,17 @@ def test_width_and_output_size_are_arguments(shape: tuple[int, ...]) -> None:
     assert cnn.cnn[0].out_channels == 8
 
 
+def test_layer_norm_before_the_last_activation() -> None:
+    cnn = CarRacingCNN(image_space(4, 40, 40), features_dim=8, layer_norm=True)
+    pictures = th.rand(3, 4, 40, 40)
+    x = cnn.linear[0](cnn.cnn(pictures))  # (batch, units)
+    variance = x.var(1, keepdim=True, correction=0) + 1e-5
+    expected = ((x - x.mean(1, keepdim=True)) / variance.sqrt()).relu()
+    assert th.allclose(cnn(pictures), expected, atol=1e-5)
+    with th.no_grad():
+        assert th.allclose(cnn(pictures), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("algorithm", [DQN, PPO])
 def test_works_under_stock_algorithms(algorithm: type[DQN] | type[PPO]) -> None:
     kwargs = {"features_extractor_class": CarRacingCNN, "features_extractor_kwargs": {"features_dim": 16}}

@@ -125,7 +125,7 @@ def test_only_the_online_network_and_its_description_are_written(run: Run, safe:
     assert 4 * floats < safe.stat().st_size < 4 * floats + 5000
     assert json.loads(safe.with_suffix(".json").read_text()) == file.about
     assert file.about["features_extractor"] == {
-        "CarRacingCNN": {"features_dim": 32, "width": 16, "normalized_image": False}
+        "CarRacingCNN": {"features_dim": 32, "width": 16, "normalized_image": False, "layer_norm": False}
     }  # also what was a default on the day
     assert file.about["training"]["command"] == "sb3-cardqn train --seed 3 -params gamma:0.9"
     assert file.about["training"]["gymnasium"] == gym.__version__
