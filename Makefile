@@ -28,7 +28,7 @@ $(VENV)/tests-installed: $(VENV)/installed
 	touch $@
 
 race: $(VENV)/installed
-	$(BIN)/sb3-cardqn train --algo cardqn --env CarRacing-v3 -P -n $(STEPS) --eval-freq 50000 --log-interval -2 --num-threads 1 --vec-env subproc -params learning_rate:$(LEARNING_RATE)
+	$(BIN)/sb3-cardqn train --algo cardqn --env CarRacing-v3 -P -n $(STEPS) --eval-freq 20000 --eval-episodes 20 --n-eval-envs 5 --log-interval -2 --num-threads 1 --vec-env subproc -params learning_rate:$(LEARNING_RATE)
 	$(BIN)/sb3-cardqn race
 
 # FAST=1 make tutorial: budgets that only show that the cells run
