@@ -63,7 +63,11 @@ def test_a_spent_zip_is_trained_on(spent: tuple[Any, Path], tmp_path: Path) -> N
 
 
 def test_exploration_starts_over_if_it_is_asked_for(spent: tuple[Any, Path], tmp_path: Path) -> None:
-    more = ["-i", str(spent[1]), "-n", "80", "-params", *SMALL, "exploration_initial_eps:0.5"]
+    asked = [
+        "exploration_initial_eps:0.5",
+        "exploration_steps:1000",
+    ]  # of which none is over before learning starts
+    more = ["-i", str(spent[1]), "-n", "80", "-params", *SMALL, *asked]
     assert train(tmp_path, *more).exploration_rate == 0.5
 
 
