@@ -11,7 +11,7 @@ import pandas as pd
 from sb3_cardqn.bench.contestants import make_training
 from sb3_cardqn.bench.learn import Contestant
 from sb3_cardqn.compare import Plan, Results, compare
-from sb3_cardqn.compare.comparison import PLAN_FILE
+from sb3_cardqn.compare.comparison import opened
 from sb3_cardqn.compare.launchers import LocalLauncher
 from sb3_cardqn.compare.measures import RUN, run_curves, times_to
 from sb3_cardqn.durable import write_text
@@ -50,9 +50,8 @@ def bench_to900(
         fast=True,
         vec_env="subproc",
     )
-    begun = output / PLAN_FILE
-    if begun.is_file():
-        plan.added_to(Plan.load(begun))  # an error before anything is measured
+    with opened(output) as earlier:  # errors before anything is measured
+        plan = plan.added_to(earlier) if earlier else plan
     speeds = [_sb3_speed(calls)]
     results = compare(plan, output, LocalLauncher(jobs=1, num_threads=1), videos=False)
     speeds.append(_sb3_speed(calls))
@@ -148,6 +147,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     add_trust(parser)
     args = parser.parse_args(argv)
+    if args.n_timesteps < 1:
+        parser.error(f"-n needs a number of agent steps of at least 1, got {args.n_timesteps}")
     fraction = min(45_000 / args.n_timesteps, 1.0)
     default = ["cardqn learning_rate:5e-4", f"dqn exploration_fraction:{fraction:g}"]
     bench_to900(args.contestants or default, args.seeds, args.n_timesteps, args.output)

@@ -90,8 +90,10 @@ def test_nodes_that_do_not_trust_each_others_zips(tmp_path: Path, monkeypatch: p
     assert results.drives.groupby(["contestant", "checkpoint"]).size().tolist() == [2, 2, 2, 2]
     assert (results.runs["core_hours"] > 0).all()
     assert "core-hours" in (tmp_path / "out" / "report.md").read_text()
-    for run in runs_of(plan, tmp_path / "out"):  # its zip alone is refused here
-        (run.folder / "final.safetensors").unlink()
+    for run in runs_of(plan, tmp_path / "out"):
+        assert agent_of(run, "final").model_path.name == "final.safetensors"
+        with (run.folder / "CartPole-v1.zip").open("ab") as file:
+            file.write(b"later")  # as if it was trained on: the export is out of date, and the zip is refused
         with error_naming(UserError, f"'{run.folder / 'CartPole-v1.zip'}'"):
             agent_of(run, "final").load_model()
 
