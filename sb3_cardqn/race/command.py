@@ -45,12 +45,21 @@ def main(argv: list[str]) -> None:
         default=HELD_OUT_SEEDS.start,
         help="first seed (default: 200000)",
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="video to write, .mp4 or .gif")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="file to write: a video, .mp4 or .gif; or .png, eight pictures of each drive, to see how it "
+        "ended or how the car was lost",
+    )
     parser.add_argument("--gif", action="store_true", help="also write a GIF, smaller and at twice the speed")
     options = parser.parse_args(argv)
 
     if options.tracks is not None and not 1 <= options.tracks <= 6:
         raise UserError(f"--tracks needs 1 to 6, got {options.tracks}")
+    if options.gif and options.output is not None and options.output.suffix == ".png":
+        raise UserError(f"--gif needs a video, got '{options.output}'")
     named = options.agents or [default_agent()]
     run = _run(named)
     agents = chosen_agents(options, named)

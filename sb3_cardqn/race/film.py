@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from sb3_cardqn.agents.find import AgentLike
 from sb3_cardqn.agents.trained import TrainedAgent
-from sb3_cardqn.durable import check_writable, replacing
+from sb3_cardqn.durable import check_writable, replacing, write_file
 from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Drive, WhichCheckpoint, check_seeds, drive, find_agents, make_env
@@ -23,6 +23,7 @@ from sb3_cardqn.evaluate.evaluation import check_fits
 from sb3_cardqn.race.camera import Camera, Frame
 from sb3_cardqn.race.overlay import PANE, Overlay
 from sb3_cardqn.race.q_values import Mind, discrete_actions
+from sb3_cardqn.race.storyboard import storyboard
 from sb3_cardqn.race.window import Window, WindowClosedError
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 from sb3_cardqn.signals import deaf_children
@@ -88,6 +89,7 @@ class _Pane:
 
     def __init__(self, agent: TrainedAgent, seed: int, stock: bool, env_kwargs: dict[str, Any]) -> None:
         self.result: Drive | None = None
+        self.score = 0.0  # of the latest picture
         camera = f"{Camera.__module__}.{Camera.__qualname__}"
         self._env = make_env(agent, stock, innermost=[camera], **env_kwargs, render_mode="rgb_array")
         self.fps: float = self._env.get_attr("fps")[0]
@@ -109,13 +111,21 @@ class _Pane:
                 assert mind.thought is not None
                 *shown, last = frames
                 for frame in shown:
+                    self.score = frame.score
                     yield overlay.draw(frame, mind.thought, None)
-                self.result = result
+                self.result, self.score = result, last.score
                 picture = overlay.draw(last, mind.thought, result)
                 yield picture
                 frames.clear()
         while True:
             yield picture
+
+    def until_the_end(self) -> Iterator[tuple[np.ndarray, float]]:
+        """:return: picture and score of each step but the last, whose picture is darkened"""
+        for picture in self.pictures:
+            if self.result is not None:
+                return
+            yield picture, self.score
 
 
 def race(
@@ -137,7 +147,7 @@ def race(
 
     :param agents: agents in any form that ``evaluate`` takes
     :param tracks: seeds of the tracks or episodes, without training seeds
-    :param path: video to write, in the format of its suffix, ``.mp4`` or ``.gif``; None for no video
+    :param path: video to write, ``.mp4`` or ``.gif``, or its ``storyboard``, ``.png``; None for no file
     :param checkpoint: agent of a run folder: "best" on validation seeds, or "final"
     :param stock: True if agents observe Gymnasium's picture of CarRacing, False for the picture used in
         training; the video always shows Gymnasium's
@@ -158,9 +168,12 @@ def race(
         )
     path = None if path is None else Path(path)
     if path is not None:
-        if path.suffix not in (".mp4", ".gif"):
-            raise UserError(f"race needs a video path that ends in .mp4 or .gif, got '{path}'")
+        if path.suffix not in (".mp4", ".gif", ".png"):
+            raise UserError(f"race needs a path that ends in .mp4, .gif or .png, got '{path}'")
         check_writable(path)
+    still = path is not None and path.suffix == ".png"
+    if still and window:
+        raise UserError(f"a window shows a video, got '{path}': use .mp4, .gif or no path")
     for agent in found:
         _check_draws(agent)
         check_fits(agent, stock, **env_kwargs)
@@ -172,12 +185,15 @@ def race(
         if window:
             shown = Window((columns * PANE[0], rows * PANE[1]), panes[0].fps)
             screens.append(stack.enter_context(closing(shown)))
-        if path is not None:
+        if path is not None and not still:
             screens.append(stack.enter_context(_video(path, panes[0].fps)))
         for pane in panes:
             stack.enter_context(closing(pane.pictures))
-        with suppress(WindowClosedError):
-            _show(panes, columns, screens, progress)
+        if path is not None and still:
+            _write_storyboards(panes, path, progress)
+        else:
+            with suppress(WindowClosedError):
+                _show(panes, columns, screens, progress)
     return [
         [pane.result for pane in panes[i :: len(found)] if pane.result is not None] for i in range(len(found))
     ]
@@ -211,6 +227,17 @@ def _show(panes: list[_Pane], columns: int, screens: list[Window | _Film], progr
             for screen in screens:
                 screen.append_data(np.vstack(rows))
             bar.update()
+
+
+def _write_storyboards(panes: list[_Pane], path: Path, progress: bool) -> None:
+    """
+    :param panes: panes, a row each
+    :param path: picture to write
+    :param progress: True to count drives on stderr
+    """
+    bar = tqdm(panes, "driving", unit="drive", disable=not progress)
+    rows = [storyboard(pane.until_the_end(), pane.fps) for pane in bar]
+    write_file(path, lambda file: imageio.imwrite(file, np.vstack(rows), format="png"))
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from sb3_cardqn.race.camera import Camera, Frame
 from sb3_cardqn.race.command import main
 from sb3_cardqn.race.overlay import PANE, Overlay, action_names
 from sb3_cardqn.race.q_values import Mind, Thought, discrete_actions
+from sb3_cardqn.race.storyboard import storyboard
 from tests.evaluate.test_evaluate import SMALL, save, small_env
 from tests.named import error_naming
 
@@ -81,6 +82,22 @@ def test_agents_with_different_frame_skips_share_one_clock(
     pictures: Any = imageio.mimread(video, memtest=False)
     assert len(pictures) == 11 + film.ENDING
     assert pictures[0].shape == (2 * PANE[1], 2 * PANE[0], 3)
+
+
+def test_a_storyboard_ends_a_second_after_the_last_tile(runs: list[Run], tmp_path: Path) -> None:
+    scores = [*np.arange(200.0), *np.arange(150.0, 50.0, -0.1)]  # lost from step 200 on, at 50 steps a second
+    panes = [(np.full((2, 3, 3), step // 20, np.uint8), score) for step, score in enumerate(scores)]
+    board = storyboard(panes, fps=50)
+    assert board[::2, ::3, 0].tolist() == [
+        [5, 6, 7, 8],
+        [9, 10, 11, 12],
+    ]  # to step 240: 249 is a second after
+    board = storyboard(panes[:50], fps=50)
+    assert board[::2, ::3, 0].tolist() == [[0, 1, 2, 0], [0, 0, 0, 0]]
+
+    drives = race(runs, [200_000], tmp_path / "race.png", env_kwargs=SHORT)
+    assert [one.frames for (one,) in drives] == [10, 10]
+    assert imageio.imread(tmp_path / "race.png").shape == (2 * 2 * PANE[1], 4 * PANE[0], 3)
 
 
 @pytest.mark.slow
@@ -259,7 +276,8 @@ def test_a_window_needs_a_screen(runs: list[Run], monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("kwargs", "named"),
     [
-        ({"path": "race.avi"}, ".mp4 | .gif | 'race.avi'"),
+        ({"path": "race.avi"}, ".mp4 | .gif | .png | 'race.avi'"),
+        ({"path": "race.png", "window": True}, "window | 'race.png' | .mp4"),
         ({"path": "absent/race.mp4"}, "'absent/race.mp4'"),
         ({"tracks": [3]}, "200000 | 3"),
         ({"tracks": range(200_000, 200_007)}, "12 | 2 | 7"),
