@@ -2,8 +2,10 @@
 
 import math
 import sys
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,8 @@ from sb3_cardqn.compare.measures import RUN, run_curves, times_to
 from sb3_cardqn.durable import write_text
 from sb3_cardqn.env.task import CarRacingTask
 from sb3_cardqn.options import Parser, add_trust
+from sb3_cardqn.yaml_files import read_yaml
+from sb3_cardqn.zoo.configuration import own_file
 
 EVERY = 20_000  # agent steps between evaluations
 LOW = 880  # an evaluation below it in the last third of a run counts as a relapse
@@ -24,7 +28,11 @@ SPEEDS = "sb3_speed.csv"
 
 
 def bench_to900(
-    contestants: list[str], seeds: int, agent_steps: int, output: Path, calls: int = 400
+    contestants: Sequence[str] | Mapping[str, Any],
+    seeds: int,
+    agent_steps: int,
+    output: Path,
+    calls: int = 400,
 ) -> pd.DataFrame:
     """
     Train run after run on all cores, and print how long each contestant takes to score 900.
@@ -33,7 +41,7 @@ def bench_to900(
     converts minutes to its agent steps. A call after an interruption resumes, and a call with more seeds adds
     them.
 
-    :param contestants: algorithms with overrides, as in ``compare``
+    :param contestants: algorithms with overrides, as in ``compare``; a list, or a dict from names
     :param seeds: number of training seeds
     :param agent_steps: budget of a run
     :param output: folder of the comparison
@@ -52,19 +60,19 @@ def bench_to900(
     )
     with opened(output) as earlier:  # errors before anything is measured
         plan = plan.added_to(earlier) if earlier else plan
-    speeds = [_sb3_speed(calls)]
+    first = _sb3_speed(calls)
     results = compare(plan, output, LocalLauncher(jobs=1, num_threads=1), videos=False)
-    speeds.append(_sb3_speed(calls))
+    speeds = [first, _sb3_speed(calls)]
     path = output / SPEEDS
-    earlier = pd.read_csv(path)["agent_steps_per_second"].tolist() if path.is_file() else []
-    measured = pd.DataFrame({"agent_steps_per_second": [*earlier, *speeds]})
-    write_text(path, measured.to_csv(index=False))
-    sb3_speed = float(measured["agent_steps_per_second"].median())
+    if path.is_file():
+        speeds += pd.read_csv(path)["agent_steps_per_second"].tolist()
+    write_text(path, pd.DataFrame({"agent_steps_per_second": speeds}).to_csv(index=False))
+    sb3_speed = float(np.median(speeds))
 
     table = to900_table(results, sb3_speed, len(plan.seeds))
     for run, why in results.failures.items():
         print(f"failed, counts as never: {run}: {why}", file=sys.stderr)
-    print(f"SB3 DQN with the zoo's wrappers, one thread: {sb3_speed:.1f} agent steps/s (of {len(measured)})")
+    print(f"SB3 DQN with the zoo's wrappers, one thread: {sb3_speed:.1f} agent steps/s (of {len(speeds)})")
     print(table.set_index("contestant").round(2).to_string())
     return table
 
@@ -131,7 +139,7 @@ def main(argv: list[str] | None = None) -> None:
         "contestants",
         nargs="*",
         metavar="CONTESTANT",
-        help="as in compare (default: cardqn and dqn, with the learning rate of make race and dqn.yml's "
+        help="as in compare (default: cardqn with hyperparams/race.yml, and dqn with dqn.yml's "
         "45,000 agent steps of exploration)",
     )
     parser.add_argument("--seeds", type=int, default=10, help="number of seeds (default: 10)")
@@ -150,5 +158,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.n_timesteps < 1:
         parser.error(f"-n needs a number of agent steps of at least 1, got {args.n_timesteps}")
     fraction = min(45_000 / args.n_timesteps, 1.0)
-    default = ["cardqn learning_rate:5e-4", f"dqn exploration_fraction:{fraction:g}"]
+    race = read_yaml(own_file("race"))["CarRacing-v3"]
+    del race["n_timesteps"]
+    default = {"race.yml": {"algo": "cardqn"} | race, "dqn": f"dqn exploration_fraction:{fraction:g}"}
     bench_to900(args.contestants or default, args.seeds, args.n_timesteps, args.output)

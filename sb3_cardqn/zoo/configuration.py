@@ -39,18 +39,26 @@ class Configuration(NamedTuple):
     contents: bytes
 
 
+def own_file(name: str) -> Path:
+    """
+    :param name: name of one of this package's YAML files without its suffix, such as "race"
+    :return: its path, in an installed wheel or in a checkout
+    """
+    package = Path(__file__).parent.parent
+    folder = package / "hyperparams" if (package / "hyperparams").is_dir() else package.parent / "hyperparams"
+    return folder / f"{name}.yml"
+
+
 def hyperparams_path(algo: str, env_id: str) -> str | None:
     """
-    Find hyperparameters: this package's, in an installed wheel or in a checkout, or the zoo's.
+    Find hyperparameters: this package's or the zoo's.
 
     :param algo: name of an algorithm, such as "dqn"
     :param env_id: id of an environment, such as "CarRacing-v3"
     :return: path of this package's YAML file if it has an entry for that environment; else for cardqn that of
         the zoo's dqn, whose numbers CarDQN takes as they are; else None, for the zoo's own choice
     """
-    package = Path(__file__).parent.parent
-    folder = package / "hyperparams" if (package / "hyperparams").is_dir() else package.parent / "hyperparams"
-    path = folder / f"{algo}.yml"
+    path = own_file(algo)
     if path.is_file() and env_id in read_yaml(path):
         return str(path)
     return str(Path(rl_zoo3.__file__).parent / "hyperparams/dqn.yml") if algo == "cardqn" else None

@@ -323,6 +323,24 @@ def test_any_colors_is_cardqn_with_road_contrast() -> None:
     assert contrast == gray
 
 
+def test_race_is_cardqn_but_for_what_its_first_line_says() -> None:
+    full, race = (
+        yaml.safe_load((ROOT / f"hyperparams/{name}.yml").read_text())["CarRacing-v3"]
+        for name in ("cardqn", "race")
+    )
+    place = full["env_wrapper"].index({"sb3_cardqn.ResizeObservation": {"shape": [64, 64]}})
+    full["env_wrapper"][place] = {"sb3_cardqn.ResizeObservation": {"shape": [48, 48]}}
+    assert full["env_wrapper"] == race["env_wrapper"]
+    differ = {name for name in full.keys() | race.keys() if full.get(name) != race.get(name)}
+    assert differ == {
+        "n_timesteps",
+        "policy_kwargs",
+        "replay_buffer_class",
+        "learning_rate",
+        "exploration_steps",
+    }
+
+
 def test_every_hyperparameter_says_its_unit_or_reason() -> None:
     names = ("n_timesteps", "n_envs", "buffer_size", "learning_starts", "target_update_interval")
     lines = [
