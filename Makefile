@@ -1,8 +1,6 @@
 # Each target is one command, in a virtual environment that the first one makes.
-# STEPS: budget of `make race` in agent steps; 300000 take 17 minutes on two free cores.
-STEPS ?= 300000
-# Constant, because decay hurts short runs: docs/results/short_runs.md. For 900000: lin_5e-4
-LEARNING_RATE ?= 5e-4
+# STEPS: budget of `make race` in agent steps; docs/results/speed.md says how long they take.
+STEPS ?= 200000
 PYTHON ?= python3
 # Another environment, with the newest versions: make unit VENV=build/3.13 PYTHON=python3.13 CONSTRAINTS=
 VENV ?= .venv
@@ -28,7 +26,7 @@ $(VENV)/tests-installed: $(VENV)/installed
 	touch $@
 
 race: $(VENV)/installed
-	$(BIN)/sb3-cardqn train --algo cardqn --env CarRacing-v3 -P -n $(STEPS) --eval-freq 20000 --eval-episodes 20 --n-eval-envs 5 --log-interval -2 --num-threads 1 --vec-env subproc -params learning_rate:$(LEARNING_RATE)
+	$(BIN)/sb3-cardqn train --algo cardqn --env CarRacing-v3 -P -n $(STEPS) --eval-freq 20000 --eval-episodes 20 --n-eval-envs 5 --log-interval -2 --num-threads 1 --vec-env subproc
 	$(BIN)/sb3-cardqn race
 
 # FAST=1 make tutorial: budgets that only show that the cells run

@@ -131,16 +131,15 @@ def main(argv: list[str] | None = None) -> None:
         "contestants",
         nargs="*",
         metavar="CONTESTANT",
-        help="as in compare (default: cardqn and dqn, with the learning rate of make race and dqn.yml's "
-        "45,000 agent steps of exploration)",
+        help="as in compare (default: cardqn, and dqn with dqn.yml's 45,000 agent steps of exploration)",
     )
     parser.add_argument("--seeds", type=int, default=10, help="number of seeds (default: 10)")
     parser.add_argument(
         "-n",
         "--n-timesteps",
         type=int,
-        default=300_000,
-        help="budget of a run in agent steps (default: 300000)",
+        default=200_000,
+        help="budget of a run in agent steps (default: 200000)",
     )
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("to900"), help="folder for runs and report (default: to900)"
@@ -150,5 +149,5 @@ def main(argv: list[str] | None = None) -> None:
     if args.n_timesteps < 1:
         parser.error(f"-n needs a number of agent steps of at least 1, got {args.n_timesteps}")
     fraction = min(45_000 / args.n_timesteps, 1.0)
-    default = ["cardqn learning_rate:5e-4", f"dqn exploration_fraction:{fraction:g}"]
+    default = ["cardqn", f"dqn exploration_fraction:{fraction:g}"]
     bench_to900(args.contestants or default, args.seeds, args.n_timesteps, args.output)
