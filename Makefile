@@ -1,6 +1,6 @@
 # Each target is one command, in a virtual environment that the first one makes.
 # STEPS: budget of `make race` in agent steps; docs/results/speed.md says how long they take.
-STEPS ?= 200000
+STEPS ?= 300000
 PYTHON ?= python3
 # Another environment, with the newest versions: make unit VENV=build/3.13 PYTHON=python3.13 CONSTRAINTS=
 VENV ?= .venv

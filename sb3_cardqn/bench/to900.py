@@ -138,8 +138,8 @@ def main(argv: list[str] | None = None) -> None:
         "-n",
         "--n-timesteps",
         type=int,
-        default=200_000,
-        help="budget of a run in agent steps (default: 200000)",
+        default=300_000,
+        help="budget of a run in agent steps (default: 300000)",
     )
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("to900"), help="folder for runs and report (default: to900)"
