@@ -29,6 +29,7 @@ class CarRacingCNN(BaseFeaturesExtractor):
     :param features_dim: units of the last layer
     :param width: channels of the first convolution; the other two have twice as many
     :param normalized_image: True to accept integers of any range too, for ``normalize_images=False``
+    :param layer_norm: True for layer normalization before the last activation, as in Gallici et al. 2024
     :raises ValueError: if the space is not an image
     """
 
@@ -38,6 +39,7 @@ class CarRacingCNN(BaseFeaturesExtractor):
         features_dim: int = 256,
         width: int = 16,
         normalized_image: bool = False,
+        layer_norm: bool = False,
     ) -> None:
         any_range = normalized_image or (
             isinstance(observation_space, spaces.Box) and np.issubdtype(observation_space.dtype, np.floating)
@@ -61,7 +63,8 @@ class CarRacingCNN(BaseFeaturesExtractor):
         )
         with th.no_grad():
             flattened = self.cnn(th.zeros(1, *shape)).shape[1]
-        self.linear = nn.Sequential(nn.Linear(flattened, features_dim), nn.ReLU())
+        norm = [nn.LayerNorm(features_dim)] if layer_norm else []
+        self.linear = nn.Sequential(nn.Linear(flattened, features_dim), *norm, nn.ReLU())
 
     def forward(self, observations: th.Tensor) -> th.Tensor:
         """
@@ -74,7 +77,7 @@ class CarRacingCNN(BaseFeaturesExtractor):
         for layer in self.cnn:
             if isinstance(layer, nn.Conv2d):
                 x = layer(x).relu_()  # in place: the same numbers, sooner
-        return self.linear[0](x.flatten(1)).relu_()
+        return self.linear[:-1](x.flatten(1)).relu_()
 
 
 class MinAtarCNN(BaseFeaturesExtractor):
