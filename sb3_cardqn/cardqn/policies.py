@@ -197,6 +197,7 @@ class CarDQNPolicy(_PicturePolicy):
     :param average_fraction: fraction in (0, 1] of the most recent updates to average weights over (Shamir &
         Zhang 2013); the averaged network drives in deterministic prediction. 1 averages all updates, None
         keeps no average
+    :param head_kwargs: keyword arguments of the head, such as ``n_bins``
     :raises ValueError: if ``net_arch`` or ``average_fraction`` is out of range
     """
 
@@ -218,6 +219,7 @@ class CarDQNPolicy(_PicturePolicy):
         optimizer_kwargs: dict[str, Any] | None = None,
         head_class: Head = nn.Linear,
         average_fraction: float | None = None,
+        head_kwargs: dict[str, Any] | None = None,
     ) -> None:
         if average_fraction is not None:
             check_number(type(self).__name__, "average_fraction", average_fraction, 0, 1, above=True)
@@ -242,6 +244,7 @@ class CarDQNPolicy(_PicturePolicy):
         self.activation_fn = activation_fn
         self.head_class = head_class
         self.average_fraction = average_fraction
+        self.head_kwargs = head_kwargs or {}
         self._build(lr_schedule)
 
     def _build(self, lr_schedule: Schedule) -> None:
@@ -298,7 +301,7 @@ class CarDQNPolicy(_PicturePolicy):
             net_arch=self.net_arch,
             activation_fn=self.activation_fn,
             normalize_images=self.normalize_images,
-            head_class=self.head_class,
+            head_class=partial(self.head_class, **self.head_kwargs) if self.head_kwargs else self.head_class,
         ).to(self.device)
 
     def forward(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
@@ -332,6 +335,7 @@ class CarDQNPolicy(_PicturePolicy):
             "optimizer_class": self.optimizer_class,
             "optimizer_kwargs": self.optimizer_kwargs,
             "head_class": self.head_class,
+            "head_kwargs": self.head_kwargs,
             "average_fraction": self.average_fraction,
         }
 
