@@ -158,7 +158,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.n_timesteps < 1:
         parser.error(f"-n needs a number of agent steps of at least 1, got {args.n_timesteps}")
     fraction = min(45_000 / args.n_timesteps, 1.0)
-    race = read_yaml(own_file("race"))["CarRacing-v3"]
-    del race["n_timesteps"]
-    default = {"race.yml": {"algo": "cardqn"} | race, "dqn": f"dqn exploration_fraction:{fraction:g}"}
+    race = {"algo": "cardqn", **read_yaml(own_file("race"))["CarRacing-v3"]}
+    del race["n_timesteps"]  # -n sets it
+    default = {"race.yml": race, "dqn": f"dqn exploration_fraction:{fraction:g}"}
     bench_to900(args.contestants or default, args.seeds, args.n_timesteps, args.output)

@@ -171,9 +171,9 @@ def race(
         if path.suffix not in (".mp4", ".gif", ".png"):
             raise UserError(f"race needs a path that ends in .mp4, .gif or .png, got '{path}'")
         check_writable(path)
-    still = path is not None and path.suffix == ".png"
-    if still and window:
-        raise UserError(f"a window shows a video, got '{path}': use .mp4, .gif or no path")
+    video, board = (None, path) if path is not None and path.suffix == ".png" else (path, None)
+    if window and board is not None:
+        raise UserError(f"a window shows a video, got '{board}': use .mp4, .gif or no path")
     for agent in found:
         _check_draws(agent)
         check_fits(agent, stock, **env_kwargs)
@@ -185,12 +185,12 @@ def race(
         if window:
             shown = Window((columns * PANE[0], rows * PANE[1]), panes[0].fps)
             screens.append(stack.enter_context(closing(shown)))
-        if path is not None and not still:
-            screens.append(stack.enter_context(_video(path, panes[0].fps)))
+        if video is not None:
+            screens.append(stack.enter_context(_video(video, panes[0].fps)))
         for pane in panes:
             stack.enter_context(closing(pane.pictures))
-        if path is not None and still:
-            _write_storyboards(panes, path, progress)
+        if board is not None:
+            _write_storyboards(panes, board, progress)
         else:
             with suppress(WindowClosedError):
                 _show(panes, columns, screens, progress)

@@ -1,11 +1,14 @@
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from sb3_cardqn.bench import to900
 from sb3_cardqn.bench.to900 import SPEEDS, bench_to900, to900_table
-from sb3_cardqn.compare import Results
+from sb3_cardqn.compare import Plan, Results
+from sb3_cardqn.zoo.configuration import own_file, read_configuration
 
 
 def test_table() -> None:
@@ -30,6 +33,17 @@ def test_table() -> None:
     assert a["relapses"] == 1 / 6
     assert (b["runs"], b["reached"], b["minutes"], b["worst_sb3_steps"]) == (3, 1, math.inf, math.inf)
     assert b["relapses"] == 0.25
+
+
+def test_by_default_measures_what_make_race_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Any] = []
+    monkeypatch.setattr(to900, "bench_to900", lambda *args: called.append(args))
+    to900.main([])
+    contestants, seeds, agent_steps, _ = called[0]
+    race, dqn = Plan.of(contestants, seeds, n_timesteps=agent_steps).contestants
+    entry = read_configuration(str(own_file("race")), "CarRacing-v3", is_atari=False).entry
+    assert race.hyperparams | {"n_timesteps": agent_steps} == entry
+    assert (dqn.algo, dqn.hyperparams) == ("dqn", {"exploration_fraction": 0.15})
 
 
 @pytest.mark.slow

@@ -87,11 +87,8 @@ def test_agents_with_different_frame_skips_share_one_clock(
 def test_a_storyboard_ends_a_second_after_the_last_tile(runs: list[Run], tmp_path: Path) -> None:
     scores = [*np.arange(200.0), *np.arange(150.0, 50.0, -0.1)]  # lost from step 200 on, at 50 steps a second
     panes = [(np.full((2, 3, 3), step // 20, np.uint8), score) for step, score in enumerate(scores)]
-    board = storyboard(panes, fps=50)
-    assert board[::2, ::3, 0].tolist() == [
-        [5, 6, 7, 8],
-        [9, 10, 11, 12],
-    ]  # to step 240: 249 is a second after
+    board = storyboard(panes, fps=50)  # to step 240; step 249 is a second after the last tile
+    assert board[::2, ::3, 0].tolist() == [[5, 6, 7, 8], [9, 10, 11, 12]]
     board = storyboard(panes[:50], fps=50)
     assert board[::2, ::3, 0].tolist() == [[0, 1, 2, 0], [0, 0, 0, 0]]
 

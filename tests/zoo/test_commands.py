@@ -323,7 +323,7 @@ def test_any_colors_is_cardqn_with_road_contrast() -> None:
     assert contrast == gray
 
 
-def test_race_is_cardqn_but_for_what_its_first_line_says() -> None:
+def test_race_is_cardqn_but_for_what_it_says() -> None:
     full, race = (
         yaml.safe_load((ROOT / f"hyperparams/{name}.yml").read_text())["CarRacing-v3"]
         for name in ("cardqn", "race")
