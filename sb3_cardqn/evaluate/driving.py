@@ -164,18 +164,75 @@ def drive(model: Driver, env: VecEnv, seed: int) -> Iterator[Drive | None]:
     :param seed: seed of the track or episode
     :return: iterator over None after each step and, at the end, the finished drive
     """
-    env.seed(seed)
-    obs: Any = env.reset()
+    obs = _start(env, seed)
     state, episode_start = None, np.ones(1, dtype=bool)
     while True:
         action, state = model.predict(obs, state=state, episode_start=episode_start, deterministic=True)
         obs, _, dones, infos = env.step(action)
-        # the Monitor is inside the wrappers: raw rewards, every frame; a lost life of several ends nothing
-        if dones[0] and "episode" in infos[0]:
-            yield _result(seed, float(infos[0]["episode"]["r"]), int(infos[0]["episode"]["l"]), infos[0])
+        drive = _ended(seed, dones[0], infos[0])
+        yield drive
+        if drive:
             return
         episode_start = dones
-        yield None
+
+
+def drive_side_by_side(model: Driver, envs: Sequence[VecEnv], seeds: Sequence[int]) -> list[Drive]:
+    """
+    Drive several episodes greedily, with one forward pass per step for all of them.
+
+    The batch is always as large as ``envs``, so that an episode does not depend on the others. Q-values can
+    differ in the last bit from those of a batch of one, as in ``drive``.
+
+    :param model: the agent
+    :param envs: results of ``make_env`` with the same arguments
+    :param seeds: seeds of the tracks or episodes, at least one
+    :return: the finished drives, in the order of ``seeds``
+    """
+    queue = iter(range(len(seeds)))
+    finished: dict[int, Drive] = {}
+    places = [next(queue, None) for _ in envs]  # position of each one's seed; None: nothing left to drive
+    observations = [_start(env, seeds[place or 0]) for env, place in zip(envs, places, strict=True)]
+    state, episode_starts = None, np.ones(len(envs), dtype=bool)
+    while len(finished) < len(seeds):
+        if isinstance(observations[0], dict):
+            batch: Any = {key: np.concatenate([one[key] for one in observations]) for key in observations[0]}
+        else:
+            batch = np.concatenate(observations)
+        actions, state = model.predict(batch, state=state, episode_start=episode_starts, deterministic=True)
+        for i, place in enumerate(places):
+            if place is None:
+                continue
+            observations[i], _, dones, infos = envs[i].step(actions[i : i + 1])
+            episode_starts[i] = dones[0]
+            if drive := _ended(seeds[place], dones[0], infos[0]):
+                finished[place] = drive
+                places[i] = following = next(queue, None)
+                if following is not None:
+                    observations[i] = _start(envs[i], seeds[following])
+    return [finished[place] for place in range(len(seeds))]
+
+
+def _start(env: VecEnv, seed: int) -> Any:
+    """
+    :param env: vector of one environment
+    :param seed: seed of the track or episode
+    :return: first observation
+    """
+    env.seed(seed)
+    return env.reset()
+
+
+def _ended(seed: int, done: bool, info: Mapping[str, Any]) -> Drive | None:
+    """
+    :param seed: seed of the track or episode
+    :param done: True if the vector resets the environment
+    :param info: the step's info
+    :return: the finished drive; None if the episode goes on
+    """
+    if not done or "episode" not in info:  # a lost life of several ends nothing
+        return None
+    # the Monitor is inside the wrappers: raw rewards, every frame
+    return _result(seed, float(info["episode"]["r"]), int(info["episode"]["l"]), info)
 
 
 def _result(seed: int, score: float, frames: int, info: Mapping[str, Any]) -> Drive:

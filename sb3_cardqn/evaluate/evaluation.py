@@ -4,9 +4,10 @@ import multiprocessing as mp
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
+from itertools import chain
 from typing import Any
 
 import gymnasium as gym
@@ -24,12 +25,13 @@ from sb3_cardqn.agents.saved import WhichCheckpoint
 from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.env.task import Task, task_of
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.evaluate.driving import Drive, Driver, check_seeds, drive, make_env
+from sb3_cardqn.evaluate.driving import Drive, Driver, check_seeds, drive_side_by_side, make_env
 from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.policy_file.read import ExportedPolicy
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 from sb3_cardqn.signals import deaf_children
 
+SIDE_BY_SIDE = 16  # episodes per forward pass with FastRender's picture; stock's takes longer than the pass
 LOST = 20  # missed tiles; a car that misses more has lost the road, fewer are a cut corner
 
 
@@ -139,21 +141,26 @@ def _loaded(agent: Any) -> Driver:
     return agent.load_model()
 
 
-def _drive(job: tuple[TrainedAgent, int], stock: bool, env_kwargs: Mapping[str, Any]) -> tuple[Drive, float]:
+def _drive(
+    job: tuple[TrainedAgent, Sequence[int]], stock: bool, env_kwargs: Mapping[str, Any]
+) -> tuple[list[Drive], float]:
     """
-    Drive one episode. Greedy agents remember nothing of other episodes, so the process does not matter.
+    Drive some episodes. Greedy agents remember nothing of other episodes, so the process does not matter.
 
-    :param job: agent and seed
+    :param job: agent and seeds; one seed with stock's picture
     :param stock: see ``evaluate``
     :param env_kwargs: see ``evaluate``
-    :return: the drive, and the median of the seconds per decision
+    :return: the drives, and the median of the seconds per decision
     """
-    agent, seed = job
+    agent, seeds = job
     model = _Timed(_loaded(agent))
-    with closing(make_env(agent, stock, **env_kwargs)) as env:
-        *_, result = drive(model, env, seed)
-    assert result is not None
-    return result, float(np.median(model.seconds))
+    with ExitStack() as stack:
+        envs = [
+            stack.enter_context(closing(make_env(agent, stock, **env_kwargs)))
+            for _ in range(1 if stock else SIDE_BY_SIDE)
+        ]
+        drives = drive_side_by_side(model, envs, seeds)
+    return drives, float(np.median(model.seconds)) / len(envs)
 
 
 def _prepare(specs: CloudpickleWrapper) -> None:
@@ -259,15 +266,24 @@ def evaluate(
     check_seeds(tracks, task, final)
     for agent in found:
         check_fits(agent, stock, **env_kwargs)
-    jobs = [(agent, track) for agent in found for track in tracks]
+    # longer jobs, because side by side the last episodes of each leave environments without one
+    together = 1 if stock else 6 * SIDE_BY_SIDE
+    parts = [tracks[first : first + together] for first in range(0, len(tracks), together)]
+    jobs = [(agent, part) for agent in found for part in parts]
     _loaded.cache_clear()  # files may have changed since the last call
     specs = [gym.spec(agent.env_id) for agent in found]
     with _workers(min(n_processes or n_cores(), len(jobs)), specs) as map_:
         driven = map_(partial(_drive, stock=stock, env_kwargs=env_kwargs), jobs)
-        results = list(tqdm(driven, "driving", len(jobs), unit=task.episode, disable=not progress))
+        results = []
+        with tqdm(None, "driving", len(found) * len(tracks), unit=task.episode, disable=not progress) as bar:
+            for result in driven:
+                results.append(result)
+                bar.update(len(result[0]))
     evaluations = []
     for i, agent in enumerate(found):
-        drives, seconds = zip(*results[i * len(tracks) : (i + 1) * len(tracks)], strict=True)
-        rows = pd.DataFrame([asdict(one) for one in drives]).rename(columns={"seed": "track"})
+        drives, seconds = zip(*results[i * len(parts) : (i + 1) * len(parts)], strict=True)
+        rows = pd.DataFrame([asdict(one) for one in chain.from_iterable(drives)]).rename(
+            columns={"seed": "track"}
+        )
         evaluations.append(Evaluation(agent, rows, float(np.median(seconds))))
     return evaluations

@@ -99,11 +99,14 @@ def _font() -> pygame.font.Font:
     return pygame.font.Font(pygame.font.get_default_font(), 42)
 
 
-def _left_end(text: str, width: int, bars: tuple[tuple[int, int, tuple[int, int, int]], ...]) -> np.ndarray:
+def _left_end(
+    text: str, font: pygame.font.Font, width: int, bars: tuple[tuple[int, int, tuple[int, int, int]], ...]
+) -> np.ndarray:
     """
     The left end of the dashboard, drawn the way stock draws it.
 
     :param text: the score
+    :param font: stock's font
     :param width: screen pixels, a multiple of 125
     :param bars: place, row in the table of heights, and color of each vertical bar
     :return: (12, width * 0.096, 3)
@@ -113,7 +116,7 @@ def _left_end(text: str, width: int, bars: tuple[tuple[int, int, tuple[int, int,
         if end != ABSENT:
             low, high = sorted((end, 80))
             surface.fill(color, (place * 25, low, 26, high + 1 - low))
-    image = _font().render(text, True, (255, 255, 255), (0, 0, 0))
+    image = font.render(text, True, (255, 255, 255), (0, 0, 0))
     surface.blit(image, image.get_rect(center=(60, 50)))
     small = pygame.transform.smoothscale(surface, (width * 12 // 125, 12))
     return pygame.surfarray.array3d(small).swapaxes(0, 1)
@@ -145,7 +148,8 @@ class Dashboard:
         :param text: the score
         :return: (12, 12, channels) left end of the dashboard, None if the score is wider
         """
-        return self._left_end(text, 125, ()) if _font().size(text)[0] <= 125 else None
+        font = _font()
+        return self._left_end(text, font, 125, ()) if font.size(text)[0] <= 125 else None
 
     def _left_end(self, *args: Any) -> np.ndarray:
         """
@@ -169,7 +173,9 @@ class Dashboard:
         left_end = self._score(score)
         if left_end is None:  # Gymnasium 1.3 writes all digits, even over the bars
             ends, colors = (speed, abs_7, abs_8, abs_9, abs_10), (WHITE, BLUE, BLUE, VIOLET, VIOLET)
-            left_end = self._left_end(score, 375, tuple(zip((5, 7, 8, 9, 10), ends, colors, strict=True)))
+            left_end = self._left_end(
+                score, _font(), 375, tuple(zip((5, 7, 8, 9, 10), ends, colors, strict=True))
+            )
         columns = self._columns.copy()
         angle, spin = car.wheels[0].joint.angle, car.hull.angularVelocity
         gyroscope_end = _end(spin, -0.8 * spin, 30)
