@@ -250,7 +250,7 @@ def evaluate(
     :param checkpoint: agent of a run folder: "best" on validation seeds, or "final"
     :param stock: True for Gymnasium's picture of CarRacing, False for the picture used in training, usually
         that of ``FastRender``, which draws several times as fast; the race is bit-identical, the picture
-        nearly so
+        nearly so; episodes are then driven ``SIDE_BY_SIDE`` at a time
     :param n_processes: number of parallel processes, at least 1; None for one per core
     :param env_kwargs: arguments of ``gym.make`` that change the race, such as ``domain_randomize=True``
     :param final: True to allow ``FINAL_SEEDS``, which final agents drive once
