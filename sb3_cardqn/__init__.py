@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode as ResumableEpisode
     from sb3_cardqn.env.car_racing import CarRacingWrapper as CarRacingWrapper
     from sb3_cardqn.env.fast_render import FastRender as FastRender
+    from sb3_cardqn.env.robustness import PerturbActions as PerturbActions
+    from sb3_cardqn.env.robustness import RestartBeforeLoss as RestartBeforeLoss
     from sb3_cardqn.env.road_contrast import RoadContrastObservation as RoadContrastObservation
     from sb3_cardqn.env.training_wrappers import EndAtLine as EndAtLine
     from sb3_cardqn.env.training_wrappers import EndWhenLost as EndWhenLost
@@ -58,9 +60,11 @@ _PLACES = {
     "MinAtarCNN": "cardqn.torch_layers",
     "PenalizeMissedTiles": "env.training_wrappers",
     "PenalizeSpeed": "env.training_wrappers",
+    "PerturbActions": "env.robustness",
     "PrioritizedFrameReplayBuffer": "replay.prioritized",
     "QuantileHead": "cardqn.heads",
     "ResizeObservation": "env.wrappers",
+    "RestartBeforeLoss": "env.robustness",
     "ResumableEpisode": "checkpoint.resumable_episode",
     "RoadContrastObservation": "env.road_contrast",
     "ScaleReward": "env.training_wrappers",

@@ -108,8 +108,10 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
         """
         observation, reward, terminated, truncated, info = self.env.step(action)
         lost = terminated and not info.get("lap_finished", True)
-        penalties = self.penalty * (self._new_gaps() + lost)
-        return observation, float(reward) - penalties, terminated, truncated, info
+        mistakes = self._new_gaps() + lost
+        if mistakes:
+            info["mistakes"] = mistakes
+        return observation, float(reward) - self.penalty * mistakes, terminated, truncated, info
 
     def _new_gaps(self) -> int:
         car_racing: Any = self.unwrapped
