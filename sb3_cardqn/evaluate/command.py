@@ -54,8 +54,8 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="CarRacing: observe the picture used in training, of the same race, drawn faster; evaluate drives "
-        "16 tracks at a time",
+        help="CarRacing: observe the picture used in training, of the same race, drawn faster; evaluate "
+        "drives 16 tracks at a time",
     )
     parser.add_argument(
         "--domain-randomize", action="store_true", help="CarRacing: use random colours on every track"
