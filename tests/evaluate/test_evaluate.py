@@ -207,9 +207,8 @@ def test_an_evaluation_is_the_drives_whatever_the_number_of_processes(run: Run) 
 
 @pytest.mark.slow
 def test_episodes_side_by_side_are_those_driven_alone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "sb3_cardqn.evaluate.evaluation.SIDE_BY_SIDE", 2
-    )  # the third track begins where another ended
+    # the third track begins where another ended
+    monkeypatch.setattr("sb3_cardqn.evaluate.evaluation.SIDE_BY_SIDE", 2)
     tracks = range(200_000, 200_003)
     together = evaluate(run, tracks, stock=False, n_processes=1, env_kwargs=SHORT)[0]
     env = make_env(run, stock=False, **SHORT)
