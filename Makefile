@@ -1,5 +1,5 @@
 # Each target is one command, in a virtual environment that the first one makes.
-# STEPS: budget of `make race` in agent steps; 300000 take 5 minutes on two cores, and 2 for evaluations.
+# STEPS: budget of `make race` in agent steps; docs/results/time_to_900.md says how long they take.
 STEPS ?= 300000
 PYTHON ?= python3
 # Another environment, with the newest versions: make unit VENV=build/3.13 PYTHON=python3.13 CONSTRAINTS=

@@ -169,9 +169,9 @@ def drive(model: Driver, env: VecEnv, seed: int) -> Iterator[Drive | None]:
     while True:
         action, state = model.predict(obs, state=state, episode_start=episode_start, deterministic=True)
         obs, _, dones, infos = env.step(action)
-        drive = _ended(seed, dones[0], infos[0])
-        yield drive
-        if drive:
+        result = _ended(seed, dones[0], infos[0])
+        yield result
+        if result:
             return
         episode_start = dones
 
@@ -204,8 +204,8 @@ def drive_side_by_side(model: Driver, envs: Sequence[VecEnv], seeds: Sequence[in
                 continue
             observations[i], _, dones, infos = envs[i].step(actions[i : i + 1])
             episode_starts[i] = dones[0]
-            if drive := _ended(seeds[place], dones[0], infos[0]):
-                finished[place] = drive
+            if result := _ended(seeds[place], dones[0], infos[0]):
+                finished[place] = result
                 places[i] = following = next(queue, None)
                 if following is not None:
                     observations[i] = _start(envs[i], seeds[following])
@@ -227,7 +227,7 @@ def _ended(seed: int, done: bool, info: Mapping[str, Any]) -> Drive | None:
     :param seed: seed of the track or episode
     :param done: True if the vector resets the environment
     :param info: the step's info
-    :return: the finished drive; None if the episode goes on
+    :return: the finished drive; None before the episode ends
     """
     if not done or "episode" not in info:  # a lost life of several ends nothing
         return None
