@@ -39,6 +39,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "EndWhenLost",
         "EndAtLine",
         "PenalizeMissedTiles",
+        "PenalizeOffRoad",
         "PenalizeSpeed",
         "ScaleReward",
     ),

@@ -17,6 +17,7 @@ from sb3_cardqn.env.training_wrappers import (
     EndAtLine,
     EndWhenLost,
     PenalizeMissedTiles,
+    PenalizeOffRoad,
     PenalizeSpeed,
     ScaleReward,
 )
@@ -111,6 +112,7 @@ _BLIND_WRAPPERS = (
     OrderEnforcing,
     PassiveEnvChecker,
     PenalizeMissedTiles,
+    PenalizeOffRoad,
     PenalizeSpeed,
     RecordEpisodeStatistics,
     ScaleReward,
