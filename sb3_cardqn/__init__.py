@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sb3_cardqn.cardqn.torch_layers import MinAtarCNN as MinAtarCNN
     from sb3_cardqn.checkpoint.exact import ExactCheckpoint as ExactCheckpoint
     from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode as ResumableEpisode
+    from sb3_cardqn.env.actions import DiscretizeActions as DiscretizeActions
     from sb3_cardqn.env.car_racing import CarRacingWrapper as CarRacingWrapper
     from sb3_cardqn.env.fast_render import FastRender as FastRender
     from sb3_cardqn.env.road_contrast import RoadContrastObservation as RoadContrastObservation
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from sb3_cardqn.env.training_wrappers import PenalizeOffRoad as PenalizeOffRoad
     from sb3_cardqn.env.training_wrappers import PenalizeSpeed as PenalizeSpeed
     from sb3_cardqn.env.training_wrappers import ScaleReward as ScaleReward
-    from sb3_cardqn.env.wrappers import DiscretizeActions as DiscretizeActions
     from sb3_cardqn.env.wrappers import FrameSkip as FrameSkip
     from sb3_cardqn.env.wrappers import FrameStack as FrameStack
     from sb3_cardqn.env.wrappers import GrayscaleObservation as GrayscaleObservation
@@ -45,7 +45,7 @@ _PLACES = {
     "CarDQN": "cardqn.cardqn",
     "CarRacingCNN": "cardqn.torch_layers",
     "CarRacingWrapper": "env.car_racing",
-    "DiscretizeActions": "env.wrappers",
+    "DiscretizeActions": "env.actions",
     "DuelingHead": "cardqn.heads",
     "EndAtLine": "env.training_wrappers",
     "EndWhenLost": "env.training_wrappers",

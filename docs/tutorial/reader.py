@@ -25,7 +25,7 @@ from sb3_cardqn.cardqn import losses
 from sb3_cardqn.cardqn.schedules import DECAYS
 from sb3_cardqn.compare import measures, statistics
 from sb3_cardqn.compare.results import Results
-from sb3_cardqn.env.wrappers import ACTION_SETS
+from sb3_cardqn.env.actions import ACTION_SETS
 from sb3_cardqn.evaluate import evaluate
 from sb3_cardqn.race.camera import Frame
 from sb3_cardqn.race.overlay import PANE, Overlay

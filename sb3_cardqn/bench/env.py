@@ -12,9 +12,10 @@ import numpy as np
 
 from sb3_cardqn.bench.parity import EPISODE, SKIP, recorded_lap
 from sb3_cardqn.durable import write_text
+from sb3_cardqn.env.actions import DiscretizeActions
 from sb3_cardqn.env.car_racing import CarRacingWrapper
 from sb3_cardqn.env.fast_render import FastRender
-from sb3_cardqn.env.wrappers import DiscretizeActions, FrameSkip
+from sb3_cardqn.env.wrappers import FrameSkip
 
 ENV_ID = "CarRacing-v3"
 STRETCH = 200  # frames

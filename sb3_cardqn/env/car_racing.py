@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from sb3_cardqn.env.actions import DiscretizeActions
 from sb3_cardqn.env.fast_render import FastRender
 from sb3_cardqn.env.road_contrast import RoadContrastObservation
 from sb3_cardqn.env.training_wrappers import (
@@ -17,7 +18,6 @@ from sb3_cardqn.env.training_wrappers import (
     ScaleReward,
 )
 from sb3_cardqn.env.wrappers import (
-    DiscretizeActions,
     FrameSkip,
     FrameStack,
     GrayscaleObservation,

@@ -172,8 +172,8 @@ class PenalizeOffRoad(gym.Wrapper, RecordConstructorArgs):
     """
     Subtract points from the reward for cutting a bend with fewer than two wheels on the road.
 
-    A tile counts when a wheel touches it, so a car with one wheel on the road can pass tiles. Most laps that a
-    trained agent does not finish lack one or two tiles at the inside of a sharp bend
+    A tile counts when a wheel touches it, so a car with one wheel on the road can pass tiles. Most laps that
+    a trained agent does not finish lack one or two tiles at the inside of a sharp bend
     (docs/results/lost_cars.md). ``PenalizeMissedTiles`` prices the miss itself, which is rare; this prices
     the risk, at every step.
 

@@ -1,4 +1,4 @@
-"""Wrappers that turn CarRacing's frames into a DQN's observations and its controls into discrete actions."""
+"""Wrappers that turn an environment's frames into a DQN's observations."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +12,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeS
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_cardqn.checks import check_whole, wholes
+from sb3_cardqn.env.actions import DiscretizeActions
 from sb3_cardqn.env.fast_render import FastRender, is_car_racing
 from sb3_cardqn.env.training_wrappers import (
     EndAtLine,
@@ -21,15 +22,6 @@ from sb3_cardqn.env.training_wrappers import (
     PenalizeSpeed,
     ScaleReward,
 )
-
-ACTION_SETS: dict[str, list[list[float]]] = {
-    # [steer, gas, brake] of each action: those of CarRacing(continuous=False), in the same order
-    "default5": [[0, 0, 0], [0.6, 0, 0], [-0.6, 0, 0], [0, 0.2, 0], [0, 0, 0.8]],
-    # steer left, straight, right × coast, half gas, full gas, brake
-    "gas_and_steer12": [
-        [steer, gas, brake] for steer in (-1, 0, 1) for gas, brake in ((0, 0), (0.5, 0), (1, 0), (0, 0.4))
-    ],
-}
 
 
 def _require_uint8_image(wrapper: gym.Wrapper, shapes: str, fits: Callable[[tuple], bool]) -> None:
@@ -43,62 +35,6 @@ _IMAGES: tuple[str, Callable[[tuple], bool]] = (
     "(H, W), (H, W, 1) or (H, W, 3)",
     lambda shape: len(shape) == 2 or shape[2:] in ((1,), (3,)),
 )
-
-
-class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
-    """
-    Offer a fixed list of ``[steer, gas, brake]`` rows as a ``Discrete`` action space.
-
-    >>> env = DiscretizeActions(gym.make("CarRacing-v3"), actions="default5")
-    >>> env.action_space
-    Discrete(5)
-
-    :param actions: name of a set in ``ACTION_SETS``, or rows of steer in [-1, 1], gas in [0, 1] and brake in
-        [0, 1]. ``"default5"`` holds the actions of ``CarRacing(continuous=False)``, which never combine gas
-        with steering; ``"gas_and_steer12"`` does.
-    :raises TypeError: if the environment does not have CarRacing's Box action space
-    :raises ValueError: if the name is unknown, or a row is not three numbers in that box
-    """
-
-    def __init__(self, env: gym.Env, actions: str | Sequence[Sequence[float]] = "gas_and_steer12") -> None:
-        RecordConstructorArgs.__init__(self, actions=actions)
-        super().__init__(env)
-        box, low, high = env.action_space, [-1, 0, 0], [1, 1, 1]
-        if not (
-            isinstance(box, spaces.Box) and np.array_equal(box.low, low) and np.array_equal(box.high, high)
-        ):
-            raise TypeError(
-                "DiscretizeActions needs an environment with CarRacing's Box action space "
-                f"[-1, 0, 0] to [1, 1, 1], got {box}"
-            )
-        if isinstance(actions, str):
-            if actions not in ACTION_SETS:
-                raise ValueError(
-                    f"DiscretizeActions needs actions from {sorted(ACTION_SETS)}, got '{actions}'"
-                )
-            actions = ACTION_SETS[actions]
-        # CarRacing computes in float64, where float32's 0.6 is another number than 0.6
-        self.actions = np.array(actions, dtype=np.float64)  # (n, 3)
-        is_table = self.actions.ndim == 2 and self.actions.shape[1] == 3
-        if not (is_table and ((low <= self.actions) & (self.actions <= high)).all()):
-            raise ValueError(
-                "DiscretizeActions needs actions to be rows of [steer, gas, brake] within [-1, 0, 0] and "
-                f"[1, 1, 1], got {actions!r}"
-            )
-        self.action_space = spaces.Discrete(len(self.actions))
-
-    def action(self, action: Any) -> np.ndarray:
-        """
-        Look up the controls of an action.
-
-        :param action: index in ``[0, n)``
-        :return: (3,) float64 steer, gas, brake
-        :raises ValueError: if the index is not in the action space
-        """
-        known = type(action) is np.int64 and 0 <= action < len(self.actions)  # contains() is slow
-        if not (known or self.action_space.contains(action)):
-            raise ValueError(f"DiscretizeActions needs an action in {self.action_space}, got {action!r}")
-        return self.actions[action].copy()
 
 
 # These wrappers neither store nor change observations: inside FrameSkip they may see an old frame again, and

@@ -14,7 +14,7 @@ from torch import nn
 
 from sb3_cardqn.cardqn.heads import DuelingHead, HistogramHead
 from sb3_cardqn.cardqn.torch_layers import CarRacingCNN, MinAtarCNN
-from sb3_cardqn.env import wrappers
+from sb3_cardqn.env import actions, wrappers
 from sb3_cardqn.env.car_racing import COLORS, CarRacingWrapper
 from sb3_cardqn.env.fast_render import FastRender
 from sb3_cardqn.env.road_contrast import RoadContrastObservation
@@ -149,7 +149,7 @@ _CROP = {"crop": list_of(PIXELS, 4, 4)}
 _STACK = {"num_frames": whole(1, 64)}
 WRAPPERS: Allowed = {
     "sb3_cardqn.FastRender": (FastRender, {}),
-    "sb3_cardqn.DiscretizeActions": (wrappers.DiscretizeActions, _PEDALS),
+    "sb3_cardqn.DiscretizeActions": (actions.DiscretizeActions, _PEDALS),
     "sb3_cardqn.FrameSkip": (wrappers.FrameSkip, {"skip": whole(1, 1000)}),
     "sb3_cardqn.GrayscaleObservation": (
         wrappers.GrayscaleObservation,
@@ -252,7 +252,7 @@ def write_down(table: Allowed, what: str, cls: Any, arguments: dict[str, Any]) -
 
 def _as_json(name: str, value: Any, needs: dict[str, Need]) -> Any:
     if name == "actions" and isinstance(value, str):
-        value = wrappers.ACTION_SETS[value]  # the named set may change later; this agent's actions must not
+        value = actions.ACTION_SETS[value]  # the named set may change later; this agent's actions must not
     if name in ("shape", "screen_size") and isinstance(value, int) and name in needs:
         value = value if needs[name].fits(value) else [value, value]
     return [_as_json("", item, {}) for item in value] if isinstance(value, (list, tuple)) else value

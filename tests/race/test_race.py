@@ -14,8 +14,8 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 
+from sb3_cardqn.env.actions import ACTION_SETS
 from sb3_cardqn.env.car_racing import CarRacingWrapper
-from sb3_cardqn.env.wrappers import ACTION_SETS
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Drive, Run, evaluate, make_env
 from sb3_cardqn.race import animate, film, race
