@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sb3_cardqn.agents.exported import SafeAgent
-from sb3_cardqn.cardqn.policies import QNetwork
+from sb3_cardqn.cardqn.q_network import QNetwork
 from sb3_cardqn.evaluate import find_agents, make_env
 from sb3_cardqn.options import Parser
 from sb3_cardqn.policy_file.onnx import write_onnx

@@ -21,7 +21,8 @@ from sb3_cardqn.cardqn.arguments import (
 )
 from sb3_cardqn.cardqn.finite import check_transitions, clip_gradient
 from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
-from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy, QNetwork
+from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy
+from sb3_cardqn.cardqn.q_network import QNetwork
 from sb3_cardqn.cardqn.schedules import DECAYS
 from sb3_cardqn.cardqn.td import importance_weights, td_of
 from sb3_cardqn.hardware import has_bfloat16, keep_freed_memory

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch as th
 
-from sb3_cardqn.cardqn.policies import QNetwork
+from sb3_cardqn.cardqn.q_network import QNetwork
 from sb3_cardqn.durable import replacing
 from sb3_cardqn.errors import UserError
 

@@ -18,7 +18,7 @@ import torch as th
 from gymnasium import spaces
 from safetensors import SafetensorError
 
-from sb3_cardqn.cardqn.policies import QNetwork
+from sb3_cardqn.cardqn.q_network import QNetwork
 from sb3_cardqn.durable import write_file, write_text
 from sb3_cardqn.env.car_racing import CarRacingWrapper
 from sb3_cardqn.env.fast_render import FastRender

@@ -16,7 +16,8 @@ from stable_baselines3.dqn.policies import QNetwork as DQNsQNetwork
 from torch import nn
 
 from sb3_cardqn.cardqn.heads import mean_of_quantiles
-from sb3_cardqn.cardqn.policies import CarDQNPolicy, QNetwork
+from sb3_cardqn.cardqn.policies import CarDQNPolicy
+from sb3_cardqn.cardqn.q_network import QNetwork
 from sb3_cardqn.env.training_wrappers import judged_wrappers
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.policy_file import allowed

@@ -12,7 +12,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_cardqn.cardqn.policies import QNetwork
+from sb3_cardqn.cardqn.q_network import QNetwork
 from sb3_cardqn.env.actions import ACTION_SETS, DiscretizeActions
 from sb3_cardqn.env.fast_render import is_car_racing
 

@@ -9,7 +9,7 @@ from stable_baselines3 import DQN, PPO
 from torch import nn
 
 from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead, load_policy, load_weights
-from sb3_cardqn.cardqn.policies import QNetwork
+from sb3_cardqn.cardqn.q_network import QNetwork
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.policy_file.write import write_policy
 from tests.named import error_naming
