@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from sb3_cardqn.env.actions import DiscretizeActions as DiscretizeActions
     from sb3_cardqn.env.car_racing import CarRacingWrapper as CarRacingWrapper
     from sb3_cardqn.env.fast_render import FastRender as FastRender
-    from sb3_cardqn.env.road_contrast import RoadContrastObservation as RoadContrastObservation
+    from sb3_cardqn.env.road_pictures import RoadContrastObservation as RoadContrastObservation
+    from sb3_cardqn.env.road_pictures import RoadShadesObservation as RoadShadesObservation
     from sb3_cardqn.env.training_wrappers import EndAtLine as EndAtLine
     from sb3_cardqn.env.training_wrappers import EndWhenLost as EndWhenLost
     from sb3_cardqn.env.training_wrappers import PenalizeMissedTiles as PenalizeMissedTiles
-    from sb3_cardqn.env.training_wrappers import PenalizeOffRoad as PenalizeOffRoad
     from sb3_cardqn.env.training_wrappers import PenalizeSpeed as PenalizeSpeed
     from sb3_cardqn.env.training_wrappers import ScaleReward as ScaleReward
     from sb3_cardqn.env.wrappers import FrameSkip as FrameSkip
@@ -58,13 +58,13 @@ _PLACES = {
     "HistogramHead": "cardqn.heads",
     "MinAtarCNN": "cardqn.torch_layers",
     "PenalizeMissedTiles": "env.training_wrappers",
-    "PenalizeOffRoad": "env.training_wrappers",
     "PenalizeSpeed": "env.training_wrappers",
     "PrioritizedFrameReplayBuffer": "replay.prioritized",
     "QuantileHead": "cardqn.heads",
     "ResizeObservation": "env.wrappers",
     "ResumableEpisode": "checkpoint.resumable_episode",
-    "RoadContrastObservation": "env.road_contrast",
+    "RoadContrastObservation": "env.road_pictures",
+    "RoadShadesObservation": "env.road_pictures",
     "ScaleReward": "env.training_wrappers",
     "load_policy": "policy_file.read",
     "load_pretrained": "agents.exported",

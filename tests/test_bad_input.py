@@ -71,8 +71,9 @@ _WRAPPED = {
     "CarRacingWrapper": CAR_RACING, "DiscretizeActions": Pictures(),
     "EndAtLine": CAR_RACING, "EndWhenLost": CAR_RACING,
     "FastRender": CAR_RACING, "FrameSkip": Pictures(), "FrameStack": Pictures(GRAY),
-    "GrayscaleObservation": Pictures(), "PenalizeMissedTiles": CAR_RACING, "PenalizeOffRoad": CAR_RACING, "PenalizeSpeed": CAR_RACING,
-    "ResizeObservation": Pictures(), "ResumableEpisode": CAR_RACING, "RoadContrastObservation": CAR_RACING, "ScaleReward": Pictures(),
+    "GrayscaleObservation": Pictures(), "PenalizeMissedTiles": CAR_RACING, "PenalizeSpeed": CAR_RACING,
+    "ResizeObservation": Pictures(), "ResumableEpisode": CAR_RACING, "RoadContrastObservation": CAR_RACING,
+    "RoadShadesObservation": Pictures(GRAY), "ScaleReward": Pictures(),
 }  # fmt: skip
 CALLS |= {name: with_right(name, env=env) for name, env in _WRAPPED.items()}
 
@@ -109,9 +110,9 @@ TABLE: list[tuple[str, str, tuple[Any, ...]]] = [
     ("FrameStack", "num_frames", NO_COUNT),
     ("FrameStack", "padding_type", (None, True, 0, "", "zeros", [])),
     ("PenalizeMissedTiles", "penalty", NO_NUMBER),
-    ("PenalizeOffRoad", "penalty", NO_NUMBER),
     ("PenalizeSpeed", "limit", (*NO_NUMBER, 0)),
     ("PenalizeSpeed", "penalty", NO_NUMBER),
+    ("RoadShadesObservation", "factor", (*NO_COUNT, 21)),
     ("ScaleReward", "scale", (*NO_NUMBER, 0)),
     ("ResizeObservation", "shape", (None, True, "64", [64], [64, 6.5], [True, 9], [1, 2, 3], 0, NAN, {})),
     ("ResizeObservation", "crop", (None, 3, "0000", [12], [0, -1, 0, 0], [True, 0, 0, 0], [0, 0, NAN, 0])),

@@ -11,37 +11,11 @@ from gymnasium.envs.box2d.car_racing import CarRacing
 
 from sb3_cardqn.durable import replacing
 from sb3_cardqn.env.fast_render import FastRender
+from sb3_cardqn.env.off_course import drive
 
 SKIP = 4  # frames per action
 EPISODE = 1000  # frames, the time limit of CarRacing-v3
 MOMENTS = (2, 16, 60, 150, 300, 600)  # frames of the lap in the picture
-
-
-def drive(car_racing: Any) -> np.ndarray:
-    """
-    A simple driver that knows the track, good enough for a lap with kerbs and skids.
-
-    :param car_racing: an unwrapped CarRacing
-    :return: (3,) steer, gas, brake
-    """
-    car, track = car_racing.car, car_racing.track
-    x, y = car.hull.position
-    nearest = min(range(len(track)), key=lambda i: (track[i][2] - x) ** 2 + (track[i][3] - y) ** 2)
-    _, _, target_x, target_y = track[(nearest + 6) % len(track)]
-    off = _turn(math.atan2(x - target_x, target_y - y) - car.hull.angle)
-    bend = abs(_turn(track[(nearest + 14) % len(track)][1] - track[nearest][1]))
-    speed, limit = math.hypot(*car.hull.linearVelocity), 60 - 28 * min(bend, 1.2)
-    steer = max(-1.0, min(1.0, -2 * off))
-    gas = 0.7 * (1 - 0.5 * abs(steer)) if speed < limit else 0.0
-    return np.array([steer, gas, 0.4 * (speed > limit + 8)], np.float32)
-
-
-def _turn(angle: float) -> float:
-    """
-    :param angle: angle in radians
-    :return: same direction in [-pi, pi)
-    """
-    return (angle + math.pi) % (2 * math.pi) - math.pi
 
 
 def recorded_lap(seed: int, frames: int, noise: float = 0.1) -> np.ndarray:

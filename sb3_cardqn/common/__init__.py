@@ -13,7 +13,7 @@ _MOVED = {
     "episode": "checkpoint.resumable_episode",
     "fast_render": "env.fast_render",
     "prioritized": "replay.prioritized",
-    "road_contrast": "env.road_contrast",
+    "road_contrast": "env.road_pictures",
     "schedules": "cardqn.schedules",
     "torch_layers": "cardqn.torch_layers",
     "training_wrappers": "env.training_wrappers",

@@ -9,7 +9,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from sb3_cardqn.env.actions import DiscretizeActions
 from sb3_cardqn.env.fast_render import FastRender
-from sb3_cardqn.env.road_contrast import RoadContrastObservation
+from sb3_cardqn.env.road_pictures import RoadContrastObservation, RoadShadesObservation
 from sb3_cardqn.env.training_wrappers import (
     EndAtLine,
     EndWhenLost,
@@ -27,6 +27,7 @@ from sb3_cardqn.env.wrappers import (
 COLORS: dict[str, Callable[[gym.Env], gym.Env]] = {
     "gray": GrayscaleObservation,
     "road_contrast": RoadContrastObservation,
+    "road_shades": lambda env: RoadShadesObservation(GrayscaleObservation(env)),
     "rgb": lambda env: env,
 }
 
@@ -62,8 +63,9 @@ class CarRacingWrapper(gym.Wrapper):
     :param screen_size: height and width of the observation, in pixels
     :param crop: pixels cut off before resizing: top, bottom, left, right; the default keeps the dashboard
     :param num_frames: frames in a stack, at least 1
-    :param colors: ``"gray"``; ``"road_contrast"``, independent of the colours of ``domain_randomize``;
-        ``"rgb"``, three channels per frame
+    :param colors: ``"gray"``; ``"road_shades"``, gray with the road still to be driven in stripes;
+        ``"road_contrast"``, independent of the colours of ``domain_randomize``; ``"rgb"``, three channels per
+        frame
     :param fast_render: True to draw with ``FastRender``, False for the stock picture
     :param training: True to add the training-only wrappers ``EndWhenLost``, ``EndAtLine``,
         ``PenalizeMissedTiles``, ``PenalizeSpeed`` and ``ScaleReward``. They change the rewards, so

@@ -17,7 +17,7 @@ from sb3_cardqn.cardqn.torch_layers import CarRacingCNN, MinAtarCNN
 from sb3_cardqn.env import actions, wrappers
 from sb3_cardqn.env.car_racing import COLORS, CarRacingWrapper
 from sb3_cardqn.env.fast_render import FastRender
-from sb3_cardqn.env.road_contrast import RoadContrastObservation
+from sb3_cardqn.env.road_pictures import RoadContrastObservation, RoadShadesObservation
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.python_text import short_name
 
@@ -156,6 +156,7 @@ WRAPPERS: Allowed = {
         {"keep_dim": YES_OR_NO},
     ),
     "sb3_cardqn.RoadContrastObservation": (RoadContrastObservation, {}),
+    "sb3_cardqn.RoadShadesObservation": (RoadShadesObservation, {"factor": whole(1, 20)}),
     "sb3_cardqn.ResizeObservation": (
         wrappers.ResizeObservation,
         {"shape": list_of(PIXELS, 2, 2), **_CROP},

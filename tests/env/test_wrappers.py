@@ -71,6 +71,7 @@ WRAPPERS: list[tuple[Callable[..., gym.Env], dict[str, Any]]] = [
     (CarRacingWrapper, {"fast_render": False, "screen_size": 84}),
     (CarRacingWrapper, {"colors": "rgb", "num_frames": 2}),
     (CarRacingWrapper, {"colors": "road_contrast"}),
+    (CarRacingWrapper, {"colors": "road_shades"}),
 ]
 
 

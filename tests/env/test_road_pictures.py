@@ -4,7 +4,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from sb3_cardqn import FastRender, FrameSkip, ResizeObservation, RoadContrastObservation
+from sb3_cardqn import (
+    FastRender,
+    FrameSkip,
+    GrayscaleObservation,
+    ResizeObservation,
+    RoadContrastObservation,
+    RoadShadesObservation,
+)
 from tests.named import error_naming
 
 
@@ -74,3 +81,29 @@ def test_a_lost_car_keeps_the_colour_of_the_road_it_left() -> None:
 def test_other_pictures_are_refused(env: Any, named: str) -> None:
     with error_naming(TypeError, f"RoadContrastObservation | CarRacing | {named}"):
         RoadContrastObservation(env())
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_road_ahead_has_stripes_and_road_behind_has_none(fast: bool) -> None:
+    env = gym.make("CarRacing-v3")
+    env = RoadShadesObservation(GrayscaleObservation(FastRender(env) if fast else env), factor=4)
+    seen = drive(env, 60)[-1]
+    ahead, behind = seen[20:60, 47], seen[78:84, 47]
+    # the shades of 100, 102 and 105 are 50 + 4 * (2, 4, 7)
+    assert {58, 66, 78} <= set(np.unique(ahead))
+    assert set(np.unique(behind)) == {58}
+
+
+def test_brighter_stays_brighter() -> None:
+    gray = GrayscaleObservation(FastRender(gym.make("CarRacing-v3")))
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    spread = RoadShadesObservation(gray, factor=20).observation(levels)
+    assert spread.dtype == np.uint8
+    assert spread.shape == (16, 16)
+    assert (np.diff(spread.ravel().astype(int)) >= 0).all()
+    assert (spread.ravel()[[0, 98, 107, 255]] == [0, 50, 230, 255]).all()
+
+
+def test_colours_have_no_shades_to_spread() -> None:
+    with error_naming(TypeError, "RoadShadesObservation | (96, 96, 3)"):
+        RoadShadesObservation(gym.make("CarRacing-v3"))

@@ -1,4 +1,4 @@
-"""RoadContrastObservation: a picture of road against non-road that works in any of CarRacing's colours."""
+"""RoadContrastObservation and RoadShadesObservation: pictures in which an agent sees the road better."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
+from sb3_cardqn.checks import check_whole
 from sb3_cardqn.env.fast_render import is_car_racing
 
 _ZOOMS_UNTIL = 1.0  # seconds from the start
@@ -68,3 +69,45 @@ class RoadContrastObservation(gym.ObservationWrapper, RecordConstructorArgs):
         red, green, blue = cv2.split(cv2.absdiff(observation[:_DASHBOARD], self._road))
         seen[:_DASHBOARD] = cv2.LUT(cv2.max(cv2.max(red, green), blue), _CONTRAST)
         return seen
+
+
+class RoadShadesObservation(gym.ObservationWrapper, RecordConstructorArgs):
+    """
+    Spread the grey levels of CarRacing's road, so that the road still to be driven shows.
+
+    Tiles that no wheel has touched have three shades, 2.5 levels apart; touched tiles have the darkest.
+    Nothing else in the picture tells forwards from backwards, and most agents that spin in a bend drive the
+    lap backwards to its end (docs/results/lost_cars.md).
+
+    >>> env = RoadShadesObservation(GrayscaleObservation(gym.make("CarRacing-v3")), factor=4)
+
+    :param factor: grey levels between neighbouring levels of the road, 1 to 20
+    :raises TypeError: if the observations are not uint8 images of shape (H, W) or (H, W, 1)
+    :raises ValueError: if ``factor`` is not a whole number from 1 to 20
+    """
+
+    ROAD = 98, 107  # grey levels of the shades, and two more on each side
+    DARKEST = 50  # level that 98 becomes; the car and most of the dashboard stay below it
+
+    def __init__(self, env: gym.Env, factor: int = 4) -> None:
+        factor = check_whole("RoadShadesObservation", "factor", factor)
+        if factor > 20:
+            raise ValueError(f"RoadShadesObservation needs factor <= 20, got {factor}")
+        RecordConstructorArgs.__init__(self, factor=factor)
+        super().__init__(env)
+        space = env.observation_space
+        is_gray = isinstance(space, spaces.Box) and (len(space.shape) == 2 or space.shape[2:] == (1,))
+        if not (is_gray and space.dtype == np.uint8):
+            raise TypeError(
+                f"RoadShadesObservation needs uint8 images of shape (H, W) or (H, W, 1), got {space}"
+            )
+        first, last = self.ROAD
+        spread = (0, self.DARKEST, self.DARKEST + factor * (last - first), 255)
+        self._levels = np.rint(np.interp(np.arange(256), (0, first, last, 255), spread)).astype(np.uint8)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        """
+        :param observation: (H, W) or (H, W, 1) uint8 picture
+        :return: the picture with the road's levels spread, in the same shape
+        """
+        return self._levels[observation]
