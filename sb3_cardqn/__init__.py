@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from sb3_cardqn.env.training_wrappers import EndAtLine as EndAtLine
     from sb3_cardqn.env.training_wrappers import EndWhenLost as EndWhenLost
     from sb3_cardqn.env.training_wrappers import PenalizeMissedTiles as PenalizeMissedTiles
-    from sb3_cardqn.env.training_wrappers import PenalizeOffRoad as PenalizeOffRoad
     from sb3_cardqn.env.training_wrappers import PenalizeSpeed as PenalizeSpeed
     from sb3_cardqn.env.training_wrappers import ScaleReward as ScaleReward
     from sb3_cardqn.env.wrappers import FrameSkip as FrameSkip
@@ -58,7 +57,6 @@ _PLACES = {
     "HistogramHead": "cardqn.heads",
     "MinAtarCNN": "cardqn.torch_layers",
     "PenalizeMissedTiles": "env.training_wrappers",
-    "PenalizeOffRoad": "env.training_wrappers",
     "PenalizeSpeed": "env.training_wrappers",
     "PrioritizedFrameReplayBuffer": "replay.prioritized",
     "QuantileHead": "cardqn.heads",

@@ -24,9 +24,8 @@ _CLASSES: dict[str, set[str]] = {
     "sb3_cardqn": {
         "CarRacingCNN", "CarRacingWrapper", "DiscretizeActions", "DuelingHead", "EndAtLine", "EndWhenLost",
         "FastRender", "FrameReplayBuffer", "FrameSkip", "FrameStack", "GrayscaleObservation", "HistogramHead",
-        "MinAtarCNN", "PenalizeMissedTiles", "PenalizeOffRoad", "PenalizeSpeed",
-        "PrioritizedFrameReplayBuffer", "QuantileHead", "ResizeObservation", "ResumableEpisode",
-        "RoadContrastObservation", "ScaleReward",
+        "MinAtarCNN", "PenalizeMissedTiles", "PenalizeSpeed", "PrioritizedFrameReplayBuffer", "QuantileHead",
+        "ResizeObservation", "ResumableEpisode", "RoadContrastObservation", "ScaleReward",
     },
     "sb3_contrib.common.wrappers": {"TimeFeatureWrapper"},
     "stable_baselines3": {"HerReplayBuffer"},

@@ -71,7 +71,7 @@ _WRAPPED = {
     "CarRacingWrapper": CAR_RACING, "DiscretizeActions": Pictures(),
     "EndAtLine": CAR_RACING, "EndWhenLost": CAR_RACING,
     "FastRender": CAR_RACING, "FrameSkip": Pictures(), "FrameStack": Pictures(GRAY),
-    "GrayscaleObservation": Pictures(), "PenalizeMissedTiles": CAR_RACING, "PenalizeOffRoad": CAR_RACING, "PenalizeSpeed": CAR_RACING,
+    "GrayscaleObservation": Pictures(), "PenalizeMissedTiles": CAR_RACING, "PenalizeSpeed": CAR_RACING,
     "ResizeObservation": Pictures(), "ResumableEpisode": CAR_RACING, "RoadContrastObservation": CAR_RACING, "ScaleReward": Pictures(),
 }  # fmt: skip
 CALLS |= {name: with_right(name, env=env) for name, env in _WRAPPED.items()}
@@ -109,7 +109,6 @@ TABLE: list[tuple[str, str, tuple[Any, ...]]] = [
     ("FrameStack", "num_frames", NO_COUNT),
     ("FrameStack", "padding_type", (None, True, 0, "", "zeros", [])),
     ("PenalizeMissedTiles", "penalty", NO_NUMBER),
-    ("PenalizeOffRoad", "penalty", NO_NUMBER),
     ("PenalizeSpeed", "limit", (*NO_NUMBER, 0)),
     ("PenalizeSpeed", "penalty", NO_NUMBER),
     ("ScaleReward", "scale", (*NO_NUMBER, 0)),

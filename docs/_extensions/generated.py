@@ -39,7 +39,6 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "EndWhenLost",
         "EndAtLine",
         "PenalizeMissedTiles",
-        "PenalizeOffRoad",
         "PenalizeSpeed",
         "ScaleReward",
     ),

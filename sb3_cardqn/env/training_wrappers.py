@@ -168,44 +168,6 @@ class PenalizeSpeed(gym.Wrapper, RecordConstructorArgs):
         return observation, float(reward) - self.penalty * excess, terminated, truncated, info
 
 
-class PenalizeOffRoad(gym.Wrapper, RecordConstructorArgs):
-    """
-    Subtract points from the reward for cutting a bend with fewer than two wheels on the road.
-
-    A tile counts when a wheel touches it, so a car with one wheel on the road can pass tiles. Most laps that
-    a trained agent does not finish lack one or two tiles at the inside of a sharp bend
-    (docs/results/lost_cars.md). ``PenalizeMissedTiles`` prices the miss itself, which is rare; this prices
-    the risk, at every step.
-
-    >>> env = PenalizeOffRoad(gym.make("CarRacing-v3"), penalty=10)
-
-    :param penalty: points per step (per agent step around a ``FrameSkip``) with fewer than two wheels on the
-        road at its end, at least 0
-    :raises TypeError: if the environment is not CarRacing
-    :raises ValueError: if ``penalty`` is negative, or not finite
-    """
-
-    training_only = True
-    WHEELS = 2  # on the road, for free
-
-    def __init__(self, env: gym.Env, penalty: float = 10.0) -> None:
-        check_number("PenalizeOffRoad", "penalty", penalty, 0)
-        RecordConstructorArgs.__init__(self, penalty=penalty)
-        super().__init__(env)
-        _require_car_racing(self)
-        self.penalty = penalty
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """
-        :param action: passed on
-        :return: the environment's step, with the penalty subtracted from the reward
-        """
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        car_racing: Any = self.unwrapped
-        off_road = sum(bool(wheel.tiles) for wheel in car_racing.car.wheels) < self.WHEELS
-        return observation, float(reward) - self.penalty * off_road, terminated, truncated, info
-
-
 class ScaleReward(gym.RewardWrapper, RecordConstructorArgs):
     """
     Multiply rewards by a constant.

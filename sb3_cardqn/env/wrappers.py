@@ -18,7 +18,6 @@ from sb3_cardqn.env.training_wrappers import (
     EndAtLine,
     EndWhenLost,
     PenalizeMissedTiles,
-    PenalizeOffRoad,
     PenalizeSpeed,
     ScaleReward,
 )
@@ -48,7 +47,6 @@ _BLIND_WRAPPERS = (
     OrderEnforcing,
     PassiveEnvChecker,
     PenalizeMissedTiles,
-    PenalizeOffRoad,
     PenalizeSpeed,
     RecordEpisodeStatistics,
     ScaleReward,

@@ -10,7 +10,6 @@ from sb3_cardqn.env.training_wrappers import (
     EndAtLine,
     EndWhenLost,
     PenalizeMissedTiles,
-    PenalizeOffRoad,
     PenalizeSpeed,
     ScaleReward,
 )
@@ -204,27 +203,11 @@ def test_speed_above_the_limit_costs_by_its_excess() -> None:
     assert costs == pytest.approx([0.5 * (speed - 30) if speed > 30 else 0 for speed in speeds])
 
 
-@pytest.mark.parametrize(("steer", "wheels"), [(-0.2, [4, 3, 1, 0]), (-0.4, [4, 3, 2, 0])])
-def test_fewer_than_two_wheels_on_the_road_cost_once_a_step(steer: float, wheels: list[int]) -> None:
-    monitor = Monitor(FrameSkip(FastRender(gym.make("CarRacing-v3")), skip=4))
-    env = PenalizeOffRoad(monitor, penalty=10)
-    env.reset(seed=0)
-    car_racing: Any = monitor.unwrapped
-    costs: dict[int, set[float]] = {}
-    for _ in range(15):
-        reward = float(env.step(np.array([steer, 0.3, 0]))[1])
-        on_road = sum(len(wheel.tiles) > 0 for wheel in car_racing.car.wheels)
-        costs.setdefault(on_road, set()).add(round(monitor.rewards[-1] - reward, 9))
-    assert costs == {on_road: {0.0 if on_road >= 2 else 10.0} for on_road in wheels}
-
-
 @pytest.mark.parametrize(
     ("make", "named"),
     [
         (lambda env: PenalizeMissedTiles(env, penalty=-1), "PenalizeMissedTiles | penalty | -1"),
         (lambda env: PenalizeMissedTiles(env, penalty=float("nan")), "PenalizeMissedTiles | penalty | nan"),
-        (lambda env: PenalizeOffRoad(env, penalty=-1), "PenalizeOffRoad | penalty | -1"),
-        (lambda _: PenalizeOffRoad(gym.make("CartPole-v1")), "PenalizeOffRoad | CarRacing | CartPole-v1"),
         (lambda env: PenalizeSpeed(env, limit=0), "PenalizeSpeed | limit | 0"),
         (lambda env: PenalizeSpeed(env, penalty=-1), "PenalizeSpeed | penalty | -1"),
         (lambda _: PenalizeSpeed(gym.make("CartPole-v1")), "PenalizeSpeed | CarRacing | CartPole-v1"),
