@@ -1,3 +1,4 @@
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 
 import sb3_cardqn
 from sb3_cardqn import python_text
+from sb3_cardqn.env import actions
 from sb3_cardqn.python_text import NotDataError, code_in, evaluate, look_up, without_text
 from tests.command_line import ROOT
 
@@ -50,6 +52,12 @@ def test_data_is_read_as_python_reads_it(text: str, value: Any) -> None:
 def test_everything_else_is_refused(text: str) -> None:
     with pytest.raises(NotDataError):
         evaluate(text)
+
+
+@pytest.mark.parametrize("name", ["ACTION_SETS", "DiscretizeActions"])
+def test_the_old_path_of_actions_still_leads_to_them(name: str) -> None:
+    with pytest.warns(FutureWarning, match=name):
+        assert getattr(importlib.import_module("sb3_cardqn.common.wrappers"), name) is getattr(actions, name)
 
 
 def test_a_name_is_looked_up_as_the_zoo_imports_it() -> None:

@@ -7,40 +7,49 @@ import numpy as np
 
 from sb3_cardqn.agents.find import find_agents
 from sb3_cardqn.agents.trained import TrainedAgent
-from sb3_cardqn.evaluate.driving import make_env
+from sb3_cardqn.evaluate.driving import Driver, drive, make_env
+from sb3_cardqn.evaluate.evaluation import LOST
 
 TRACKS = range(100_000, 100_060)
 MOMENTS = 40, 120  # agent steps before the skid, at least and below
 HELD = 6  # agent steps of full lock and gas
-LEFT, RIGHT = 2, 10  # such actions of gas_and_steer12
-LOST = 20  # tiles missed by a lap that still counts as back
+SKIDS = 2, 10  # gas to the left and to the right, of gas_and_steer12
 
 
-def comes_back(model: Any, env: Any, seed: int) -> bool:
+class Skidding:
     """
-    :param model: the agent
-    :param env: result of ``make_env``
-    :param seed: seed of the track, and of the skid's moment and direction
-    :return: True if the lap misses no more than ``LOST`` tiles
+    An agent whose actions are replaced by a skid once in an episode.
+
+    :param model: the agent, with the actions ``gas_and_steer12``
+    :param seed: seed of the skid's moment and direction
     """
-    rng = np.random.default_rng(seed - TRACKS.start)
-    start, skid = int(rng.integers(*MOMENTS)), [LEFT, RIGHT][int(rng.integers(2))]
-    env.seed(seed)
-    obs, done, step = env.reset(), False, 0
-    while not done:
-        action, _ = model.predict(obs, deterministic=True)
-        obs, _, dones, infos = env.step([skid] if start <= step < start + HELD else action)
-        done, step = dones[0], step + 1
-    return infos[0]["missed_tiles"] <= LOST
+
+    def __init__(self, model: Driver, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        start = int(rng.integers(*MOMENTS))
+        self._model, self._step = model, 0
+        self._skids, self._skid = range(start, start + HELD), SKIDS[rng.integers(2)]
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """
+        :param args: passed on
+        :param kwargs: passed on
+        :return: actions, state
+        """
+        action, state = self._model.predict(*args, **kwargs)
+        skids = self._step in self._skids
+        self._step += 1
+        return np.full_like(action, self._skid) if skids else action, state
 
 
 def count(agent: TrainedAgent) -> int:
     """
-    :param agent: an agent with the actions ``gas_and_steer12``
-    :return: laps on which it comes back
+    :param agent: an agent
+    :return: laps on which it comes back, so that its car is not lost
     """
     model, env = agent.load_model(), make_env(agent, stock=False)
-    return sum(comes_back(model, env, seed) for seed in TRACKS)
+    laps = [list(drive(Skidding(model, number), env, seed))[-1] for number, seed in enumerate(TRACKS)]
+    return sum(lap is not None and lap.missed_tiles is not None and lap.missed_tiles <= LOST for lap in laps)
 
 
 if __name__ == "__main__":

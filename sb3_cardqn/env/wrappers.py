@@ -12,6 +12,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeS
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_cardqn.checks import check_whole, wholes
+from sb3_cardqn.env.actions import ACTION_SETS as ACTION_SETS  # for the old path common.wrappers
 from sb3_cardqn.env.actions import DiscretizeActions
 from sb3_cardqn.env.fast_render import FastRender, is_car_racing
 from sb3_cardqn.env.training_wrappers import (
