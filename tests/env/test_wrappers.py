@@ -200,6 +200,14 @@ def test_frame_skip_draws_only_what_it_returns() -> None:
     assert count_drawings(FrameSkip(car_racing(), skip=4), steps=3) == 3
 
 
+def test_no_step_warns() -> None:
+    with warnings.catch_warnings(), closing(gym.make("sb3_cardqn:CarRacingPixels-v3")) as env:
+        warnings.simplefilter("error")
+        env.reset(seed=0)
+        for _ in range(3):
+            env.step(1)
+
+
 def test_frame_skip_draws_all_for_a_wrapper_inside_that_remembers() -> None:
     env = FrameSkip(FrameStack(GrayscaleObservation(car_racing())), skip=4)
     assert count_drawings(env, steps=3) == 12
