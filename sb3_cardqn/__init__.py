@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from sb3_cardqn.env.actions import DiscretizeActions as DiscretizeActions
     from sb3_cardqn.env.car_racing import CarRacingWrapper as CarRacingWrapper
     from sb3_cardqn.env.fast_render import FastRender as FastRender
+    from sb3_cardqn.env.penalties import PenalizeMissedTiles as PenalizeMissedTiles
+    from sb3_cardqn.env.penalties import PenalizeRoadEdge as PenalizeRoadEdge
+    from sb3_cardqn.env.penalties import PenalizeSideslip as PenalizeSideslip
+    from sb3_cardqn.env.penalties import PenalizeSpeed as PenalizeSpeed
     from sb3_cardqn.env.road_contrast import RoadContrastObservation as RoadContrastObservation
     from sb3_cardqn.env.training_wrappers import EndAtLine as EndAtLine
     from sb3_cardqn.env.training_wrappers import EndWhenLost as EndWhenLost
-    from sb3_cardqn.env.training_wrappers import PenalizeMissedTiles as PenalizeMissedTiles
-    from sb3_cardqn.env.training_wrappers import PenalizeSpeed as PenalizeSpeed
     from sb3_cardqn.env.training_wrappers import ScaleReward as ScaleReward
     from sb3_cardqn.env.wrappers import FrameSkip as FrameSkip
     from sb3_cardqn.env.wrappers import FrameStack as FrameStack
@@ -56,8 +58,10 @@ _PLACES = {
     "GrayscaleObservation": "env.wrappers",
     "HistogramHead": "cardqn.heads",
     "MinAtarCNN": "cardqn.torch_layers",
-    "PenalizeMissedTiles": "env.training_wrappers",
-    "PenalizeSpeed": "env.training_wrappers",
+    "PenalizeMissedTiles": "env.penalties",
+    "PenalizeRoadEdge": "env.penalties",
+    "PenalizeSideslip": "env.penalties",
+    "PenalizeSpeed": "env.penalties",
     "PrioritizedFrameReplayBuffer": "replay.prioritized",
     "QuantileHead": "cardqn.heads",
     "ResizeObservation": "env.wrappers",

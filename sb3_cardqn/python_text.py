@@ -23,9 +23,10 @@ _CLASSES: dict[str, set[str]] = {
     },
     "sb3_cardqn": {
         "CarRacingCNN", "CarRacingWrapper", "DiscretizeActions", "DuelingHead", "EndAtLine", "EndWhenLost",
-        "FastRender", "FrameReplayBuffer", "FrameSkip", "FrameStack", "GrayscaleObservation", "HistogramHead",
-        "MinAtarCNN", "PenalizeMissedTiles", "PenalizeSpeed", "PrioritizedFrameReplayBuffer", "QuantileHead",
-        "ResizeObservation", "ResumableEpisode", "RoadContrastObservation", "ScaleReward",
+        "FastRender", "FrameReplayBuffer", "FrameSkip", "FrameStack", "GrayscaleObservation",
+        "HistogramHead", "MinAtarCNN", "PenalizeMissedTiles", "PenalizeRoadEdge", "PenalizeSideslip",
+        "PenalizeSpeed", "PrioritizedFrameReplayBuffer", "QuantileHead", "ResizeObservation",
+        "ResumableEpisode", "RoadContrastObservation", "ScaleReward",
     },
     "sb3_contrib.common.wrappers": {"TimeFeatureWrapper"},
     "stable_baselines3": {"HerReplayBuffer"},

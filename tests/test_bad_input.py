@@ -72,6 +72,7 @@ _WRAPPED = {
     "EndAtLine": CAR_RACING, "EndWhenLost": CAR_RACING,
     "FastRender": CAR_RACING, "FrameSkip": Pictures(), "FrameStack": Pictures(GRAY),
     "GrayscaleObservation": Pictures(), "PenalizeMissedTiles": CAR_RACING, "PenalizeSpeed": CAR_RACING,
+    "PenalizeRoadEdge": CAR_RACING, "PenalizeSideslip": CAR_RACING,
     "ResizeObservation": Pictures(), "ResumableEpisode": CAR_RACING, "RoadContrastObservation": CAR_RACING, "ScaleReward": Pictures(),
 }  # fmt: skip
 CALLS |= {name: with_right(name, env=env) for name, env in _WRAPPED.items()}
@@ -109,6 +110,10 @@ TABLE: list[tuple[str, str, tuple[Any, ...]]] = [
     ("FrameStack", "num_frames", NO_COUNT),
     ("FrameStack", "padding_type", (None, True, 0, "", "zeros", [])),
     ("PenalizeMissedTiles", "penalty", NO_NUMBER),
+    ("PenalizeRoadEdge", "margin", NO_NUMBER),
+    ("PenalizeRoadEdge", "penalty", NO_NUMBER),
+    ("PenalizeSideslip", "limit", NO_NUMBER),
+    ("PenalizeSideslip", "penalty", NO_NUMBER),
     ("PenalizeSpeed", "limit", (*NO_NUMBER, 0)),
     ("PenalizeSpeed", "penalty", NO_NUMBER),
     ("ScaleReward", "scale", (*NO_NUMBER, 0)),

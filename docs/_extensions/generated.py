@@ -39,6 +39,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "EndWhenLost",
         "EndAtLine",
         "PenalizeMissedTiles",
+        "PenalizeRoadEdge",
+        "PenalizeSideslip",
         "PenalizeSpeed",
         "ScaleReward",
     ),

@@ -32,7 +32,8 @@ class _Moved(ModuleType):
             FutureWarning,
             stacklevel=2,
         )
-        return getattr(importlib.import_module(place), name)
+        public = importlib.import_module("sb3_cardqn")
+        return getattr(public if name in public.__all__ else importlib.import_module(place), name)
 
 
 for _name in _MOVED:

@@ -9,14 +9,9 @@ from gymnasium.envs.registration import EnvSpec
 
 from sb3_cardqn.env.actions import DiscretizeActions
 from sb3_cardqn.env.fast_render import FastRender
+from sb3_cardqn.env.penalties import PenalizeMissedTiles, PenalizeSpeed
 from sb3_cardqn.env.road_contrast import RoadContrastObservation
-from sb3_cardqn.env.training_wrappers import (
-    EndAtLine,
-    EndWhenLost,
-    PenalizeMissedTiles,
-    PenalizeSpeed,
-    ScaleReward,
-)
+from sb3_cardqn.env.training_wrappers import EndAtLine, EndWhenLost, ScaleReward
 from sb3_cardqn.env.wrappers import (
     FrameSkip,
     FrameStack,

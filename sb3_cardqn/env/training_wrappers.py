@@ -1,7 +1,6 @@
-"""Training-only wrappers: they shape rewards and episode ends in training and are left out when judging."""
+"""EndWhenLost, EndAtLine and ScaleReward, and judged_wrappers, which leaves training-only wrappers out."""
 
 import contextlib
-import math
 from typing import Any
 
 import gymnasium as gym
@@ -44,12 +43,16 @@ def judged_wrappers(wrappers: Any) -> list[Any]:
     return judged
 
 
-def _require_car_racing(wrapper: gym.Wrapper) -> None:
+def require_car_racing(wrapper: gym.Wrapper) -> None:
+    """
+    :param wrapper: a wrapper, just built
+    :raises TypeError: if its environment is not CarRacing
+    """
     if not is_car_racing(wrapper.unwrapped):
         raise TypeError(f"{type(wrapper).__name__} needs a CarRacing environment, got {wrapper.unwrapped}")
 
 
-def _furthest_tile(car_racing: Any, before: int) -> int:
+def furthest_tile(car_racing: Any, before: int) -> int:
     """
     :param car_racing: the unwrapped environment
     :param before: this function's result one step ago; 0 at the start of the race
@@ -62,110 +65,6 @@ def _furthest_tile(car_racing: Any, before: int) -> int:
     if ahead - before > n_tiles // 4:  # the car went backwards over the start line, or across the field
         return before
     return max(before, ahead)
-
-
-class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
-    """
-    Subtract a penalty from the reward each time the car passes tiles without touching them.
-
-    A lap counts only when every tile was touched. Cutting a corner too far costs the reward of a few tiles
-    now, and 0.1 per frame until frame 1000. A discounted return does not see that later cost, so the penalty
-    stands for it. A car that leaves the field, or whose episode ``EndWhenLost`` inside terminates, pays once
-    more for the rest of the lap; otherwise staying away would be cheaper than coming back past a gap.
-    Wrap it around a Monitor, so that the Monitor keeps the environment's own scores.
-
-    >>> env = PenalizeMissedTiles(gym.make("CarRacing-v3"), penalty=200)
-
-    :param penalty: points subtracted once per gap, whatever its length, at least 0
-    :raises TypeError: if the environment is not CarRacing
-    :raises ValueError: if ``penalty`` is negative, or not finite
-    """
-
-    training_only = True
-    MARGIN = 2  # tiles; a wheel may touch a tile before it touches the one behind
-
-    def __init__(self, env: gym.Env, penalty: float = 200.0) -> None:
-        check_number("PenalizeMissedTiles", "penalty", penalty, 0)
-        RecordConstructorArgs.__init__(self, penalty=penalty)
-        super().__init__(env)
-        _require_car_racing(self)
-        self.penalty = penalty
-        self._furthest = self._judged = 0  # tiles, counted from the start line
-        self._in_gap = False
-
-    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-        """
-        :param kwargs: passed on
-        :return: observation and info
-        """
-        self._furthest, self._judged, self._in_gap = 0, 0, False
-        return self.env.reset(**kwargs)
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """
-        :param action: passed on
-        :return: the environment's step, with the penalties subtracted from the reward
-        """
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        lost = terminated and not info.get("lap_finished", True)
-        penalties = self.penalty * (self._new_gaps() + lost)
-        return observation, float(reward) - penalties, terminated, truncated, info
-
-    def _new_gaps(self) -> int:
-        car_racing: Any = self.unwrapped
-        tiles = car_racing.road
-        self._furthest = _furthest_tile(car_racing, self._furthest)
-        # once the car has crossed the line, the last tiles count too
-        behind = self._furthest - (self.MARGIN if self._furthest < len(tiles) else 0)
-        gaps = 0
-        for i in range(self._judged, behind):
-            missed = not tiles[i].road_visited
-            gaps += missed and not self._in_gap
-            self._in_gap = missed
-        self._judged = max(self._judged, behind)
-        return gaps
-
-
-class PenalizeSpeed(gym.Wrapper, RecordConstructorArgs):
-    """
-    Subtract points from the reward for driving faster than the picture can show the road ahead.
-
-    At 100 units/s, the car's top speed, the picture shows the next 0.4 s of road, and three of four lost cars
-    that were looked at drove faster than 95 units/s a second before (docs/explanation/recipe.md). A lap that
-    is 1 % faster scores only 0.7 of 1,000 points more, but its discounted return is 1 % higher at every step,
-    so an agent learns to risk its car.
-
-    >>> env = PenalizeSpeed(gym.make("CarRacing-v3"), limit=90)
-
-    :param limit: speed in units/s above which driving costs points, above 0; a road tile is about 3.5 units
-        long
-    :param penalty: points per step (per agent step around a ``FrameSkip``) and unit/s above the limit, at
-        least 0
-    :raises TypeError: if the environment is not CarRacing
-    :raises ValueError: if ``limit`` is not above 0, ``penalty`` is negative, or one is not finite
-    """
-
-    training_only = True
-
-    def __init__(self, env: gym.Env, limit: float = 90.0, penalty: float = 0.2) -> None:
-        check_number("PenalizeSpeed", "limit", limit, 0, above=True)
-        check_number("PenalizeSpeed", "penalty", penalty, 0)
-        RecordConstructorArgs.__init__(self, limit=limit, penalty=penalty)
-        super().__init__(env)
-        _require_car_racing(self)
-        self.limit = limit
-        self.penalty = penalty
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """
-        :param action: passed on
-        :return: the environment's step, with the penalty for the speed after it subtracted from the reward
-        """
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        car_racing: Any = self.unwrapped
-        speed = math.hypot(*car_racing.car.hull.linearVelocity)
-        excess = max(0.0, speed - self.limit)
-        return observation, float(reward) - self.penalty * excess, terminated, truncated, info
 
 
 class ScaleReward(gym.RewardWrapper, RecordConstructorArgs):
@@ -219,7 +118,7 @@ class EndWhenLost(gym.Wrapper, RecordConstructorArgs):
         patience = check_whole("EndWhenLost", "patience", patience)
         RecordConstructorArgs.__init__(self, patience=patience)
         super().__init__(env)
-        _require_car_racing(self)
+        require_car_racing(self)
         self._time_limit = _find_time_limit(self)
         self.patience = patience
         self._touched = 0  # tiles
@@ -270,7 +169,7 @@ class EndAtLine(gym.Wrapper, RecordConstructorArgs):
     def __init__(self, env: gym.Env) -> None:
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
-        _require_car_racing(self)
+        require_car_racing(self)
         self._time_limit = _find_time_limit(self)
         self._furthest = 0  # tiles
 
@@ -289,7 +188,7 @@ class EndAtLine(gym.Wrapper, RecordConstructorArgs):
         """
         observation, reward, terminated, truncated, info = self.env.step(action)
         car_racing: Any = self.unwrapped
-        self._furthest = _furthest_tile(car_racing, self._furthest)
+        self._furthest = furthest_tile(car_racing, self._furthest)
         if self._furthest == len(car_racing.road):
             _cut_next_step(self._time_limit)
         if terminated and info.get("lap_finished", True):

@@ -15,13 +15,8 @@ from sb3_cardqn.checks import check_whole, wholes
 from sb3_cardqn.env.actions import ACTION_SETS as ACTION_SETS  # for the old path common.wrappers
 from sb3_cardqn.env.actions import DiscretizeActions
 from sb3_cardqn.env.fast_render import FastRender, is_car_racing
-from sb3_cardqn.env.training_wrappers import (
-    EndAtLine,
-    EndWhenLost,
-    PenalizeMissedTiles,
-    PenalizeSpeed,
-    ScaleReward,
-)
+from sb3_cardqn.env.penalties import PenalizeMissedTiles, PenalizeRoadEdge, PenalizeSideslip, PenalizeSpeed
+from sb3_cardqn.env.training_wrappers import EndAtLine, EndWhenLost, ScaleReward
 
 
 def _require_uint8_image(wrapper: gym.Wrapper, shapes: str, fits: Callable[[tuple], bool]) -> None:
@@ -48,6 +43,8 @@ _BLIND_WRAPPERS = (
     OrderEnforcing,
     PassiveEnvChecker,
     PenalizeMissedTiles,
+    PenalizeRoadEdge,
+    PenalizeSideslip,
     PenalizeSpeed,
     RecordEpisodeStatistics,
     ScaleReward,

@@ -3,16 +3,17 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.box2d.car_racing import TRACK_WIDTH
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_cardqn.env.fast_render import FastRender
-from sb3_cardqn.env.training_wrappers import (
-    EndAtLine,
-    EndWhenLost,
+from sb3_cardqn.env.penalties import (
     PenalizeMissedTiles,
+    PenalizeRoadEdge,
+    PenalizeSideslip,
     PenalizeSpeed,
-    ScaleReward,
 )
+from sb3_cardqn.env.training_wrappers import EndAtLine, EndWhenLost, ScaleReward
 from sb3_cardqn.env.wrappers import FrameSkip
 from tests.named import error_naming
 
@@ -203,6 +204,51 @@ def test_speed_above_the_limit_costs_by_its_excess() -> None:
     assert costs == pytest.approx([0.5 * (speed - 30) if speed > 30 else 0 for speed in speeds])
 
 
+def _costs(wrapper: type[gym.Wrapper], **arguments: float) -> tuple[list[float], list[Any]]:
+    """Gas and a turn off the road: points a frame that the wrapper takes, and the car after it."""
+    monitor = Monitor(FastRender(gym.make("CarRacing-v3")))
+    env = wrapper(monitor, **arguments)
+    env.reset(seed=0)
+    car_racing: Any = monitor.unwrapped
+    costs, cars = [], []
+    for frame in range(120):
+        reward = float(env.step(np.array([-(frame > 40), frame < 60, 0]))[1])
+        costs.append(monitor.rewards[-1] - reward)
+        hull, wheels = car_racing.car.hull, car_racing.car.wheels
+        cars.append(
+            (
+                hull.linearVelocity.copy(),
+                hull.angle,
+                [(*wheel.position, len(wheel.tiles)) for wheel in wheels],
+            )
+        )
+    return costs, [*cars, np.array(car_racing.track)[:, 2:]]
+
+
+def test_sliding_sideways_costs_by_its_excess() -> None:
+    costs, (*cars, _) = _costs(PenalizeSideslip, limit=5, penalty=0.5)
+    lateral = [abs(v[0] * np.cos(angle) + v[1] * np.sin(angle)) for v, angle, _ in cars]
+    assert lateral[40] < 5 < 10 < max(lateral)
+    assert costs == pytest.approx([0.5 * max(0, sideways - 5) for sideways in lateral], abs=1e-4)
+
+
+def test_the_edge_of_the_road_costs_by_what_the_best_wheel_lacks() -> None:
+    costs, (*cars, track) = _costs(PenalizeRoadEdge, margin=5, penalty=2)
+    along = track - np.roll(track, 1, axis=0)
+    lacking = []
+    for _, _, wheels in cars:
+        best = -np.inf
+        for x, y, tiles in wheels:
+            to = np.array([x, y]) - np.roll(track, 1, axis=0)
+            share = np.clip((to * along).sum(1) / (along**2).sum(1), 0, 1)  # nearest point of each piece
+            distance = np.linalg.norm(to - share[:, None] * along, axis=1).min()
+            best = max(best, TRACK_WIDTH - distance if tiles else -np.inf)
+        lacking.append(np.clip(5 - best, 0, 3))
+    assert (lacking[0], lacking[-1]) == (0, 3)
+    assert sum(0 < lack < 3 for lack in lacking) > 3
+    assert costs == pytest.approx([2 * lack for lack in lacking], abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("make", "named"),
     [
@@ -211,6 +257,10 @@ def test_speed_above_the_limit_costs_by_its_excess() -> None:
         (lambda env: PenalizeSpeed(env, limit=0), "PenalizeSpeed | limit | 0"),
         (lambda env: PenalizeSpeed(env, penalty=-1), "PenalizeSpeed | penalty | -1"),
         (lambda _: PenalizeSpeed(gym.make("CartPole-v1")), "PenalizeSpeed | CarRacing | CartPole-v1"),
+        (lambda env: PenalizeSideslip(env, limit=-1), "PenalizeSideslip | limit | -1"),
+        (lambda _: PenalizeSideslip(gym.make("CartPole-v1")), "PenalizeSideslip | CarRacing | CartPole-v1"),
+        (lambda env: PenalizeRoadEdge(env, margin=-1), "PenalizeRoadEdge | margin | -1"),
+        (lambda _: PenalizeRoadEdge(gym.make("CartPole-v1")), "PenalizeRoadEdge | CarRacing | CartPole-v1"),
         (lambda env: ScaleReward(env, scale=0), "ScaleReward | scale | 0"),
         (lambda env: ScaleReward(env, float("nan")), "ScaleReward | scale | nan"),
         (lambda env: EndWhenLost(env, patience=0), "EndWhenLost | patience | 0"),
