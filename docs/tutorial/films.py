@@ -5,7 +5,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import gymnasium as gym
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Image
@@ -13,8 +12,7 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 from PIL import Image as Pixels
 
 from pictures import draw_table
-from reader import ACTIONS, PANE, Frame, Mind, Overlay
-from sb3_cardqn import CarRacingWrapper
+from reader import ACTIONS, PANE, ExportedPolicy, Frame, Mind, Overlay
 
 
 def of_tables(squares: list[str], snapshots: list[tuple[int, np.ndarray]]) -> Image:
@@ -54,7 +52,7 @@ class Moment:
     values: np.ndarray
 
 
-def think_aloud(policy: Mind, track: int, agent_steps: int) -> list[Moment]:
+def think_aloud(policy: ExportedPolicy, track: int, agent_steps: int) -> list[Moment]:
     """
     Drive a lap, and print how it ended.
 
@@ -63,8 +61,7 @@ def think_aloud(policy: Mind, track: int, agent_steps: int) -> list[Moment]:
     :param agent_steps: budget
     :return: every fourth decision
     """
-    camera = gym.make("CarRacing-v3", render_mode="rgb_array")
-    env = CarRacingWrapper(camera)
+    env = policy.make_env(stock=False, render_mode="rgb_array")
     mind = Mind(policy)
     overlay = Overlay("cardqn, shipped", f"track {track}", ACTIONS)
     obs, _ = env.reset(seed=track)
@@ -73,7 +70,7 @@ def think_aloud(policy: Mind, track: int, agent_steps: int) -> list[Moment]:
         actions, _ = mind.predict(obs[None], deterministic=True)
         if steps % 4 == 0:
             speed = env.unwrapped.car.hull.linearVelocity.length
-            frame = Frame(camera.render(), score, speed, steps * 0.08)
+            frame = Frame(env.render(), score, speed, steps * 0.08)
             pane = overlay.draw(frame, mind.thought, None)
             moments.append(Moment(pane, int(actions[0]), mind.thought.values))
         obs, reward, terminated, truncated, info = env.step(int(actions[0]))

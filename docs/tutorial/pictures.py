@@ -162,7 +162,7 @@ def action_sets(sets: dict[str, np.ndarray]) -> None:
 
 def decision(stack: np.ndarray, q: np.ndarray) -> None:
     """
-    :param stack: (4, 64, 64) what the network reads
+    :param stack: (4, 64, 48) what the network reads
     :param q: (12,) what it answers
     """
     figure = plt.figure(figsize=(WIDTH, 5))
@@ -225,14 +225,14 @@ def feature_maps(maps: np.ndarray) -> None:
 
 def attention(picture: np.ndarray, moved: np.ndarray) -> None:
     """
-    :param picture: (64, 64) newest frame
-    :param moved: (16, 16) how far the Q-values move if this patch is covered
+    :param picture: (64, 48) newest frame
+    :param moved: (16, 12) how far the Q-values move if this patch is covered
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3))
     for ax in (left, right):
         ax.imshow(picture, cmap="gray", vmin=0, vmax=255)
         ax.axis("off")
-    heat = right.imshow(moved, cmap="inferno", alpha=0.65, extent=(0, 64, 64, 0))
+    heat = right.imshow(moved, cmap="inferno", alpha=0.65, extent=(0, 48, 64, 0))
     left.set_title("newest frame")
     right.set_title("Q-values move by")
     figure.colorbar(heat, ax=right, shrink=0.8)
@@ -283,8 +283,8 @@ def transition(
     target: float,
 ) -> None:
     """
-    :param obs: (4, 64, 64) before the action
-    :param next_obs: (4, 64, 64) after it
+    :param obs: (4, 64, 48) before the action
+    :param next_obs: (4, 64, 48) after it
     :param q: (12,) Q-values before the action
     :param next_q: (12,) Q-values after it
     :param target: of the action that was taken

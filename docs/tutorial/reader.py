@@ -27,13 +27,14 @@ from sb3_cardqn.compare import measures, statistics
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.env.actions import ACTION_SETS
 from sb3_cardqn.evaluate import evaluate
+from sb3_cardqn.policy_file.read import ExportedPolicy
 from sb3_cardqn.race.camera import Frame
 from sb3_cardqn.race.overlay import PANE, Overlay
 from sb3_cardqn.race.q_values import Mind
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
-__all__ = ["DECAYS", "PANE", "VALIDATION_SEEDS", "Frame", "Mind", "Overlay"]
-__all__ += ["evaluate", "losses", "measures", "statistics"]
+__all__ = ["DECAYS", "PANE", "VALIDATION_SEEDS", "ExportedPolicy", "Frame", "Mind"]
+__all__ += ["Overlay", "evaluate", "losses", "measures", "statistics"]
 
 HEAD_TO_HEAD = Path(__file__).parent.parent / "head_to_head"  # committed measurements
 FAST = os.environ.get("FAST") == "1"  # budgets that only show that a cell runs
@@ -130,7 +131,7 @@ def _without_docstring(function: Callable[..., Any]) -> str:
 
 def layer_table(network: nn.Module, observation: np.ndarray) -> pd.DataFrame:
     """
-    :param network: made of convolutions and linear layers
+    :param network: made of convolutions, linear layers and layer normalization
     :param observation: one that it takes
     :return: a row per layer, with the shapes that really flow through it
     """
@@ -150,7 +151,7 @@ def layer_table(network: nn.Module, observation: np.ndarray) -> pd.DataFrame:
         row["multiplications"] = layer.weight[0].numel() * int(np.prod(out))
         rows.append(row)
 
-    kinds = (nn.Conv2d, nn.Linear)
+    kinds = (nn.Conv2d, nn.Linear, nn.LayerNorm)
     layers = [module for module in network.modules() if isinstance(module, kinds)]
     hooks = [layer.register_forward_hook(watch) for layer in layers]
     with th.no_grad():
@@ -186,7 +187,7 @@ def remember_drive(
     :param env: CarRacing, wrapped
     :param buffers: empty, of the same size
     :param rng: source of the random actions
-    :return: (transitions, 64, 64) newest frame of each; (transitions,) rewards
+    :return: (transitions, 64, 48) newest frame of each; (transitions,) rewards
     """
     frames, rewards, track = [], [], TRACK
     obs, _ = env.reset(seed=track)

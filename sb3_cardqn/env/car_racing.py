@@ -9,7 +9,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from sb3_cardqn.env.actions import DiscretizeActions
 from sb3_cardqn.env.fast_render import FastRender
-from sb3_cardqn.env.penalties import PenalizeMissedTiles, PenalizeSpeed
+from sb3_cardqn.env.penalties import PenalizeMissedTiles, PenalizeRoadEdge, PenalizeSideslip, PenalizeSpeed
 from sb3_cardqn.env.road_contrast import RoadContrastObservation
 from sb3_cardqn.env.training_wrappers import EndAtLine, EndWhenLost, ScaleReward
 from sb3_cardqn.env.wrappers import (
@@ -61,8 +61,9 @@ class CarRacingWrapper(gym.Wrapper):
         ``"rgb"``, three channels per frame
     :param fast_render: True to draw with ``FastRender``, False for the stock picture
     :param training: True to add the training-only wrappers ``EndWhenLost``, ``EndAtLine``,
-        ``PenalizeMissedTiles``, ``PenalizeSpeed`` and ``ScaleReward``. They change the rewards, so
-        ``evaluate``, ``race``, ``enjoy`` and the evaluations of ``train`` leave them out
+        ``PenalizeMissedTiles``, ``PenalizeSpeed``, ``PenalizeSideslip``, ``PenalizeRoadEdge`` and
+        ``ScaleReward``. They change the rewards, so ``evaluate``, ``race``, ``enjoy`` and the evaluations of
+        ``train`` leave them out
     """
 
     training_arguments = ("training",)
@@ -86,7 +87,8 @@ class CarRacingWrapper(gym.Wrapper):
         env = DiscretizeActions(env, actions)
         env = FrameSkip(env, frame_skip)
         if training:
-            env = ScaleReward(PenalizeSpeed(PenalizeMissedTiles(EndAtLine(EndWhenLost(env)))))
+            env = PenalizeSpeed(PenalizeMissedTiles(EndAtLine(EndWhenLost(env))))
+            env = ScaleReward(PenalizeRoadEdge(PenalizeSideslip(env)))
         env = COLORS[colors](env)
         env = ResizeObservation(env, screen_size, crop)
         super().__init__(FrameStack(env, num_frames))
