@@ -187,7 +187,14 @@ def histograms(p: np.ndarray, centers: np.ndarray) -> None:
     _, axes = plt.subplots(figsize=(WIDTH, 3))
     for action, color in ((q.argmax(), RED), (q.argmin(), BLUE)):
         label = f"{ACTION_NAMES[action]}: mean {q[action]:.1f}"
-        axes.bar(centers, p[action], width=1, alpha=0.5, color=color, label=label)
+        axes.bar(
+            centers,
+            p[action],
+            width=centers[1] - centers[0],
+            alpha=0.5,
+            color=color,
+            label=label,
+        )
         axes.axvline(q[action], color=color, ls="--", lw=1)
     seen = centers[p[[q.argmax(), q.argmin()]].max(axis=0) > 1e-3]
     axes.set(xlabel="what the action brings", ylabel="probability")
