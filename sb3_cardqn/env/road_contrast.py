@@ -14,13 +14,18 @@ _ZOOMS_UNTIL = 1.0  # seconds from the start
 _DASHBOARD = 84  # first row; equals fast_render.picture.WORLD_ROWS, whose import would load Box2D
 _PICTURE = spaces.Box(0, 255, (96, 96, 3), np.uint8)
 _AHEAD_OF_THE_CAR = (slice(56, 64), slice(44, 52))  # rows and columns
-_SAME_COLOR = 8  # grey levels; tiles of one road differ by up to 6
+_SAME_COLOR = 8  # levels of a channel; tiles of one road differ by up to 6, in all three channels alike
+_SAME_HUE = 3  # levels between the channels' differences, from rounding
 _CONTRAST = np.clip((np.arange(256) - _SAME_COLOR) * 16, 0, 255).astype(np.uint8)
+_HUE_CONTRAST = np.clip((np.arange(512) - _SAME_HUE) * 32, 0, 255).astype(np.uint8)
 
 
 class RoadContrastObservation(gym.ObservationWrapper, RecordConstructorArgs):
     """
     Show how far each pixel's colour is from the road's: the road is black, everything else is white.
+
+    The road's tiles differ in brightness, so small differences of brightness do not count, but small
+    differences of hue do.
 
     It takes the place of ``GrayscaleObservation``. The car starts on the road, so the road's colour is read
     from 8×8 pixels ahead of the car. It is read in the first second, while the camera zooms in, from the last
@@ -65,6 +70,8 @@ class RoadContrastObservation(gym.ObservationWrapper, RecordConstructorArgs):
             if np.ptp(ahead, axis=0).max() <= _SAME_COLOR:
                 self._road[:3] = np.median(ahead, axis=0)
         seen = cv2.cvtColor(observation, cv2.COLOR_RGB2GRAY)
-        red, green, blue = cv2.split(cv2.absdiff(observation[:_DASHBOARD], self._road))
-        seen[:_DASHBOARD] = cv2.LUT(cv2.max(cv2.max(red, green), blue), _CONTRAST)
+        red, green, blue = cv2.split(cv2.subtract(observation[:_DASHBOARD], self._road, dtype=cv2.CV_16S))
+        most, least = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
+        contrast = _CONTRAST[cv2.max(most, -least)]
+        seen[:_DASHBOARD] = cv2.max(contrast, _HUE_CONTRAST[most - least])
         return seen
