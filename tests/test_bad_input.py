@@ -190,7 +190,7 @@ def test_a_wrong_argument_is_named_with_its_value(who: str, argument: str, value
         ("load_policy", {"path": "."}, "'.'"),
         ("load_pretrained", {"name": "cardqm"}, "'cardqm' | 'cardqn'"),
         ("load_weights", {"path": "absent.zip"}, "'absent.zip'"),
-        ("load_weights", {"path": "cardqn"}, "observation_space | (4, 64, 64) uint8 | (4,) float32"),
+        ("load_weights", {"path": "cardqn"}, "observation_space | (4, 64, 48) uint8 | (4,) float32"),
     ],
 )  # fmt: skip
 def test_an_unknown_name_is_answered_with_the_nearest(who: str, wrong: dict[str, Any], named: str) -> None:

@@ -80,14 +80,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run that was made here, as far as reading it goes."""
     root = tmp_path_factory.mktemp("made")
     run = root / RUN
-    env = VecNormalize(make_vec_env(ENV, wrapper_class=CarRacingWrapper), norm_obs=False)
+    picture = {"screen_size": [64, 48], "crop": [0, 0, 12, 12]}  # of cardqn.yml
+    env = make_vec_env(ENV, wrapper_class=CarRacingWrapper, wrapper_kwargs=picture)
+    env = VecNormalize(env, norm_obs=False)
     model = CarDQN("CnnPolicy", env, buffer_size=100, seed=0)
     (run / "checkpoints").mkdir(parents=True)
     (run / ENV).mkdir()
     (run / "lone").mkdir()
     for name in (f"{ENV}.zip", "best_model.zip", "lone/agent.zip"):
         model.save(run / name)
-    config: Any = {"env_wrapper": "sb3_cardqn.CarRacingWrapper", "normalize": True}
+    config: Any = {"env_wrapper": [{"sb3_cardqn.CarRacingWrapper": picture}], "normalize": True}
     (run / ENV / "config.yml").write_text(yaml.dump(config))
     (run / ENV / "args.yml").write_text(yaml.dump({"env_kwargs": None}))
     again = ["-n", "1000", "--checkpoint-freq", "500", "-params", "n_envs:1"]

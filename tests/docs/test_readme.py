@@ -64,7 +64,7 @@ def test_it_has_at_most_800_words() -> None:
 
 def test_its_first_screen_has_the_claim_the_picture_and_the_command() -> None:
     first_screen = "\n".join(README.splitlines()[:20])
-    assert "held-out tracks" in first_screen
+    assert "final tracks" in first_screen
     assert "](docs/race.gif)" in first_screen
     assert "sb3-cardqn race cardqn" in first_screen
 

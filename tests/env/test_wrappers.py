@@ -398,7 +398,7 @@ def test_car_racing_wrapper_can_train_as_the_hyperparameters_do() -> None:
     lessons = [
         (mine, theirs) for mine, theirs in zip(ours, zoos, strict=True) if hasattr(mine, "training_only")
     ]
-    assert len(lessons) == 5
+    assert len(lessons) == 7
     for mine, theirs in lessons:
         assert mine._saved_kwargs == theirs._saved_kwargs
     judged = [type(wrapper) for wrapper in wrappers_of(CarRacingWrapper(car_racing()))]

@@ -90,7 +90,7 @@ def test_an_exported_policy_is_trained_on_without_trust(
 @pytest.mark.parametrize(
     ("more", "error", "named"),
     [
-        (["-i", "cardqn"], UserError, "cardqn.safetensors | observation_space | (4, 64, 64) uint8"),
+        (["-i", "cardqn"], UserError, "cardqn.safetensors | observation_space | (4, 64, 48) uint8"),
         (["-i", "{exported}"], UserError, "net_arch | [16] | [256, 256]"),
         (["-i", "{exported}", "--algo", "ppo"], UserError, "PPO"),
         (["-i", "{exported}", "--algo", "qrdqn"], UserError, "QRDQN"),
