@@ -74,7 +74,33 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
         return gaps
 
 
-class PenalizeSpeed(gym.Wrapper, RecordConstructorArgs):
+class _StatePenalty(gym.Wrapper, RecordConstructorArgs):
+    """Subtracts points from the reward by the car's state after a step."""
+
+    training_only = True
+
+    def __init__(self, env: gym.Env, **arguments: Any) -> None:
+        RecordConstructorArgs.__init__(self, **arguments)
+        super().__init__(env)
+        require_car_racing(self)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """
+        :param action: passed on
+        :return: the environment's step, with the penalty for the state after it subtracted from the reward
+        """
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return observation, float(reward) - self._points(self.unwrapped), terminated, truncated, info
+
+    def _points(self, car_racing: Any) -> float:
+        """
+        :param car_racing: the unwrapped environment, after the step
+        :return: points to subtract
+        """
+        raise NotImplementedError
+
+
+class PenalizeSpeed(_StatePenalty):
     """
     Subtract points from the reward for driving faster than the picture can show the road ahead.
 
@@ -93,37 +119,26 @@ class PenalizeSpeed(gym.Wrapper, RecordConstructorArgs):
     :raises ValueError: if ``limit`` is not above 0, ``penalty`` is negative, or one is not finite
     """
 
-    training_only = True
-
     def __init__(self, env: gym.Env, limit: float = 90.0, penalty: float = 0.2) -> None:
         check_number("PenalizeSpeed", "limit", limit, 0, above=True)
         check_number("PenalizeSpeed", "penalty", penalty, 0)
-        RecordConstructorArgs.__init__(self, limit=limit, penalty=penalty)
-        super().__init__(env)
-        require_car_racing(self)
+        super().__init__(env, limit=limit, penalty=penalty)
         self.limit = limit
         self.penalty = penalty
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """
-        :param action: passed on
-        :return: the environment's step, with the penalty for the speed after it subtracted from the reward
-        """
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        car_racing: Any = self.unwrapped
+    def _points(self, car_racing: Any) -> float:
         speed = math.hypot(*car_racing.car.hull.linearVelocity)
-        excess = max(0.0, speed - self.limit)
-        return observation, float(reward) - self.penalty * excess, terminated, truncated, info
+        return self.penalty * max(0.0, speed - self.limit)
 
 
-class PenalizeSideslip(gym.Wrapper, RecordConstructorArgs):
+class PenalizeSideslip(_StatePenalty):
     """
     Subtract points from the reward while the car slides sideways.
 
-    Every lost car that was looked at began to slide sideways half a second before it left the road or stopped
-    (docs/results/lost_cars.md). A trained agent slides in one lap of ten and loses its car in one of 250, so
-    this penalty is seen 25 times as often as the loss that it stands for. In 99 % of all frames the car
-    moves sideways at less than 5 units/s.
+    Seven of eight lost cars that were looked at began to slide sideways half a second before they left the
+    road or stopped (docs/results/lost_cars.md). A trained agent slides in one lap of ten and loses its car in
+    one of 250, so this penalty is seen 25 times as often as the loss that it stands for. In 99 % of all
+    frames the car moves sideways at less than 5 units/s.
 
     >>> env = PenalizeSideslip(gym.make("CarRacing-v3"), limit=8)
 
@@ -134,31 +149,20 @@ class PenalizeSideslip(gym.Wrapper, RecordConstructorArgs):
     :raises ValueError: if ``limit`` or ``penalty`` is negative, or not finite
     """
 
-    training_only = True
-
     def __init__(self, env: gym.Env, limit: float = 8.0, penalty: float = 2.0) -> None:
         check_number("PenalizeSideslip", "limit", limit, 0)
         check_number("PenalizeSideslip", "penalty", penalty, 0)
-        RecordConstructorArgs.__init__(self, limit=limit, penalty=penalty)
-        super().__init__(env)
-        require_car_racing(self)
+        super().__init__(env, limit=limit, penalty=penalty)
         self.limit = limit
         self.penalty = penalty
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """
-        :param action: passed on
-        :return: the environment's step, with the penalty for the slide after it subtracted from the reward
-        """
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        car_racing: Any = self.unwrapped
+    def _points(self, car_racing: Any) -> float:
         hull = car_racing.car.hull
         lateral, _ = hull.GetLocalVector(hull.linearVelocity)
-        excess = max(0.0, abs(lateral) - self.limit)
-        return observation, float(reward) - self.penalty * excess, terminated, truncated, info
+        return self.penalty * max(0.0, abs(lateral) - self.limit)
 
 
-class PenalizeRoadEdge(gym.Wrapper, RecordConstructorArgs):
+class PenalizeRoadEdge(_StatePenalty):
     """
     Subtract points from the reward while no wheel is well inside the road.
 
@@ -175,26 +179,18 @@ class PenalizeRoadEdge(gym.Wrapper, RecordConstructorArgs):
     :raises ValueError: if ``margin`` or ``penalty`` is negative, or not finite
     """
 
-    training_only = True
     MOST = 3.0  # units that a car away from the road lacks
 
     def __init__(self, env: gym.Env, margin: float = 1.5, penalty: float = 5.0) -> None:
         check_number("PenalizeRoadEdge", "margin", margin, 0)
         check_number("PenalizeRoadEdge", "penalty", penalty, 0)
-        RecordConstructorArgs.__init__(self, margin=margin, penalty=penalty)
-        super().__init__(env)
-        require_car_racing(self)
+        super().__init__(env, margin=margin, penalty=penalty)
         self.margin = margin
         self.penalty = penalty
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """
-        :param action: passed on
-        :return: the environment's step, with the penalty for the place after it subtracted from the reward
-        """
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        lacking = min(self.MOST, max(0.0, self.margin - _inside_the_road(self.unwrapped)))
-        return observation, float(reward) - self.penalty * lacking, terminated, truncated, info
+    def _points(self, car_racing: Any) -> float:
+        lacking = max(0.0, self.margin - _inside_the_road(car_racing))
+        return self.penalty * min(self.MOST, lacking)
 
 
 def _inside_the_road(car_racing: Any) -> float:

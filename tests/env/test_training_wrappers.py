@@ -204,8 +204,8 @@ def test_speed_above_the_limit_costs_by_its_excess() -> None:
     assert costs == pytest.approx([0.5 * (speed - 30) if speed > 30 else 0 for speed in speeds])
 
 
-def _costs(wrapper: type[gym.Wrapper], **arguments: float) -> tuple[list[float], list[Any]]:
-    """Gas and a turn off the road: points a frame that the wrapper takes, and the car after it."""
+def _costs(wrapper: type[gym.Wrapper], **arguments: float) -> tuple[list[float], list[Any], np.ndarray]:
+    """Gas and a turn off the road: points a frame that the wrapper takes, the car after it, the track."""
     monitor = Monitor(FastRender(gym.make("CarRacing-v3")))
     env = wrapper(monitor, **arguments)
     env.reset(seed=0)
@@ -222,18 +222,18 @@ def _costs(wrapper: type[gym.Wrapper], **arguments: float) -> tuple[list[float],
                 [(*wheel.position, len(wheel.tiles)) for wheel in wheels],
             )
         )
-    return costs, [*cars, np.array(car_racing.track)[:, 2:]]
+    return costs, cars, np.array(car_racing.track)[:, 2:]
 
 
 def test_sliding_sideways_costs_by_its_excess() -> None:
-    costs, (*cars, _) = _costs(PenalizeSideslip, limit=5, penalty=0.5)
+    costs, cars, _ = _costs(PenalizeSideslip, limit=5, penalty=0.5)
     lateral = [abs(v[0] * np.cos(angle) + v[1] * np.sin(angle)) for v, angle, _ in cars]
     assert lateral[40] < 5 < 10 < max(lateral)
     assert costs == pytest.approx([0.5 * max(0, sideways - 5) for sideways in lateral], abs=1e-4)
 
 
 def test_the_edge_of_the_road_costs_by_what_the_best_wheel_lacks() -> None:
-    costs, (*cars, track) = _costs(PenalizeRoadEdge, margin=5, penalty=2)
+    costs, cars, track = _costs(PenalizeRoadEdge, margin=5, penalty=2)
     along = track - np.roll(track, 1, axis=0)
     lacking = []
     for _, _, wheels in cars:

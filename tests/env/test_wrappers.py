@@ -395,14 +395,14 @@ def test_car_racing_wrapper_can_train_as_the_hyperparameters_do() -> None:
     _, *ours = wrappers_of(CarRacingWrapper(car_racing(), training=True))
     zoos = list(wrappers_of(wrap(car_racing())))
     assert [type(wrapper) for wrapper in ours] == [type(wrapper) for wrapper in zoos]
-    lessons = [
+    training_only = [
         (mine, theirs) for mine, theirs in zip(ours, zoos, strict=True) if hasattr(mine, "training_only")
     ]
-    assert len(lessons) == 7
-    for mine, theirs in lessons:
+    assert len(training_only) == 7
+    for mine, theirs in training_only:
         assert mine._saved_kwargs == theirs._saved_kwargs
     judged = [type(wrapper) for wrapper in wrappers_of(CarRacingWrapper(car_racing()))]
-    assert not {type(mine) for mine, _ in lessons} & set(judged)
+    assert not {type(mine) for mine, _ in training_only} & set(judged)
 
 
 def test_car_racing_wrapper_is_the_composition() -> None:
