@@ -27,6 +27,8 @@ pytestmark = pytest.mark.slow
 
 ENV = "CarRacing-v3"
 RUN = Path("logs/cardqn/CarRacing-v3_1")
+PICTURE = {"screen_size": [64, 48], "crop": [0, 0, 12, 12]}  # of cardqn.yml
+WRAPPED: dict[str, Any] = {"env_wrapper": [{"sb3_cardqn.CarRacingWrapper": PICTURE}]}
 TABLE = [
     (file, command.strip(), kind)
     for file, commands, kind in re.findall(
@@ -80,8 +82,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run that was made here, as far as reading it goes."""
     root = tmp_path_factory.mktemp("made")
     run = root / RUN
-    picture = {"screen_size": [64, 48], "crop": [0, 0, 12, 12]}  # of cardqn.yml
-    env = make_vec_env(ENV, wrapper_class=CarRacingWrapper, wrapper_kwargs=picture)
+    env = make_vec_env(ENV, wrapper_class=CarRacingWrapper, wrapper_kwargs=PICTURE)
     env = VecNormalize(env, norm_obs=False)
     model = CarDQN("CnnPolicy", env, buffer_size=100, seed=0)
     (run / "checkpoints").mkdir(parents=True)
@@ -89,8 +90,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (run / "lone").mkdir()
     for name in (f"{ENV}.zip", "best_model.zip", "lone/agent.zip"):
         model.save(run / name)
-    config: Any = {"env_wrapper": [{"sb3_cardqn.CarRacingWrapper": picture}], "normalize": True}
-    (run / ENV / "config.yml").write_text(yaml.dump(config))
+    (run / ENV / "config.yml").write_text(yaml.dump(WRAPPED | {"normalize": True}))
     (run / ENV / "args.yml").write_text(yaml.dump({"env_kwargs": None}))
     again = ["-n", "1000", "--checkpoint-freq", "500", "-params", "n_envs:1"]
     (run / "checkpoints/command.json").write_text(json.dumps(again))
@@ -335,10 +335,9 @@ def test_no_command_opens_a_file_that_no_row_names_nor_code_unchecked(made: Path
     shutil.copytree(made / "logs", tmp_path / "logs")
     (tmp_path / "tmp").mkdir()
     shutil.copytree(made / RUN, tmp_path / "logs/cardqn/CarRacing-v3_2")
-    wrapped: Any = {"env_wrapper": "sb3_cardqn.CarRacingWrapper"}
-    (tmp_path / f"logs/cardqn/CarRacing-v3_2/{ENV}/config.yml").write_text(yaml.dump(wrapped))
+    (tmp_path / f"logs/cardqn/CarRacing-v3_2/{ENV}/config.yml").write_text(yaml.dump(WRAPPED))
     (tmp_path / f"logs/cardqn/CarRacing-v3_2/{ENV}/command.txt").write_text("sb3-cardqn train")
-    (tmp_path / "CONFIG.yml").write_text(yaml.dump({"CartPole-v1": SMALL, ENV: wrapped}))
+    (tmp_path / "CONFIG.yml").write_text(yaml.dump({"CartPole-v1": SMALL, ENV: WRAPPED}))
     stops = f"from tests.audited import StopAt200\nhyperparams = {{'CartPole-v1': {SMALL} | {{'callback': StopAt200()}}}}"
     (tmp_path / "CONFIG.py").write_text(stops)
     trust.remember(tmp_path / "CONFIG.py")
