@@ -12,7 +12,7 @@ from sb3_cardqn.compare.run import PlannedRun
 from sb3_cardqn.machine import machine
 from sb3_cardqn.zoo.clock import read_clock
 
-_DRIVES = ["contestant", "seed", "checkpoint", "track", "score", "frames", "lap_finished"]
+_DRIVES = ["contestant", "seed", "checkpoint", "track", "score", "frames", "lap_finished", "missed_tiles"]
 
 
 def gather(plan: Plan, runs: Sequence[PlannedRun], failed: Sequence[PlannedRun] = ()) -> Results:
@@ -43,7 +43,7 @@ def gather(plan: Plan, runs: Sequence[PlannedRun], failed: Sequence[PlannedRun] 
         curves=pd.concat([_curve(run) for run in runs], ignore_index=True),
         drives=pd.concat(
             [pd.read_csv(drives_path(run)).assign(**_key(run)) for run in runs], ignore_index=True
-        )[_DRIVES],
+        ).reindex(columns=_DRIVES),
         failures={str(run): run.state.failure for run in failed},
     )
 

@@ -198,6 +198,7 @@ def write_report(
         "facts": _facts(results),
         "seeds": count_seeds(seeds),
         "resources": tables.resources_table(analysis["resources"], results.runs.get("core_hours")),
+        "laps": tables.laps_table(results.drives),
         "runs": tables.runs_table(analysis["scores"], results),
         "commands": results.runs[["contestant", "seed", "command"]].to_dict("records"),
         "machine": results.machine,

@@ -7,6 +7,7 @@ import pandas as pd
 from sb3_cardqn.compare.measures import AREA, EQUAL_TIME
 from sb3_cardqn.compare.phrases import NO_NUMBER, count_seeds, interval, number, p_value, seeds_each
 from sb3_cardqn.compare.results import Results
+from sb3_cardqn.evaluate.evaluation import LOST
 
 # measure -> title, description
 MEASURES = {
@@ -191,6 +192,27 @@ def resources_table(resources: pd.DataFrame, core_hours: pd.Series | None = None
         "evaluations." + spent,
         ["contestant", "agent steps", "agent steps/s", "minutes", "peak memory, MB", "attempts for runs"],
         rows,
+    )
+
+
+def laps_table(drives: pd.DataFrame) -> ReportTable | None:
+    """
+    :param drives: drives of a comparison
+    :return: finished laps and lost cars of each contestant; None if nobody counted missed tiles
+    """
+    if "missed_tiles" not in drives or drives["missed_tiles"].isna().all():
+        return None
+    rows = []
+    for (contestant, checkpoint), own in drives.groupby(["contestant", "checkpoint"], sort=False):
+        lost = int((own["missed_tiles"] > LOST).sum())
+        finished = number(100 * own["lap_finished"].mean(), 1)
+        rows.append([contestant, checkpoint, number(len(own)), finished, number(lost)])
+    return ReportTable(
+        "Laps",
+        f"Held-out tracks of all runs together. A lost car missed more than {LOST} tiles.",
+        ["contestant", "checkpoint", "laps", "finished, %", "cars lost"],
+        rows,
+        labels=2,
     )
 
 

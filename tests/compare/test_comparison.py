@@ -322,6 +322,7 @@ def test_results_are_what_the_runs_left(compared: Path) -> None:
         assert curve["score"].tolist() == evaluations["results"].ravel().tolist()
         assert curve["seconds"].is_monotonic_increasing
         assert curve["seconds"].max() <= row.seconds
+    assert results.drives["missed_tiles"].isna().all()  # no laps in CartPole
     keys = results.drives[["contestant", "checkpoint", "track"]].to_records(index=False).tolist()
     assert sorted(keys) == [
         (name, checkpoint, 200_000) for name in ("dqn", "dqn gamma:0.9") for checkpoint in ("best", "final")

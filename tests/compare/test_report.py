@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sb3_cardqn.compare import statistics
+from sb3_cardqn.compare import statistics, tables
 from sb3_cardqn.compare.analysis import analyse
 from sb3_cardqn.compare.phrases import count_seeds, times_verdict, verdict
 from sb3_cardqn.compare.plan import Plan
@@ -43,6 +43,28 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(results: Results, video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(results, tmp_path_factory.mktemp("report"), {"all <i>three</i>": video})
+
+
+def test_laps_are_counted_over_all_runs_of_a_contestant() -> None:
+    missed = {("a", 0): [0, 21], ("a", 1): [20, 300], ("b", 0): [1, 0]}
+    drives = pd.DataFrame(
+        [
+            {
+                "contestant": name,
+                "seed": seed,
+                "checkpoint": "final",
+                "missed_tiles": tiles,
+                "lap_finished": tiles == 0,
+            }
+            for (name, seed), laps in missed.items()
+            for tiles in laps
+        ]
+    )
+    table = tables.laps_table(drives)
+    assert table is not None
+    assert table.rows == [["a", "final", "4", "25.0", "2"], ["b", "final", "2", "50.0", "0"]]
+    assert tables.laps_table(drives.drop(columns="missed_tiles")) is None
+    assert tables.laps_table(drives.assign(missed_tiles=np.nan)) is None
 
 
 def sentence(baseline: str | None = None, **contestants: list[float]) -> str:
