@@ -1,10 +1,11 @@
-"""Tests of docs/ablation/factorial.py."""
+"""Tests of docs/ablation/factorial.py and docs/head_to_head/search.py."""
 
 import runpy
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from tests.command_line import ROOT
 
@@ -77,3 +78,9 @@ def test_contestants_are_the_recipe_but_for_their_parts() -> None:
     assert bare["learning_rate"] == 5e-4
     assert {"sb3_cardqn.DiscretizeActions": {"actions": "default5"}} in bare["env_wrapper"]
     assert len(recipe["env_wrapper"]) - len(bare["env_wrapper"]) == 2
+
+
+def test_the_search_plan_is_what_its_script_draws(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = ROOT / "docs/head_to_head"
+    runpy.run_path(str(folder / "search.py"), run_name="__main__")
+    assert capsys.readouterr().out == (folder / "search.yml").read_text()
