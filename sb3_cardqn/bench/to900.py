@@ -139,8 +139,8 @@ def main(argv: list[str] | None = None) -> None:
         "contestants",
         nargs="*",
         metavar="CONTESTANT",
-        help="as in compare (default: cardqn with hyperparams/race.yml, and dqn with dqn.yml's "
-        "45,000 agent steps of exploration)",
+        help="as in compare, or race.yml for cardqn with hyperparams/race.yml (default: race.yml, and dqn "
+        "with 45,000 agent steps of exploration)",
     )
     parser.add_argument("--seeds", type=int, default=10, help="number of seeds (default: 10)")
     parser.add_argument(
@@ -161,4 +161,5 @@ def main(argv: list[str] | None = None) -> None:
     race = {"algo": "cardqn", **read_yaml(own_file("race"))["CarRacing-v3"]}
     del race["n_timesteps"]  # -n sets it
     default = {"race.yml": race, "dqn": f"dqn exploration_fraction:{fraction:g}"}
-    bench_to900(args.contestants or default, args.seeds, args.n_timesteps, args.output)
+    named = {text: race if text == "race.yml" else text for text in args.contestants}
+    bench_to900(named or default, args.seeds, args.n_timesteps, args.output)

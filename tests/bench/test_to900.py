@@ -44,6 +44,9 @@ def test_by_default_measures_what_make_race_trains(monkeypatch: pytest.MonkeyPat
     entry = read_configuration(str(own_file("race")), "CarRacing-v3", is_atari=False).entry
     assert race.hyperparams | {"n_timesteps": agent_steps} == entry
     assert (dqn.algo, dqn.hyperparams) == ("dqn", {"exploration_fraction": 0.15})
+    to900.main(["race.yml", "qrdqn"])
+    assert Plan.of(called[1][0], seeds, n_timesteps=agent_steps).contestants[0] == race
+    assert list(called[1][0]) == ["race.yml", "qrdqn"]
 
 
 @pytest.mark.slow
