@@ -5,7 +5,7 @@ python factorial.py OUTPUT trains what is missing, two runs at a time, and print
 python factorial.py RUNS.csv prints them again.
 """
 
-import sys
+import argparse
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -146,7 +146,9 @@ def train(output: Path) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    given = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("given", metavar="OUTPUT | RUNS.csv", type=Path, help="folder, or table of its runs")
+    given = parser.parse_args().given
     every_run = pd.read_csv(given) if given.suffix == ".csv" else train(given)
     for part in PARTS:
         reached = np.isfinite(every_run["agent_steps"]).groupby(every_run[part]).sum()
