@@ -18,12 +18,11 @@ from sb3_cardqn.compare import Plan, Results, compare
 from sb3_cardqn.compare.inference import holm
 from sb3_cardqn.compare.launchers import LocalLauncher
 from sb3_cardqn.compare.measures import area_scores, held_out_scores, times_to
-from sb3_cardqn.evaluate.evaluation import LOST
+from sb3_cardqn.evaluate.evaluation import lost_cars
 from sb3_cardqn.yaml_files import read_yaml
 from sb3_cardqn.zoo.configuration import own_file
 
 PARTS = ("histograms", "3 steps", "gaps", "12 actions", "penalties", "decay", "double Q", "priorities")
-ADDED = PARTS[6:]  # not part of the recipe
 SEEDS = range(10_000, 26_000, 1_000)  # of training, one per pair
 BUDGET = 300_000  # agent steps
 PENALTIES = "sb3_cardqn.PenalizeSideslip", "sb3_cardqn.PenalizeRoadEdge"
@@ -90,7 +89,7 @@ def measured(results: Results) -> pd.DataFrame:
         for measure, own in scores.groupby("measure"):
             runs[measure] = own.set_index(["contestant", "seed"])["score"]
     final = results.drives[results.drives["checkpoint"] == "final"]
-    runs["lost"] = (final["missed_tiles"] > LOST).groupby([final["contestant"], final["seed"]]).sum()
+    runs["lost"] = lost_cars(final).groupby([final["contestant"], final["seed"]]).sum()
     return runs.reset_index()
 
 
@@ -98,7 +97,7 @@ def effects(runs: pd.DataFrame) -> pd.DataFrame:
     """
     Effect of every part: the mean of its 16 runs minus the mean of the 16 without it.
 
-    The two runs of a pair share a seed and differ in every part. So the half differences of the pairs are
+    The two runs of a pair share a seed and differ in every part. So the differences of the pairs are
     regressed on the parts, which leaves 8 degrees of freedom for the noise.
 
     :param runs: a row per run, as from ``measured``

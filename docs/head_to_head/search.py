@@ -12,11 +12,9 @@ import yaml
 from sb3_cardqn.yaml_files import read_yaml
 from sb3_cardqn.zoo.configuration import own_file
 
-BUDGET, TRIALS, SEED = (
-    150_000,
-    8,
-    30_000,
-)  # agent steps; settings of a contestant; of training and of the draws
+BUDGET = 150_000  # agent steps
+TRIALS = 8  # settings of a contestant
+SEED = 30_000  # of training and of the draws
 CNN = "features_extractor_class=sb3_cardqn.CarRacingCNN, features_extractor_kwargs=dict(layer_norm=True)"
 CHOICES: dict[str, dict[str, list[Any]]] = {
     "cardqn": {

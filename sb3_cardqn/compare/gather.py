@@ -41,9 +41,7 @@ def gather(plan: Plan, runs: Sequence[PlannedRun], failed: Sequence[PlannedRun] 
         machine=machine(),
         runs=pd.DataFrame(rows),
         curves=pd.concat([_curve(run) for run in runs], ignore_index=True),
-        drives=pd.concat(
-            [pd.read_csv(drives_path(run)).assign(**_key(run)) for run in runs], ignore_index=True
-        ).reindex(columns=_DRIVES),
+        drives=pd.concat([_drives(run) for run in runs], ignore_index=True),
         failures={str(run): run.state.failure for run in failed},
     )
 
@@ -58,6 +56,13 @@ def drives_path(run: PlannedRun) -> Path:
     :return: file of its drives on held-out tracks
     """
     return run.folder / "drives.csv"
+
+
+def _drives(run: PlannedRun) -> pd.DataFrame:
+    drives = pd.read_csv(drives_path(run)).assign(**_key(run))
+    if "missed_tiles" not in drives:  # driven by version 0.1.0
+        drives["missed_tiles"] = np.nan
+    return drives[_DRIVES]
 
 
 def _curve(run: PlannedRun) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 from sb3_cardqn.compare.measures import AREA, EQUAL_TIME
 from sb3_cardqn.compare.phrases import NO_NUMBER, count_seeds, interval, number, p_value, seeds_each
 from sb3_cardqn.compare.results import Results
-from sb3_cardqn.evaluate.evaluation import LOST
+from sb3_cardqn.evaluate.evaluation import LOST, lost_cars
 
 # measure -> title, description
 MEASURES = {
@@ -198,15 +198,14 @@ def resources_table(resources: pd.DataFrame, core_hours: pd.Series | None = None
 def laps_table(drives: pd.DataFrame) -> ReportTable | None:
     """
     :param drives: drives of a comparison
-    :return: finished laps and lost cars of each contestant; None if nobody counted missed tiles
+    :return: finished laps and lost cars of each contestant; None if missed tiles of a drive were not counted
     """
-    if "missed_tiles" not in drives or drives["missed_tiles"].isna().all():
+    if "missed_tiles" not in drives or drives["missed_tiles"].isna().any():
         return None
     rows = []
     for (contestant, checkpoint), own in drives.groupby(["contestant", "checkpoint"], sort=False):
-        lost = int((own["missed_tiles"] > LOST).sum())
         finished = number(100 * own["lap_finished"].mean(), 1)
-        rows.append([contestant, checkpoint, number(len(own)), finished, number(lost)])
+        rows.append([contestant, checkpoint, number(len(own)), finished, number(lost_cars(own).sum())])
     return ReportTable(
         "Laps",
         f"Held-out tracks of all runs together. A lost car missed more than {LOST} tiles.",

@@ -80,7 +80,7 @@ class Evaluation:
             low, high = bootstrap((scores,), np.mean, method="percentile", rng=0).confidence_interval
         lost, share = np.nan, (np.nan, np.nan)
         if has_laps:
-            lost = int((self.drives["missed_tiles"] > LOST).sum())
+            lost = int(lost_cars(self.drives).sum())
             share = binomtest(lost, len(scores)).proportion_ci()
         return {
             "mean": float(np.mean(scores)),
@@ -99,6 +99,14 @@ class Evaluation:
             "lost_high": float(share[1]),
             "seconds_per_decision": self.seconds_per_decision,
         }
+
+
+def lost_cars(drives: pd.DataFrame) -> "pd.Series[bool]":
+    """
+    :param drives: drives with a column ``missed_tiles``
+    :return: True for each drive whose car was lost
+    """
+    return drives["missed_tiles"] > LOST
 
 
 def table(evaluations: Iterable[Evaluation]) -> pd.DataFrame:

@@ -65,6 +65,8 @@ def test_laps_are_counted_over_all_runs_of_a_contestant() -> None:
     assert table.rows == [["a", "final", "4", "25.0", "2"], ["b", "final", "2", "50.0", "0"]]
     assert tables.laps_table(drives.drop(columns="missed_tiles")) is None
     assert tables.laps_table(drives.assign(missed_tiles=np.nan)) is None
+    some = drives["missed_tiles"].where(drives["seed"] == 0)
+    assert tables.laps_table(drives.assign(missed_tiles=some)) is None
 
 
 def sentence(baseline: str | None = None, **contestants: list[float]) -> str:

@@ -484,7 +484,7 @@ def test_onnx_gives_the_same_q_values(
     session = ort.InferenceSession(tmp_path / "policy.onnx")
     (observation,), (output,) = session.get_inputs(), session.get_outputs()
     shape = policy.observation_space.shape
-    assert (observation.name, observation.type, (*observation.shape[1:],)) == (
+    assert (observation.name, observation.type, tuple(observation.shape[1:])) == (
         "observation",
         "tensor(uint8)",
         shape,
