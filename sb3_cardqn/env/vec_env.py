@@ -3,6 +3,7 @@
 import multiprocessing as mp
 import signal
 from collections.abc import Callable
+from itertools import chain
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -62,15 +63,57 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
         """The worker processes, under SB3's name."""
         return [worker.process for worker in self._workers]
 
+    def reset(self) -> VecEnvObs:
+        """
+        :return: (n_envs, ...) first observations
+        """
+        for worker in self._workers:
+            worker.ask(None, "reset", (self._seeds[worker.part], self._options[worker.part]))
+        obs, reset_infos = zip(*[worker.answer() for worker in self._workers], strict=True)
+        self.reset_infos = [*chain.from_iterable(reset_infos)]
+        self._reset_seeds()
+        self._reset_options()
+        return _joined(obs)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """
+        :param actions: (n_envs, ...)
+        """
+        for worker in self._workers:
+            worker.ask(None, "step", actions[worker.part])
+        self.waiting = True
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """
+        :return: observations, rewards, dones, infos
+        """
+        answers = [worker.answer() for worker in self._workers]
+        self.waiting = False
+        obs, rewards, dones, infos, reset_infos = zip(*answers, strict=True)
+        self.reset_infos = [*chain.from_iterable(reset_infos)]
+        return _joined(obs), np.concatenate(rewards), np.concatenate(dones), [*chain.from_iterable(infos)]
+
     def close(self) -> None:
-        """End all processes, even if one of them has failed."""
-        try:
-            super().close()
-        except (WorkerDiedError, EOFError, OSError):  # the process that failed has ended
-            for process in self.processes:
-                process.terminate()
-                process.join()
+        """End all processes, even if one of them has failed; a step that they are taking is lost."""
+        if not self.closed:
+            for worker in self._workers:
+                worker.end(self.waiting)
             self.closed = True
+
+
+def _joined(parts: tuple[Any, ...]) -> Any:
+    """
+    :param parts: observations of each process: arrays, or dicts or tuples of arrays
+    :return: observations of all of them
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if isinstance(first, dict):
+        return {key: np.concatenate([part[key] for part in parts]) for key in first}
+    if isinstance(first, tuple):
+        return tuple(map(np.concatenate, zip(*parts, strict=True)))
+    return np.concatenate(parts)
 
 
 class _Worker:
@@ -83,7 +126,7 @@ class _Worker:
     """
 
     def __init__(self, context: Any, env_fns: list[Callable[[], gym.Env]], envs: list[int]) -> None:
-        self.envs = envs
+        self.envs, self.part = envs, slice(envs[0], envs[-1] + 1)
         self.connection, theirs = context.Pipe()
         self.process = context.Process(
             target=_serve, args=(theirs, CloudpickleWrapper([env_fns[i] for i in envs])), daemon=True
@@ -91,7 +134,45 @@ class _Worker:
         self.process.start()
         theirs.close()
 
-    def died(self) -> WorkerDiedError:
+    def ask(self, index: int | None, question: str, data: Any) -> None:
+        """
+        :param index: position of an environment in the process, None for a question to all of them
+        :param question: command of ``SubprocVecEnv``
+        :param data: the command's data
+        :raises WorkerDiedError: if the process has ended
+        """
+        try:
+            self.connection.send((index, question, data))
+        except OSError as error:
+            raise self._died() from error
+
+    def answer(self) -> Any:
+        """
+        :return: the answer to the earliest question without one
+        :raises WorkerDiedError: if the process has ended
+        """
+        try:
+            answer, error = self.connection.recv()
+        except (EOFError, OSError) as lost:
+            raise self._died() from lost
+        if error is not None:
+            raise error
+        return answer
+
+    def end(self, waiting: bool) -> None:
+        """
+        :param waiting: True if there is an answer to come
+        """
+        try:
+            if waiting:
+                self.connection.recv()
+            self.connection.send((None, "close", None))
+        except (EOFError, OSError):  # it has ended already
+            pass
+        self.process.join()
+        self.connection.close()
+
+    def _died(self) -> WorkerDiedError:
         """
         :return: error that says which process ended, and how
         """
@@ -113,29 +194,18 @@ class _Remote:
         self._worker, self._index = worker, index
 
     def send(self, message: tuple[str, Any]) -> None:
-        try:
-            self._worker.connection.send((self._index, *message))
-        except OSError as error:
-            raise self._worker.died() from error
+        self._worker.ask(self._index, *message)
 
     def recv(self) -> Any:
-        try:
-            answer, error = self._worker.connection.recv()
-        except (EOFError, OSError) as lost:
-            raise self._worker.died() from lost
-        if error is not None:
-            raise error
-        return answer
-
-    def close(self) -> None:
-        self._worker.connection.close()
+        return self._worker.answer()
 
 
 def _serve(connection: Connection, env_fns: CloudpickleWrapper) -> None:
     """
     Answer SB3's questions; runs in the worker process.
 
-    :param connection: receives (index of the environment, question, its data), sends (answer, None)
+    :param connection: receives (index of the environment, or None for all; question; its data), sends
+        (answer, None) or (None, error)
     :param env_fns: functions that each make an environment
     """
     for number in not_ignored("SIGINT", "SIGHUP"):  # a terminal sends them to every process
@@ -143,17 +213,15 @@ def _serve(connection: Connection, env_fns: CloudpickleWrapper) -> None:
     cv2.setNumThreads(1)  # one core per process
     answers: list[tuple[Any, Exception | None]] = []
     try:
-        envs = [DummyVecEnv([env_fn]) for env_fn in env_fns.var]
-        still_open = len(envs)
-        while still_open:
+        envs = DummyVecEnv(env_fns.var)
+        while True:
             index, question, data = connection.recv()
             if question == "close":
-                envs[index].close()
-                still_open -= 1
-            else:
-                answers.append((_answer(envs[index], question, data), None))
+                envs.close()
+                break
+            answers.append((_answer(envs, index, question, data), None))
             if not connection.poll():
-                # Sending earlier could stall: the learner may be busy, and a full pipe blocks the others.
+                # Sending earlier could stall: the learner may be asking, and a full pipe blocks both.
                 _send(connection, answers)
     except EOFError:
         pass
@@ -166,43 +234,33 @@ def _send(connection: Connection, answers: list[tuple[Any, Exception | None]]) -
         connection.send(answers.pop(0))
 
 
-def _answer(env: DummyVecEnv, question: str, data: Any) -> Any:
+def _answer(envs: DummyVecEnv, index: int | None, question: str, data: Any) -> Any:
     """
-    :param env: vector of one environment
+    :param envs: environments of the process
+    :param index: environment that is asked, None for all of them
     :param question: command of ``SubprocVecEnv``
     :param data: the command's data
-    :return: answer of SB3's own worker to it
+    :return: answer of SB3's own worker to it; of all environments to "step" and "reset"
     """
     if question == "step":
-        obs, rewards, dones, infos = env.step([data])  # type: ignore[arg-type]
-        return _first(obs), rewards[0], dones[0], infos[0], env.reset_infos[0]
+        return (*envs.step(data), envs.reset_infos)
     if question == "reset":
-        seed, options = data
-        env._seeds, env._options = [seed], [options]
-        return _first(env.reset()), env.reset_infos[0]
+        envs._seeds, envs._options = data
+        return envs.reset(), envs.reset_infos
     if question == "env_method":
         name, args, kwargs = data
-        return env.env_method(name, *args, **kwargs)[0]
+        return envs.env_method(name, *args, indices=index, **kwargs)[0]
     if question == "set_attr":
-        return env.set_attr(*data)
+        name, value = data
+        return envs.set_attr(name, value, index)
     ask: dict[str, Callable[[], Any]] = {
-        "get_spaces": lambda: (env.observation_space, env.action_space),
-        "get_attr": lambda: env.get_attr(data)[0],
-        "has_attr": lambda: env.has_attr(data),
-        "is_wrapped": lambda: env.env_is_wrapped(data)[0],
-        "render": lambda: env.envs[0].render(),
+        "get_spaces": lambda: (envs.observation_space, envs.action_space),
+        "get_attr": lambda: envs.get_attr(data, index)[0],
+        "has_attr": lambda: envs.has_attr(data),
+        "is_wrapped": lambda: envs.env_is_wrapped(data, index)[0],
+        "render": lambda: envs._get_target_envs(index)[0].render(),
     }
     return ask[question]()
-
-
-def _first(obs: Any) -> Any:
-    """
-    :param obs: observation of a vector of one environment: an array, or a dict or tuple of arrays
-    :return: observation of that environment
-    """
-    if isinstance(obs, dict):
-        return {key: value[0] for key, value in obs.items()}
-    return tuple(value[0] for value in obs) if isinstance(obs, tuple) else obs[0]
 
 
 class _Busy:

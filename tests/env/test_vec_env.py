@@ -77,14 +77,50 @@ def test_what_sb3_asks_of_environments() -> None:
     assert not any(process.is_alive() for process in env.processes)
 
 
-def test_dict_observations_and_sb3s_wrappers() -> None:
-    env = make(GroupedSubprocVecEnv, lambda: SimpleMultiObsEnv(random_start=False))
+class Pair(gym.Wrapper):
+    """Observes the environment twice, as a tuple."""
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.observation_space = gym.spaces.Tuple((env.observation_space, env.observation_space))
+
+    def reset(self, **kwargs: Any) -> Any:
+        obs, info = super().reset(**kwargs)
+        return (obs, -obs), info
+
+    def step(self, action: Any) -> Any:
+        obs, *rest = super().step(action)
+        return (obs, -obs), *rest
+
+
+@pytest.mark.parametrize("n_processes", [1, 2])
+def test_dict_and_tuple_observations(n_processes: int) -> None:
+    processes = {"n_processes": n_processes}
+    env = make(GroupedSubprocVecEnv, lambda: SimpleMultiObsEnv(random_start=False), vec_env_kwargs=processes)
     observations = env.reset()
     assert isinstance(observations, dict)
     for key, space in env.observation_space.spaces.items():
         assert observations[key].shape == (3, *space.shape)
         assert all(space.contains(observation) for observation in observations[key])
     env.close()
+    ours = make(GroupedSubprocVecEnv, wrapper_class=Pair, vec_env_kwargs=processes)
+    theirs = make(DummyVecEnv, wrapper_class=Pair)
+    for ask in (lambda env: env.reset(), lambda env: env.step(np.zeros(3, int))[0]):
+        for part, other in zip(ask(ours), ask(theirs), strict=True):
+            assert np.array_equal(part, other)
+    ours.close()
+
+
+def test_options_reach_their_environments() -> None:
+    env = make(GroupedSubprocVecEnv, vec_env_kwargs={"n_processes": 2})
+    env.seed(0)
+    env.set_options([{"low": 0.01 * i, "high": 0.01 * i} for i in range(3)])
+    assert np.allclose(env.reset(), [[0.0] * 4, [0.01] * 4, [0.02] * 4])
+    assert np.abs(env.reset()).max() > 0  # options hold for one reset
+    env.close()
+
+
+def test_sb3s_wrappers() -> None:
     stacked = VecFrameStack(VecNormalize(make(GroupedSubprocVecEnv)), 2)
     assert isinstance(stacked.unwrapped, SubprocVecEnv)
     assert stacked.reset().shape == (3, 8)
