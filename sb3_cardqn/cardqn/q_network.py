@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import torch as th
 from gymnasium import spaces
@@ -120,10 +121,10 @@ class QNetwork(PicturePolicy):
         assert isinstance(obs, th.Tensor)
         device = obs.device.type
         dtype = th.get_autocast_dtype(device) if th.is_autocast_enabled(device) else th.float32
-        if th.is_grad_enabled() and device == "cpu" and dtype == th.float32:
-            # In this order the gradient of the first layer's weights takes a quarter of the time. Without a
+        if th.is_grad_enabled() and device == "cpu":
+            # In this order the gradient of the first layer's weights takes half of the time. Without a
             # gradient it does not pay.
-            obs = obs.to(memory_format=th.channels_last)
+            obs = _channels_last(obs)
         return self.features_extractor(obs.to(dtype, copy=True).div_(255)).float()
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = True) -> th.Tensor:
@@ -144,3 +145,16 @@ class QNetwork(PicturePolicy):
             "activation_fn": self.activation_fn,
             "head_class": self.head_class,
         }
+
+
+def _channels_last(pictures: th.Tensor) -> th.Tensor:
+    """
+    :param pictures: (batch, C, H, W) uint8
+    :return: the same, channels-last in memory; OpenCV does it in a sixth of torch's time
+    """
+    batch, channels, height, width = pictures.shape
+    if channels > 128:  # OpenCV's maximum
+        return pictures.to(memory_format=th.channels_last)
+    planes = [plane.reshape(-1, width) for plane in pictures.numpy().transpose(1, 0, 2, 3)]
+    pixels = cv2.merge(planes)  # (batch * H, W, C), or (batch * H, W) of one channel
+    return th.from_numpy(pixels).view(batch, height, width, channels).permute(0, 3, 1, 2)

@@ -31,7 +31,7 @@ class CarRacingCNN(BaseFeaturesExtractor):
     :param normalized_image: True to accept integers of any range too, for ``normalize_images=False``
     :param layer_norm: True for layer normalization (Ba et al. 2016) before the last activation; makes TD
         learning more stable (Gallici et al. 2024)
-    :raises ValueError: if the space is not an image
+    :raises ValueError: if the space is not an image, or smaller than 36 by 36
     """
 
     def __init__(
@@ -51,6 +51,11 @@ class CarRacingCNN(BaseFeaturesExtractor):
                 f"uint8) or floats, got {observation_space}"
             )
         shape: Any = observation_space.shape
+        if min(shape[1:]) < LEAST_PIXELS:
+            raise ValueError(
+                f"CarRacingCNN needs pictures of at least {LEAST_PIXELS}x{LEAST_PIXELS}, got "
+                f"{observation_space}: resize them"
+            )
         super().__init__(observation_space, features_dim)
         # shapes for (batch, 4, 64, 64) and width 16
         self.cnn = nn.Sequential(

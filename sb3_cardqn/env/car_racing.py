@@ -52,6 +52,7 @@ class CarRacingWrapper(gym.Wrapper):
     >>> env.observation_space.shape, env.action_space
     ((4, 64, 64), Discrete(12))
 
+    :param env: ``CarRacing-v3`` with continuous actions
     :param actions: name or rows, see ``DiscretizeActions``
     :param frame_skip: frames per action, at least 1 (50 frames are a second of driving)
     :param screen_size: height and width of the observation, in pixels

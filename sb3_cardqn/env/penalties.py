@@ -174,12 +174,13 @@ class PenalizeRoadEdge(_StatePenalty):
 
     :param margin: distance in units from the road's edge to the wheel closest to the middle, below which
         driving costs points; the road is 13.3 units wide, the car 2.5
-    :param penalty: points per step (per agent step around a ``FrameSkip``) and unit that lacks, at least 0
+    :param penalty: points per step (per agent step around a ``FrameSkip``) and unit short of the margin, at
+        least 0; a car off the road counts as 3 units short
     :raises TypeError: if the environment is not CarRacing
     :raises ValueError: if ``margin`` or ``penalty`` is negative, or not finite
     """
 
-    MOST = 3.0  # units that a car away from the road lacks
+    MOST = 3.0  # units short of the margin at most, as off the road
 
     def __init__(self, env: gym.Env, margin: float = 1.5, penalty: float = 5.0) -> None:
         check_number("PenalizeRoadEdge", "margin", margin, 0)

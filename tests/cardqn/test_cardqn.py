@@ -493,6 +493,17 @@ def test_the_gradient_of_pictures_is_the_plain_formulas() -> None:
         assert th.allclose(gradient, weight.grad, rtol=1e-3, atol=1e-4 * float(weight.grad.abs().max()))
 
 
+@pytest.mark.parametrize("channels", [1, 2, 4, 130])
+def test_learning_sees_every_channel_where_it_is(channels: int) -> None:
+    space = spaces.Box(0, 255, (channels, 36, 40), np.uint8)
+    policy = CnnPolicy(space, spaces.Discrete(2), lambda _: 0.0, features_extractor_class=CarRacingCNN)
+    rng = np.random.default_rng(0)
+    batch = th.as_tensor(rng.integers(0, 256, (3, *space.shape), dtype=np.uint8))
+    with th.no_grad():
+        acting = policy.q_net(batch)
+    assert th.allclose(policy.q_net(batch), acting, atol=1e-5)
+
+
 def test_pictures_are_seen_as_sb3_shows_them() -> None:
     policy = CarDQN("CnnPolicy", Catch(), **IMAGES).policy
     batch = pictures(6).numpy()

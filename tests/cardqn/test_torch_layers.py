@@ -111,6 +111,7 @@ def test_nothing_follows_its_hidden_layer() -> None:
         (CarRacingCNN, spaces.Box(-1, 1, (8,)), "(8,)"),
         (CarRacingCNN, spaces.Box(0, 1, (4, 64, 64), np.int32), "int32"),
         (CarRacingCNN, spaces.Discrete(3), "Discrete(3)"),
+        (CarRacingCNN, image_space(4, 35, 64), "36x36 | (4, 35, 64)"),
         (MinAtarCNN, image_space(3, 10, 10), "(3, 10, 10)"),
         (MinAtarCNN, planes(2, 10, 10), "(2, 10, 10)"),
         (MinAtarCNN, spaces.Discrete(3), "Discrete(3)"),
