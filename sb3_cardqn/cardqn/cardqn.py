@@ -252,8 +252,8 @@ class CarDQN(OverlapAlgorithm):
 
     def _on_step(self) -> None:
         self._n_calls += 1
-        # num_timesteps grows by n_envs at a time and may jump over the multiple
-        if self.num_timesteps % self.target_update_interval < self.n_envs:
+        # agent steps of all learn() calls; they grow by n_envs at a time and may jump over the multiple
+        if self._n_calls * self.n_envs % self.target_update_interval < self.n_envs:
             polyak_update(self.q_net.parameters(), self.q_net_target.parameters(), self.tau)
             # running statistics of batch normalisation are copied, not averaged (SB3 #996)
             for copy, original in zip(self.q_net_target.buffers(), self.q_net.buffers(), strict=True):

@@ -203,9 +203,14 @@ class HistogramHead(nn.Linear):
 
         :return: loss and errors
         """
+
+        def with_mean(features: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+            logits = self.logits(features)
+            return logits, self.mean(logits.detach())
+
         target = expected_target(q_net, q_net_target, batch, discount_t, double_q)
-        logits = q_net.through_head(batch.observations, self.logits)  # (batch, actions, bins)
-        q_tm1 = self.mean(logits.detach())  # (batch, actions)
+        # (batch, actions, bins), (batch, actions)
+        logits, q_tm1 = q_net.through_head(batch.observations, with_mean)
         actions = batch.actions.long().flatten()  # (batch,)
         target = advantage_learning_target(target, q_tm1, actions, alpha)
         error = td_error(q_tm1, actions, target)

@@ -36,6 +36,8 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
         """
         if self.starts_trained:
             kwargs["learning_starts"] = 0
+        if self._meanwhile is None:  # a checkpoint of a run that overlapped
+            self._catch_up()
         return super().collect_rollouts(self._meanwhile or env, *args, **kwargs)
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
@@ -60,7 +62,7 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
             self._update(*self._due)
             self._due = None
 
-    def _overlaps(self, env: VecEnv) -> bool:
+    def overlaps(self, env: VecEnv) -> bool:
         """
         :param env: the environments
         :return: True if updates happen while the environments step; False if the buffer itself calls the
@@ -102,7 +104,7 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
                 "CarDQN.learn() needs an environment, and a loaded agent has none: use "
                 "CarDQN.load(path, env=env), or call set_env(env) before learn()"
             )
-        if self._overlaps(self.env):
+        if self.overlaps(self.env):
             self._meanwhile = Meanwhile(self.env, self._catch_up)
         try:
             super().learn(

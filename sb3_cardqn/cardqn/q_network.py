@@ -91,15 +91,15 @@ class QNetwork(PicturePolicy):
         """
         return self._in_float32(obs, self.q_net)
 
-    def through_head(self, obs: PyTorchObs, head: Callable[[th.Tensor], th.Tensor]) -> th.Tensor:
+    def through_head(self, obs: PyTorchObs, head: Callable[[th.Tensor], Any]) -> Any:
         """
         :param obs: (batch, ...) observations of the environment
-        :param head: the last layer, or a method of it, such as ``HistogramHead.logits``
-        :return: output of the head in float32
+        :param head: the last layer, or a function of features, such as ``HistogramHead.logits``
+        :return: its result, computed in float32
         """
         return self._in_float32(obs, lambda features: head(self.q_net[:-1](features)))
 
-    def _in_float32(self, obs: PyTorchObs, layers: Callable[[th.Tensor], th.Tensor]) -> th.Tensor:
+    def _in_float32(self, obs: PyTorchObs, layers: Callable[[th.Tensor], Any]) -> Any:
         features = self._features(obs)
         device = features.device.type
         if not th.is_autocast_enabled(device):
@@ -121,7 +121,8 @@ class QNetwork(PicturePolicy):
         assert isinstance(obs, th.Tensor)
         device = obs.device.type
         dtype = th.get_autocast_dtype(device) if th.is_autocast_enabled(device) else th.float32
-        if th.is_grad_enabled() and device == "cpu":
+        learns = th.is_grad_enabled() and obs.dtype == th.uint8 and not th.compiler.is_compiling()
+        if learns and device == "cpu":
             # In this order the gradient of the first layer's weights takes half of the time. Without a
             # gradient it does not pay.
             obs = _channels_last(obs)

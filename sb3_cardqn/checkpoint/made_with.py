@@ -26,11 +26,12 @@ from stable_baselines3.common.vec_env import (
     VecTransposeImage,
 )
 
+from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
 from sb3_cardqn.env.vec_env import Meanwhile
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.version import __version__
 
-# arguments of algorithms that do not affect the weights, or that the checkpoint describes elsewhere
+# arguments of algorithms that do not affect the weights, or that settings() describes in another way
 _NO_SETTINGS = {
     "policy", "env", "replay_buffer_class", "tensorboard_log", "verbose", "seed", "device", "overlap",
     "_init_setup_model",
@@ -58,7 +59,9 @@ def settings(model: OffPolicyAlgorithm) -> dict[str, Any]:
     names = [name for name in inspect.signature(type(model)).parameters if name not in _NO_SETTINGS]
     arguments = {name: getattr(model, name) for name in names if hasattr(model, name)}
     spaces = {name: str(getattr(model, name)) for name in ("observation_space", "action_space")}
-    return described({"policy": type(model.policy), **arguments, **spaces})
+    env = model.get_env()
+    overlap = {"overlap": model.overlaps(env)} if env and isinstance(model, OverlapAlgorithm) else {}
+    return described({"policy": type(model.policy), **arguments, **overlap, **spaces})
 
 
 def described(value: Any) -> Any:

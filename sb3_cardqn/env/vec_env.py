@@ -67,6 +67,7 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
         """
         :return: (n_envs, ...) first observations
         """
+        self._check_idle("reset")
         for worker in self._workers:
             worker.ask(None, "reset", (self._seeds[worker.part], self._options[worker.part]))
         obs, reset_infos = zip(*[worker.answer() for worker in self._workers], strict=True)
@@ -79,16 +80,21 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
         """
         :param actions: (n_envs, ...)
         """
+        self._check_idle("step")
         for worker in self._workers:
             worker.ask(None, "step", actions[worker.part])
         self.waiting = True
+
+    def _check_idle(self, question: str) -> None:
+        if self.waiting:
+            raise _busy(question)
 
     def step_wait(self) -> VecEnvStepReturn:
         """
         :return: observations, rewards, dones, infos
         """
-        answers = [worker.answer() for worker in self._workers]
         self.waiting = False
+        answers = [worker.answer() for worker in self._workers]
         obs, rewards, dones, infos, reset_infos = zip(*answers, strict=True)
         self.reset_infos = [*chain.from_iterable(reset_infos)]
         return _joined(obs), np.concatenate(rewards), np.concatenate(dones), [*chain.from_iterable(infos)]
@@ -97,7 +103,7 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
         """End all processes, even if one of them has failed; a step that they are taking is lost."""
         if not self.closed:
             for worker in self._workers:
-                worker.end(self.waiting)
+                worker.end()
             self.closed = True
 
 
@@ -127,6 +133,7 @@ class _Worker:
 
     def __init__(self, context: Any, env_fns: list[Callable[[], gym.Env]], envs: list[int]) -> None:
         self.envs, self.part = envs, slice(envs[0], envs[-1] + 1)
+        self._owed = 0  # answers to come
         self.connection, theirs = context.Pipe()
         self.process = context.Process(
             target=_serve, args=(theirs, CloudpickleWrapper([env_fns[i] for i in envs])), daemon=True
@@ -145,6 +152,7 @@ class _Worker:
             self.connection.send((index, question, data))
         except OSError as error:
             raise self._died() from error
+        self._owed += 1
 
     def answer(self) -> Any:
         """
@@ -155,16 +163,15 @@ class _Worker:
             answer, error = self.connection.recv()
         except (EOFError, OSError) as lost:
             raise self._died() from lost
+        self._owed -= 1
         if error is not None:
             raise error
         return answer
 
-    def end(self, waiting: bool) -> None:
-        """
-        :param waiting: True if there is an answer to come
-        """
+    def end(self) -> None:
+        """End the process, even if it has failed; answers that nobody has read are lost."""
         try:
-            if waiting:
+            for _ in range(self._owed):  # it does not read while it writes
                 self.connection.recv()
             self.connection.send((None, "close", None))
         except (EOFError, OSError):  # it has ended already
@@ -271,10 +278,18 @@ class _Busy:
         :param message: command of a ``SubprocVecEnv``, and its data
         :raises RuntimeError: always
         """
-        raise RuntimeError(
-            f"the environments cannot answer '{message[0]}' while they step; gradient updates of CarDQN that "
-            "call the environments need overlap=False"
-        )
+        raise _busy(message[0])
+
+
+def _busy(question: str) -> RuntimeError:
+    """
+    :param question: command of a ``SubprocVecEnv``
+    :return: error of asking it while the environments step
+    """
+    return RuntimeError(
+        f"the environments cannot answer '{question}' while they step; gradient updates of CarDQN that call "
+        "the environments need overlap=False"
+    )
 
 
 class Meanwhile(VecEnvWrapper):

@@ -11,6 +11,8 @@ import pytest
 import torch as th
 from gymnasium import spaces
 from sb3_contrib import QRDQN
+from scipy.special import log_softmax
+from scipy.stats import norm
 from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import (
     BaseCallback,
@@ -33,6 +35,7 @@ from sb3_cardqn.cardqn.heads import Head
 from sb3_cardqn.cardqn.policies import CnnPolicy, MlpPolicy
 from sb3_cardqn.cardqn.td import td_of
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
+from sb3_cardqn.replay.prioritized import PrioritizedReplayBufferSamples
 from tests.devices import DEVICES, PAIRS
 from tests.named import error_naming
 
@@ -217,7 +220,11 @@ def test_learns_the_same_weights_as_sb3s_dqn_bit_by_bit(env: str, kwargs: dict[s
     same = {"learning_rate": 1e-3, "learning_starts": 50, "buffer_size": 500, "train_freq": 8,
             "gradient_steps": 4, "target_update_interval": 20, "exploration_fraction": 0.5, "seed": 3,
             "policy_kwargs": {"net_arch": [32]}, "device": "cpu"}  # fmt: skip
-    ours, theirs = (cls("MlpPolicy", env, **same | kwargs).learn(800) for cls in (CarDQN, DQN))
+    # the second learn() counts anew, and less than an interval at a time
+    ours, theirs = (
+        cls("MlpPolicy", env, **same | kwargs).learn(700).learn(15).learn(15).learn(70)
+        for cls in (CarDQN, DQN)
+    )
     assert np.array_equal(flat(ours), flat(theirs))
     assert np.array_equal(ours.replay_buffer.observations, theirs.replay_buffer.observations)
     assert ours.exploration_rate == theirs.exploration_rate
@@ -539,6 +546,25 @@ def test_mixed_precision_is_close_and_its_q_values_are_float32(device: str) -> N
 
 
 @pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("head", [nn.Linear, DuelingHead, QuantileHead, HistogramHead])
+def test_mixed_precision_computes_targets_and_errors_in_float32(head: Head, device: str) -> None:
+    kwargs = {"features_extractor_class": CarRacingCNN, "head_class": head}
+    model = CarDQN("CnnPolicy", Catch(), **IMAGES | {"policy_kwargs": kwargs, "device": device})
+    seen = pictures(64).to(device)
+    zeros = th.zeros(64, 1, device=device)
+    batch = SimpleNamespace(observations=seen, next_observations=seen, actions=zeros, rewards=zeros)
+    with th.no_grad():
+        for weight in model.policy.parameters():
+            weight.mul_(1.5)
+        with th.autocast(device, th.bfloat16):
+            q_values = model.q_net(seen)
+            td = td_of(model.q_net)(model.q_net, model.q_net_target, batch, zeros[:, 0], False, 0.7)
+    assert th.allclose(td.q_value, q_values[:, 0], rtol=1e-5, atol=1e-5)
+    expected = -0.7 * (q_values.max(dim=1).values - q_values[:, 0]) - q_values[:, 0]
+    assert th.allclose(td.error, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("normalize_images", [True, False])
 def test_mixed_precision_treats_pixels_as_float32_does(
     normalize_images: bool, device: str, monkeypatch: pytest.MonkeyPatch
@@ -602,7 +628,8 @@ def driven(overlap: bool | None, vec_env_cls: Any = DummyVecEnv, **kwargs: Any) 
 @pytest.mark.parametrize("device", DEVICES)
 def test_overlap_is_deterministic_wherever_the_environments_step(device: str) -> None:
     here = driven(True, device=device)
-    for vec_env_cls in (DummyVecEnv, SubprocVecEnv, GroupedSubprocVecEnv, GroupedSubprocVecEnv):
+    two = partial(GroupedSubprocVecEnv, n_processes=2)
+    for vec_env_cls in (DummyVecEnv, SubprocVecEnv, GroupedSubprocVecEnv, two):
         model = driven(True, vec_env_cls, device=device)
         assert np.array_equal(flat(model), flat(here))
         assert np.array_equal(model.replay_buffer.observations, here.replay_buffer.observations)
@@ -786,6 +813,41 @@ def test_histograms_are_moved_to_the_target_of_their_means(double_q: bool, alpha
         target = batch.rewards[i, 0] + 0.5 * q_t[i, best] - alpha * (q_tm1[i].max() - q_tm1[i, action])
         assert float(td.q_value[i]) == pytest.approx(float(q_tm1[i, action]), abs=1e-5)
         assert float(td.error[i]) == pytest.approx(float(target - q_tm1[i, action]), abs=1e-5)
+
+
+def test_a_histogram_is_a_gaussian_of_three_quarters_of_a_bin() -> None:
+    head = partial(HistogramHead, low=-10, high=10, n_bins=10)  # bins of 2
+    model = CarDQN(
+        "MlpPolicy", "CartPole-v1", **SMALL | {"policy_kwargs": {"net_arch": [], "head_class": head}}
+    )
+    batch = SimpleNamespace(
+        observations=th.zeros(1, 4), next_observations=th.zeros(1, 4), actions=th.tensor([[1]]),
+        rewards=th.tensor([[3.3]]),
+    )  # fmt: skip
+    td = td_of(model.q_net)(model.q_net, model.q_net_target, batch, th.zeros(1), False, 0.0)
+    cdf = norm.cdf(np.linspace(-10, 10, 11), loc=3.3, scale=1.5)
+    target = np.diff(cdf) / (cdf[-1] - cdf[0])
+    logits = model.q_net.q_net[-1].bias.detach().double().numpy()[10:]
+    assert float(td.loss[0].detach()) == pytest.approx(-(target * log_softmax(logits)).sum(), abs=1e-5)
+
+
+def test_importance_weights_scale_the_losses() -> None:
+    model = CarDQN("MlpPolicy", "CartPole-v1", **SMALL | {"learning_rate": 0.0})
+    model.set_logger(configure(None, []))
+    row = th.ones(2, 4)
+    losses = []
+    for weight in (1.0, 0.5):
+        batch = PrioritizedReplayBufferSamples(
+            row, th.zeros(2, 1), row, th.zeros(2, 1), th.full((2, 1), 5.0), None,
+            weights=th.tensor([[1.0], [weight]]), indices=np.arange(2),
+        )  # fmt: skip
+        model.replay_buffer = SimpleNamespace(  # type: ignore[assignment]
+            sample=lambda *_, batch=batch, **__: batch, update_priorities=lambda *_: None
+        )
+        model.train(1, 2)
+        losses.append(model.logger.name_to_value["train/loss"])
+    assert losses[1] == pytest.approx(0.75 * losses[0])
+    assert losses[0] > 1
 
 
 def test_a_histogram_head_begins_near_zero() -> None:

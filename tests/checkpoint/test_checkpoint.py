@@ -70,7 +70,12 @@ AGENTS: dict[str, Make] = {
     "drop-out": partial(agent, policy_kwargs={"activation_fn": nn.Dropout}),
     "episodes": lambda **kwargs: agent(cart_pole(n_envs=1), train_freq=(2, "episode"), **kwargs),
     "frames": dots,
-    "prioritized frames": partial(dots, replay_buffer_class=PrioritizedFrameReplayBuffer, n_steps=2),
+    "prioritized frames": partial(
+        dots,
+        replay_buffer_class=PrioritizedFrameReplayBuffer,
+        n_steps=2,
+        replay_buffer_kwargs={"beta_steps": 500},
+    ),
     "wrappers of the vector": normalized,
     "other processes, overlapped": partial(dots, vec_env_cls=GroupedSubprocVecEnv),
     "SB3's processes": lambda **kwargs: agent(cart_pole(vec_env_cls=SubprocVecEnv), **kwargs),

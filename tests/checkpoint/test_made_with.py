@@ -64,6 +64,7 @@ def test_with_the_same_settings_it_goes_on_without_a_word(folder: Path) -> None:
         ("exploration_decay", "cosine"),
         ("double_q", True),
         ("train_freq", 4),
+        ("overlap", True),
         ("policy_kwargs", {"optimizer_class": th.optim.RMSprop}),
         ("policy_kwargs", {"optimizer_kwargs": {"eps": 1e-3}}),
     ],

@@ -127,9 +127,11 @@ def test_sb3s_wrappers() -> None:
     stacked.close()
 
 
-@pytest.mark.parametrize("n_processes", [1, 2])
-def test_an_error_in_an_environment_is_raised_and_close_works(n_processes: int) -> None:
+@pytest.mark.parametrize("n_processes", [1, 2, 3])
+@pytest.mark.parametrize("broken", [0, 2])
+def test_an_error_in_an_environment_is_raised_and_close_works(n_processes: int, broken: int) -> None:
     env = make(GroupedSubprocVecEnv, wrapper_class=Breaks, vec_env_kwargs={"n_processes": n_processes})
+    env.env_method("set_wrapper_attr", "steps", -100, indices=[i for i in range(3) if i != broken])
     env.reset()
     env.step(np.zeros(3, int))
     env.step(np.zeros(3, int))
@@ -172,8 +174,9 @@ def test_all_environments_step_while_the_learner_is_busy(tmp_path: Path) -> None
     env.close()
 
 
-def test_close_while_the_environments_step() -> None:
-    env = make(GroupedSubprocVecEnv)
+@pytest.mark.parametrize("n_processes", [1, 2])
+def test_close_while_the_environments_step(n_processes: int) -> None:
+    env = make(GroupedSubprocVecEnv, vec_env_kwargs={"n_processes": n_processes})
     env.reset()
     env.step_async(np.zeros(3, int))
     env.close()
@@ -204,6 +207,18 @@ def test_meanwhile_works_between_the_actions_and_their_results() -> None:
     env.reset()
     env.step(np.zeros(3, int))
     assert events == ["actions", "work", "results"]
+
+
+@pytest.mark.parametrize("ask", ["reset", "step", "get_attr"])
+def test_work_meanwhile_cannot_ask_the_environments(ask: str) -> None:
+    arguments = {"reset": (), "step": (np.zeros(3, int),), "get_attr": ("spec",)}[ask]
+    env = make(GroupedSubprocVecEnv, vec_env_kwargs={"n_processes": 2})
+    asked = Meanwhile(env, lambda: getattr(env, ask)(*arguments))
+    asked.reset()
+    with error_naming(RuntimeError, f"'{ask}' | overlap=False"):
+        asked.step(np.zeros(3, int))
+    assert env.step(np.zeros(3, int))[0].shape == (3, 4)  # no answer is left over
+    env.close()
 
 
 def kill_worker(env: GroupedSubprocVecEnv, number: int) -> None:
