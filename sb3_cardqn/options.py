@@ -79,7 +79,10 @@ def own_options(command: str) -> argparse.ArgumentParser:
         help="agent steps between checkpoints, from which sb3-cardqn resume continues exactly",
     )
     group.add_argument(
-        "--minutes", type=float, help="budget in minutes of training without evaluations, instead of -n"
+        "--minutes",
+        type=float,
+        help="budget in minutes of training, instead of -n; evaluations (--n-evaluations, by default 20) take "
+        "extra time",
     )
     # in the command that resume keeps: agent steps of the finished run, 0 for one whose budget was changed
     group.add_argument("--trained-on", type=int, help=argparse.SUPPRESS)

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from sb3_cardqn.compare.inference import IQM, runs_to_settle, trimmed_mean
 from sb3_cardqn.compare.measures import (
     area_scores,
     equal_time_scores,
@@ -144,6 +145,17 @@ def test_seeds_that_would_settle_what_is_open() -> None:
         17
     ]  # as in tables of powers: one deviation apart
     assert comparisons(scores, enough=20)["seeds_to_settle"].tolist() == [4]
+
+
+def test_seeds_to_settle_count_with_the_number_of_pairs() -> None:
+    runs = {"a": [100.0, 110.0, 120.0], "b": [90.0, 100.0, 110.0], "c": [80.0, 90.0, 100.0]}
+    table = comparisons(scores_of(**runs))
+    three = [
+        runs_to_settle(trimmed_mean(runs[one], IQM), trimmed_mean(runs[other], IQM), (3, 3), None, 0.05 / 3)
+        for one, other in zip(table["contestant"], table["other"], strict=True)
+    ]
+    assert table["seeds_to_settle"].tolist() == three
+    assert three[0] > 17  # of a single pair
 
 
 def test_every_pair_is_compared_better_one_first() -> None:
