@@ -81,8 +81,8 @@ def own_options(command: str) -> argparse.ArgumentParser:
     group.add_argument(
         "--minutes",
         type=float,
-        help="budget in minutes of training, instead of -n; evaluations (--n-evaluations, by default 20) take "
-        "extra time",
+        help="budget in minutes of training, instead of -n; evaluations take extra time (by default 20: "
+        "--n-evaluations)",
     )
     # in the command that resume keeps: agent steps of the finished run, 0 for one whose budget was changed
     group.add_argument("--trained-on", type=int, help=argparse.SUPPRESS)
