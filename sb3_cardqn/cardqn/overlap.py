@@ -6,7 +6,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import MaybeCallback, RolloutReturn
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
-from sb3_cardqn.env.vec_env import Meanwhile
+from sb3_cardqn.env.meanwhile import Meanwhile
 
 Self = TypeVar("Self", bound="OverlapAlgorithm")
 

@@ -27,7 +27,7 @@ from stable_baselines3.common.vec_env import (
 )
 
 from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
-from sb3_cardqn.env.vec_env import Meanwhile
+from sb3_cardqn.env.meanwhile import Meanwhile
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.version import __version__
 

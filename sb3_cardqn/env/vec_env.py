@@ -1,7 +1,10 @@
-"""GroupedSubprocVecEnv (several environments per worker process) and Meanwhile (work done during a step)."""
+"""GroupedSubprocVecEnv: several environments per worker process."""
 
 import multiprocessing as mp
+import pickle
 import signal
+import traceback
+from collections import deque
 from collections.abc import Callable
 from itertools import chain
 from multiprocessing.connection import Connection
@@ -10,10 +13,11 @@ from typing import Any
 import cv2
 import gymnasium as gym
 import numpy as np
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import CloudpickleWrapper, VecEnvObs, VecEnvStepReturn
 
 from sb3_cardqn.checks import check_whole
+from sb3_cardqn.env.meanwhile import busy
 from sb3_cardqn.errors import WorkerDiedError
 from sb3_cardqn.signals import not_ignored
 
@@ -81,13 +85,18 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
         :param actions: (n_envs, ...)
         """
         self._check_idle("step")
+        if len(actions) != self.num_envs:
+            raise ValueError(
+                f"GroupedSubprocVecEnv needs an action for each of {self.num_envs} environments, got "
+                f"{len(actions)}"
+            )
         for worker in self._workers:
             worker.ask(None, "step", actions[worker.part])
         self.waiting = True
 
     def _check_idle(self, question: str) -> None:
         if self.waiting:
-            raise _busy(question)
+            raise busy(question)
 
     def step_wait(self) -> VecEnvStepReturn:
         """
@@ -134,6 +143,7 @@ class _Worker:
     def __init__(self, context: Any, env_fns: list[Callable[[], gym.Env]], envs: list[int]) -> None:
         self.envs, self.part = envs, slice(envs[0], envs[-1] + 1)
         self._owed = 0  # answers to come
+        self._early: deque[Any] = deque()  # answers that nobody has asked for yet
         self.connection, theirs = context.Pipe()
         self.process = context.Process(
             target=_serve, args=(theirs, CloudpickleWrapper([env_fns[i] for i in envs])), daemon=True
@@ -143,11 +153,16 @@ class _Worker:
 
     def ask(self, index: int | None, question: str, data: Any) -> None:
         """
+        Ask the process, which answers one question at a time: a large question and a large answer on their
+        way at once would each wait for the other to be read.
+
         :param index: position of an environment in the process, None for a question to all of them
         :param question: command of ``SubprocVecEnv``
         :param data: the command's data
         :raises WorkerDiedError: if the process has ended
         """
+        if self._owed:
+            self._early.append(self._received())
         try:
             self.connection.send((index, question, data))
         except OSError as error:
@@ -159,6 +174,9 @@ class _Worker:
         :return: the answer to the earliest question without one
         :raises WorkerDiedError: if the process has ended
         """
+        return self._early.popleft() if self._early else self._received()
+
+    def _received(self) -> Any:
         try:
             answer, error = self.connection.recv()
         except (EOFError, OSError) as lost:
@@ -218,7 +236,6 @@ def _serve(connection: Connection, env_fns: CloudpickleWrapper) -> None:
     for number in not_ignored("SIGINT", "SIGHUP"):  # a terminal sends them to every process
         signal.signal(number, signal.SIG_IGN)  # the learner needs this process to finish its step
     cv2.setNumThreads(1)  # one core per process
-    answers: list[tuple[Any, Exception | None]] = []
     try:
         envs = DummyVecEnv(env_fns.var)
         while True:
@@ -226,19 +243,25 @@ def _serve(connection: Connection, env_fns: CloudpickleWrapper) -> None:
             if question == "close":
                 envs.close()
                 break
-            answers.append((_answer(envs, index, question, data), None))
-            if not connection.poll():
-                # Sending earlier could stall: the learner may be asking, and a full pipe blocks both.
-                _send(connection, answers)
+            connection.send((_answer(envs, index, question, data), None))
     except EOFError:
         pass
     except Exception as error:
-        _send(connection, [*answers, (None, error)])
+        connection.send((None, _sendable(error)))
 
 
-def _send(connection: Connection, answers: list[tuple[Any, Exception | None]]) -> None:
-    while answers:
-        connection.send(answers.pop(0))
+def _sendable(error: Exception) -> Exception:
+    """
+    :param error: error of an environment, which is being handled
+    :return: the error with its traceback as a note; a ``RuntimeError`` with its text if it cannot be pickled
+    """
+    trace = f"in the environments' process:\n{traceback.format_exc()}"
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # such as TypeError, of a class whose constructor takes other arguments
+        error = RuntimeError(f"{type(error).__name__}: {error}")
+    error.add_note(trace)
+    return error
 
 
 def _answer(envs: DummyVecEnv, index: int | None, question: str, data: Any) -> Any:
@@ -268,69 +291,3 @@ def _answer(envs: DummyVecEnv, index: int | None, question: str, data: Any) -> A
         "render": lambda: envs._get_target_envs(index)[0].render(),
     }
     return ask[question]()
-
-
-class _Busy:
-    """Replaces the pipe to an environment while the environment steps."""
-
-    def send(self, message: tuple[str, Any]) -> None:
-        """
-        :param message: command of a ``SubprocVecEnv``, and its data
-        :raises RuntimeError: always
-        """
-        raise _busy(message[0])
-
-
-def _busy(question: str) -> RuntimeError:
-    """
-    :param question: command of a ``SubprocVecEnv``
-    :return: error of asking it while the environments step
-    """
-    return RuntimeError(
-        f"the environments cannot answer '{question}' while they step; gradient updates of CarDQN that call "
-        "the environments need overlap=False"
-    )
-
-
-class Meanwhile(VecEnvWrapper):
-    """
-    Do other work while the environments step; useful if they step in processes of their own.
-
-    :param venv: the environments
-    :param work: function called once per step, after the actions are sent and before the answers are awaited
-    """
-
-    def __init__(self, venv: VecEnv, work: Callable[[], None]) -> None:
-        super().__init__(venv)
-        self._work = work
-
-    def reset(self) -> VecEnvObs:
-        """
-        :return: (n_envs, ...) first observations
-        """
-        return self.venv.reset()
-
-    def step(self, actions: np.ndarray) -> VecEnvStepReturn:
-        """
-        :param actions: (n_envs, ...)
-        :return: observations, rewards, dones, infos
-        :raises RuntimeError: if the work calls the environments: it would receive the answer to the step
-        """
-        self.step_async(actions)
-        processes: Any = self.unwrapped
-        remotes = getattr(processes, "remotes", None)  # only a SubprocVecEnv has them
-        if remotes is not None:
-            processes.remotes = (_Busy(),) * len(remotes)
-        try:
-            self._work()
-        finally:
-            if remotes is not None:
-                processes.remotes = remotes
-            result = self.step_wait()  # also after an error: the next question must not get these answers
-        return result
-
-    def step_wait(self) -> VecEnvStepReturn:
-        """
-        :return: observations, rewards, dones, infos
-        """
-        return self.venv.step_wait()

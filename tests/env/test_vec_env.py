@@ -12,7 +12,8 @@ from stable_baselines3.common.envs import SimpleMultiObsEnv
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack, VecNormalize
 
-from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv, Meanwhile
+from sb3_cardqn.env.meanwhile import Meanwhile
+from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import WorkerDiedError
 from tests.named import error_naming
 
@@ -207,6 +208,63 @@ def test_meanwhile_works_between_the_actions_and_their_results() -> None:
     env.reset()
     env.step(np.zeros(3, int))
     assert events == ["actions", "work", "results"]
+
+
+class TwoWordsError(Exception):
+    def __init__(self, part: str, number: int) -> None:
+        super().__init__(f"{part} {number}")
+
+
+class Talks(gym.Wrapper):
+    """Answers with what it is told, and breaks in two ways."""
+
+    def echo(self, what: Any) -> Any:
+        return what
+
+    def breaks(self, error: str) -> None:
+        raise KeyError("wheel") if error == "plain" else TwoWordsError("wheel", 3)
+
+    @property
+    def fixed(self) -> int:
+        return 0
+
+
+def test_large_questions_and_large_answers() -> None:
+    env = make(GroupedSubprocVecEnv, wrapper_class=Talks)
+    what = np.arange(10**6)  # 8 MB, which no pipe holds
+    answers = env.env_method("echo", what)
+    assert len(answers) == 3
+    assert all(np.array_equal(answer, what) for answer in answers)
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "named"),
+    [("plain", KeyError, "wheel"), ("other", RuntimeError, "TwoWordsError: wheel 3")],
+)
+def test_an_error_says_where_it_was_raised(told: str, kind: type[Exception], named: str) -> None:
+    env = make(GroupedSubprocVecEnv, wrapper_class=Talks)
+    with error_naming(kind, named) as error:
+        env.env_method("breaks", told)
+    assert "in breaks" in error.value.__notes__[0]
+    env.close()
+
+
+def test_an_error_is_raised_while_a_large_question_is_asked() -> None:
+    env = make(GroupedSubprocVecEnv, wrapper_class=Talks)
+    with pytest.raises(AttributeError, match="fixed"):
+        env.set_attr("fixed", np.zeros(10**6))
+    env.close()
+
+
+@pytest.mark.parametrize("n_actions", [1, 5])
+def test_an_action_for_each_environment(n_actions: int) -> None:
+    env = make(GroupedSubprocVecEnv, vec_env_kwargs={"n_processes": 2})
+    env.reset()
+    with error_naming(ValueError, f"3 | {n_actions}"):
+        env.step(np.zeros(n_actions, int))
+    assert env.step(np.zeros(3, int))[0].shape == (3, 4)
+    env.close()
 
 
 @pytest.mark.parametrize("ask", ["reset", "step", "get_attr"])
