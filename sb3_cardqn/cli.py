@@ -75,6 +75,17 @@ def _run(command: str, options: list[str]) -> None:
         raise UserError(f"unknown command '{command}'{did_you_mean(command, known)}")
 
 
+def _like_this_process() -> contextlib.AbstractContextManager[None]:
+    """
+    Keep child processes from importing modules of the current folder, which may be somebody else's.
+
+    :return: context in which they do only if this process does
+    """
+    if {"", os.getcwd()} & set(sys.path):
+        return contextlib.nullcontext()
+    return replaced(os.environ, "PYTHONSAFEPATH", "1")
+
+
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
     """
@@ -125,7 +136,7 @@ def main(argv: list[str] | None = None) -> None:
     # in the environment, which child processes inherit
     trusting = replaced(os.environ, trust.TRUST, "True") if trusts else contextlib.nullcontext()
     try:
-        with trusting:
+        with trusting, _like_this_process():
             _run(args.command, options)
     except KeyboardInterrupt:
         print("\nsb3-cardqn: stopped by Ctrl-C", file=sys.stderr)

@@ -42,7 +42,9 @@ def remember(*paths: Path) -> None:
         lines = "".join(f"{sha256(path)}\n" for path in paths)
         made_here().parent.mkdir(parents=True, exist_ok=True)
         with made_here().open("a") as known:
-            known.write(lines)  # one short write in append mode, so parallel runs do not disturb each other
+            # one short write in append mode, so parallel runs do not disturb each other; a full disk may have
+            # left half a line
+            known.write(f"\n{lines}")
     except OSError as error:
         # training must not stop because of this
         print(f"sb3-cardqn: {error}; loading this agent will need --trust", file=sys.stderr)
@@ -73,6 +75,16 @@ def _refuse(path: Path, why: str) -> UserError:
     )
 
 
+def may_run(path: Path, contents: bytes) -> bool:
+    """
+    :param path: path of a file
+    :param contents: contents of the file, as read
+    :return: True if the file may run code: it was made here, is part of an installed package, or is trusted
+        by the user
+    """
+    return _is_installed(path) or _is_trusted(hashlib.sha256(contents).hexdigest())
+
+
 def require_for(code: str | None, path: Path, contents: bytes) -> None:
     """
     Refuse code in a file that is not trusted.
@@ -83,9 +95,7 @@ def require_for(code: str | None, path: Path, contents: bytes) -> None:
     :raises UserError: if there is code, the file was not made on this machine and is not part of an installed
         package, and ``TRUST_REMOTE_CODE`` is not True
     """
-    if code is None or _is_installed(path):
-        return
-    if not _is_trusted(hashlib.sha256(contents).hexdigest()):
+    if code is not None and not may_run(path, contents):
         raise _refuse(path, f"it contains text that could run any code: {reprlib.repr(code)}")
 
 

@@ -9,6 +9,7 @@ import yaml
 from sb3_cardqn.durable import read_file
 from sb3_cardqn.errors import UserError
 
+_MOST_VALUES = 1_000_000
 _NO_KEYS = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")  # << may occur twice; both are merged
 
 
@@ -60,6 +61,29 @@ def with_numbers(value: Any) -> Any:
     return value
 
 
+def _check_size(value: Any, sizes: dict[int, int | None]) -> int:
+    """
+    Aliases of aliases make a small file large, or without end.
+
+    :param value: part of a document
+    :param sizes: numbers of values in the lists and mappings seen so far, by id; None while one is counted
+    :return: number of values in it, with those of aliases each time
+    :raises ValueError: if it contains itself, or more than a million values
+    """
+    if not isinstance(value, (dict, list)):
+        return 1
+    known = sizes.get(id(value), 0)
+    if known is None:
+        raise ValueError("an alias contains itself")
+    if not known:
+        sizes[id(value)] = None
+        parts = value.values() if isinstance(value, dict) else value
+        sizes[id(value)] = known = 1 + sum(_check_size(part, sizes) for part in parts)
+        if known > _MOST_VALUES:
+            raise ValueError(f"its aliases stand for more than {_MOST_VALUES:,} values")
+    return known
+
+
 def read_yaml(path: Path) -> Any:
     """
     Read a file of one YAML document.
@@ -80,7 +104,9 @@ def parse_yaml(contents: bytes, path: Path, loader: type[yaml.SafeLoader] = Uniq
     :raises UserError: if it is not YAML; names file and line
     """
     try:
-        return yaml.load(contents, Loader=loader)
+        value = yaml.load(contents, Loader=loader)
+        _check_size(value, {})
+        return value
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"'{path}'{line}: {error.problem or error}") from error

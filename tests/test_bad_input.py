@@ -229,6 +229,8 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("train --run-id x", "", "--run-id | 'x'"),
         ("train --gym-packages absent_package", "", "'absent_package'"),
         ("train --env CartPole-v1 -params gama:0.9", "", "'gama' | 'gamma'"),
+        ("train --env CartPole-v1 -params seed:1", "", "'seed' | --seed"),
+        ("train --env CartPole-v1 -params device:'cpu'", "", "'device' | --device"),
         ("train --env CartPole-v1 -params gamma:2", "", "CarDQN | gamma | 2"),
         ("train --env CartPole-v1 -params batch_size:True", "", "CarDQN | batch_size | True"),
         ("train -conf absent.yml", "", "absent.yml"),

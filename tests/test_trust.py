@@ -84,6 +84,15 @@ def test_the_list_takes_whole_lines_only(tmp_path: Path, monkeypatch: pytest.Mon
     assert {name for name in digests if not refused(tmp_path / name)} == {"whole"}
 
 
+def test_half_a_line_of_a_full_disk_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    trust.made_here().parent.mkdir()
+    trust.made_here().write_text("0123")
+    (tmp_path / "agent.zip").touch()
+    trust.remember(tmp_path / "agent.zip")
+    assert not refused(tmp_path / "agent.zip")
+
+
 def test_no_list_lies_in_a_folder_that_happens_to_be_current(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

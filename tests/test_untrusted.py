@@ -240,6 +240,59 @@ def test_nothing_hostile_runs(
     assert (folder / "proof").is_dir()
 
 
+def test_no_key_of_a_plan_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = {"algo": "cardqn", f"gamma:{python(folder)}#": 1}
+    Path("PLAN.yml").write_text(yaml.dump({"contestants": {"x": entry}, "n_timesteps": 1000}))
+    status, error = say("compare --plan", "PLAN.yml", capsys)
+    assert status == 2
+    assert "gamma:" in error
+    assert not (folder / "proof").exists()
+
+
+def test_the_entry_that_was_trained_vouches_for_no_other(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = {"policy": "MlpPolicy", "n_timesteps": 100, "policy_kwargs": python(folder)}
+    harmless = {"policy": "MlpPolicy", "n_timesteps": 100}
+    Path("CONFIG.yml").write_text(yaml.dump({"CartPole-v1": harmless, "Acrobot-v1": hostile}))
+    cli.main(
+        [
+            "train",
+            "-conf",
+            "CONFIG.yml",
+            "--env",
+            "CartPole-v1",
+            "--checkpoint-freq",
+            "50",
+            "--eval-freq",
+            "-1",
+            "-f",
+            "here",
+        ]
+    )
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        cli.main(["train", "-conf", "CONFIG.yml", "--env", "Acrobot-v1", "--eval-freq", "-1", "-f", "here"])
+    assert "--trust" in capsys.readouterr().err
+    assert not (folder / "proof").exists()
+
+
+@pytest.mark.parametrize("module", ["struct", "yaml"])
+def test_processes_import_nothing_from_the_current_folder(module: str, tmp_path: Path) -> None:
+    (tmp_path / f"{module}.py").write_text("import os; os.mkdir('proof')")
+    # as the installed command starts, which has no current folder in its path
+    start = "import sys; sys.path.remove(''); from sb3_cardqn import cli; cli.main()"
+    typed = {
+        "struct": "train --env CartPole-v1 -n 50 --eval-freq -1 --vec-env subproc -params n_envs:2",
+        "yaml": "compare dqn -n 200 --seeds 1 --n-evaluations 1 --tracks 1 --env CartPole-v1 --no-videos",
+    }[module]
+    result = subprocess.run(
+        [sys.executable, "-c", start, *typed.split(" ")], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert not (tmp_path / "proof").exists()
+
+
 @pytest.mark.parametrize(("file", "command"), sorted({(file, command) for file, command, _ in CASES}))
 def test_a_pipe_is_not_waited_for(
     file: str, command: str, folder: Path, capsys: pytest.CaptureFixture[str]

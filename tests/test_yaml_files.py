@@ -40,6 +40,11 @@ def test_what_pyyaml_reads(tmp_path: Path) -> None:
         ("a: \x07", ("x.yml",)),
         ("a: 1\n---\na: 2", ("document",)),
         ("[" * 5000, ("x.yml",)),
+        ("a: &a [*a]", ("x.yml", "itself")),
+        (
+            "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [{f'*a{i - 1},' * 9}]\n" for i in range(1, 12)),
+            ("1,000,000",),
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_file_and_line(text: str, named: tuple[str, ...], tmp_path: Path) -> None:

@@ -41,8 +41,10 @@ class Contestant:
             is not one line of text
         """
         if isinstance(text, Mapping) and isinstance(text.get("algo"), str):
-            settings = [f"{key}:{value!r}" for key, value in text.items() if key != "algo"]
-            text = shlex.join([text["algo"], *settings])
+            settings = {key: value for key, value in text.items() if key != "algo"}
+            check_algorithm(text["algo"])
+            check_hyperparameters(text["algo"], list(settings))  # before a key becomes part of a text
+            text = shlex.join([text["algo"], *(f"{key}:{value!r}" for key, value in settings.items())])
         if not isinstance(text, str) or not text.strip():
             raise UserError(
                 f"a contestant must be an algorithm and overrides, as in 'cardqn double_q:True', got {text!r}"

@@ -60,7 +60,7 @@ def _facts(results: Results) -> dict[str, str]:
         "training seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
         "agent steps per run": " to ".join(steps),
         "training time of all runs": f"{number(runs['seconds'].sum() / 3600, 1)} h",
-        "environment": results.plan.get("env", "CarRacing-v3"),
+        "environment": str(results.plan.get("env", "CarRacing-v3")),
         "held-out episodes": _episodes(results.drives["track"])
         + ", drawn by FastRender" * results.plan.get("fast", False),
         "episodes per evaluation": f"{validated}, from seed {VALIDATION_SEEDS.start}",

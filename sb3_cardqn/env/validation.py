@@ -1,5 +1,6 @@
 """Validation tracks during training: episode i of every evaluation drives track i, for any number of envs."""
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -91,6 +92,8 @@ class ValidationCallback(EvalCallback):
             deterministic=evaluation.deterministic,
             verbose=evaluation.verbose,
         )
+        # SB3 writes in place; beside the file, so that a full disk or a crash leaves the old one
+        self.path, self.log_path = Path(folder, "evaluations.npz"), str(Path(folder, ".evaluations.npz"))
         self._tracks: list[int] = []  # tracks of the latest evaluation, in the order its episodes ended
 
     def _log_success_callback(self, locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
@@ -109,6 +112,9 @@ class ValidationCallback(EvalCallback):
         go_on = super()._on_step()
         if self._tracks != sorted(self._tracks):
             self._sort_columns()
+        written = Path(str(self.log_path))
+        if written.exists():
+            written.replace(self.path)
         return go_on
 
     def _sort_columns(self) -> None:

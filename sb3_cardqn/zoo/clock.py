@@ -11,6 +11,7 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 
+from sb3_cardqn.durable import write_text
 from sb3_cardqn.env.validation import ValidationCallback
 
 FILE_NAME = "training_clock.csv"
@@ -202,7 +203,7 @@ class TrainingClock(BaseCallback):
             # drop readings after the checkpoint, because that part is trained again
             kept = [reading for reading in read_clock(self.path.parent) if reading.seconds < self.seconds]
             lines = ["agent_steps,seconds", *(f"{reading.agent_steps},{reading.seconds}" for reading in kept)]
-            self.path.write_text("\n".join(lines) + "\n")
+            write_text(self.path, "\n".join(lines) + "\n")
         self._last = Reading(self.num_timesteps, round(self.seconds, 3))
         with self.path.open("a") as file:
             file.write(f"{self._last.agent_steps},{self._last.seconds}\n")

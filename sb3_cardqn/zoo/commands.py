@@ -31,7 +31,7 @@ from sb3_cardqn.zoo.resumable import (
     COMMAND,
     DONE,
     ResumableExperimentManager,
-    zip_to_train_on,
+    agent_to_start_from,
 )
 from sb3_cardqn.zoo.run_names import find_run, parse_name
 from sb3_cardqn.zoo.settings import check_algorithm, check_environment, import_packages, names_for_the_zoo
@@ -149,8 +149,8 @@ def run(
     """
     parser = zoo_parser(command, partial(_dispatch, command))
     options = parser.parse_args(argv)  # exits here for --help
-    if resumed is not None and options.trained_on:
-        options.trained_agent = str(zip_to_train_on(resumed, options.env))
+    if resumed is not None:
+        options.trained_agent = agent_to_start_from(resumed, options)
     _check(command, options)
     if command not in _PLOTS and argv[:1] != ["--algo"]:  # the command of a resumed run has both
         argv = ["--algo", options.algo, "--env", options.env, *argv]

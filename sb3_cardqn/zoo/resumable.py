@@ -28,10 +28,11 @@ from sb3_cardqn.zoo.trained_on import TrainedOn
 CHECKPOINTS, DONE = "checkpoints", ".checkpoints-done"  # in the run folder
 # command line and configuration of the run: in CHECKPOINTS; of a finished run beside the zoo's config.yml
 COMMAND, _CONFIG = "command.json", "hyperparams.yml"
-_TRAINED = "trained.zip"  # in CHECKPOINTS: copy of the zip of a finished run that is trained on
+# in CHECKPOINTS, copies: of the zip of a finished run that is trained on, of the file of train -i
+_TRAINED, _START = "trained.zip", "start"
 
 
-def zip_to_train_on(folder: Path, env_id: str) -> Path:
+def _zip_to_train_on(folder: Path, env_id: str) -> Path:
     """
     :param folder: folder of a finished run that is trained on
     :param env_id: id of its environment
@@ -40,6 +41,18 @@ def zip_to_train_on(folder: Path, env_id: str) -> Path:
     """
     copy, checkpoints = folder / CHECKPOINTS / _TRAINED, (folder / CHECKPOINTS).glob("checkpoint-*.json")
     return copy if copy.is_file() and any(checkpoints) else folder / f"{EnvironmentName(env_id)}.zip"
+
+
+def agent_to_start_from(folder: Path, options: argparse.Namespace) -> str:
+    """
+    :param folder: folder of a run to resume
+    :param options: options of its ``train``
+    :return: agent for ``-i``: the zip of a finished run, the copy of the file from which the run started, or
+        what its command says
+    """
+    if options.trained_on:
+        return str(_zip_to_train_on(folder, options.env))
+    return str(next((folder / CHECKPOINTS).glob(f"{_START}.*"), options.trained_agent))
 
 
 class ResumableExperimentManager(CarExperimentManager):
@@ -147,18 +160,23 @@ class ResumableExperimentManager(CarExperimentManager):
                 self.argv = [*self.argv, "--trial-id", str(self.args.trial_id)]
         if self.resumed is None or self.has_new_budget:
             self._keep_command(self.checkpoint.folder, self.argv)
-        copy = self.checkpoint.folder / _TRAINED
-        if self.trained_on is not None and not copy.exists():
-            write_file(copy, lambda file: file.write(read_file(Path(self.start))))
+        start = Path(self.trained_agent if self.continue_training else self.start)
+        if start.suffix in (".zip", ".safetensors") and start.is_file():
+            copy = self.checkpoint.folder / (_TRAINED if self.trained_on else f"{_START}{start.suffix}")
+            if not copy.exists():
+                write_file(copy, lambda file: file.write(read_file(start)))
 
     def _keep_command(self, folder: Path, argv: list[str]) -> None:
         """
         :param folder: folder for what ``resume`` needs to know
         :param argv: command line to keep there, with the configuration
         """
-        if self.configuration.contents:
-            write_file(folder / _CONFIG, lambda file: file.write(self.configuration.contents))
-            trust.remember(folder / _CONFIG)
+        contents = self.configuration.contents
+        if contents:
+            write_file(folder / _CONFIG, lambda file: file.write(contents))
+            # a file from elsewhere stays one: only the entry that was used has been checked
+            if trust.may_run(Path(self.configuration.source), contents):
+                trust.remember(folder / _CONFIG)
         write_text(folder / COMMAND, json.dumps(argv))
         trust.remember(folder / COMMAND)
 

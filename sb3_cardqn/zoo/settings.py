@@ -63,6 +63,17 @@ _ZOO_KEYS = {
 }  # fmt: skip
 
 
+# arguments of an algorithm that the zoo sets from options of its own, and what to use instead
+_OPTIONS = {
+    "_init_setup_model": "",
+    "device": ", use --device",
+    "env": ", use --env",
+    "seed": ", use --seed",
+    "tensorboard_log": ", use -tb",
+    "verbose": ", use --verbose",
+}
+
+
 def parse_settings(owner: str, settings: Sequence[str]) -> dict[str, Any]:
     """
     Parse settings like the zoo.
@@ -135,10 +146,12 @@ def check_hyperparameters(algo: str, names: list[str]) -> None:
     :param names: names of its hyperparameters, or other keys of a zoo configuration
     :raises UserError: if a name is unknown
     """
-    known = [*inspect.signature(ALGOS[algo]).parameters, *_ZOO_KEYS]
+    known = {*inspect.signature(ALGOS[algo]).parameters, *_ZOO_KEYS} - _OPTIONS.keys()
     for name in names:
+        if name in _OPTIONS:
+            raise UserError(f"'{name}' is no hyperparameter{_OPTIONS[name]}")
         if name not in known:
-            raise UserError(f"unknown hyperparameter '{name}' for {algo}{did_you_mean(name, known)}")
+            raise UserError(f"unknown hyperparameter '{name}' for {algo}{did_you_mean(name, sorted(known))}")
 
 
 def with_whole_numbers(algo: str, hyperparams: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class TrainedOn(BaseCallback):
         self.clock.seconds = last_reading(folder).seconds
         for evaluation in self.clock.evaluations:
             if evaluation.log_path is not None and Path(evaluation.log_path).parent == folder:
-                _continue(evaluation, Path(evaluation.log_path).with_suffix(".npz"))
+                _continue(evaluation, folder / "evaluations.npz")
 
     def _on_step(self) -> bool:
         return True

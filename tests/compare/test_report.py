@@ -45,6 +45,14 @@ def page(results: Results, video: Path, tmp_path_factory: pytest.TempPathFactory
     return write_report(results, tmp_path_factory.mktemp("report"), {"all <i>three</i>": video})
 
 
+def test_no_name_of_a_plan_is_html_in_the_markdown(results: Results, tmp_path: Path) -> None:
+    hostile = replace(results, plan=results.plan | {"env": "<img src=x onerror=alert(1)>"})
+    write_report(hostile, tmp_path)
+    facts = (tmp_path / "report.md").read_text().split("## ")[0]
+    assert "environment: &lt;img" in facts
+    assert "<b>" not in facts
+
+
 def test_laps_are_counted_over_all_runs_of_a_contestant() -> None:
     missed = {("a", 0): [0, 21], ("a", 1): [20, 300], ("b", 0): [1, 0]}
     drives = pd.DataFrame(

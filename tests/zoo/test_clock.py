@@ -118,6 +118,25 @@ def test_a_budget_in_minutes_stops_evaluates_evenly_and_drives_schedules(
     assert rates[30] == pytest.approx(0.5, abs=0.02)
 
 
+def test_evaluations_on_a_full_disk_leave_the_earlier_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoos = EvalCallback(Monitor(gym.make("CartPole-v1")), eval_freq=10, n_eval_episodes=1, verbose=0)
+    save, calls = np.savez, []
+
+    def full(path: str, **arrays: Any) -> None:
+        calls.append(path)
+        if len(calls) == 3:
+            Path(path).write_bytes(b"PK")
+            raise OSError(28, "No space left on device")
+        save(path, **arrays)
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space"):
+        DQN("MlpPolicy", "CartPole-v1").learn(100, callback=ValidationCallback(zoos, str(tmp_path)))
+    assert np.load(tmp_path / "evaluations.npz")["timesteps"].tolist() == [10, 20]
+
+
 def test_what_is_trained_by_the_clock_is_saved_as_always(tmp_path: Path) -> None:
     algorithm = by_the_clock(PPO)
     assert algorithm.__name__ == "PPO"

@@ -1,5 +1,6 @@
 """``train -i``: a new run starts from a spent run's zip, an exported policy, or a zip of SB3's DQN."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -117,13 +118,15 @@ def test_a_zip_of_another_algorithm_is_named(tmp_path: Path) -> None:
 def test_a_run_that_started_trained_resumes_exactly(
     spent: tuple[Any, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped while its buffer fills."""
-    more = ["-i", str(spent[1]), "-n", "400", "--checkpoint-freq", "50", "-params", *SMALL]
+    """Stopped while its buffer fills; the file from which it started is gone."""
+    start = shutil.copy(spent[1], tmp_path / "start.zip")
+    more = ["-i", str(start), "-n", "400", "--checkpoint-freq", "50", "-params", *SMALL]
     whole = train(tmp_path / "whole", *more)
     with monkeypatch.context() as patched:
         patched.setattr(ExactCheckpoint, "_on_step", lambda callback: callback.num_timesteps < 75)
         train(tmp_path / "parts", *more)
     run = tmp_path / "parts/cardqn/CartPole-v1_1"
+    start.unlink()
     zoo.resume(run)
     resumed = CarDQN.load(run / "CartPole-v1.zip", device="cpu")
     assert resumed.num_timesteps == 400
