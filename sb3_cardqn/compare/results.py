@@ -63,12 +63,28 @@ class Results:
         :raises UserError: if a file is missing or holds something else
         """
         about = _read(folder / ABOUT, json.loads)
-        try:
-            return cls(
-                **about, **{name: _table(folder / f"{name}.csv", types) for name, types in _TABLES.items()}
-            )
-        except TypeError as error:
-            raise UserError(f"'{folder / ABOUT}' does not hold the plan of a comparison: {error}") from error
+        _check_about(about, folder / ABOUT)
+        return cls(
+            **about, **{name: _table(folder / f"{name}.csv", types) for name, types in _TABLES.items()}
+        )
+
+
+def _check_about(about: Any, path: Path) -> None:
+    """
+    :param about: content of ``plan.json``
+    :param path: path of the file, for the error
+    :raises UserError: if it is not the plan, machine and failures of a comparison
+    """
+    needed: dict[str, dict[str, type]] = {
+        "plan": {"contestants": dict, "seeds": list}, "machine": {}, "failures": {},
+    }  # fmt: skip
+    if not isinstance(about, dict) or not about.keys() <= needed.keys():
+        raise UserError(f"'{path}' does not hold the plan of a comparison: {about!r:.80}")
+    for name, keys in needed.items():
+        part = about.get(name, {} if name == "failures" else None)
+        if not isinstance(part, dict) or not all(isinstance(part.get(k), kind) for k, kind in keys.items()):
+            wanted = f" with {' and '.join(keys)}" if keys else ""
+            raise UserError(f"'{path}' needs a mapping '{name}'{wanted}, got {part!r:.80}")
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:

@@ -129,6 +129,8 @@ def test_a_mistake_is_named(typed: str, named: str, halves: Results) -> None:
         ("plan.json", "{", "plan.json"),
         ("plan.json", json.dumps({"plan": {}, "machines": {}}), "plan.json | machines"),
         ("plan.json", "[]", "plan.json"),
+        ("plan.json", json.dumps({"plan": [1], "machine": {}}), "plan.json | plan | [1]"),
+        ("plan.json", json.dumps({"plan": {"seeds": [0]}, "machine": {}}), "plan.json | contestants"),
         ("runs.csv", "contestant,seed\ndqn,0", "runs.csv | folder"),
         ("drives.csv", "contestant,seed,checkpoint,track,score\ndqn,0,final,1,fast", "drives.csv | fast"),
         ("curves.csv", "", "curves.csv"),
