@@ -75,8 +75,8 @@ def _check_about(about: Any, path: Path) -> None:
     :param path: path of the file, for the error
     :raises UserError: if it is not the plan, machine and failures of a comparison
     """
-    needed: dict[str, dict[str, type]] = {
-        "plan": {"contestants": dict, "seeds": list}, "machine": {}, "failures": {},
+    needed: dict[str, dict[str, Any]] = {
+        "plan": {"contestants": (dict, list), "seeds": list}, "machine": {}, "failures": {},
     }  # fmt: skip
     if not isinstance(about, dict) or not about.keys() <= needed.keys():
         raise UserError(f"'{path}' does not hold the plan of a comparison: {about!r:.80}")
