@@ -329,7 +329,7 @@ def test_race_is_cardqn_but_for_what_it_says() -> None:
         for name in ("cardqn", "race")
     )
     differ = {name for name in full.keys() | race.keys() if full.get(name) != race.get(name)}
-    assert differ == {"n_timesteps", "replay_buffer_class", "learning_rate"}
+    assert differ == {"n_timesteps", "mixed_precision", "replay_buffer_class", "learning_rate"}
 
 
 def test_every_hyperparameter_says_its_unit_or_reason() -> None:
