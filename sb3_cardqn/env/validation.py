@@ -1,5 +1,6 @@
 """Validation tracks during training: episode i of every evaluation drives track i, for any number of envs."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn.seeds import VALIDATION_SEEDS
+
+_BESIDE = ".evaluation"  # folder in the run folder to which SB3 writes
 
 
 class ValidationTracks(gym.Wrapper):
@@ -74,7 +77,8 @@ class ValidationCallback(EvalCallback):
     """
     SB3's ``EvalCallback`` with one column of ``evaluations.npz`` per track, in the order of the tracks.
 
-    SB3 orders the columns by when episodes end, which varies with several environments.
+    SB3 orders the columns by when episodes end, which varies with several environments, and writes its files
+    in place, where a crash or a full disk would leave half a file.
 
     :param evaluation: callback to replace, whose environments are ``ValidationTracks``
     :param folder: folder of ``evaluations.npz`` and ``best_model.zip``
@@ -87,14 +91,17 @@ class ValidationCallback(EvalCallback):
             callback_after_eval=evaluation.callback,
             n_eval_episodes=evaluation.n_eval_episodes,
             eval_freq=evaluation.eval_freq,
-            log_path=folder,
-            best_model_save_path=folder,
+            log_path=f"{folder}/{_BESIDE}",
+            best_model_save_path=f"{folder}/{_BESIDE}",
             deterministic=evaluation.deterministic,
             verbose=evaluation.verbose,
         )
-        # SB3 writes in place; beside the file, so that a full disk or a crash leaves the old one
-        self.path, self.log_path = Path(folder, "evaluations.npz"), str(Path(folder, ".evaluations.npz"))
+        self.folder, self._beside = Path(folder), Path(folder, _BESIDE)
         self._tracks: list[int] = []  # tracks of the latest evaluation, in the order its episodes ended
+
+    def _init_callback(self) -> None:
+        shutil.rmtree(self._beside, ignore_errors=True)  # half a file, of a run that was killed
+        super()._init_callback()
 
     def _log_success_callback(self, locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
         super()._log_success_callback(locals_, globals_)
@@ -112,10 +119,13 @@ class ValidationCallback(EvalCallback):
         go_on = super()._on_step()
         if self._tracks != sorted(self._tracks):
             self._sort_columns()
-        written = Path(str(self.log_path))
-        if written.exists():
-            written.replace(self.path)
+        if self.eval_freq > 0 and self.n_calls % self.eval_freq == 0:
+            for path in self._beside.iterdir():
+                path.replace(self.folder / path.name)
         return go_on
+
+    def _on_training_end(self) -> None:
+        shutil.rmtree(self._beside, ignore_errors=True)
 
     def _sort_columns(self) -> None:
         assert self.log_path is not None

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 
+from sb3_cardqn.env.validation import ValidationCallback
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.clock import TrainingClock, last_reading
 
@@ -29,7 +30,8 @@ class TrainedOn(BaseCallback):
         folder = self.clock.path.parent
         self.clock.seconds = last_reading(folder).seconds
         for evaluation in self.clock.evaluations:
-            if evaluation.log_path is not None and Path(evaluation.log_path).parent == folder:
+            ours = isinstance(evaluation, ValidationCallback)
+            if (evaluation.folder if ours else Path(evaluation.log_path or "").parent) == folder:
                 _continue(evaluation, folder / "evaluations.npz")
 
     def _on_step(self) -> bool:

@@ -126,6 +126,20 @@ def _with_kerbs(track: list[Point]) -> list[bool]:
     return kerbs
 
 
+def _edges(track: list[Point]) -> tuple[Corners, Corners]:
+    """
+    :param track: the track's points
+    :return: left and right edge of the road at each of them
+    """
+    cos, sin = math.cos, math.sin
+    left, right = [], []
+    for _, beta, x, y in track:
+        across, along = TRACK_WIDTH * cos(beta), TRACK_WIDTH * sin(beta)
+        left.append((x - across, y - along))
+        right.append((x + across, y + along))
+    return left, right
+
+
 def _aside(point: Point, distance: float) -> tuple[float, float]:
     """
     :param point: point of the track
@@ -162,7 +176,7 @@ class FastTrack:
             return False
         shades = np.array([car_racing.road_color + 0.01 * shade * 255 for shade in range(3)])
         colors = shades[np.arange(len(track)) % 3]
-        left, right = ([_aside(point, side) for point in track] for side in (-TRACK_WIDTH, TRACK_WIDTH))
+        left, right = _edges(track)
         kerbs = _with_kerbs(track)
         world, road, road_poly = car_racing.world, car_racing.road, car_racing.road_poly
         definition, body = car_racing.fd_tile, b2BodyDef()
