@@ -23,7 +23,8 @@ def _find(options: argparse.Namespace) -> tuple[Path, Path]:
     run = runs if options.exp_id < 0 else find_run(runs, options.env, options.exp_id)
     if run is None:
         raise UserError(f"no run {options.exp_id} of {options.algo} on {options.env} in '{runs}'")
-    checkpoints = sorted(run.glob("rl_model_*_steps.zip"), key=lambda path: int(path.stem.split("_")[-2]))
+    saved = {path.stem.split("_")[-2]: path for path in run.glob("rl_model_*_steps.zip")}
+    checkpoints = [saved[steps] for steps in sorted(filter(str.isdecimal, saved), key=int)]
     model = run / f"{EnvironmentName(options.env)}.zip"
     if options.load_best:
         model = run / "best_model.zip"
