@@ -30,8 +30,11 @@ class TrainedOn(BaseCallback):
         folder = self.clock.path.parent
         self.clock.seconds = last_reading(folder).seconds
         for evaluation in self.clock.evaluations:
-            ours = isinstance(evaluation, ValidationCallback)
-            if (evaluation.folder if ours else Path(evaluation.log_path or "").parent) == folder:
+            if isinstance(evaluation, ValidationCallback):
+                written = evaluation.folder
+            else:
+                written = Path(evaluation.log_path or "").parent
+            if written == folder:
                 _continue(evaluation, folder / "evaluations.npz")
 
     def _on_step(self) -> bool:
