@@ -337,8 +337,9 @@ SHORT = "--env CartPole-v1 --seed 0 -n 300 --eval-freq 150 --eval-episodes 1"
 SESSION = [
     f"train {SHORT} --checkpoint-freq 100 -conf CONFIG.yml -tb tb --save-replay-buffer",
     f"train {SHORT} -i logs/cardqn/CartPole-v1_1/best_model.zip -conf CONFIG.yml",
-    f"train {SHORT} --checkpoint-freq 100 -conf CONFIG.py",
+    f"train {SHORT} --checkpoint-freq 100 -conf CONFIG.yml -params \"callback:'tests.audited.StopAt200'\"",
     "resume logs/cardqn/CartPole-v1_3",
+    f"train {SHORT} --checkpoint-freq 100 -conf CONFIG.py",
     "enjoy --env CartPole-v1 --no-render -n 5",
     "record_video --env CartPole-v1 -n 5",
     "plot_train -a cardqn -e CartPole-v1 -f logs -w 5",
@@ -391,8 +392,7 @@ def test_no_command_opens_a_file_that_no_row_names_nor_code_unchecked(made: Path
     (tmp_path / f"logs/cardqn/CarRacing-v3_2/{ENV}/config.yml").write_text(yaml.dump(WRAPPED))
     (tmp_path / f"logs/cardqn/CarRacing-v3_2/{ENV}/command.txt").write_text("sb3-cardqn train")
     (tmp_path / "CONFIG.yml").write_text(yaml.dump({"CartPole-v1": SMALL, ENV: WRAPPED}))
-    stops = f"from tests.audited import StopAt200\nhyperparams = {{'CartPole-v1': {SMALL} | {{'callback': StopAt200()}}}}"
-    (tmp_path / "CONFIG.py").write_text(stops)
+    (tmp_path / "CONFIG.py").write_text(f"hyperparams = {{'CartPole-v1': {SMALL}}}")
     trust.remember(tmp_path / "CONFIG.py")
     small = [f"{name}:{value}" for name, value in SMALL.items() if isinstance(value, int)]
     plan: Any = {
@@ -414,7 +414,7 @@ def test_no_command_opens_a_file_that_no_row_names_nor_code_unchecked(made: Path
     report = json.loads((tmp_path / "report.json").read_text())
     statuses = {line: status for line, (status, _) in zip(SESSION, report, strict=True)}
 
-    assert statuses == {line: 130 if "CONFIG.py" in line else 0 for line in SESSION}, ran.stderr
+    assert statuses == {line: 130 if "StopAt200" in line else 0 for line in SESSION}, ran.stderr
     private = f"{tmp_path}/tmp/"  # copies of what was opened by its name
     can_run_code = {file for file, _, kind in TABLE if kind != "data"}
     unnamed, named, unchecked = [], set(), []

@@ -83,7 +83,7 @@ def test_any_name_is_in_the_results_and_in_the_report(
         )
         for name in ("runs", "curves", "drives")
     }
-    plan = {"contestants": dict.fromkeys(NAMES, "dqn"), "baseline": "$"}
+    plan = {"contestants": dict.fromkeys(NAMES, "dqn"), "seeds": [0, 1], "baseline": "$"}
     results = replace(results, plan=plan, **tables)
     results.save(tmp_path / "results")
     loaded = Results.load(tmp_path / "results")

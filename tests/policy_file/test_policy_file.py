@@ -384,7 +384,7 @@ def test_an_agent_outside_a_run_folder_has_no_environment(run: Run, tmp_path: Pa
         ({"features_extractor": "MinAtarCNN"}, "MinAtarCNN | (4, 64, 64)"),
         ({"net_arch": [16]}, "q_net.0.bias | [16] | [12]"),
         ({"observation_space": {"shape": [2**40], "dtype": "uint8"}}, "shape | 1048576"),
-        ({"observation_space": {"shape": [4, 20, 64], "dtype": "uint8"}}, "its parts"),
+        ({"observation_space": {"shape": [4, 20, 64], "dtype": "uint8"}}, "36x36 | (4, 20, 64)"),
         ({"observation_space": {"shape": [4, 64, 64], "dtype": "object"}}, "dtype | 'uint8' | 'object'"),
         ({"observation_space": {"shape": [4, 64, 64]}}, "observation_space | 'dtype'"),
         ({"env": {"id": "os:CarRacing-v3", "kwargs": {}, "wrappers": []}}, "id | 'os:CarRacing-v3'"),
