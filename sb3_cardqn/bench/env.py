@@ -15,6 +15,7 @@ from sb3_cardqn.durable import write_text
 from sb3_cardqn.env.actions import DiscretizeActions
 from sb3_cardqn.env.car_racing import CarRacingWrapper
 from sb3_cardqn.env.fast_render import FastRender
+from sb3_cardqn.env.fast_render.render import car_picture
 from sb3_cardqn.env.wrappers import FrameSkip
 
 ENV_ID = "CarRacing-v3"
@@ -65,6 +66,7 @@ class _Runner:
 
         :param seed: seed of the track
         """
+        car_picture.cache_clear()  # else its first picture would find wheels that other runners have drawn
         start = time.process_time()
         self.reset(seed)
         self.reset_ms.append(1e3 * (time.process_time() - start))

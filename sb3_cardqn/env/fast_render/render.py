@@ -58,7 +58,7 @@ def _score_format(race: Any) -> Callable[[float], str]:
 
 
 # tables that all environments share
-_car_picture, _dashboard = cache(CarPicture), cache(Dashboard)
+car_picture, _dashboard = cache(CarPicture), cache(Dashboard)
 
 
 class Render:
@@ -78,7 +78,7 @@ class Render:
     @cached_property
     def _parts(self) -> tuple[WorldPicture, CarPicture, Dashboard]:
         """World, car and dashboard; made when they are needed, because a wrapper may still ask for gray."""
-        return WorldPicture(self._gray), _car_picture(self._gray), _dashboard(self._gray)
+        return WorldPicture(self._gray), car_picture(self._gray), _dashboard(self._gray)
 
     def __call__(self, mode: str) -> Any:
         """
