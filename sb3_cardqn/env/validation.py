@@ -11,8 +11,6 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
-_BESIDE = ".evaluation"  # folder in the run folder to which SB3 writes
-
 
 class ValidationTracks(gym.Wrapper):
     """
@@ -73,6 +71,14 @@ def share_out(env: VecEnv) -> VecEnv:
     return env
 
 
+def evaluates(evaluation: EvalCallback) -> bool:
+    """
+    :param evaluation: callback that has been called
+    :return: True if it evaluated in this call, by SB3's rule
+    """
+    return evaluation.eval_freq > 0 and evaluation.n_calls % evaluation.eval_freq == 0
+
+
 class ValidationCallback(EvalCallback):
     """
     SB3's ``EvalCallback`` with one column of ``evaluations.npz`` per track, in the order of the tracks.
@@ -85,18 +91,19 @@ class ValidationCallback(EvalCallback):
     """
 
     def __init__(self, evaluation: EvalCallback, folder: str) -> None:
+        # SB3 writes to a folder beside the files
+        self.folder, self._beside = Path(folder), Path(folder, ".evaluation")
         super().__init__(
             evaluation.eval_env,
             callback_on_new_best=evaluation.callback_on_new_best,
             callback_after_eval=evaluation.callback,
             n_eval_episodes=evaluation.n_eval_episodes,
             eval_freq=evaluation.eval_freq,
-            log_path=f"{folder}/{_BESIDE}",
-            best_model_save_path=f"{folder}/{_BESIDE}",
+            log_path=str(self._beside),
+            best_model_save_path=str(self._beside),
             deterministic=evaluation.deterministic,
             verbose=evaluation.verbose,
         )
-        self.folder, self._beside = Path(folder), Path(folder, _BESIDE)
         self._tracks: list[int] = []  # tracks of the latest evaluation, in the order its episodes ended
 
     def _init_callback(self) -> None:
@@ -119,7 +126,7 @@ class ValidationCallback(EvalCallback):
         go_on = super()._on_step()
         if self._tracks != sorted(self._tracks):
             self._sort_columns()
-        if self.eval_freq > 0 and self.n_calls % self.eval_freq == 0:
+        if evaluates(self):
             for path in self._beside.iterdir():
                 path.replace(self.folder / path.name)
         return go_on

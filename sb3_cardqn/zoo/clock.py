@@ -12,7 +12,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 
 from sb3_cardqn.durable import write_text
-from sb3_cardqn.env.validation import ValidationCallback
+from sb3_cardqn.env.validation import ValidationCallback, evaluates
 
 FILE_NAME = "training_clock.csv"
 _TAIL = 256  # bytes; several times the longest line
@@ -167,7 +167,7 @@ class TrainingClock(BaseCallback):
             go_on = self.seconds < self.budget
         for evaluation in self.evaluations:
             go_on = evaluation.on_step() and go_on
-            if evaluation.eval_freq > 0 and evaluation.n_calls % evaluation.eval_freq == 0:
+            if evaluates(evaluation):
                 self._write()
         self._stopwatch.lap()
         return go_on

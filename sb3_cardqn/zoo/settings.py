@@ -149,7 +149,7 @@ def check_hyperparameters(algo: str, names: list[str]) -> None:
     known = {*inspect.signature(ALGOS[algo]).parameters, *_ZOO_KEYS} - _OPTIONS.keys()
     for name in names:
         if name in _OPTIONS:
-            raise UserError(f"'{name}' is no hyperparameter{_OPTIONS[name]}")
+            raise UserError(f"'{name}' is not a hyperparameter{_OPTIONS[name]}")
         if name not in known:
             raise UserError(f"unknown hyperparameter '{name}' for {algo}{did_you_mean(name, sorted(known))}")
 
