@@ -34,6 +34,8 @@ class _Bar(tqdm):
             bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit} "
             "[{elapsed}<{remaining}{postfix}]",
             smoothing=0,  # algorithms differ in speed
+            mininterval=0.1 if sys.stderr.isatty() else 60,  # seconds; a log file keeps every redraw
+            miniters=0,
             dynamic_ncols=True,
             file=sys.stderr,
         )
@@ -48,7 +50,8 @@ class _Bar(tqdm):
         self._progress |= {run: run.progress for run in training}
         self.n = self._done()
         done = f"{self._finished}/{len(self._progress)} runs done"
-        self.set_postfix_str(f"{len(training)} training, {done}")
+        self.set_postfix_str(f"{len(training)} training, {done}", refresh=False)
+        self.update(0)
 
     def finish(self, run: PlannedRun) -> None:
         """

@@ -286,6 +286,20 @@ def test_watching_the_runs_reads_the_ends_of_their_clocks(tmp_path: Path) -> Non
     bar.close()
 
 
+def test_a_log_file_is_not_filled_by_the_bar(
+    fake_runs: list[PlannedRun], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bar = scheduler._Bar(fake_runs)
+    for _ in range(100):
+        bar.show(fake_runs)
+    bar.finish(fake_runs[0])
+    bar.show([])
+    bar.close()
+    written = capsys.readouterr().err
+    assert written.count("\r") < 5
+    assert not missing("1/4 runs done", written)
+
+
 def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     from sb3_cardqn.compare import launchers
 
