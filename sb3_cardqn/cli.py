@@ -32,7 +32,7 @@ this package's own commands:
   race            film one agent, or several side by side, on held-out tracks
   compare         compare several algorithms over many seeds, with statistics
   resume          resume a stopped training run exactly; the run needs checkpoints:
-                  sb3-cardqn train --checkpoint-freq 10000; with -n AGENT_STEPS also train on a finished one
+                  sb3-cardqn train --checkpoint-freq 10000; with -n AGENT_STEPS also continue a finished one
   play            drive at the keyboard against an agent's ghost; --watch only watches, any agent
   export          export an agent to a safetensors file, which is safe to load; with --onnx also to ONNX
   bench           measure the speed of racing and learning, and FastRender's difference from stock

@@ -81,8 +81,8 @@ def own_options(command: str) -> argparse.ArgumentParser:
     group.add_argument(
         "--minutes",
         type=float,
-        help="budget in minutes of training, instead of -n; evaluations take extra time (by default 20: "
-        "--n-evaluations)",
+        help="budget in minutes of training, instead of -n; evaluations (20 by default, see "
+        "--n-evaluations) take extra time",
     )
     # in the command that resume keeps: agent steps of the finished run, 0 for one whose budget was changed
     group.add_argument("--trained-on", type=int, help=argparse.SUPPRESS)

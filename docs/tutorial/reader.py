@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch as th
 from IPython.display import HTML, Markdown
-from scipy.stats import bootstrap
+from scipy.stats import sem, t
 from stable_baselines3.common.buffers import ReplayBuffer
 from torch import nn
 
@@ -249,11 +249,10 @@ PAPER = {
 def interval(values: np.ndarray) -> tuple[float, float, float]:
     """
     :param values: (seeds,) one number per training run
-    :return: mean, lower and upper end of its 95 % bootstrap interval
+    :return: mean, lower and upper end of Student's 95 % interval
     """
     values = np.asarray(values, dtype=float)
     if np.ptp(values) == 0:
         return values[0], values[0], values[0]
-    resampled = bootstrap((values,), np.mean, method="percentile", rng=0)
-    low, high = resampled.confidence_interval
+    low, high = t.interval(0.95, len(values) - 1, values.mean(), sem(values))
     return float(values.mean()), float(low), float(high)

@@ -16,9 +16,10 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
     """
     Let another process resume the running episode by replaying its actions from the same random state.
 
-    It works for environments that depend on nothing else, such as CarRacing. It must be the outermost
-    wrapper, so that all other wrappers are replayed too. A ``Monitor`` inside continues its file and its
-    clock. Memory and replay time grow with the length of the episode.
+    It works where all randomness comes from ``np_random``, as in CarRacing; elsewhere, as in MinAtar, a new
+    episode begins. It must be the outermost wrapper, so that all other wrappers are replayed too. A
+    ``Monitor`` inside continues its file and its clock. Memory and replay time grow with the length of the
+    episode.
 
     >>> env, other = (ResumableEpisode(gym.make("CartPole-v1")) for _ in range(2))
     >>> _ = env.reset(seed=0), env.step(1), env.step(0)
@@ -90,7 +91,9 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
             ended = False
             for action in episode["actions"]:
                 _, _, terminated, truncated, _ = self.step(action)
-                ended = ended or terminated or truncated
+                ended = terminated or truncated
+                if ended:  # another episode: its randomness is not of np_random alone
+                    break
             exact = (
                 not ended
                 and _digest(self._observation) == episode["observation"]

@@ -20,7 +20,7 @@ from sb3_cardqn.signals import handled
 
 _EXAMPLES = """\
 examples:
-  sb3-cardqn compare cardqn "dqn exploration_fraction:0.18" -n 250000  5 seeds each
+  sb3-cardqn compare cardqn "dqn exploration_fraction:0.1" -n 250000  5 seeds each
   sb3-cardqn compare cardqn "cardqn double_q:True" --seeds 10 --minutes 15 --output double_q
   sb3-cardqn compare --output double_q                                 resume after an interruption
   sb3-cardqn compare ppo --output double_q                             add a contestant

@@ -28,7 +28,8 @@ def main(argv: list[str]) -> None:
         prog="sb3-cardqn race",
         description="Film saved agents that act greedily in the same held-out episodes, side by side, with "
         "scores and Q-values; in CarRacing, on tracks of the unmodified race. For one run, race.mp4 and "
-        "learning_curve.png are written to its folder; for several agents, race.mp4 to the current folder.",
+        "learning_curve.png are written to its folder; for a shipped agent or several, race.mp4 to the "
+        "current folder.",
     )
     add_agent_options(parser)
     parser.add_argument(

@@ -145,7 +145,8 @@ def main(argv: list[str]) -> None:
     parser = Parser(
         prog="sb3-cardqn play",
         description="Drive CarRacing at the keyboard, with an agent's car as a ghost on the same road. Arrow "
-        "keys or WASD drive, Escape ends. With --watch, watch agents of any environment.",
+        "keys or WASD drive, Escape ends. With --watch, watch agents of any environment. Without an agent: "
+        "cardqn, which is shipped; with --watch the newest run.",
     )
     add_agent_options(parser)
     parser.add_argument("--watch", action="store_true", help="only watch, one agent or several")

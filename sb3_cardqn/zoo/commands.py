@@ -309,8 +309,8 @@ def main(argv: list[str]) -> None:
     """
     parser = Parser(
         prog="sb3-cardqn resume",
-        description="Resume a stopped training run exactly, from its newest checkpoint. With -n also train "
-        "on a finished one.",
+        description="Resume a stopped training run exactly, from its newest checkpoint. With -n also "
+        "continue a finished one.",
     )
     parser.add_argument("run", type=Path, help="run folder of train --checkpoint-freq")
     parser.add_argument(

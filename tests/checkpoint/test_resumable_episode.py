@@ -71,6 +71,16 @@ def test_random_steps_are_taken_again() -> None:
     assert [env.step(2)[0].tolist() for _ in range(5)] == [other.step(2)[0].tolist() for _ in range(5)]
 
 
+def test_an_episode_that_ends_earlier_when_replayed_is_not_stepped_on() -> None:
+    """As in MinAtar, whose randomness is not of np_random."""
+    env, other = (ResumableEpisode(Monitor(gym.make("CartPole-v1", max_episode_steps=n))) for n in (9, 3))
+    env.reset(seed=3)
+    for action in (0, 1, 0, 1, 0):
+        env.step(action)
+    assert not other.restore_episode(env.episode())
+    other.reset()
+
+
 def test_an_episode_that_only_began_and_one_that_never_did() -> None:
     env, other = (ResumableEpisode(Dots()) for _ in range(2))
     assert not other.restore_episode(env.episode())
