@@ -102,8 +102,12 @@ def effects(runs: pd.DataFrame) -> pd.DataFrame:
 
     :param runs: a row per run, as from ``measured``
     :return: measure, part, effect, low and high (95 %, Student's t), p (Holm's correction for eight parts)
+    :raises ValueError: if a pair lacks a run
     """
     first, second = (runs[runs["penalties"] == sign].sort_values("seed") for sign in (1, -1))
+    alone = set(first["seed"]) ^ set(second["seed"])
+    if alone:
+        raise ValueError(f"effects needs both runs of every pair, got one with the seeds {sorted(alone)}")
     signs = first[list(PARTS)].to_numpy()
     pairs, parts = signs.shape
     rows = []
@@ -151,5 +155,6 @@ if __name__ == "__main__":
     every_run = pd.read_csv(given) if given.suffix == ".csv" else train(given)
     for part in PARTS:
         reached = np.isfinite(every_run["agent_steps"]).groupby(every_run[part]).sum()
-        print(f"{part}: {reached[1]} of 16 runs reach 900 with it, {reached[-1]} of 16 without")
+        with_it, without = reached[1], reached[-1]
+        print(f"{part}: {with_it} runs reach 900 with it, {without} without, of {len(every_run) // 2} each")
     print(effects(every_run).round(3).to_string(index=False))

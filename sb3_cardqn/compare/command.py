@@ -66,6 +66,17 @@ def _merge(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
     print(f"report: {merge_folders(options.merge, options.output)}", file=sys.stderr)
 
 
+def _resume(options: argparse.Namespace) -> list[str]:
+    words = ["sb3-cardqn", "compare", "--output", str(options.output)]
+    if options.launcher != "local":
+        words += [
+            "--launcher",
+            options.launcher,
+            *(["--address", options.address] if options.address else []),
+        ]
+    return words
+
+
 def _run(plan: Plan, options: argparse.Namespace, launcher: Launcher) -> None:
     if options.dry_run:
         _dry_run(plan, options.output, launcher)
@@ -74,7 +85,7 @@ def _run(plan: Plan, options: argparse.Namespace, launcher: Launcher) -> None:
         with handled(signal.default_int_handler, "SIGTERM", "SIGHUP"):
             results = compare(plan, options.output, launcher, videos=not options.no_videos)
     except KeyboardInterrupt:
-        print(f"\nstopped; resume with: sb3-cardqn compare --output {options.output}", file=sys.stderr)
+        print(f"\nstopped; resume with: {shlex.join(_resume(options))}", file=sys.stderr)
         sys.exit(130)
     for run, failure in results.failures.items():
         print(f"sb3-cardqn: {run} failed: {failure}", file=sys.stderr)

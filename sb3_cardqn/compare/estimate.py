@@ -9,9 +9,10 @@ from statistics import mean
 
 from rl_zoo3 import ALGOS
 
+from sb3_cardqn.compare.attempt import Attempt
 from sb3_cardqn.compare.contestant import Contestant
 from sb3_cardqn.compare.plan import Plan
-from sb3_cardqn.compare.run import Attempt, PlannedRun
+from sb3_cardqn.compare.run import PlannedRun
 from sb3_cardqn.errors import UserError
 
 _TRIAL_MINUTES = 0.25

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sb3_cardqn.compare.plan import Plan
-from sb3_cardqn.compare.results import Results
+from sb3_cardqn.compare.results import Results, joined
 from sb3_cardqn.compare.run import PlannedRun
 from sb3_cardqn.machine import machine
 from sb3_cardqn.zoo.clock import read_clock
@@ -38,7 +38,7 @@ def gather(plan: Plan, runs: Sequence[PlannedRun], failed: Sequence[PlannedRun] 
     ]
     return Results(
         plan=plan.as_dict(),
-        machine=machine(),
+        machine=joined(run.state.machine or machine() for run in runs),
         runs=pd.DataFrame(rows),
         curves=pd.concat([_curve(run) for run in runs], ignore_index=True),
         drives=pd.concat([_drives(run) for run in runs], ignore_index=True),

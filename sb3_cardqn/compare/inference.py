@@ -20,7 +20,7 @@ class Estimate(NamedTuple):
     An estimate that follows Student's t distribution.
 
     :param value: estimate, of any shape
-    :param variance: squared standard error; NaN if there is only one run
+    :param variance: squared standard error; NaN if there is only one run, 0 if the runs that count are equal
     :param df: degrees of freedom
     """
 
@@ -30,16 +30,18 @@ class Estimate(NamedTuple):
 
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Ends of the interval, NaN if there is only one run."""
-        half = stats.t.isf(ERROR / 2, self.df) * np.sqrt(self.variance)
+        """Ends of the interval, NaN if there is only one run, or no spread to judge it by."""
+        half = stats.t.isf(ERROR / 2, self.df) * np.sqrt(self._spread)
         return self.value - half, self.value + half
 
     @property
     def p(self) -> np.ndarray:
-        """Two-sided p of a true value of 0, NaN if there is only one run."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t = np.where(self.value == 0, 0, np.abs(self.value) / np.sqrt(self.variance))
-        return 2 * stats.t.sf(t, self.df)
+        """Two-sided p of a true value of 0, NaN if there is only one run, or no spread to judge it by."""
+        return 2 * stats.t.sf(np.abs(self.value) / np.sqrt(self._spread), self.df)
+
+    @property
+    def _spread(self) -> np.ndarray:
+        return np.where(self.variance == 0, np.nan, self.variance)
 
 
 def trimmed_mean(runs: ArrayLike, cut: float) -> Estimate:
@@ -65,6 +67,7 @@ def trimmed_mean(runs: ArrayLike, cut: float) -> Estimate:
         return Estimate(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
     winsorized = ordered.clip(kept[0], kept[-1])
     squares = ((winsorized - winsorized.mean(axis=0)) ** 2).sum(axis=0)
+    squares = np.where(kept[0] == kept[-1], 0, squares)  # without the rounding of the mean
     return Estimate(value, squares / (len(kept) * df), np.full_like(value, df))
 
 
@@ -74,14 +77,13 @@ def difference(one: Estimate, other: Estimate) -> Estimate:
 
     :param one: estimate
     :param other: estimate
-    :return: one minus other
+    :return: one minus other; its variance is 0 if one has no spread, since that hides the spread of more runs
     """
     variance = one.variance + other.variance
     with np.errstate(invalid="ignore"):
         df = variance**2 / (one.variance**2 / one.df + other.variance**2 / other.df)
-    # without any variance the degrees of freedom do not matter
-    df = np.where(variance == 0, one.df + other.df, df)
-    return Estimate(one.value - other.value, variance, df)
+    known = (one.variance != 0) & (other.variance != 0)
+    return Estimate(one.value - other.value, np.where(known, variance, 0), np.where(known, df, one.df))
 
 
 def improvement(runs: ArrayLike, others: ArrayLike) -> tuple[float, float]:
@@ -134,9 +136,9 @@ def runs_to_settle(
     :param runs: number of runs of each
     :param enough: half width of an interval that is narrow enough; None for no such width
     :param error: p below which the test finds a difference
-    :return: runs of each side; inf if more than 1,000, NaN if one has a single run
+    :return: runs of each side; inf if more than 1,000, NaN if one has a single run or no spread
     """
-    if np.isnan(one.variance + other.variance):
+    if not one.variance * other.variance > 0:  # also NaN
         return np.nan
     size = np.arange(2, _MOST_RUNS + 1)
     sides = [

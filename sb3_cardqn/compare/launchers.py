@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from sb3_cardqn.compare.run import Attempt, PlannedRun, State
+from sb3_cardqn.compare.attempt import Attempt
+from sb3_cardqn.compare.run import PlannedRun, State
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.replay.storage import available_memory

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sb3_cardqn.compare.comparison import opened
 from sb3_cardqn.compare.plan import Plan
-from sb3_cardqn.compare.results import ABOUT, RESULTS, Results
+from sb3_cardqn.compare.results import ABOUT, RESULTS, Results, joined
 from sb3_cardqn.durable import refuse_pipes
 from sb3_cardqn.errors import UserError
 
@@ -33,15 +33,11 @@ def merge(parts: Sequence[tuple[Path, Results]]) -> Results:
         part.runs.assign(folder=[str(folder / run) for run in part.runs["folder"]]) for folder, part in parts
     ]
     seeds = dict.fromkeys(seed for part in all_results for seed in part.plan["seeds"])
-    machines: dict[str, dict[str, None]] = {}  # several values of one name, each once
-    for part in all_results:
-        for name, value in part.machine.items():
-            machines.setdefault(name, {})[str(value)] = None
     there = {f"{run.contestant}, seed {run.seed}" for part in all_results for run in part.runs.itertuples()}
     failures = {run: text for part in all_results for run, text in part.failures.items()}
     return Results(
         all_results[0].plan | {"seeds": list(seeds)},
-        {name: "; ".join(values) for name, values in machines.items()},
+        joined(part.machine for part in all_results),
         pd.concat(runs, ignore_index=True),
         pd.concat([part.curves for part in all_results], ignore_index=True),
         pd.concat([part.drives for part in all_results], ignore_index=True),

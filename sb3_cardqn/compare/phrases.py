@@ -14,11 +14,12 @@ NOTES = (
     "are the same for all runs. Intervals describe other training seeds in these episodes, not others.",
     "The interquartile mean leaves out the lowest and the highest quarter of the runs, rounded down (with 5 "
     "runs, one each; with up to 3, none), and has Yuen's 95 % interval. The mean has Student's, a difference "
-    "of means Welch's. In simulations with 5 to 15 seeds Yuen's intervals contain the truth in 92 to 97 % of "
-    "cases. Student's and Welch's do so in 91 to 97 % until runs collapse: if one run in ten does, the "
-    "interval of the mean contains it in 49 % of cases with 5 seeds.",
+    "of means Welch's; equal runs have none. In simulations with 5 to 15 seeds Yuen's intervals contain the "
+    "truth in 91 to 98 % of cases. Student's and Welch's do so in 91 to 98 % until runs collapse: if one run "
+    "in ten does, the interval of the mean contains it in 49 % of cases with 5 seeds.",
     "A difference of interquartile means is called clear if its p is at most 0.05 after Holm's correction "
-    "for the number of pairs in its table. So is a difference of times, by the Mann-Whitney test.",
+    "for the number of pairs in its table. The p is Yuen's, or Mann-Whitney's if one of the two has equal "
+    "runs. So is a difference of times, by the Mann-Whitney test.",
     "Seeds to settle is the number of seeds that each side needs if spread and difference are as observed: "
     "for an 80 % chance that Yuen's test finds the difference at 5 % divided by the number of pairs, or for "
     "an interval that reaches less than 1/180 of the reward threshold (5 points of 900) to each side. It is "
@@ -76,17 +77,17 @@ def seeds_each(seeds: float) -> str:
     return "more than 1,000" if seeds == inf else number(seeds)
 
 
-def interval(low: float, high: float, digits: int = 0, none: str = "none from one seed") -> str:
+def interval(low: float, high: float, digits: int = 0, none: str = "none") -> str:
     """
     Format an interval.
 
     >>> interval(-3.2, 4.9)
     '−3 to 5'
 
-    :param low: lower bound; NaN if there are too few seeds
+    :param low: lower bound; NaN if there is none
     :param high: upper bound
     :param digits: digits after the decimal point
-    :param none: text if there are too few seeds
+    :param none: text if there is none
     :return: text of both bounds
     """
     return none if pd.isna(low) else f"{number(low, digits)} to {number(high, digits)}"
@@ -111,10 +112,13 @@ def count_seeds(seeds: "pd.Series[int]") -> str:
 def _open(unclear: pd.DataFrame) -> str:
     """
     :param unclear: comparisons of one measure that are not clear
-    :return: phrase with the seeds that would settle all of them, or ""
+    :return: phrase with the seeds that would settle all of them, or "" if none is open or one cannot be told
     """
-    most = unclear["seeds_to_settle"].max()
-    return "" if pd.isna(most) else f"; {seeds_each(most)} seeds each would settle what is open"
+    needed = unclear["seeds_to_settle"]
+    if needed.isna().any():
+        return ""
+    needed = needed[needed > unclear[["seeds", "other_seeds"]].min(axis=1)]  # others differ by too little
+    return "" if needed.empty else f"; {seeds_each(needed.max())} seeds each would settle what is open"
 
 
 def _joined(leads: list[str]) -> str:
@@ -157,7 +161,7 @@ def verdict(aggregates: pd.DataFrame, comparisons: pd.DataFrame, baseline: str |
     leader, score, seeds = best["contestant"], number(best["iqm"]), count_seeds(aggregates["seeds"])
     if len(aggregates) == 1:
         bounds = interval(best["iqm_low"], best["iqm_high"])
-        return f"{leader} scores {score} (95 % interval: {bounds}); there is no other contestant; {seeds}."
+        return f"{leader} scores {score} (95 % interval: {bounds}); no other contestant has a score; {seeds}."
     own = comparisons[comparisons["contestant"] == leader]
     leads: dict[bool, list[str]] = {True: [], False: []}
     for row in own.itertuples():

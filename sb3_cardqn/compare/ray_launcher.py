@@ -2,8 +2,9 @@
 
 import os
 
+from sb3_cardqn.compare.attempt import GRACE_SECONDS, Attempt
 from sb3_cardqn.compare.hand_over import hand_over
-from sb3_cardqn.compare.run import GRACE_SECONDS, Attempt, PlannedRun, State
+from sb3_cardqn.compare.run import PlannedRun, State
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.trust import TRUST
 from sb3_cardqn.zoo.settings import import_packages

@@ -54,9 +54,11 @@ def _facts(results: Results) -> dict[str, str]:
     """
     runs = results.runs
     validated = results.curves["track"].nunique() or results.plan.get("eval_episodes", "none")
-    steps = sorted(number(steps) for steps in {runs["agent_steps"].min(), runs["agent_steps"].max()})
+    steps = [number(steps) for steps in sorted({runs["agent_steps"].min(), runs["agent_steps"].max()})]
+    failures = "; ".join(f"{run}: {failure[-200:]}" for run, failure in results.failures.items())
     return {
         "runs": f"{len(runs)}, of {runs['contestant'].nunique()} contestants",
+        **({"failed runs": f"{len(results.failures)}, without a score ({failures})"} if failures else {}),
         "training seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
         "agent steps per run": " to ".join(steps),
         "training time of all runs": f"{number(runs['seconds'].sum() / 3600, 1)} h",
@@ -192,6 +194,8 @@ def write_report(
     analysis = analysis or analyse(results)
     seeds = results.runs.groupby("contestant", sort=False)["seed"].count()
     sections = _sections(results, analysis, seeds)
+    if failed := len(results.failures):
+        sections[0]["verdict"] += f" {failed} of {failed + len(results.runs)} runs failed and have no score."
     content = {
         "contestants": [str(name) for name in results.runs["contestant"].unique()],
         "sections": sections,

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,23 @@ class Results:
         return cls(
             **about, **{name: _table(folder / f"{name}.csv", types) for name, types in _TABLES.items()}
         )
+
+
+def joined(machines: Iterable[dict[str, str]]) -> dict[str, str]:
+    """
+    Put machines into one table.
+
+    >>> joined([{"CPU": "one", "Cores": "2"}, {"CPU": "other", "Cores": "2"}])
+    {'CPU': 'one; other', 'Cores': '2'}
+
+    :param machines: hardware and versions, of several machines or moments
+    :return: the same names, each with all its values
+    """
+    values: dict[str, dict[str, None]] = {}
+    for machine in machines:
+        for name, value in machine.items():
+            values.setdefault(name, {})[str(value)] = None
+    return {name: "; ".join(each) for name, each in values.items()}
 
 
 def _check_about(about: Any, path: Path) -> None:

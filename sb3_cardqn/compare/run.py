@@ -1,16 +1,11 @@
-"""PlannedRun (a run of a comparison and its files) and Attempt (a process that trains it)."""
+"""PlannedRun: a run of a comparison, its files and its state."""
 
 import json
-import os
 import shlex
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import ALGOS
@@ -26,7 +21,6 @@ from sb3_cardqn.zoo.clock import Reading, last_reading
 from sb3_cardqn.zoo.resumable import CHECKPOINTS
 
 _CHECKPOINT_STEPS = 10_000  # agent steps between checkpoints if the budget is in minutes
-GRACE_SECONDS = 60  # time to write a checkpoint
 
 
 @dataclass(frozen=True)
@@ -41,6 +35,8 @@ class State:
     :param core_hours: cores times hours of these processes
     :param num_threads: torch threads
     :param failure: how the last process failed, or ""
+    :param asked: what it was started with (algorithm, seed, budget, ...); empty in old comparisons
+    :param machine: hardware and versions of the last process; empty in old comparisons
     """
 
     finished: bool = False
@@ -50,6 +46,8 @@ class State:
     core_hours: float = 0.0
     num_threads: int = 1
     failure: str = ""
+    asked: dict[str, Any] = field(default_factory=dict)
+    machine: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,8 @@ class PlannedRun:
 
     def check_folder(self) -> None:
         """
-        :raises UserError: if the run's folder is not part of this comparison, or a link leads to it
+        :raises UserError: if the run's folder is not part of this comparison, a link leads to it, or it was
+            started with another seed, budget or value than the plan has now
         """
         places = [self.folder, *self.folder.parents]
         for place in [self.log, *places[: places.index(self.output)]]:
@@ -146,6 +145,28 @@ class PlannedRun:
             raise UserError(
                 f"'{self.folder}' exists and is not part of this comparison: use another output folder"
             )
+        for name, value in self.state.asked.items():
+            if self.asked.get(name, value) != value:
+                raise UserError(
+                    f"'{self.folder}' was started with {name} {value}, the plan now has {self.asked[name]}: "
+                    "use another output folder, or put plan.yml back"
+                )
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What decides its result, in the terms of the plan; as JSON gives it back."""
+        plan = self.plan
+        return {
+            "algorithm": self.contestant.algo,
+            "overrides": list(self.contestant.overrides),
+            "env": plan.env,
+            "seed": self.seed,
+            "n_timesteps": plan.n_timesteps,
+            "minutes": plan.minutes,
+            "n_evaluations": plan.n_evaluations,
+            "eval_episodes": plan.eval_episodes,
+            "vec_env": plan.vec_env,
+        }
 
     def save_state(self, state: State) -> None:
         """
@@ -207,97 +228,6 @@ class PlannedRun:
         """
         lines = self.log.read_text(errors="replace").splitlines() if self.log.is_file() else []
         return " | ".join([line.strip() for line in lines if line.strip()][-count:])
-
-
-class Attempt:
-    """
-    A process that trains a run from its last checkpoint, or from the start if there is none.
-
-    :param run: run to train
-    :param num_threads: torch threads
-    :raises UserError: if the run's folder is not part of this comparison
-    """
-
-    def __init__(self, run: PlannedRun, num_threads: int) -> None:
-        self.run = run
-        run.check_folder()
-        arguments = run.train_arguments(num_threads)
-        if can_resume(run.folder):
-            arguments = ["resume", str(run.folder)]
-        elif run.folder.exists():
-            shutil.rmtree(run.folder)  # check_folder made sure that it is part of this comparison
-        run.folder.parent.mkdir(parents=True, exist_ok=True)
-        before = run.state
-        self._state = replace(before, attempts=before.attempts + 1, num_threads=num_threads)
-        run.save_state(self._state)
-        command = [sys.executable, "-m", "sb3_cardqn.worker", "--traceback", *arguments]
-        with run.log.open("a") as log:
-            print(f"$ {shlex.join(command)}", file=log, flush=True)
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,  # nothing is sent: its end ends the process, see worker.py
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {"OMP_NUM_THREADS": str(num_threads)},
-                start_new_session=True,  # Ctrl-C reaches the comparison only, which then ends its runs
-            )
-        self._started = time.monotonic()
-
-    def poll(self) -> State | None:
-        """
-        :return: None while it trains, then its state, which is saved too
-        """
-        pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
-        if pid == 0:
-            return None
-        self._process.returncode = os.waitstatus_to_exitcode(status)
-        unit = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
-        seconds = time.monotonic() - self._started
-        state = replace(
-            self._state,
-            failure=self._failure(self._process.returncode),
-            peak_memory_mb=max(self._state.peak_memory_mb, usage.ru_maxrss * unit / 2**20),
-            wall_seconds=self._state.wall_seconds + seconds,
-            core_hours=self._state.core_hours + self.run.cores(self._state.num_threads) * seconds / 3600,
-        )
-        state = replace(state, finished=not state.failure)
-        self.run.save_state(state)
-        return state
-
-    def _failure(self, exit_code: int) -> str:
-        if exit_code < 0:
-            return f"killed by {signal.Signals(-exit_code).name}"
-        if exit_code > 0:
-            return self.run.last_lines() or f"exit status {exit_code}"
-        if not self.run.left_its_agent:
-            return f"ended early, after {self.run.reading.agent_steps} agent steps: {self.run.last_lines()}"
-        return ""
-
-    def finish(self) -> State:
-        """
-        Wait until the process has ended; an interruption ends the process too.
-
-        :return: its state, which is saved too
-        """
-        try:
-            while (state := self.poll()) is None:
-                time.sleep(0.2)
-        finally:
-            self.stop()
-            self.wait()
-        return state
-
-    def stop(self) -> None:
-        """Ask the process to end; it writes a checkpoint first."""
-        self._process.terminate()
-
-    def wait(self) -> None:
-        """Wait for its end after ``stop``, for a limited time; the run can be resumed."""
-        deadline = time.monotonic() + GRACE_SECONDS
-        while self._process.returncode is None and self.poll() is None:
-            if time.monotonic() > deadline:
-                self._process.kill()
-            time.sleep(0.1)
 
 
 def can_resume(folder: Path) -> bool:

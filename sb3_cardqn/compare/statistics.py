@@ -56,7 +56,7 @@ def aggregates(scores: pd.DataFrame) -> pd.DataFrame:
 
     :param scores: measure, contestant, seed, score
     :return: measure, contestant, seeds (their number), iqm with Yuen's and mean with Student's 95 % interval
-        (_low, _high; NaN with one seed), and the lowest score
+        (_low, _high; NaN with one seed, or without a spread), and the lowest score
     """
     rows = []
     for measure, of_measure in scores.groupby("measure", sort=False):
@@ -80,9 +80,10 @@ def comparisons(
     :param baseline: contestant to compare the others with, or None for all pairs
     :param enough: half width of an interval that settles a difference by excluding more; None for none
     :return: measure, contestant, other, seeds, other_seeds; difference of the interquartile means with Yuen's
-        interval, its p (after Holm), whether it is clear, and the seeds per side that would settle it; mean
-        difference with Welch's interval; probability that a run of the first scores higher than one of the
-        other, with its probability_p (Mann-Whitney, after Holm). Bounds are NaN if one has a single seed
+        interval, its p (after Holm; of Mann-Whitney where one has no spread), whether it is clear, and the
+        seeds per side that would settle it; mean difference with Welch's interval; probability that a run of
+        the first scores higher than one of the other, with its probability_p (Mann-Whitney, after Holm).
+        Bounds are NaN if one has a single seed or no spread
     """
     estimates = [*_names("difference"), "p", *_names("mean_difference"), "probability", "probability_p"]
     names = ["measure", "contestant", "other", "seeds", "other_seeds", *estimates, "seeds_to_settle"]
@@ -100,8 +101,9 @@ def comparisons(
             settled = inference.runs_to_settle(
                 iqms[contestant], iqms[other], seeds, enough, ERROR / len(pairs)
             )
-            numbers = (gap.value, *gap.bounds, gap.p, mean_gap.value, *mean_gap.bounds)
             better = inference.improvement(one, two)
+            p = better[1] if gap.variance == 0 else gap.p  # without a spread ranks decide
+            numbers = (gap.value, *gap.bounds, p, mean_gap.value, *mean_gap.bounds)
             rows.append((measure, contestant, other, *seeds, *map(float, numbers), *better, settled))
         if rows:
             table = pd.DataFrame(rows, columns=names)

@@ -14,7 +14,7 @@ MEASURES = {
     "final": ("Final checkpoint", "The agent at the end of training, scored in the held-out episodes."),
     "best": ("Best checkpoint", "The best agent of the evaluations, scored in the held-out episodes."),
     EQUAL_TIME: ("Equal wall-clock time", "Scored in the evaluations."),
-    AREA: ("Area under the learning curve", "Mean score in the evaluations over the whole budget."),
+    AREA: ("Area under the learning curve", "Mean score in the evaluations, from the first to the last."),
 }
 
 

@@ -1,6 +1,8 @@
 """evaluate: drives of several agents in parallel processes, with a statistical summary per agent."""
 
 import multiprocessing as mp
+import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -171,7 +173,15 @@ def _drive(
     return drives, float(np.median(model.seconds)) / len(envs)
 
 
+def _end_with_parent() -> None:
+    parent = mp.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 def _prepare(specs: CloudpickleWrapper) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     th.set_num_threads(1)
     for spec in specs.var:
         gym.registry.setdefault(spec.id, spec)

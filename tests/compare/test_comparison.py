@@ -21,9 +21,9 @@ from sb3_cardqn.compare import (
     compare,
     comparison,
     estimate,
-    run,
     scheduler,
 )
+from sb3_cardqn.compare.attempt import Attempt
 from sb3_cardqn.compare.launchers import LocalLauncher
 from sb3_cardqn.compare.run import PlannedRun, State, runs_of
 from sb3_cardqn.errors import UserError
@@ -471,10 +471,27 @@ def test_a_run_that_fails_twice_is_reported_and_the_others_are_not_lost(
 
 def test_an_attempt_that_ends_early_is_no_success(tmp_path: Path) -> None:
     (planned,) = runs_of(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path)
-    attempt = run.Attempt.__new__(run.Attempt)
+    attempt = Attempt.__new__(Attempt)
     attempt.run = planned
     assert "SIGKILL" in attempt._failure(-signal.SIGKILL)
     assert not missing("0", attempt._failure(0))
+
+
+@pytest.mark.parametrize(
+    ("edited", "named"),
+    [
+        ({"seeds": [1000, 0]}, "seed | 0 | 1000"),
+        ({"n_timesteps": 500}, "n_timesteps | 1000 | 500"),
+        ({"contestants": {"dqn": "dqn gamma:0.5"}}, "overrides | gamma:0.5"),
+    ],
+)
+def test_runs_of_another_plan_are_not_relabelled(tmp_path: Path, edited: dict[str, Any], named: str) -> None:
+    before = {"contestants": {"dqn": "dqn"}, "seeds": [0, 1000], **SHORT}
+    for planned in runs_of(Plan.of(**before), tmp_path):
+        planned.folder.mkdir(parents=True)
+        planned.save_state(State(finished=True, attempts=1, asked=planned.asked))
+    with error_naming(UserError, named):
+        compare(Plan.of(**before | edited), tmp_path, FakeLauncher(lambda *_: pytest.fail("it is trained")))
 
 
 def test_a_run_that_ended_unseen_is_not_trained_again(tmp_path: Path) -> None:
@@ -497,13 +514,15 @@ def test_a_run_that_ended_unseen_is_not_trained_again(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_a_stopped_process_took_is_kept(tmp_path: Path) -> None:
     (planned,) = runs_of(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path)
-    attempt = run.Attempt(planned, 1)
+    attempt = Attempt(planned, 1)
     time.sleep(1)
     attempt.stop()
     attempt.wait()
     attempt.wait()  # again: it has ended
     assert planned.state.wall_seconds >= 1
     assert planned.state.peak_memory_mb > 1
+    assert planned.state.asked == planned.asked
+    assert planned.state.machine["Cores"] == str(os.cpu_count())
     assert not planned.state.finished
 
 

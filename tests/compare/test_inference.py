@@ -58,12 +58,13 @@ def test_one_run_has_no_interval() -> None:
     assert np.isnan([*one.bounds, *gap.bounds, gap.p]).all()
 
 
-def test_equal_scores_have_an_interval_without_width() -> None:
-    same = trimmed_mean([900.0] * 5, IQM)
-    assert same.bounds == (900, 900)
-    assert (difference(same, same).bounds, difference(same, same).p) == ((0, 0), 1)
-    gap = difference(same, trimmed_mean([600.0] * 5, IQM))
-    assert (gap.bounds, gap.p) == ((300, 300), 0)
+@pytest.mark.parametrize("equal", [[900.0] * 5, [0.1 + 0.2] * 7, [10.0, 10.0, 10.0, 10.0, 9.0]])
+def test_equal_scores_have_neither_an_interval_nor_a_p(equal: list[float]) -> None:
+    same = trimmed_mean(equal, IQM)
+    assert np.isnan(same.bounds).all()
+    for other in (same, trimmed_mean(FIVE, IQM)):
+        for gap in (difference(same, other), difference(other, same)):
+            assert np.isnan([*gap.bounds, gap.p]).all()
 
 
 def test_probability_of_improvement_counts_pairs_of_runs() -> None:

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from sb3_cardqn.compare import Plan, Results, compare, comparison
+from sb3_cardqn.compare.attempt import Attempt
 from sb3_cardqn.compare.launchers import LocalLauncher
 from sb3_cardqn.compare.report import write_report
-from sb3_cardqn.compare.run import Attempt, PlannedRun, State, runs_of
+from sb3_cardqn.compare.run import PlannedRun, State, runs_of
 from sb3_cardqn.errors import UserError
 from tests.compare.results import made_up_results
 from tests.named import error_naming

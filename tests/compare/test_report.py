@@ -87,11 +87,15 @@ def sentence(baseline: str | None = None, **contestants: list[float]) -> str:
     return verdict(statistics.aggregates(scores), statistics.comparisons(scores, baseline), baseline)
 
 
+def about(score: float) -> list[float]:
+    """Five runs near a score."""
+    return [score - 0.3, score - 0.2, score, score + 0.2, score + 0.3]
+
+
 def test_verdict_names_a_winner_only_when_clear_of_all() -> None:
-    five = [0.0, 0.0, 0.0, 0.0, 0.0]
-    high, near, low = [900.0] * 5, [900.0, 899.0, 901.0, 880.0, 920.0], [x + 600 for x in five]
+    high, near, low = about(900), [900.0, 899.0, 901.0, 880.0, 920.0], about(600)
     assert sentence(low=low, high=high) == (
-        "high wins: it scores 900 and leads low by 300 (95 % interval: 300 to 300); 5 seeds."
+        "high wins: it scores 900 and leads low by 300 (95 % interval: 299 to 301); 5 seeds."
     )
     assert re.fullmatch(
         "No clear difference: a scores 900 and leads b by 0 \\(95 % interval: \N{MINUS SIGN}"
@@ -101,35 +105,35 @@ def test_verdict_names_a_winner_only_when_clear_of_all() -> None:
     )
     assert re.fullmatch(
         r"No clear winner: high scores 900 and leads near by 0 \(.*\), which may be chance; it clearly leads low by 300 "
-        r"\(300 to 300\); 5 seeds; more than 1,000 seeds each would settle what is open\.",
+        r"\(299 to 301\); 5 seeds; more than 1,000 seeds each would settle what is open\.",
         sentence(high=high, near=near, low=low),
     )
 
 
 def test_verdict_does_not_list_a_dozen() -> None:
-    assert sentence(a=[900.0] * 5, b=[800.0] * 5, c=[700.0] * 5, d=[600.0] * 5, e=[500.0] * 5) == (
-        "a wins: it scores 900 and leads b by 100 (95 % interval: 100 to 100), c by 200 (200 to 200) and 2 others by more; "
+    assert sentence(a=about(900), b=about(800), c=about(700), d=about(600), e=about(500)) == (
+        "a wins: it scores 900 and leads b by 100 (95 % interval: 99 to 101), c by 200 (199 to 201) and 2 others by more; "
         "5 seeds."
     )
 
 
 def test_verdict_against_a_baseline() -> None:
-    scores = {"a": [900.0] * 5, "b": [800.0] * 5, "c": [500.0] * 5, "d": [800.0] * 2}
+    scores = {"a": about(900), "b": about(800), "c": about(500), "d": [800.0, 800.4]}
     text = sentence("b", **scores)
     assert text.startswith("b scores 800.")
-    assert "clear: a \N{MINUS SIGN}100 (\N{MINUS SIGN}100 to \N{MINUS SIGN}100), c 300 (300 to 300);" in text
-    assert "not clear: d 0 (0 to 0);" in text
+    assert "clear: a \N{MINUS SIGN}100 (\N{MINUS SIGN}101 to \N{MINUS SIGN}99), c 300 (299 to 301);" in text
+    assert "not clear: d \N{MINUS SIGN}0 (" in text
     assert "2 to 5 seeds" in text
     assert "gone" in sentence("gone", **scores)
 
 
 def test_verdict_on_one_seed_or_one_contestant() -> None:
     assert sentence(a=[900.0], b=[100.0]) == (
-        "No clear difference: a scores 900 and leads b by 800 (95 % interval: none from one seed), which may be chance; "
+        "No clear difference: a scores 900 and leads b by 800 (95 % interval: none), which may be chance; "
         "1 seed (too few for an interval)."
     )
-    alone = sentence(a=[-30.0] * 10)
-    assert "a scores \N{MINUS SIGN}30 (95 % interval: \N{MINUS SIGN}30 to \N{MINUS SIGN}30)" in alone
+    alone = sentence(a=[-31.0, -29.0] * 5)
+    assert "a scores \N{MINUS SIGN}30 (95 % interval: \N{MINUS SIGN}31 to \N{MINUS SIGN}29)" in alone
     assert "10 seeds" in alone
 
 
@@ -208,7 +212,26 @@ def test_missing_checkpoints_are_told(tmp_path: Path) -> None:
     text = (tmp_path / "report.md").read_text()
     assert "| a | 1 of 2 |" in text
     assert "No run of b " in text
-    assert "none from one seed" in text
+    assert "| none |" in text
+
+
+def test_failed_runs_are_told(tmp_path: Path) -> None:
+    made_up = made_up_results({"a": (800.0, 10.0, 400.0), "b": (700.0, 10.0, 400.0)}, seeds=2, tracks=2)
+    gone = {"b, seed 2000": "NotFiniteError: reward"}
+    for results in (replace(made_up, failures=gone), only_a(made_up, gone | {"b, seed 0": "killed"})):
+        text = write_report(results, tmp_path).with_suffix(".md").read_text()
+        missing = len(results.failures)
+        assert f"{missing} of {missing + len(results.runs)} runs failed" in text
+        assert "b, seed 2000: NotFiniteError: reward" in text
+        assert "there is no other contestant" not in text
+
+
+def only_a(results: Results, failures: dict[str, str]) -> Results:
+    tables = {
+        name: table[table["contestant"] == "a"]
+        for name, table in (("runs", results.runs), ("curves", results.curves), ("drives", results.drives))
+    }
+    return replace(results, failures=failures, **tables)
 
 
 def test_one_run_without_validation_is_reported(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
 import shutil
+import subprocess
+import sys
+import time
 from collections import OrderedDict
 from itertools import pairwise
 from pathlib import Path
@@ -8,6 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch as th
 import yaml
@@ -187,6 +191,27 @@ def test_a_run_without_an_agent_says_so(run: Run, tmp_path: Path) -> None:
     (folder / "CarRacing-v3" / "config.yml").touch()
     with error_naming(UserError, f"{folder} | best_model.zip | CarRacing-v3.zip"):
         _ = Run(folder).model_path
+
+
+@pytest.mark.slow
+def test_driving_processes_end_with_the_one_that_started_them(run: Run, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"""
+from sb3_cardqn.evaluate import evaluate
+if __name__ == "__main__":
+    evaluate({str(run.folder)!r}, range(200_000, 210_000), n_processes=2)
+"""
+    )
+    process = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL)
+    parent = psutil.Process(process.pid)
+    while len(drivers := [child for child in parent.children() if child.cpu_times().user > 3]) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    _, left = psutil.wait_procs(drivers, timeout=600)
+    assert not left
 
 
 @pytest.mark.slow

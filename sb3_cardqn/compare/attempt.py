@@ -1,0 +1,112 @@
+"""Attempt: a process that trains a run of a comparison."""
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+from sb3_cardqn.compare.run import PlannedRun, State, can_resume
+from sb3_cardqn.machine import machine
+
+GRACE_SECONDS = 60  # time to write a checkpoint
+
+
+class Attempt:
+    """
+    A process that trains a run from its last checkpoint, or from the start if there is none.
+
+    :param run: run to train
+    :param num_threads: torch threads
+    :raises UserError: if the run's folder is not part of this comparison
+    """
+
+    def __init__(self, run: PlannedRun, num_threads: int) -> None:
+        self.run = run
+        run.check_folder()
+        arguments = run.train_arguments(num_threads)
+        if can_resume(run.folder):
+            arguments = ["resume", str(run.folder)]
+        elif run.folder.exists():
+            shutil.rmtree(run.folder)  # check_folder made sure that it is part of this comparison
+        run.folder.parent.mkdir(parents=True, exist_ok=True)
+        before = run.state
+        self._state = replace(
+            before,
+            attempts=before.attempts + 1,
+            num_threads=num_threads,
+            asked=run.asked,
+            machine=machine(),
+        )
+        run.save_state(self._state)
+        command = [sys.executable, "-m", "sb3_cardqn.worker", "--traceback", *arguments]
+        with run.log.open("a") as log:
+            print(f"$ {shlex.join(command)}", file=log, flush=True)
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,  # nothing is sent: its end ends the process, see worker.py
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"OMP_NUM_THREADS": str(num_threads)},
+                start_new_session=True,  # Ctrl-C reaches the comparison only, which then ends its runs
+            )
+        self._started = time.monotonic()
+
+    def poll(self) -> State | None:
+        """
+        :return: None while it trains, then its state, which is saved too
+        """
+        pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
+        if pid == 0:
+            return None
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        unit = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
+        seconds = time.monotonic() - self._started
+        state = replace(
+            self._state,
+            failure=self._failure(self._process.returncode),
+            peak_memory_mb=max(self._state.peak_memory_mb, usage.ru_maxrss * unit / 2**20),
+            wall_seconds=self._state.wall_seconds + seconds,
+            core_hours=self._state.core_hours + self.run.cores(self._state.num_threads) * seconds / 3600,
+        )
+        state = replace(state, finished=not state.failure)
+        self.run.save_state(state)
+        return state
+
+    def _failure(self, exit_code: int) -> str:
+        if exit_code < 0:
+            return f"killed by {signal.Signals(-exit_code).name}"
+        if exit_code > 0:
+            return self.run.last_lines() or f"exit status {exit_code}"
+        if not self.run.left_its_agent:
+            return f"ended early, after {self.run.reading.agent_steps} agent steps: {self.run.last_lines()}"
+        return ""
+
+    def finish(self) -> State:
+        """
+        Wait until the process has ended; an interruption ends the process too.
+
+        :return: its state, which is saved too
+        """
+        try:
+            while (state := self.poll()) is None:
+                time.sleep(0.2)
+        finally:
+            self.stop()
+            self.wait()
+        return state
+
+    def stop(self) -> None:
+        """Ask the process to end; it writes a checkpoint first."""
+        self._process.terminate()
+
+    def wait(self) -> None:
+        """Wait for its end after ``stop``, for a limited time; the run can be resumed."""
+        deadline = time.monotonic() + GRACE_SECONDS
+        while self._process.returncode is None and self.poll() is None:
+            if time.monotonic() > deadline:
+                self._process.kill()
+            time.sleep(0.1)
