@@ -491,7 +491,7 @@ def test_runs_of_another_plan_are_not_relabelled(tmp_path: Path, edited: dict[st
         planned.folder.mkdir(parents=True)
         planned.save_state(State(finished=True, attempts=1, asked=planned.asked))
     with error_naming(UserError, named):
-        compare(Plan.of(**before | edited), tmp_path, FakeLauncher(lambda *_: pytest.fail("it is trained")))
+        compare(Plan.of(**before | edited), tmp_path, ClosedLauncher(lambda *_: pytest.fail("it is trained")))
 
 
 def test_a_run_that_ended_unseen_is_not_trained_again(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ if __name__ == "__main__":
         time.sleep(0.05)
     process.kill()
     process.wait()
-    _, left = psutil.wait_procs(drivers, timeout=600)
+    _, left = psutil.wait_procs(drivers, timeout=3600)
     assert not left
 
 
