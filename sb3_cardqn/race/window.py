@@ -1,5 +1,7 @@
 """Window: shows pictures at real speed or slower, and knows which keys are held."""
 
+import os
+
 import numpy as np
 import pygame
 
@@ -22,6 +24,8 @@ class Window:
     def __init__(self, size: tuple[int, int], fps: float) -> None:
         try:
             pygame.display.init()
+            if pygame.display.get_driver() == "offscreen" and "SDL_VIDEODRIVER" not in os.environ:
+                raise pygame.error("no video device")  # SDL would open a window that nobody sees
             self._screen = pygame.display.set_mode(size, pygame.SCALED | pygame.RESIZABLE)
         except pygame.error as error:
             raise UserError(

@@ -148,6 +148,15 @@ def test_a_window_needs_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
         main(["--first", "500000"])
 
 
+def test_a_window_that_nobody_sees_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SDL's last resort on a machine without a screen, unless the user asks for it."""
+    monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
+    monkeypatch.setattr("pygame.display.get_driver", lambda: "offscreen")
+    monkeypatch.setattr("pygame.display.init", lambda: None)
+    with error_naming(UserError, "screen | race"):
+        Window((64, 48), 50)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="needs xvfb-run")
 def test_it_runs_on_a_real_screen(tmp_path: Path) -> None:
