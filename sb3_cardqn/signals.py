@@ -1,9 +1,10 @@
-"""Helpers for signals such as Ctrl-C: which to handle, and child processes that ignore Ctrl-C."""
+"""Helpers for signals such as Ctrl-C, and for child processes that ignore it and end with their parent."""
 
 import contextlib
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -41,3 +42,17 @@ def deaf_children() -> contextlib.AbstractContextManager[None]:
     :return: context in which to start them
     """
     return handled(signal.SIG_IGN, "SIGINT")
+
+
+def end_after(wait: Callable[[], object]) -> None:
+    """
+    End this process as soon as something has happened, whatever it is doing.
+
+    :param wait: function that returns when it has happened, such as the end of the parent process
+    """
+
+    def wait_and_end() -> None:
+        wait()
+        os._exit(1)
+
+    threading.Thread(target=wait_and_end, daemon=True).start()

@@ -2,16 +2,10 @@
 
 import os
 import sys
-import threading
 
 from sb3_cardqn import cli
-
-
-def _end_with_parent() -> None:
-    os.read(0, 1)  # the parent never writes, so this returns when the parent's end of the pipe is closed
-    os._exit(1)
-
+from sb3_cardqn.signals import end_after
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_after(lambda: os.read(0, 1))  # the parent never writes: returns when its end of the pipe is closed
     cli.main(sys.argv[1:])

@@ -16,14 +16,13 @@ import numpy as np
 import pandas as pd
 import torch as th
 from IPython.display import HTML, Markdown
-from scipy.stats import sem, t
 from stable_baselines3.common.buffers import ReplayBuffer
 from torch import nn
 
 # what is not public in the package is imported here only, for all notebooks
 from sb3_cardqn.cardqn import losses
 from sb3_cardqn.cardqn.schedules import DECAYS
-from sb3_cardqn.compare import measures, statistics
+from sb3_cardqn.compare import inference, measures, statistics
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.env.actions import ACTION_SETS
 from sb3_cardqn.evaluate import evaluate
@@ -254,5 +253,6 @@ def interval(values: np.ndarray) -> tuple[float, float, float]:
     values = np.asarray(values, dtype=float)
     if np.ptp(values) == 0:
         return values[0], values[0], values[0]
-    low, high = t.interval(0.95, len(values) - 1, values.mean(), sem(values))
-    return float(values.mean()), float(low), float(high)
+    mean = inference.trimmed_mean(values, inference.MEAN)
+    low, high = mean.bounds
+    return float(mean.value), float(low), float(high)

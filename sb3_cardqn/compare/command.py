@@ -67,14 +67,9 @@ def _merge(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
 
 
 def _resume(options: argparse.Namespace) -> list[str]:
-    words = ["sb3-cardqn", "compare", "--output", str(options.output)]
-    if options.launcher != "local":
-        words += [
-            "--launcher",
-            options.launcher,
-            *(["--address", options.address] if options.address else []),
-        ]
-    return words
+    launcher = ["--launcher", options.launcher] if options.launcher != "local" else []
+    address = ["--address", options.address] if options.address else []
+    return ["sb3-cardqn", "compare", "--output", str(options.output), *launcher, *address]
 
 
 def _run(plan: Plan, options: argparse.Namespace, launcher: Launcher) -> None:

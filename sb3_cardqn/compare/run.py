@@ -145,10 +145,11 @@ class PlannedRun:
             raise UserError(
                 f"'{self.folder}' exists and is not part of this comparison: use another output folder"
             )
-        for name, value in self.state.asked.items():
-            if self.asked.get(name, value) != value:
+        began = self.state.asked
+        for name, value in self.asked.items():
+            if began.get(name, value) != value:
                 raise UserError(
-                    f"'{self.folder}' was started with {name} {value}, the plan now has {self.asked[name]}: "
+                    f"'{self.folder}' was started with {name} {began[name]}, the plan now has {value}: "
                     "use another output folder, or put plan.yml back"
                 )
 

@@ -1,8 +1,6 @@
 """evaluate: drives of several agents in parallel processes, with a statistical summary per agent."""
 
 import multiprocessing as mp
-import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -31,7 +29,7 @@ from sb3_cardqn.evaluate.driving import Drive, Driver, check_seeds, drive_side_b
 from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.policy_file.read import ExportedPolicy
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
-from sb3_cardqn.signals import deaf_children
+from sb3_cardqn.signals import deaf_children, end_after
 
 SIDE_BY_SIDE = 16  # episodes per forward pass with FastRender's picture; stock's takes longer than the pass
 LOST = 20  # missed tiles; a car that misses more has lost the road, fewer are a cut corner
@@ -173,15 +171,10 @@ def _drive(
     return drives, float(np.median(model.seconds)) / len(envs)
 
 
-def _end_with_parent() -> None:
+def _prepare(specs: CloudpickleWrapper) -> None:
     parent = mp.parent_process()
     assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _prepare(specs: CloudpickleWrapper) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_after(parent.join)
     th.set_num_threads(1)
     for spec in specs.var:
         gym.registry.setdefault(spec.id, spec)

@@ -134,10 +134,10 @@ def test_a_lead_is_clear_by_itself_and_not_beside_others() -> None:
 
 
 def test_without_a_spread_ranks_decide() -> None:
-    # 3 of 4 quarters of the runs are equal; of the 10 ways to part 10 and 9, none is rarer than 21 %
+    # of the 252 ways to part five tens and five nines, 52 give one side at least four tens: p = 52 / 252
     (row,) = comparisons(scores_of(a=[10.0] * 4 + [9], b=[9.0] * 4 + [10])).itertuples()
     assert isnan(row.difference_low)
-    assert row.p == row.probability_p == pytest.approx(0.206, abs=0.001)
+    assert row.p == row.probability_p == pytest.approx(52 / 252)
     assert not row.clear
     (row,) = comparisons(scores_of(a=[500.0] * 5, b=[9.4] * 5)).itertuples()
     assert row.p == pytest.approx(2 / 252)  # all runs above all others, in either direction
