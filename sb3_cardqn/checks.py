@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from stable_baselines3.common.preprocessing import get_obs_shape
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
 from sb3_cardqn.errors import UserError
@@ -124,18 +125,20 @@ def check_normalized(owner: str, env: VecEnv, stores_frames: bool = False) -> No
     :param owner: name of the algorithm
     :param env: its environments
     :param stores_frames: True if its replay buffer is a ``FrameReplayBuffer``
-    :raises UserError: if a wrapper around ``VecNormalize`` changes the observations, or the buffer needs
-        unnormalized ones
+    :raises UserError: if a wrapper around ``VecNormalize`` changes the shape of observations, or the buffer
+        needs unnormalized ones
     """
     normalize = unwrap_vec_normalize(env)
-    if normalize is not None and normalize.norm_obs and stores_frames:
+    if normalize is None:
+        return
+    if normalize.norm_obs and stores_frames:
         raise UserError(
             f"{owner} with FrameReplayBuffer needs VecNormalize(norm_obs=False), in the zoo's files "
             "normalize: {norm_obs: false}, because SB3 rounds an episode's last observation, which is then "
             "not a stack of frames; got norm_obs=True"
         )
-    if normalize is not None and normalize.observation_space != env.observation_space:
-        inside, outside = normalize.observation_space, env.observation_space
+    inside, outside = normalize.observation_space, env.observation_space
+    if get_obs_shape(inside) != get_obs_shape(outside):
         raise UserError(
             f"{owner} needs VecNormalize (the zoo's normalize) around VecFrameStack (frame_stack) and "
             "VecTransposeImage, as in VecNormalize(VecTransposeImage(env)), or stacks and channel-first "

@@ -151,7 +151,7 @@ TABLE: list[tuple[str, str, tuple[Any, ...]]] = [
     *(("CarDQN", name, NO_SHARE) for name in ("tau", "gamma", "exploration_initial_eps", "exploration_final_eps", "advantage_learning")),
     ("CarDQN", "advantage_learning", (1, 1.0)),
     ("CarDQN", "exploration_fraction", NO_NUMBER),
-    ("CarDQN", "max_grad_norm", (None, True, "4", [], NAN, -0.5, 0)),
+    ("CarDQN", "max_grad_norm", (None, True, "4", [], NAN, -0.5)),
     ("CarDQN", "exploration_decay", (None, True, "lineal", [], 3)),
     *(("CarDQN", name, NO_FLAG) for name in ("double_q", "mixed_precision")),
     ("CarDQN", "overlap", NO_FLAG[1:]),

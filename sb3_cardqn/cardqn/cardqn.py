@@ -35,7 +35,8 @@ class CarDQN(OverlapAlgorithm):
     >>> model = CarDQN("MlpPolicy", "CartPole-v1", seed=0).learn(200)
 
     With DQN's arguments, one environment and the same seed, it learns the same weights, bit by bit (from
-    pictures, up to the rounding of float32).
+    pictures, up to the rounding of float32; in another process, as in ``SubprocVecEnv``, with
+    ``overlap=False``).
     Differences from SB3's DQN:
 
     1. Epsilon-greedy exploration draws once per environment, not once for the whole vector.

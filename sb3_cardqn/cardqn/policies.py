@@ -145,6 +145,8 @@ class CarDQNPolicy(PicturePolicy):
         try:
             return super().make_features_extractor()
         except RuntimeError as error:
+            if self.features_extractor_class not in (NatureCNN, CarRacingCNN, CombinedExtractor):
+                raise
             raise ValueError(
                 f"{self.features_extractor_class.__name__} needs larger pictures, NatureCNN and CarRacingCNN "
                 f"at least {LEAST_PIXELS}x{LEAST_PIXELS}, got {self.observation_space}: resize them, or use "

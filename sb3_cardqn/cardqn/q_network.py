@@ -121,7 +121,8 @@ class QNetwork(PicturePolicy):
         assert isinstance(obs, th.Tensor)
         device = obs.device.type
         dtype = th.get_autocast_dtype(device) if th.is_autocast_enabled(device) else th.float32
-        learns = th.is_grad_enabled() and obs.dtype == th.uint8 and not th.compiler.is_compiling()
+        is_recorded = th.compiler.is_compiling() or th.jit.is_tracing()
+        learns = th.is_grad_enabled() and obs.dtype == th.uint8 and not is_recorded
         if learns and device == "cpu":
             # In this order the gradient of the first layer's weights takes half of the time. Without a
             # gradient it does not pay.

@@ -21,6 +21,8 @@ from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtr
 from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
 from stable_baselines3.common.vec_env import (
     SubprocVecEnv,
+    VecEnv,
+    VecEnvWrapper,
     VecFrameStack,
     VecMonitor,
     VecNormalize,
@@ -142,6 +144,20 @@ class Halves:
         return 1e-3 * 0.5**progress_remaining
 
 
+class Clips(VecEnvWrapper):
+    """Clips observations to a space of its own."""
+
+    def __init__(self, venv: VecEnv) -> None:
+        super().__init__(venv, spaces.Box(-1, 1, venv.observation_space.shape))
+
+    def reset(self) -> Any:
+        return self.venv.reset().clip(-1, 1)
+
+    def step_wait(self) -> Any:
+        obs, *rest = self.venv.step_wait()
+        return obs.clip(-1, 1), *rest
+
+
 # ---- the table: every argument of DQN and of its policy, with each kind of value ----
 
 
@@ -166,6 +182,7 @@ ARGUMENTS: dict[str, list[Any]] = {
         lambda: VecNormalize(make_vec_env("CartPole-v1", 2)),
         lambda: VecNormalize(VecFrameStack(make_vec_env("CartPole-v1", 2), 2)),
         lambda: VecMonitor(VecNormalize(make_vec_env("CartPole-v1", 1), norm_obs=False)),
+        lambda: Clips(VecNormalize(make_vec_env("CartPole-v1", 2))),
         lambda: VecFrameStack(make_vec_env("CartPole-v1", 1), 3),
     ],
     "learning_rate": [
@@ -188,7 +205,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "exploration_fraction": numbers(0.1, 1, 0, 1.5, 20_000),
     "exploration_initial_eps": numbers(1, 0.5, 0),
     "exploration_final_eps": numbers(0.05, 0, 1),
-    "max_grad_norm": numbers(10, 0.1, INF, 1e30),
+    "max_grad_norm": numbers(10, 0, 0.1, INF, 1e30),
     "stats_window_size": [*numbers(100, 1, 0), None],
     "tensorboard_log": [None],
     "policy_kwargs": [None, {}, OrderedDict(net_arch=[8]), MappingProxyType({"net_arch": [8]})],

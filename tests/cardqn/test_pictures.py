@@ -42,6 +42,13 @@ def test_learning_sees_every_channel_where_it_is(channels: int) -> None:
     assert th.allclose(policy.q_net(batch), acting, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore")  # of the tracer, which will go
+def test_a_traced_network_sees_what_it_is_given() -> None:
+    network = CarDQN("CnnPolicy", Catch(), **IMAGES).q_net
+    traced = th.jit.trace(network, pictures(1), check_trace=False)
+    assert th.allclose(traced(pictures(6)), network(pictures(6)), atol=1e-5)
+
+
 def test_pictures_are_seen_as_sb3_shows_them() -> None:
     policy = CarDQN("CnnPolicy", Catch(), **IMAGES).policy
     batch = pictures(6).numpy()

@@ -6,12 +6,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from stable_baselines3 import DQN
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import SimpleMultiObsEnv
+from stable_baselines3.common.torch_layers import NatureCNN
 
 from sb3_cardqn import CarDQN
 from sb3_cardqn.cardqn.policies import CnnPolicy, MlpPolicy
-from tests.cardqn.small import SMALL, OneStep
+from tests.cardqn.small import IMAGES, SMALL, Catch, OneStep
 from tests.named import error_naming
 
 
@@ -37,7 +39,7 @@ from tests.named import error_naming
         ({"exploration_steps": 0}, "CarDQN | exploration_steps | 0"),
         ({"exploration_decay": "lineal"}, "exploration_decay | 'constant' | 'linear' | 'lineal'"),
         ({"exploration_decay": "exponential", "exploration_final_eps": 0}, "ExponentialSchedule | end | 0"),
-        ({"max_grad_norm": 0}, "CarDQN | max_grad_norm | 0"),
+        ({"max_grad_norm": -1}, "CarDQN | max_grad_norm | -1"),
         ({"gamma": "high"}, "CarDQN | gamma | 'high'"),
     ],
 )  # fmt: skip
@@ -59,17 +61,25 @@ def test_arguments_that_load_changed_are_checked_before_learning(tmp_path: Path)
         ({"gamma": 0.9}, "'n_steps': 3 | 'gamma': 0.99 | 'gamma': 0.9"),
         ({"n_steps": 2}, "'n_steps': 3 | 'n_steps': 2"),
         ({"n_steps": 1}, "'n_steps': 3 | 'n_steps': 1"),
-        ({"env": make_vec_env("CartPole-v1", 2)}, "'n_envs': 1 | 'n_envs': 2"),
     ],
 )  # fmt: skip
-def test_a_loaded_buffer_of_another_training_is_refused(
+def test_learning_from_the_buffer_of_another_training_is_told(
     saved: dict[str, Any], named: str, tmp_path: Path
 ) -> None:
     ours = {"env": "CartPole-v1", "n_steps": 3} | SMALL
     CarDQN("MlpPolicy", **ours | saved).save_replay_buffer(tmp_path / "buffer")
+    DQN("MlpPolicy", **ours).load_replay_buffer(tmp_path / "buffer")
     model = CarDQN("MlpPolicy", **ours)
     model.load_replay_buffer(tmp_path / "buffer")
-    with error_naming(ValueError, named):
+    with pytest.warns(UserWarning, match=named.replace(" | ", ".*")):
+        model.learn(10)
+
+
+def test_a_loaded_buffer_of_another_number_of_environments_is_refused(tmp_path: Path) -> None:
+    CarDQN("MlpPolicy", make_vec_env("CartPole-v1", 2), **SMALL).save_replay_buffer(tmp_path / "buffer")
+    model = CarDQN("MlpPolicy", "CartPole-v1", **SMALL)
+    model.load_replay_buffer(tmp_path / "buffer")
+    with error_naming(ValueError, "n_envs=1 | 2"):
         model.learn(10)
 
 
@@ -89,6 +99,16 @@ def test_pictures_too_small_for_the_network_are_refused(inside_a_dict: bool) -> 
             env.observation_space = spaces.Dict(picture=env.observation_space)
         with nullcontext() if fits else error_naming(ValueError, "36x36 | (3, 35, 40)"):
             CarDQN("MultiInputPolicy" if inside_a_dict else "CnnPolicy", env, buffer_size=1)
+
+
+def test_the_error_of_ones_own_network_stays() -> None:
+    class Own(NatureCNN):
+        def __init__(self, space: spaces.Box) -> None:
+            raise RuntimeError("mine")
+
+    kwargs = {"policy_kwargs": {"features_extractor_class": Own}}
+    with pytest.raises(RuntimeError, match="mine"):
+        CarDQN("CnnPolicy", Catch(), **IMAGES | kwargs)
 
 
 def test_environments_that_do_not_fit() -> None:
