@@ -85,11 +85,16 @@ def test_a_run_whose_folder_is_deleted_says_so(options: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "command", ["evaluate cardqn --processes 2", "evaluate cardqn --processes 1", "race cardqn"]
+    ("command", "bar"),
+    [
+        ("evaluate cardqn --processes 2", "driving"),
+        ("evaluate cardqn --processes 1", "driving"),
+        ("race cardqn", "filming"),
+    ],
 )
-def test_ctrl_c_while_an_agent_drives_is_one_line(command: str, tmp_path: Path) -> None:
+def test_ctrl_c_while_an_agent_drives_is_one_line(command: str, bar: str, tmp_path: Path) -> None:
     process = start(tmp_path, f"{command} --fast")
-    read_until(process, "driving")
+    read_until(process, bar)
     os.killpg(process.pid, signal.SIGINT)
     assert end(process).startswith("sb3-cardqn: ")
     assert process.returncode == 128 + signal.SIGINT

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from sb3_cardqn.agents.find import AgentLike, default_agent, locate
+from sb3_cardqn.agents.find import AgentLike, default_agent, locate, split_name
 from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.durable import check_writable
 from sb3_cardqn.env.task import Task, task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Drive, Run, drive_at_random
-from sb3_cardqn.evaluate.command import add_agent_options, chosen_agents, judged_kwargs
+from sb3_cardqn.evaluate.command import add_agent_options, chosen_agents, judged_kwargs, typed_count
+from sb3_cardqn.evaluate.numbers import decimals
 from sb3_cardqn.options import Parser
 from sb3_cardqn.race.film import animate, race
 from sb3_cardqn.race.learning_curve import plot_learning_curve
@@ -58,7 +59,7 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
 
     if options.tracks is not None and not 1 <= options.tracks <= 6:
-        raise UserError(f"--tracks needs 1 to 6, got {options.tracks}")
+        raise UserError(f"{typed_count(argv)} needs 1 to 6, got {options.tracks}")
     if options.gif and options.output is not None and options.output.suffix == ".png":
         raise UserError(f"--gif needs a video, got '{options.output}'")
     named = options.agents or [default_agent()]
@@ -105,8 +106,10 @@ def _run(agents: Sequence[AgentLike]) -> Run | None:
     if len(agents) != 1:
         return None
     (agent,) = agents
-    if isinstance(agent, str | Path) and locate(agent).is_dir():
-        return Run(locate(agent))
+    if isinstance(agent, str):
+        agent = locate(split_name(agent)[1])
+    if isinstance(agent, Path):
+        return Run(agent) if agent.is_dir() else None
     return agent if isinstance(agent, Run) else None
 
 
@@ -126,11 +129,12 @@ def _print(task: Task, agents: Sequence[TrainedAgent], results: Sequence[Sequenc
     lap = "  lap" if task.has_laps else ""
     print(f"{'':{width}} {task.episode:>8} {'score':>8} {task.step + 's':>8}{lap}")
     at_random = [drive_at_random(agents[0], one.seed) for one in max(results, key=len)]
-    names = [*(agent.name for agent in agents), "random actions"]
-    for name, drives in zip(names, [*results, at_random], strict=True):
+    names, driven = [*(agent.name for agent in agents), "random actions"], [*results, at_random]
+    digits = decimals([task.solved, *(one.score for drives in driven for one in drives)], least=1)
+    for name, drives in zip(names, driven, strict=True):
         for one in drives:
             if task.has_laps:
                 lap = "  finished" if one.lap_finished else "  unfinished"
-            print(f"{name:{width}} {one.seed:>8} {one.score:>8.1f} {one.frames:>8}{lap}")
+            print(f"{name:{width}} {one.seed:>8} {one.score:>8.{digits}f} {one.frames:>8}{lap}")
         if len(drives) > 1:
-            print(f"{name:{width}} {'mean':>8} {np.mean([one.score for one in drives]):>8.1f}")
+            print(f"{name:{width}} {'mean':>8} {np.mean([one.score for one in drives]):>8.{digits}f}")

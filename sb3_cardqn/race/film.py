@@ -79,7 +79,7 @@ class _Film:
 
 class _Pane:
     """
-    One agent in one episode.
+    One agent in one episode, whose environment is open until ``close``.
 
     :param agent: the agent
     :param seed: seed of the track or episode
@@ -100,23 +100,22 @@ class _Pane:
         :return: the pane at every step, including skipped ones; then the last one forever
         """
         env, task = self._env, task_of(agent.env_id)
-        with closing(env):
-            frames: list[Frame] = env.get_attr("frames")[0]
-            mind, episode = Mind(agent.load_model()), 0
-            overlay = Overlay(agent.name, f"{task.episode} {seed}", discrete_actions(env), task)
-            for result in drive(mind, env, seed):
-                if result is not None:  # after it, the environment has begun another episode
-                    frames[:] = [frame for frame in frames if frame.episode == episode or not episode]
-                episode = frames[-1].episode
-                assert mind.thought is not None
-                *shown, last = frames
-                for frame in shown:
-                    self.score = frame.score
-                    yield overlay.draw(frame, mind.thought, None)
-                self.result, self.score = result, last.score
-                picture = overlay.draw(last, mind.thought, result)
-                yield picture
-                frames.clear()
+        frames: list[Frame] = env.get_attr("frames")[0]
+        mind, episode = Mind(agent.load_model()), 0
+        overlay = Overlay(agent.name, f"{task.episode} {seed}", discrete_actions(env), task)
+        for result in drive(mind, env, seed):
+            if result is not None:  # after it, the environment has begun another episode
+                frames[:] = [frame for frame in frames if frame.episode == episode or not episode]
+            episode = frames[-1].episode
+            assert mind.thought is not None
+            *shown, last = frames
+            for frame in shown:
+                self.score = frame.score
+                yield overlay.draw(frame, mind.thought, None)
+            self.result, self.score = result, last.score
+            picture = overlay.draw(last, mind.thought, result)
+            yield picture
+            frames.clear()
         while True:
             yield picture
 
@@ -126,6 +125,10 @@ class _Pane:
             if self.result is not None:
                 return
             yield picture, self.score
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._env.close()
 
 
 def race(
@@ -159,14 +162,47 @@ def race(
     :raises UserError: if an agent is missing or does not fit, a seed or the path is not allowed, or the
         environment draws no pictures
     """
-    found, env_kwargs = find_agents(agents, checkpoint), env_kwargs or {}
-    task = task_of(found[0].env_id)
+    results, _ = race_until_closed(
+        find_agents(agents, checkpoint),
+        tracks,
+        None if path is None else Path(path),
+        stock=stock,
+        window=window,
+        env_kwargs=env_kwargs or {},
+        progress=progress,
+    )
+    return results
+
+
+def race_until_closed(
+    agents: Sequence[TrainedAgent],
+    tracks: Sequence[int],
+    path: Path | None,
+    *,
+    stock: bool,
+    window: bool,
+    env_kwargs: dict[str, Any],
+    progress: bool = False,
+) -> tuple[list[list[Drive]], bool]:
+    """
+    As ``race``, and tell whether the user closed the window, as during the last picture of finished drives.
+
+    :param agents: agents of one environment
+    :param tracks: see ``race``
+    :param path: see ``race``
+    :param stock: see ``race``
+    :param window: see ``race``
+    :param env_kwargs: see ``race``
+    :param progress: see ``race``
+    :return: result of ``race``, and True if the window was closed
+    :raises UserError: see ``race``
+    """
+    task = task_of(agents[0].env_id)
     check_seeds(tracks, task)
-    if len(found) * len(tracks) > MAX_PANES:
+    if len(agents) * len(tracks) > MAX_PANES:
         raise UserError(
-            f"race needs at most {MAX_PANES} panes, got {len(found)} agents times {task.count(len(tracks))}"
+            f"race needs at most {MAX_PANES} panes, got {len(agents)} agents times {task.count(len(tracks))}"
         )
-    path = None if path is None else Path(path)
     if path is not None:
         if path.suffix not in (".mp4", ".gif", ".png"):
             raise UserError(f"race needs a path that ends in .mp4, .gif or .png, got '{path}'")
@@ -174,29 +210,37 @@ def race(
     video, board = (None, path) if path is not None and path.suffix == ".png" else (path, None)
     if window and board is not None:
         raise UserError(f"a window shows a video, got '{board}': use .mp4, .gif or no path")
-    for agent in found:
+    for agent in agents:
         _check_draws(agent)
         check_fits(agent, stock, **env_kwargs)
-    panes = [_Pane(agent, seed, stock, env_kwargs) for seed in tracks for agent in found]
-    columns = len(found) if len(found) > 1 else min(_COLUMNS, len(tracks))
-    rows = -(-len(panes) // columns)
+    closed = False
     with ExitStack() as stack:
+        # environments close after the window, because many of Gymnasium's quit pygame with all its windows
+        panes = [
+            stack.enter_context(closing(_Pane(agent, seed, stock, env_kwargs)))
+            for seed in tracks
+            for agent in agents
+        ]
+        columns = len(agents) if len(agents) > 1 else min(_COLUMNS, len(tracks))
+        rows = -(-len(panes) // columns)
         screens: list[Window | _Film] = []
         if window:
             shown = Window((columns * PANE[0], rows * PANE[1]), panes[0].fps)
             screens.append(stack.enter_context(closing(shown)))
         if video is not None:
             screens.append(stack.enter_context(_video(video, panes[0].fps)))
-        for pane in panes:
-            stack.enter_context(closing(pane.pictures))
         if board is not None:
             _write_storyboards(panes, board, progress)
         else:
-            with suppress(WindowClosedError):
+            try:
                 _show(panes, columns, screens, progress)
-    return [
-        [pane.result for pane in panes[i :: len(found)] if pane.result is not None] for i in range(len(found))
+            except WindowClosedError:
+                closed = True
+    results = [
+        [pane.result for pane in panes[i :: len(agents)] if pane.result is not None]
+        for i in range(len(agents))
     ]
+    return results, closed
 
 
 def _check_draws(agent: TrainedAgent) -> None:
@@ -219,7 +263,7 @@ def _show(panes: list[_Pane], columns: int, screens: list[Window | _Film], progr
     """
     nothing = [np.zeros((PANE[1], PANE[0], 3), np.uint8)] * (-len(panes) % columns)
     ending = ENDING
-    with tqdm(desc="driving", unit="frame", disable=not progress) as bar:
+    with tqdm(desc="filming", unit="frame", disable=not progress) as bar:
         while ending:
             ending -= all(pane.result is not None for pane in panes)
             pictures = [next(pane.pictures) for pane in panes] + nothing
@@ -235,7 +279,7 @@ def _write_storyboards(panes: list[_Pane], path: Path, progress: bool) -> None:
     :param path: picture to write
     :param progress: True to count drives on stderr
     """
-    bar = tqdm(panes, "driving", unit="drive", disable=not progress)
+    bar = tqdm(panes, "filming", unit="drive", disable=not progress)
     rows = [storyboard(pane.until_the_end(), pane.fps) for pane in bar]
     write_file(path, lambda file: imageio.imwrite(file, np.vstack(rows), format="png"))
 

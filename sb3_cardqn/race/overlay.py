@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sb3_cardqn.env.task import CarRacingTask, Task
 from sb3_cardqn.evaluate import Drive
+from sb3_cardqn.evaluate.numbers import decimals, score_text
 from sb3_cardqn.race.camera import Frame
 from sb3_cardqn.race.q_values import Thought
 
@@ -109,7 +110,7 @@ class Overlay:
         pane.paste(Image.fromarray(picture[:, _SEAM:-_SEAM]), (_SEAM, 0))
         pane.paste(self._header, mask=self._header)
         draw = ImageDraw.Draw(pane)
-        shown = [(_MARGIN, f"{frame.score:.0f}", "points"), (330, f"{frame.seconds:.1f}", "s")]
+        shown = [(_MARGIN, score_text(self._task, frame.score), "points"), (330, f"{frame.seconds:.1f}", "s")]
         if frame.speed is not None:
             shown.append((176, f"{3.6 * frame.speed:.0f}", "km/h"))
         for x, value, unit in shown:
@@ -117,7 +118,7 @@ class Overlay:
             draw.text((x + draw.textlength(value, _VALUE) + 6, 312), unit, _MUTED, _SMALL, anchor="ls")
         if result is not None:
             text, colour = self._verdict(result)
-            draw.text((_VIEW[0] / 2, 140), f"{result.score:.1f}", _INK, _HUGE, anchor="ms")
+            draw.text((_VIEW[0] / 2, 140), score_text(self._task, result.score, 1), _INK, _HUGE, anchor="ms")
             draw.text((_VIEW[0] / 2, 172), text, colour, _TITLE, anchor="ms")
         return np.asarray(pane)
 
@@ -162,8 +163,9 @@ class Overlay:
         if thought.kind == "Q-value":
             # the range follows recent values, so that small differences look small
             self._spread = max(float(np.ptp(values)), 0.97 * self._spread, 1e-6)
-            heights, text = 1 + (values - values.max()) / self._spread, f"{values[chosen]:.1f}"
-            caption = f"Q-value of each action, bars span {self._spread:.0f}"
+            heights = 1 + (values - values.max()) / self._spread
+            text = f"{values[chosen]:.{decimals([values[chosen]], least=1)}f}"
+            caption = f"Q-value of each action, bars span {self._spread:.{decimals([self._spread])}f}"
         else:
             heights, text = values, f"{values[chosen]:.0%}"
             caption = "probability of each action"

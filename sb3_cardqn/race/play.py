@@ -18,8 +18,9 @@ from sb3_cardqn.env.task import CarRacingTask, task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.command import add_agent_options, chosen_agents, judged_kwargs
 from sb3_cardqn.evaluate.driving import check_seeds
+from sb3_cardqn.evaluate.numbers import score_text
 from sb3_cardqn.options import Parser
-from sb3_cardqn.race.film import race
+from sb3_cardqn.race.film import race_until_closed
 from sb3_cardqn.race.ghost import Pose, draw_ghost, ghost_of
 from sb3_cardqn.race.overlay import font
 from sb3_cardqn.race.window import Window, WindowClosedError
@@ -127,13 +128,17 @@ def watch(agents: list[TrainedAgent], first: int, stock: bool, env_kwargs: dict[
     """
     task = task_of(agents[0].env_id)
     for seed in itertools.count(first):
-        results = race(agents, [seed], None, stock=stock, window=True, env_kwargs=env_kwargs)
-        if not all(results):
-            return
-        scores = (
-            f"{agent.name} {drives[0].score:.1f}" for agent, drives in zip(agents, results, strict=True)
+        results, closed = race_until_closed(
+            agents, [seed], None, stock=stock, window=True, env_kwargs=env_kwargs
         )
-        print(f"{task.episode} {seed}: {', '.join(scores)}", flush=True)
+        if all(results):
+            scores = (
+                f"{agent.name} {score_text(task, drives[0].score, 1)}"
+                for agent, drives in zip(agents, results, strict=True)
+            )
+            print(f"{task.episode} {seed}: {', '.join(scores)}", flush=True)
+        if closed:
+            return
 
 
 def main(argv: list[str]) -> None:

@@ -38,19 +38,20 @@ class Window:
     def append_data(self, picture: np.ndarray) -> None:
         """
         :param picture: (height, width, 3) uint8
-        :raises WindowClosedError: when the user closes the window or presses Escape
+        :raises WindowClosedError: when the user closes the window or presses Escape, or at SIGTERM, which SDL
+            turns into such an event
         """
-        for event in pygame.event.get():
+        height, width, _ = picture.shape
+        self._screen.blit(pygame.image.frombuffer(picture.tobytes(), (width, height), "RGB"), (0, 0))
+        pygame.display.flip()
+        self._clock.tick(self._fps)
+        for event in pygame.event.get():  # after the wait, so that none is lost when this picture is the last
             if event.type == pygame.QUIT or (event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE):
                 raise WindowClosedError
             if event.type == pygame.KEYDOWN:
                 self.held.add(event.key)
             elif event.type == pygame.KEYUP:
                 self.held.discard(event.key)
-        height, width, _ = picture.shape
-        self._screen.blit(pygame.image.frombuffer(picture.tobytes(), (width, height), "RGB"), (0, 0))
-        pygame.display.flip()
-        self._clock.tick(self._fps)
 
     def close(self) -> None:
         """Close the window."""
