@@ -15,6 +15,7 @@ from sb3_cardqn.compare.merge import merge_folders
 from sb3_cardqn.compare.plan import Plan, read_plan
 from sb3_cardqn.compare.run import runs_of
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.evaluate.numbers import time_spent
 from sb3_cardqn.options import Parser, add_trust
 from sb3_cardqn.signals import handled
 
@@ -251,9 +252,9 @@ def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
             finished = sum(run.state.finished for run in own)
             seconds, source = estimate(contestant, runs, launcher.num_threads)
             left += seconds * sum(1 - run.progress for run in own if not run.state.finished)
-            done, minutes = f"{finished} of {len(own)}", seconds / 60
-            print(f"{contestant.name:<{width}}  {done:<9}  {minutes:.1f} min ({source})")
+            done, minutes = f"{finished} of {len(own)}", time_spent(seconds / 60)
+            print(f"{contestant.name:<{width}}  {done:<9}  {minutes} min ({source})")
         slots = min(launcher.slots, len(runs))
         cores = runs[0].cores(launcher.num_threads)
-        text = f"{left / slots / 3600:.1f} h of training left, {left * cores / 3600:.1f} core-hours"
-        print(f"about {text}, {slots} runs at a time")
+        hours, core_hours = time_spent(left / slots / 3600), time_spent(left * cores / 3600)
+        print(f"about {hours} h of training left, {core_hours} core-hours, {slots} runs at a time")

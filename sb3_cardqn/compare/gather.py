@@ -9,10 +9,12 @@ import pandas as pd
 from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.compare.results import Results, joined
 from sb3_cardqn.compare.run import PlannedRun
+from sb3_cardqn.env.task import task_of
+from sb3_cardqn.evaluate.evaluation import LAPS
 from sb3_cardqn.machine import machine
 from sb3_cardqn.zoo.clock import read_clock
 
-_DRIVES = ["contestant", "seed", "checkpoint", "track", "score", "frames", "lap_finished", "missed_tiles"]
+_DRIVES = ["contestant", "seed", "checkpoint", "track", "score", "frames"]
 
 
 def gather(plan: Plan, runs: Sequence[PlannedRun], failed: Sequence[PlannedRun] = ()) -> Results:
@@ -60,9 +62,8 @@ def drives_path(run: PlannedRun) -> Path:
 
 def _drives(run: PlannedRun) -> pd.DataFrame:
     drives = pd.read_csv(drives_path(run)).assign(**_key(run))
-    if "missed_tiles" not in drives:  # driven by version 0.1.0
-        drives["missed_tiles"] = np.nan
-    return drives[_DRIVES]
+    laps = LAPS if task_of(run.plan.env).has_laps else []  # older releases wrote them for every environment
+    return drives.reindex(columns=[*_DRIVES, *laps])  # version 0.1.0 did not count missed tiles
 
 
 def _curve(run: PlannedRun) -> pd.DataFrame:

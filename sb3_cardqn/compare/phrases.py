@@ -4,36 +4,60 @@ from math import inf
 
 import pandas as pd
 
+from sb3_cardqn.compare.analysis import WORTH
 from sb3_cardqn.compare.statistics import FEW
+from sb3_cardqn.evaluate.numbers import time_spent
 
 _MOST_TIMES = 4  # contestants in a sentence
 NO_NUMBER = "\N{EN DASH}"
-NOTES = (
-    "Scores in sentences and charts are interquartile means over runs. A note below defines 'clear'.",
-    "The unit is the training run, with one seed. Its score is its mean over the held-out episodes, which "
-    "are the same for all runs. Intervals describe other training seeds in these episodes, not others.",
-    "The interquartile mean leaves out the lowest and the highest quarter of the runs, rounded down (with 5 "
-    "runs, one each; with up to 3, none), and has Yuen's 95 % interval. The mean has Student's, a difference "
-    "of means Welch's; equal runs have none. In simulations with 5 to 15 seeds Yuen's intervals contain the "
-    "truth in 91 to 98 % of cases. Student's and Welch's do so in 91 to 98 % until runs collapse: if one run "
-    "in ten does, the interval of the mean contains it in 49 % of cases with 5 seeds.",
-    "A difference of interquartile means is called clear if its p is at most 0.05 after Holm's correction "
-    "for the number of pairs in its table. The p is Yuen's, or Mann-Whitney's if one of the two has equal "
-    "runs. So is a difference of times, by the Mann-Whitney test.",
-    "Seeds to settle is the number of seeds that each side needs if spread and difference are as observed: "
-    "for an 80 % chance that Yuen's test finds the difference at 5 % divided by the number of pairs, or for "
-    "an interval that reaches less than 1/180 of the reward threshold (5 points of 900) to each side. It is "
-    "as rough as the spread of a few runs.",
-    "The final checkpoint is the agent at the end of training. The best checkpoint was chosen by the "
-    "evaluations during training, never in the held-out episodes in which both are scored.",
-    "Equal wall-clock time is the moment when the fastest contestant has finished all its runs, in seconds "
-    "of training without evaluations. Scores at that time are interpolated between two evaluations.",
-    "The area under the learning curve is a run's mean score in the evaluations over the budget, "
-    "interpolated between them.",
-    "The time to the reward threshold counts to the first evaluation that reaches it, if the next one does "
-    "too. A run that never gets there counts as slower than all that do.",
-    "Profiles describe these runs and these episodes only.",
-)
+
+
+def notes(threshold: float | None, has_curves: bool) -> list[str]:
+    """
+    :param threshold: reward threshold of the environment, None if it has none
+    :param has_curves: True if the runs were evaluated during training
+    :return: notes on how to read a report
+    """
+    timed = threshold is not None and has_curves
+    narrow = ""
+    if threshold is not None:
+        narrow = (
+            ", or for an interval that reaches less than 1/180 of the reward threshold "
+            f"({WORTH * abs(threshold):.3g} points of {threshold:g}) to each side"
+        )
+    general = [
+        "Scores in sentences and charts are interquartile means over runs. A note below defines 'clear'.",
+        "The unit is the training run, with one seed. Its score is its mean over the held-out episodes, "
+        "which are the same for all runs. Intervals describe other training seeds in these episodes, not "
+        "others.",
+        "The interquartile mean leaves out the lowest and the highest quarter of the runs, rounded down "
+        "(with 5 runs, one each; with up to 3, none), and has Yuen's 95 % interval. The mean has Student's, "
+        "a difference of means Welch's; equal runs have none. In simulations with 5 to 15 seeds Yuen's "
+        "intervals contain the truth in 91 to 98 % of cases. Student's and Welch's do so in 91 to 98 % until "
+        "runs collapse: if one run in ten does, the interval of the mean contains it in 49 % of cases with 5 "
+        "seeds.",
+        "A difference of interquartile means is called clear if its p is at most 0.05 after Holm's "
+        "correction for the number of pairs in its table. The p is Yuen's, or Mann-Whitney's if one of the "
+        "two has equal runs." + " So is a difference of times, by the Mann-Whitney test." * timed,
+        "Seeds to settle is the number of seeds that each side needs if spread and difference are as "
+        "observed: for an 80 % chance that Yuen's test finds the difference at 5 % divided by the number of "
+        f"pairs{narrow}. It is as rough as the spread of a few runs.",
+        "The final checkpoint is the agent at the end of training. The best checkpoint was chosen by the "
+        "evaluations during training, never in the held-out episodes in which both are scored.",
+    ]
+    of_curves = [
+        "Equal wall-clock time is the moment when the fastest contestant has finished all its runs, in "
+        "seconds of training without evaluations. Scores at that time are interpolated between two "
+        "evaluations.",
+        "The area under the learning curve is a run's mean score in the evaluations over the budget, "
+        "interpolated between them.",
+    ]
+    of_times = [
+        "The time to the reward threshold counts to the first evaluation that reaches it, if the next one "
+        "does too. A run that never gets there counts as slower than all that do.",
+    ]
+    last = ["Profiles describe these runs and these episodes only."]
+    return general + of_curves * has_curves + of_times * timed + last
 
 
 def number(value: float, digits: int = 0) -> str:
@@ -130,44 +154,48 @@ def _joined(leads: list[str]) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def _against(baseline: str, aggregates: pd.DataFrame, comparisons: pd.DataFrame) -> str:
+def _against(baseline: str, aggregates: pd.DataFrame, comparisons: pd.DataFrame, digits: int) -> str:
     own = aggregates[aggregates["contestant"] == baseline]
     if own.empty:
         return f"The baseline {baseline} has no score here."
     leads: dict[bool, list[str]] = {True: [], False: []}
     for row in comparisons.itertuples():
-        bounds = interval(row.difference_low, row.difference_high)
-        leads[row.clear].append(f"{row.other} {number(row.difference)} ({bounds})")
+        bounds = interval(row.difference_low, row.difference_high, digits)
+        leads[row.clear].append(f"{row.other} {number(row.difference, digits)} ({bounds})")
     clear, unclear = (", ".join(some) or "none" for some in (leads[True], leads[False]))
     return (
-        f"{baseline} scores {number(own['iqm'].iloc[0])}. Differences to the others (positive if {baseline} "
-        f"scores more) with 95 % intervals, clear: {clear}; not clear: {unclear}; "
+        f"{baseline} scores {number(own['iqm'].iloc[0], digits)}. Differences to the others (positive if "
+        f"{baseline} scores more) with 95 % intervals, clear: {clear}; not clear: {unclear}; "
         f"{count_seeds(aggregates['seeds'])}{_open(comparisons[~comparisons['clear']])}."
     )
 
 
-def verdict(aggregates: pd.DataFrame, comparisons: pd.DataFrame, baseline: str | None = None) -> str:
+def verdict(
+    aggregates: pd.DataFrame, comparisons: pd.DataFrame, baseline: str | None = None, digits: int = 0
+) -> str:
     """
     The result of one measure in one sentence: the leader, its lead and the interval of that.
 
     :param aggregates: aggregates of the measure
     :param comparisons: comparisons of the measure
     :param baseline: contestant whose differences to all others to describe instead
+    :param digits: digits of a score after the decimal point
     :return: the sentence; column ``clear`` of ``comparisons`` decides what it calls clear
     """
     if baseline is not None:
-        return _against(baseline, aggregates, comparisons)
+        return _against(baseline, aggregates, comparisons, digits)
     best = aggregates.loc[aggregates["iqm"].idxmax()]
-    leader, score, seeds = best["contestant"], number(best["iqm"]), count_seeds(aggregates["seeds"])
+    leader, seeds = best["contestant"], count_seeds(aggregates["seeds"])
+    score = number(best["iqm"], digits)
     if len(aggregates) == 1:
-        bounds = interval(best["iqm_low"], best["iqm_high"])
+        bounds = interval(best["iqm_low"], best["iqm_high"], digits)
         return f"{leader} scores {score} (95 % interval: {bounds}); no other contestant has a score; {seeds}."
     own = comparisons[comparisons["contestant"] == leader]
     leads: dict[bool, list[str]] = {True: [], False: []}
     for row in own.itertuples():
         explained = "" if any(leads.values()) else "95 % interval: "
-        bounds = interval(row.difference_low, row.difference_high)
-        leads[row.clear].append(f"{row.other} by {number(row.difference)} ({explained}{bounds})")
+        bounds = interval(row.difference_low, row.difference_high, digits)
+        leads[row.clear].append(f"{row.other} by {number(row.difference, digits)} ({explained}{bounds})")
     clear, unclear = leads[True], leads[False]
     if not unclear:
         return f"{leader} wins: it scores {score} and leads {_joined(clear)}; {seeds}."
@@ -193,7 +221,7 @@ def times_verdict(times: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     else:
         there = ", ".join(
             f"{row.reached} of {row.seeds} runs of {row.contestant}"
-            + f" (median: {number(row.agent_steps)} agent steps, {number(row.seconds / 60, 1)} minutes)"
+            + f" (median: {number(row.agent_steps)} agent steps, {time_spent(row.seconds / 60)} minutes)"
             * (row.agent_steps < inf)
             for row in times.itertuples()
         )

@@ -91,7 +91,7 @@ class Plan:
             _check_number("minutes", self.minutes, float, 0.01)
         _check_number("n_evaluations", self.n_evaluations, int, 1, self.n_timesteps)
         _check_number("eval_episodes", self.eval_episodes, int, 1)
-        _check_number("tracks", self.tracks, int, 1, len(HELD_OUT_SEEDS))
+        _check_number(f"tracks (--{task_of(self.env).episode}s)", self.tracks, int, 1, len(HELD_OUT_SEEDS))
         _check_number("first", self.first, int, 0)
         check_seeds(self.held_out, task_of(self.env))
         if not isinstance(self.fast, bool):

@@ -17,11 +17,12 @@ import yaml
 from sb3_cardqn.compare import pictures, tables
 from sb3_cardqn.compare.analysis import Analysis, analyse
 from sb3_cardqn.compare.measures import EQUAL_TIME, HELD_OUT
-from sb3_cardqn.compare.phrases import NOTES, count_seeds, number, times_verdict, verdict
+from sb3_cardqn.compare.phrases import count_seeds, notes, number, times_verdict, verdict
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.durable import replacing, write_text
 from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.evaluate.numbers import decimals, time_spent
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
 
@@ -61,7 +62,7 @@ def _facts(results: Results) -> dict[str, str]:
         **({"failed runs": f"{len(results.failures)}, without a score ({failures})"} if failures else {}),
         "training seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
         "agent steps per run": " to ".join(steps),
-        "training time of all runs": f"{number(runs['seconds'].sum() / 3600, 1)} h",
+        "training time of all runs": f"{time_spent(runs['seconds'].sum() / 3600)} h",
         "environment": str(results.plan.get("env", "CarRacing-v3")),
         "held-out episodes": _episodes(results.drives["track"])
         + ", drawn by FastRender" * results.plan.get("fast", False),
@@ -81,7 +82,7 @@ def _equal_time(analysis: Analysis) -> str:
         for name, mean in steps.items()
     )
     return (
-        f" At {number(rows['seconds'].iloc[0] / 60, 1)} minutes of training; agent steps by then: {by_then}."
+        f" At {time_spent(rows['seconds'].iloc[0] / 60)} minutes of training; agent steps by then: {by_then}."
     )
 
 
@@ -133,24 +134,29 @@ def _draw(folder: Path, analysis: Analysis, contestants: list[str], note: str) -
     return embedded
 
 
-def _sections(results: Results, analysis: Analysis, seeds: "pd.Series[int]") -> list[dict[str, Any]]:
+def _sections(
+    results: Results, analysis: Analysis, seeds: "pd.Series[int]", digits: int
+) -> list[dict[str, Any]]:
     """
     :param results: results of a comparison
     :param analysis: their analysis
     :param seeds: number of runs of each contestant
+    :param digits: digits of a score after the decimal point in sentences
     :return: a section per measure: title, explanation, verdict and tables
     """
     sections: list[dict[str, Any]] = []
     for measure in analysis["aggregates"]["measure"].unique():
         aggregates, comparisons = _of(analysis["aggregates"], measure), _of(analysis["comparisons"], measure)
         title, about = tables.MEASURES[measure]
+        sentence = verdict(aggregates, comparisons, results.plan.get("baseline"), digits)
+        in_tables = max(digits, 1)
         sections.append(
             {
                 "title": title,
                 "about": about + (_equal_time(analysis) if measure == EQUAL_TIME else ""),
-                "verdict": verdict(aggregates, comparisons, results.plan.get("baseline")),
-                "scores": tables.scores_table(aggregates, seeds),
-                "comparisons": None if comparisons.empty else tables.comparisons_table(comparisons),
+                "verdict": sentence + tables.without_score(aggregates, seeds),
+                "scores": tables.scores_table(aggregates, seeds, in_tables),
+                "comparisons": tables.comparisons_table(comparisons, in_tables) if len(comparisons) else None,
             }
         )
     if "times" in analysis:
@@ -180,9 +186,10 @@ def write_report(
     It consists of ``report.html``, one page that needs no network; ``report.md`` with the same tables; PNG
     files of the main charts; and all numbers as CSV files in ``tables``.
 
-    >>> page = write_report(Results.load(Path("comparison")), Path("comparison"))  # doctest: +SKIP
+    >>> results = Results.load(Path("comparison/results"))  # doctest: +SKIP
+    >>> page = write_report(results, Path("comparison"))  # doctest: +SKIP
 
-    :param results: results of a comparison
+    :param results: results of a comparison; ``compare`` saves them in the folder ``results`` in its output
     :param folder: folder to write to, created if missing
     :param videos: caption -> mp4 file to embed in the page
     :param analysis: analysis of the results, or None to compute it
@@ -193,7 +200,9 @@ def write_report(
     sources = {caption: _video(path) for caption, path in (videos or {}).items()}
     analysis = analysis or analyse(results)
     seeds = results.runs.groupby("contestant", sort=False)["seed"].count()
-    sections = _sections(results, analysis, seeds)
+    threshold, has_curves = task_of(results.plan.get("env", "")).solved, not analysis["run_curves"].empty
+    digits = decimals([threshold, *analysis["scores"]["score"]])
+    sections = _sections(results, analysis, seeds, digits)
     if failed := len(results.failures):
         sections[0]["verdict"] += f" {failed} of {failed + len(results.runs)} runs failed and have no score."
     content = {
@@ -203,12 +212,12 @@ def write_report(
         "seeds": count_seeds(seeds),
         "resources": tables.resources_table(analysis["resources"], results.runs.get("core_hours")),
         "laps": tables.laps_table(results.drives),
-        "runs": tables.runs_table(analysis["scores"], results),
+        "runs": tables.runs_table(analysis["scores"], results, max(digits, 1)),
         "commands": results.runs[["contestant", "seed", "command"]].to_dict("records"),
         "machine": results.machine,
         "plan": yaml.safe_dump(json.loads(json.dumps(results.plan)), sort_keys=False, allow_unicode=True),
-        "notes": NOTES,
-        "has_curves": not analysis["run_curves"].empty,
+        "notes": notes(threshold, has_curves),
+        "has_curves": has_curves,
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tables").mkdir(exist_ok=True)

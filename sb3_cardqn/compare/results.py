@@ -34,7 +34,7 @@ class Results:
     :param curves: one row per validation episode: contestant, seed, agent_steps, seconds (of training so
         far), track (0 for the first of the validation tracks; missing in rows that are means over all), score
     :param drives: one row per held-out episode: contestant, seed, checkpoint ("final" or "best"), track,
-        score, frames, lap_finished, missed_tiles (missing in old results, empty where nothing has laps)
+        score, frames, and in CarRacing lap_finished, missed_tiles (missing in old results)
     :param failures: failures of runs that are not in the tables, by run
     """
 

@@ -19,6 +19,7 @@ from sb3_cardqn.compare import inference
 from sb3_cardqn.compare.inference import ERROR, IQM, MEAN, difference, trimmed_mean
 from sb3_cardqn.compare.measures import run_curves
 from sb3_cardqn.compare.results import Results
+from sb3_cardqn.evaluate.numbers import decimals
 
 FEW = 5  # seeds; reports warn of fewer, for which nothing was simulated
 CURVE_AXES = ("agent_steps", "seconds")
@@ -160,7 +161,7 @@ def _thresholds(scores: pd.Series) -> np.ndarray:
     :return: thresholds at which profiles step down, with one point before the first and one after the last
     """
     steps = np.unique(scores.dropna())
-    margin = max(0.05 * np.ptp(steps), 1)
+    margin = max(0.05 * np.ptp(steps), 0.1 ** decimals(steps))
     return np.concatenate([[steps[0] - margin], steps, [steps[-1] + margin]])
 
 

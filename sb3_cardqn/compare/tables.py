@@ -8,6 +8,7 @@ from sb3_cardqn.compare.measures import AREA, EQUAL_TIME
 from sb3_cardqn.compare.phrases import NO_NUMBER, count_seeds, interval, number, p_value, seeds_each
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.evaluate.evaluation import LOST, lost_cars
+from sb3_cardqn.evaluate.numbers import decimals, time_spent
 
 # measure -> title, description
 MEASURES = {
@@ -37,10 +38,23 @@ class ReportTable:
     labels: int = 1
 
 
-def scores_table(aggregates: pd.DataFrame, runs: "pd.Series[int]") -> ReportTable:
+def without_score(aggregates: pd.DataFrame, runs: "pd.Series[int]") -> str:
+    """
+    :param aggregates: aggregates of one measure
+    :param runs: number of runs of each contestant
+    :return: sentence with the contestants of which no run has a score, and why; "" if there is none
+    """
+    absent = [str(name) for name in runs.index if name not in set(aggregates["contestant"])]
+    of_time = aggregates["measure"].iloc[0] == EQUAL_TIME
+    why = "the first evaluation came later" if of_time else "there is no such checkpoint"
+    return f" No run of {', '.join(absent)} has a score: {why}." if absent else ""
+
+
+def scores_table(aggregates: pd.DataFrame, runs: "pd.Series[int]", digits: int) -> ReportTable:
     """
     :param aggregates: aggregates of one measure
     :param runs: number of runs of each contestant; some may lack the checkpoint
+    :param digits: digits of a score after the decimal point
     :return: interquartile mean, mean and lowest run of each contestant
     """
     rows = []
@@ -48,39 +62,36 @@ def scores_table(aggregates: pd.DataFrame, runs: "pd.Series[int]") -> ReportTabl
         seeds = (
             str(row.seeds) if row.seeds == runs[row.contestant] else f"{row.seeds} of {runs[row.contestant]}"
         )
-        iqm, mean = number(row.iqm, 1), number(row.mean, 1)
-        iqm_bounds, mean_bounds = (
-            interval(row.iqm_low, row.iqm_high, 1),
-            interval(row.mean_low, row.mean_high, 1),
-        )
-        rows.append([row.contestant, seeds, iqm, iqm_bounds, mean, mean_bounds, number(row.lowest, 1)])
-    absent = [str(name) for name in runs.index if name not in set(aggregates["contestant"])]
-    missing = f" No run of {', '.join(absent)} has a score." if absent else ""
+        iqm, mean, lowest = (number(value, digits) for value in (row.iqm, row.mean, row.lowest))
+        iqm_bounds = interval(row.iqm_low, row.iqm_high, digits)
+        mean_bounds = interval(row.mean_low, row.mean_high, digits)
+        rows.append([row.contestant, seeds, iqm, iqm_bounds, mean, mean_bounds, lowest])
     return ReportTable(
         "Scores in numbers",
         f"{count_seeds(aggregates['seeds'])}. Intervals over training seeds: Yuen's of the interquartile "
-        f"mean, Student's of the mean.{missing}",
+        f"mean, Student's of the mean.{without_score(aggregates, runs)}",
         ["contestant", "seeds", "interquartile mean", "95 % interval", "mean", "95 % interval", "lowest"],
         rows,
     )
 
 
-def comparisons_table(comparisons: pd.DataFrame) -> ReportTable:
+def comparisons_table(comparisons: pd.DataFrame, digits: int) -> ReportTable:
     """
     :param comparisons: comparisons of one measure
+    :param digits: digits of a score after the decimal point
     :return: differences and probability of improvement of each pair
     """
     rows = [
         [
             row.contestant,
             row.other,
-            number(row.difference, 1),
-            interval(row.difference_low, row.difference_high, 1),
+            number(row.difference, digits),
+            interval(row.difference_low, row.difference_high, digits),
             p_value(row.p),
             _clear(row.clear),
             NO_NUMBER if row.clear else seeds_each(row.seeds_to_settle),
-            number(row.mean_difference, 1),
-            interval(row.mean_difference_low, row.mean_difference_high, 1),
+            number(row.mean_difference, digits),
+            interval(row.mean_difference_low, row.mean_difference_high, digits),
             number(row.probability, 2),
             p_value(row.probability_p),
         ]
@@ -112,16 +123,17 @@ def times_table(times: pd.DataFrame) -> ReportTable:
     :return: runs of each contestant that get there, and median times
     """
 
-    def median(row: dict[str, float], name: str, unit: float) -> list[str]:
+    def median(row: dict[str, float], name: str, unit: float, digits: int = 0) -> list[str]:
         value, low, high = (row[f"{name}{end}"] / unit for end in ("", "_low", "_high"))
-        return [number(value), interval(low, high, none="none below 6 seeds")]
+        return [number(value, digits), interval(low, high, digits, none="none below 6 seeds")]
 
+    minutes = decimals(times["seconds"] / 60, significant=1)
     rows = [
         [
             str(row["contestant"]),
             f"{row['reached']} of {row['seeds']}",
             *median(row, "agent_steps", 1),
-            *median(row, "seconds", 60),
+            *median(row, "seconds", 60, minutes),
         ]
         for row in times.to_dict("records")
     ]
@@ -170,22 +182,23 @@ def resources_table(resources: pd.DataFrame, core_hours: pd.Series | None = None
     :return: throughput, time and memory
     """
 
-    def spread(row: dict[str, float], name: str, digits: int = 0) -> str:
+    def spread(row: dict[str, float], name: str, digits: int) -> str:
         low, high = number(row[f"{name}_min"], digits), number(row[f"{name}_max"], digits)
         return number(row[name], digits) + (f" ({low} to {high})" if low != high else "")
 
-    names = ["agent_steps", "steps_per_second", "minutes", "peak_memory_mb"]
+    minutes = decimals(resources["minutes"], significant=1)
+    digits = {"agent_steps": 0, "steps_per_second": 0, "minutes": minutes, "peak_memory_mb": 0}
     rows = [
         [
             str(row["contestant"]),
-            *(spread(row, name) for name in names),
+            *(spread(row, name, digits[name]) for name in digits),
             f"{row['attempts']} for {row['seeds']}",
         ]
         for row in resources.to_dict("records")
     ]
     spent = ""
     if core_hours is not None and not core_hours.isna().any():
-        spent = f" All finished runs with evaluations: {number(core_hours.sum(), 1)} core-hours."
+        spent = f" All finished runs with evaluations: {time_spent(core_hours.sum())} core-hours."
     return ReportTable(
         "Throughput, time, memory",
         f"{count_seeds(resources['seeds'])}. Mean (lowest to highest run). Minutes of training, without "
@@ -215,10 +228,11 @@ def laps_table(drives: pd.DataFrame) -> ReportTable | None:
     )
 
 
-def runs_table(scores: pd.DataFrame, results: Results) -> ReportTable:
+def runs_table(scores: pd.DataFrame, results: Results, digits: int) -> ReportTable:
     """
     :param scores: scores of the runs in held-out episodes
     :param results: results of the comparison
+    :param digits: digits of a score after the decimal point
     :return: one row per run
     """
     by_run = scores.pivot(index=["contestant", "seed"], columns="measure", values="score")
@@ -226,8 +240,8 @@ def runs_table(scores: pd.DataFrame, results: Results) -> ReportTable:
     rows = []
     for row in results.runs.itertuples():
         key = (row.contestant, row.seed)
-        cells = [number(by_run[measure].get(key, float("nan")), 1) for measure in measures]
-        rows.append([row.contestant, str(row.seed), *cells, number(row.seconds / 60, 1), str(row.folder)])
+        cells = [number(by_run[measure].get(key, float("nan")), digits) for measure in measures]
+        rows.append([row.contestant, str(row.seed), *cells, time_spent(row.seconds / 60), str(row.folder)])
     return ReportTable(
         "Runs",
         f"Mean over the held-out episodes; {NO_NUMBER} if a run has no such checkpoint.",

@@ -17,8 +17,9 @@ from sb3_cardqn.durable import check_writable, write_text
 from sb3_cardqn.env.task import CarRacingTask, task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
+from sb3_cardqn.evaluate.numbers import decimals, score_decimals
 from sb3_cardqn.machine import machine
-from sb3_cardqn.options import Parser, add_trust
+from sb3_cardqn.options import Parser, add_gym_packages, add_trust
 from sb3_cardqn.seeds import FINAL_SEEDS, HELD_OUT_SEEDS, VALIDATION_SEEDS
 from sb3_cardqn.zoo.settings import import_packages
 
@@ -44,13 +45,7 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--algo", help="algorithm of zip files (default: that of their run folder)")
     parser.add_argument("--env", help="environment of zip files outside a run folder (default: CarRacing-v3)")
-    parser.add_argument(
-        "--gym-packages",
-        nargs="+",
-        default=[],
-        metavar="MODULE",
-        help="packages to import that register the environment, as in train",
-    )
+    add_gym_packages(parser)
     parser.add_argument(
         "--fast",
         action="store_true",
@@ -76,6 +71,14 @@ def chosen_agents(options: argparse.Namespace, named: Sequence[AgentLike]) -> li
     if options.domain_randomize and not isinstance(task, CarRacingTask):
         raise UserError(f"--domain-randomize is for CarRacing, got agents of {task.name}")
     return agents
+
+
+def typed_count(argv: Sequence[str]) -> str:
+    """
+    :param argv: command line with ``--tracks`` or ``--episodes``
+    :return: the one that counts
+    """
+    return [word.partition("=")[0] for word in argv if word.startswith(("--tracks", "--episodes"))][-1]
 
 
 def judged_kwargs(options: argparse.Namespace) -> dict[str, Any]:
@@ -131,7 +134,7 @@ def main(argv: list[str]) -> None:
     if n_tracks is None:
         n_tracks = len(FINAL_SEEDS) if options.final else 100
     if not 1 <= n_tracks <= len(seeds):
-        raise UserError(f"--tracks needs 1 to {len(seeds)}, got {n_tracks}")
+        raise UserError(f"{typed_count(argv)} needs 1 to {len(seeds)}, got {n_tracks}")
     if options.csv is not None and options.csv == options.json:
         raise UserError(f"--json and --csv need two files, got '{options.csv}' for both")
     for path in (options.json, options.csv):
@@ -163,30 +166,50 @@ def _text(evaluations: Sequence[Evaluation]) -> str:
     :param evaluations: evaluations of several agents
     :return: table for people
     """
-    task, rows = evaluations[0].task, {}
-    for name, row in table(evaluations).iterrows():
+    task, seeds = evaluations[0].task, evaluations[0].drives["track"]
+    summaries = table(evaluations)
+    digits = score_decimals(task, summaries.to_dict("records"))
+    length_digits = decimals(summaries["frames"])
+    settings = _settings(evaluations)
+    rows = {}
+    for name, row in summaries.iterrows():
+        scores = {"score": f"{row['mean']:.{digits}f}"}
+        if len(seeds) > 1:
+            scores = {
+                "mean": f"{row['mean']:.{digits}f}",
+                "95 % interval": f"{row['low']:.{digits}f} to {row['high']:.{digits}f}",
+                "std": f"{row['std']:.{digits}f}",
+                "median": f"{row['median']:.{digits}f}",
+                "P10": f"{row['p10']:.{digits}f}",
+                "min": f"{row['minimum']:.{digits}f}",
+            }
         solved = {} if task.solved is None else {f">= {task.solved:g}": f"{row['share_solved']:.0%}"}
-        length = {f"{task.step}s": f"{row['frames']:.0f}"}
+        length = {f"{task.step}s": f"{row['frames']:.{length_digits}f}"}
         if task.has_laps:
+            per_lap = row["frames_per_lap"]
             length = {
                 "laps": f"{row['share_laps']:.1%}",
                 "lost": f"{row['lost']:.0f} ({row['lost_low']:.1%} to {row['lost_high']:.1%})",
-                "frames/lap": f"{row['frames_per_lap']:.0f}",
+                "frames/lap": "none" if math.isnan(per_lap) else f"{per_lap:.0f}",
             }
-        rows[name] = {
-            "mean": f"{row['mean']:.1f}",
-            "95 % interval": f"{row['low']:.1f} to {row['high']:.1f}",
-            "std": f"{row['std']:.1f}",
-            "median": f"{row['median']:.1f}",
-            "P10": f"{row['p10']:.1f}",
-            "min": f"{row['minimum']:.1f}",
-            **solved,
-            **length,
-            "ms/decision": f"{1e3 * row['seconds_per_decision']:.2f}",
-        }
-    seeds = evaluations[0].drives["track"]
+        decision = {"ms/decision": f"{1e3 * row['seconds_per_decision']:.2f}"}
+        rows[name] = scores | solved | length | decision | settings.get(name, {})
     where = f"{task.count(len(seeds))} of {task.name}, {seeds.min()} to {seeds.max()}"
     return f"{pd.DataFrame(rows).T.to_string()}\n{where}, Gymnasium {gym.__version__}"
+
+
+def _settings(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, str]]:
+    """
+    :param evaluations: evaluations of several agents
+    :return: arguments of each agent's environment, by its name, if they are not the same for all
+    """
+    judged = {
+        evaluation.name: evaluation.task.env_kwargs(evaluation.agent.config.get("env_kwargs") or {})
+        for evaluation in evaluations
+    }
+    if len({str(kwargs) for kwargs in judged.values()}) == 1:
+        return {}
+    return {name: {"env_kwargs": str(kwargs)} for name, kwargs in judged.items()}
 
 
 def _report(argv: Sequence[str], evaluations: Sequence[Evaluation]) -> dict[str, Any]:

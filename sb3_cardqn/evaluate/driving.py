@@ -34,14 +34,14 @@ class Drive:
     :param seed: seed of the track or episode
     :param score: sum of the environment's own rewards
     :param frames: steps of the environment itself; of CarRacing, frames, 50 per second
-    :param lap_finished: True if every tile was visited; False in other environments
-    :param missed_tiles: tiles that were not visited; None in other environments
+    :param lap_finished: True if every tile was visited; None where nothing has laps
+    :param missed_tiles: tiles that were not visited; None where nothing has laps
     """
 
     seed: int
     score: float
     frames: int
-    lap_finished: bool
+    lap_finished: bool | None = None
     missed_tiles: int | None = None
 
 
@@ -236,7 +236,9 @@ def _ended(seed: int, done: bool, info: Mapping[str, Any]) -> Drive | None:
 
 
 def _result(seed: int, score: float, frames: int, info: Mapping[str, Any]) -> Drive:
-    return Drive(seed, score, frames, bool(info.get("lap_finished", False)), info.get("missed_tiles"))
+    if "missed_tiles" not in info:
+        return Drive(seed, score, frames)
+    return Drive(seed, score, frames, bool(info.get("lap_finished", False)), info["missed_tiles"])
 
 
 def unwrapped_env(agent: TrainedAgent) -> gym.Env:

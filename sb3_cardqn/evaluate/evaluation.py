@@ -32,6 +32,7 @@ from sb3_cardqn.seeds import HELD_OUT_SEEDS
 from sb3_cardqn.signals import deaf_children, end_after
 
 SIDE_BY_SIDE = 16  # episodes per forward pass with FastRender's picture; stock's takes longer than the pass
+LAPS = ["lap_finished", "missed_tiles"]  # columns of drives where there are laps
 LOST = 20  # missed tiles; a car that misses more has lost the road, fewer are a cut corner
 
 
@@ -41,8 +42,8 @@ class Evaluation:
     Drives of one agent.
 
     :param agent: the agent
-    :param drives: a row per track or episode: ``track`` (seed), ``score``, ``frames``, ``lap_finished``,
-        ``missed_tiles``; see ``Drive``
+    :param drives: a row per track or episode: ``track`` (seed), ``score``, ``frames``, and in CarRacing
+        ``lap_finished``, ``missed_tiles``; see ``Drive``
     :param seconds_per_decision: median CPU time to choose one action for one observation, on one thread
     """
 
@@ -73,13 +74,15 @@ class Evaluation:
         from scipy.stats import binomtest, bootstrap  # a second to import
 
         scores = self.drives["score"].to_numpy()
-        finished = self.drives["lap_finished"].to_numpy(dtype=bool)
         solved, has_laps = self.task.solved, self.task.has_laps
         low = high = np.nan
         if len(scores) > 1:
             low, high = bootstrap((scores,), np.mean, method="percentile", rng=0).confidence_interval
+        share_laps, frames_per_lap = np.nan, np.nan
         lost, share = np.nan, (np.nan, np.nan)
         if has_laps:
+            finished = self.drives["lap_finished"].to_numpy(dtype=bool)
+            share_laps, frames_per_lap = np.mean(finished), self.drives["frames"][finished].mean()
             lost = int(lost_cars(self.drives).sum())
             share = binomtest(lost, len(scores)).proportion_ci()
         return {
@@ -92,8 +95,8 @@ class Evaluation:
             "minimum": float(np.min(scores)),
             "share_solved": np.nan if solved is None else float(np.mean(scores >= solved)),
             "frames": float(self.drives["frames"].mean()),
-            "share_laps": float(np.mean(finished)) if has_laps else np.nan,
-            "frames_per_lap": float(self.drives["frames"][finished].mean()),
+            "share_laps": float(share_laps),
+            "frames_per_lap": float(frames_per_lap),
             "lost": float(lost),
             "lost_low": float(share[0]),
             "lost_high": float(share[1]),
@@ -286,7 +289,8 @@ def evaluate(
     with _workers(min(n_processes or n_cores(), len(jobs)), specs) as map_:
         driven = map_(partial(_drive, stock=stock, env_kwargs=env_kwargs), jobs)
         results = []
-        with tqdm(None, "driving", len(found) * len(tracks), unit=task.episode, disable=not progress) as bar:
+        doing = "driving" if task.has_laps else f"{task.episode}s"
+        with tqdm(None, doing, len(found) * len(tracks), unit=task.episode, disable=not progress) as bar:
             for result in driven:
                 results.append(result)
                 bar.update(len(result[0]))
@@ -296,5 +300,6 @@ def evaluate(
         rows = pd.DataFrame([asdict(one) for one in chain.from_iterable(drives)]).rename(
             columns={"seed": "track"}
         )
+        rows = rows if task.has_laps else rows.drop(columns=LAPS)
         evaluations.append(Evaluation(agent, rows, float(np.median(seconds))))
     return evaluations

@@ -5,6 +5,7 @@ from rl_zoo3 import ALGOS
 
 from sb3_cardqn.agents.exported import SafeAgent
 from sb3_cardqn.evaluate import Evaluation
+from sb3_cardqn.evaluate.numbers import score_decimals
 
 
 def model_card(evaluation: Evaluation, command: str) -> str:
@@ -18,7 +19,8 @@ def model_card(evaluation: Evaluation, command: str) -> str:
     agent = evaluation.agent
     assert isinstance(agent, SafeAgent)
     name, env_id = ALGOS[agent.algo].__name__, agent.env_id
-    summary = evaluation.summary()
+    summary, task, seeds = evaluation.summary(), evaluation.task, evaluation.drives["track"]
+    digits = score_decimals(task, [summary])
     result = EvalResult(
         task_type="reinforcement-learning",
         task_name="reinforcement-learning",
@@ -26,7 +28,7 @@ def model_card(evaluation: Evaluation, command: str) -> str:
         dataset_name=env_id,
         metric_type="mean_reward",
         metric_name="mean_reward",
-        metric_value=f"{summary['mean']:.2f} +/- {summary['std']:.2f}",
+        metric_value=f"{summary['mean']:.{max(digits, 2)}f} +/- {summary['std']:.{max(digits, 2)}f}",
     )
     metadata = ModelCardData(
         library_name="stable-baselines3",
@@ -40,7 +42,6 @@ def model_card(evaluation: Evaluation, command: str) -> str:
         model_name=name,
         eval_results=[result],
     )
-    task, seeds = evaluation.task, evaluation.drives["track"]
     counts = [] if task.solved is None else [(f"{task.episode}s of {task.solved:g} or more", "share_solved")]
     if task.has_laps:
         counts.append(("laps finished", "share_laps"))
@@ -48,6 +49,13 @@ def model_card(evaluation: Evaluation, command: str) -> str:
     if task.has_laps:
         interval = f"{summary['lost_low']:.1%} to {summary['lost_high']:.1%}"
         shares += f"\n| cars lost | {summary['lost']:.0f} of {len(seeds)} (95 % interval: {interval}) |"
+    score = {key: f"{summary[key]:.{digits}f}" for key in ("mean", "low", "high", "std", "median", "minimum")}
+    scores = f"| score | {score['mean']} |"
+    if len(seeds) > 1:
+        scores = f"""| mean score | {score["mean"]} |
+| 95 % interval of the mean | {score["low"]} to {score["high"]} |
+| standard deviation over {task.episode}s | {score["std"]} |
+| median, minimum | {score["median"]}, {score["minimum"]} |"""
     facts = "\n".join(
         f"| {fact} | {value} |" for fact, value in agent.about["training"].items() if fact != "command"
     )
@@ -62,12 +70,9 @@ Made with [Stable-Baselines3](https://github.com/DLR-RM/stable-baselines3) and s
 
 ## Results
 
-| {len(seeds)} held-out {task.episode}s, {seeds.min()} to {seeds.max()} | |
+| {len(seeds)} held-out {task.episode}{"s" * (len(seeds) > 1)}, {seeds.min()} to {seeds.max()} | |
 |---|---|
-| mean score | {summary["mean"]:.1f} |
-| 95 % interval of the mean | {summary["low"]:.1f} to {summary["high"]:.1f} |
-| standard deviation over {task.episode}s | {summary["std"]:.1f} |
-| median, minimum | {summary["median"]:.1f}, {summary["minimum"]:.1f} |{shares}
+{scores}{shares}
 | CPU time per decision, one thread | {1000 * summary["seconds_per_decision"]:.2f} ms |
 
     {command}
@@ -97,20 +102,22 @@ action, _ = policy.predict(obs)
 
 ## Limits
 
-{_limits(evaluation)}
+{_limits(evaluation, digits)}
 """
 
 
 def _sight(agent: SafeAgent) -> str:
     space = agent.about["observation_space"]
+    if "n" in space:
+        return f"a number from 0 to {space['n'] - 1}"
     return f"{space['dtype']} observations of shape {tuple(space['shape'])}"
 
 
-def _limits(evaluation: Evaluation) -> str:
+def _limits(evaluation: Evaluation, digits: int) -> str:
     agent, drives, task = evaluation.agent, evaluation.drives, evaluation.task
     assert isinstance(agent, SafeAgent)
     worst = drives.loc[drives["score"].idxmin()]
-    lines = [f"Worst {task.episode}: {worst['track']}, score {worst['score']:.1f}."]
+    lines = [f"Worst {task.episode}: {worst['track']}, score {worst['score']:.{digits}f}."]
     if task.has_laps:
         unfinished = int((~drives["lap_finished"]).sum())
         lines[0] += f" Laps not finished: {unfinished} of {len(drives)}."

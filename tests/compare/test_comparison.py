@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from sb3_cardqn.compare import (
     scheduler,
 )
 from sb3_cardqn.compare.attempt import Attempt
+from sb3_cardqn.compare.gather import drives_path, gather
 from sb3_cardqn.compare.launchers import LocalLauncher
 from sb3_cardqn.compare.run import PlannedRun, State, runs_of
 from sb3_cardqn.errors import UserError
@@ -98,7 +100,8 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
         ("dqn dqn -n 1000", "contestant | 'dqn'"),
         ("dqn -n 1000 --env CarRacing-v4", "'CarRacing-v4' | 'CarRacing-v3'"),
         ("dqn -n 1000 --n-evaluations 2000", "n_evaluations | 1000 | 2000"),
-        ("dqn -n 1000 --tracks 101", "tracks | 100 | 101"),
+        ("dqn -n 1000 --tracks 101", "tracks | --tracks | 100 | 101"),
+        ("dqn -n 1000 --episodes 101 --env CartPole-v1", "tracks | --episodes | 100 | 101"),
         ("dqn -n 1000 --first 99", "tracks | 99"),
         ("dqn -n 1000 --first 399990", "400000"),
         ("dqn -n 1000 --gym-packages absent", "--gym-packages | 'absent'"),
@@ -336,7 +339,7 @@ def test_results_are_what_the_runs_left(compared: Path) -> None:
         assert curve["score"].tolist() == evaluations["results"].ravel().tolist()
         assert curve["seconds"].is_monotonic_increasing
         assert curve["seconds"].max() <= row.seconds
-    assert results.drives["missed_tiles"].isna().all()  # no laps in CartPole
+    assert not {"lap_finished", "missed_tiles"} & set(results.drives)  # no laps in CartPole
     keys = results.drives[["contestant", "checkpoint", "track"]].to_records(index=False).tolist()
     assert sorted(keys) == [
         (name, checkpoint, 200_000) for name in ("dqn", "dqn gamma:0.9") for checkpoint in ("best", "final")
@@ -347,6 +350,18 @@ def test_results_are_what_the_runs_left(compared: Path) -> None:
     assert gamma.endswith("-params gamma:0.9")
     config = compared / "runs/dqn_gamma=0.9/dqn/CartPole-v1_1/CartPole-v1/config.yml"
     assert "- gamma\n    - 0.9\n" in config.read_text()
+
+
+@pytest.mark.slow
+def test_drives_of_an_older_release_are_gathered(compared: Path, tmp_path: Path) -> None:
+    shutil.copytree(compared, tmp_path / "old")
+    plan = Plan.load(tmp_path / "old/plan.yml")
+    runs = list(runs_of(plan, tmp_path / "old"))
+    new = gather(plan, runs).drives
+    for run in runs:
+        drives = pd.read_csv(drives_path(run)).assign(lap_finished=False, missed_tiles=np.nan)
+        drives_path(run).write_text(drives.to_csv(index=False))
+    pd.testing.assert_frame_equal(gather(plan, runs).drives, new)
 
 
 @pytest.mark.slow

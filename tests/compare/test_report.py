@@ -269,6 +269,66 @@ def test_a_report_of_another_environment_reads_as_if_made_for_it(tmp_path: Path)
         assert not re.findall(r"\b(?:race|track|lap|drive|road|car|CarRacing)s?\b", text, re.IGNORECASE)
 
 
+def small(results: Results, env: str) -> Results:
+    """The same learning for a thousandth of the points and of the time."""
+    return replace(
+        results,
+        plan=results.plan | {"env": env},
+        runs=results.runs.assign(seconds=results.runs["seconds"] / 1000),
+        curves=results.curves.assign(
+            score=results.curves["score"] / 1000, seconds=results.curves["seconds"] / 1000
+        ),
+        drives=results.drives.assign(score=results.drives["score"] / 1000),
+    )
+
+
+def test_small_scores_and_short_times_keep_their_digits(tmp_path: Path) -> None:
+    results = made_up_results({"a": (830.0, 5.0, 400.0), "b": (800.0, 5.0, 300.0)}, tracks=2)
+    write_report(small(results, "FrozenLake-v1"), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    number, signed = r"0\.\d{3}", r"\N{MINUS SIGN}?0\.\d{3}"
+    assert re.search(rf"\*\*.*a scores {number} and leads b by {number} .*: {signed} to {number}", text)
+    for table in ("Scores in numbers", "Pairs in numbers"):
+        (row,) = re.findall(rf"### {table}.*?\n(\| a [^\n]*)", text.split("## Best")[0], re.DOTALL)
+        assert len(re.findall(rf"{number}\b", row)) >= 6
+    assert re.search(rf"\| a \| 0 \| {number} \| {number} \| 0\.02 \|", text)  # a run, its minutes
+    assert re.search(r"\| a \| 5 of 5 \| [\d,]+ \| .*? \| 0\.\d+ \|", text)  # minutes to the threshold
+    assert re.search(r"\| a \| 500,000 \| [^|]*\| 0\.02 ", text)  # minutes, beside the throughput
+    assert re.search(r"training time of all runs: 0\.00\d h", text)
+    write_report(replace(results, plan=results.plan | {"env": "CarRacing-v3"}), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert re.search(
+        r"\*\*.*a scores \d{3} and leads b by \d+ \(95 % interval: \N{MINUS SIGN}?\d+ to \d+\)", text
+    )
+    assert re.search(r"\| a \| 5 \| \d{3}\.\d \| \d{3}\.\d to \d{3}\.\d \|", text)
+
+
+def test_a_contestant_without_a_score_at_equal_time_is_told(tmp_path: Path) -> None:
+    speeds = {"a": (800.0, 10.0, 400.0), "b": (700.0, 10.0, 350.0), "late": (700.0, 10.0, 5.0)}
+    write_report(made_up_results(speeds, seeds=2, tracks=2), tmp_path)
+    (verdict,) = re.findall("- Equal wall-clock time: (.*)", (tmp_path / "report.md").read_text())
+    assert "leads b by" in verdict
+    assert verdict.endswith("No run of late has a score: the first evaluation came later.")
+
+
+@pytest.mark.parametrize(
+    ("env", "points", "timed"),
+    [
+        ("CarRacing-v3", "(5 points of 900)", True),
+        ("CartPole-v1", "(2.64 points of 475)", True),
+        ("Pendulum-v1", None, False),
+    ],
+)
+def test_notes_speak_of_a_reward_threshold_where_there_is_one(
+    env: str, points: str | None, timed: bool, tmp_path: Path
+) -> None:
+    results = made_up_results({"a": (800.0, 10.0, 400.0)}, seeds=2, tracks=2)
+    write_report(replace(results, plan=results.plan | {"env": env}), tmp_path)
+    notes = (tmp_path / "report.md").read_text().split("### How to read this")[1].split("###")[0]
+    assert re.findall(r"\(\S+ points of .*?\)", notes) == ([points] if points else [])
+    assert ("reward threshold" in notes, "difference of times" in notes) == (timed, timed)
+
+
 def test_times_to_the_reward_threshold_are_reported(tmp_path: Path) -> None:
     fast = made_up_results({"fast": (990.0, 5.0, 400.0), "slow": (700.0, 5.0, 400.0)}, seeds=6, tracks=2)
     page = write_report(replace(fast, plan=fast.plan | {"env": "CarRacing-v3"}), tmp_path / "car")

@@ -244,6 +244,22 @@ def test_performance_profile_counts_runs_above_a_threshold() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("scores", "ends"),
+    [
+        ([0.7, 0.8], (0.695, 0.805)),
+        ([0.7, 0.7], (0.699, 0.701)),
+        ([920.0, 921.0], (919, 922)),
+        ([0.0], (-1, 1)),
+    ],
+)
+def test_a_performance_profile_is_as_wide_as_its_scores(
+    scores: list[float], ends: tuple[float, float]
+) -> None:
+    thresholds = profiles(scores_of(a=scores))["threshold"]
+    assert (thresholds.min(), thresholds.max()) == pytest.approx(ends)
+
+
 CURVES: dict[tuple[str, int], list[tuple]] = {
     # agent steps, seconds, scores on two tracks
     ("fast", 0): [(100, 10.0, 0.0, 20.0), (200, 20.0, 100.0, 120.0)],

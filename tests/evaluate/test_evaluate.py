@@ -16,7 +16,7 @@ import pytest
 import torch as th
 import yaml
 from sb3_contrib import ARS, RecurrentPPO
-from stable_baselines3 import PPO
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
@@ -66,13 +66,13 @@ def small_env(**kwargs: Any) -> gym.Env:
     return ResizeObservation(GrayscaleObservation(env), [8, 8])
 
 
-def save(folder: Path, algo: str, model: BaseAlgorithm, **config: Any) -> Run:
+def save(folder: Path, algo: str, model: BaseAlgorithm, env: str = "CarRacing-v3", **config: Any) -> Run:
     """Leave a run folder behind as the zoo does."""
-    run = folder / algo / "CarRacing-v3_1"
-    (run / "CarRacing-v3").mkdir(parents=True)
-    (run / "CarRacing-v3" / "config.yml").write_text(yaml.dump(OrderedDict(config)))
-    model.save(run / "CarRacing-v3.zip")
-    trust.remember(run / "CarRacing-v3.zip")
+    run = folder / algo / f"{env}_1"
+    (run / env).mkdir(parents=True)
+    (run / env / "config.yml").write_text(yaml.dump(OrderedDict(config)))
+    model.save(run / f"{env}.zip")
+    trust.remember(run / f"{env}.zip")
     return Run(run)
 
 
@@ -517,9 +517,8 @@ def test_the_command_prints_and_writes(run: Run, tmp_path: Path, capsys: pytest.
         ]
     )
     header, row, tracks = capsys.readouterr().out.splitlines()
-    assert " ".join(header.split()) == (
-        "mean 95 % interval std median P10 min >= 900 laps lost frames/lap ms/decision"
-    )
+    assert " ".join(header.split()) == "score >= 900 laps lost frames/lap ms/decision"
+    assert "nan" not in row
     rows = pd.read_csv(csv_file)
     assert list(rows.columns) == ["agent", "track", "score", "frames", "lap_finished", "missed_tiles"]
     assert rows["missed_tiles"].between(200, 400).all()  # it has learned nothing
@@ -535,9 +534,73 @@ def test_the_command_prints_and_writes(run: Run, tmp_path: Path, capsys: pytest.
     assert agent["summary"]["low"] is None
 
 
+def printed(capsys: pytest.CaptureFixture[str], env_id: str, scores: list[float], length: float) -> list[str]:
+    """Header and row of what the command prints of made-up episodes, in words."""
+    agent: Any = SimpleNamespace(env_id=env_id, name="mine", config={})
+    count = len(scores)
+    drives = pd.DataFrame({"track": range(200_000, 200_000 + count), "score": scores, "frames": length})
+    if env_id.startswith("CarRacing"):
+        drives = drives.assign(lap_finished=False, missed_tiles=250)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sb3_cardqn.evaluate.command.chosen_agents", lambda *_: [agent])
+        patch.setattr(
+            "sb3_cardqn.evaluate.command.evaluate", lambda *_, **__: [Evaluation(agent, drives, 0.001)]
+        )
+        main(["mine", "--episodes", str(count)])
+    return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()[:2]]
+
+
+def test_scores_have_as_many_digits_as_their_size_asks_for(capsys: pytest.CaptureFixture[str]) -> None:
+    header, row = printed(capsys, "FrozenLake-v1", [0.0, 1.0, 1.0, 1.0], 8.5)
+    assert header == "mean 95 % interval std median P10 min >= 0.7 steps ms/decision"
+    assert row == "mine 0.75 0.25 to 1.00 0.43 1.00 0.30 0.00 75% 8.50 1.00"
+    _, row = printed(capsys, "CarRacing-v3", [926.44, -61.2, 3.0], 1000)
+    assert row == "mine 289.4 -61.2 to 926.4 451.2 3.0 -48.4 -61.2 33% 0.0% 3 (29.2% to 100.0%) none 1.00"
+
+
+def test_one_episode_has_a_score_without_an_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, "Pendulum-v1", [-0.125], 200) == [
+        "score steps ms/decision",
+        "mine -0.125 200 1.00",
+    ]
+
+
+def test_agents_of_different_arguments_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = DQN("MlpPolicy", "MountainCar-v0", buffer_size=10, policy_kwargs={"net_arch": [8]})
+    runs = []
+    for kwargs in ({}, {"goal_velocity": 0.01}):
+        folder = tmp_path / str(len(runs))
+        runs.append(str(save(folder, "dqn", model, env="MountainCar-v0", env_kwargs=kwargs).folder))
+    main([*runs, "--episodes", "2"])
+    header, *rows, _ = capsys.readouterr().out.splitlines()
+    assert header.endswith("env_kwargs")
+    assert [row.split("  ")[-1].strip() for row in rows] == ["{}", "{'goal_velocity': 0.01}"]
+    main([runs[1], "--episodes", "2"])
+    assert "env_kwargs" not in capsys.readouterr().out
+
+
+def test_an_environment_without_laps_has_episodes_and_no_laps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = DQN("MlpPolicy", "CartPole-v1", buffer_size=10, policy_kwargs={"net_arch": [8]})
+    run = save(tmp_path, "dqn", model, env="CartPole-v1", buffer_size=10)
+    (evaluation,) = evaluate(run, [200_000, 200_001], n_processes=1, progress=True)
+    assert list(evaluation.drives) == ["track", "score", "frames"]
+    assert np.isnan([evaluation.summary()[name] for name in ("share_laps", "frames_per_lap", "lost")]).all()
+    bar = capsys.readouterr().err
+    assert "episodes: 100%" in bar
+    assert "driving" not in bar
+    at_random = drive_at_random(run.agent("final"), 200_000)
+    assert (at_random.lap_finished, at_random.missed_tiles) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("argv", "named"),
     [
+        ("--episodes 101", "--episodes | 100 | 101"),
+        ("--episodes=0", "--episodes | 100 | 0"),
         ("--tracks 0", "--tracks | 100 | 0"),
         ("--tracks 101", "--tracks | 100 | 101"),
         ("--validation --tracks 1001", "--tracks | 1000 | 1001"),
