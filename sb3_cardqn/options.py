@@ -60,6 +60,19 @@ def add_trust(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--trust", action="store_true", help="load files from elsewhere, which can run code")
 
 
+def add_gym_packages(parser: argparse._ActionsContainer) -> None:
+    """
+    :param parser: parser of a command that makes environments
+    """
+    parser.add_argument(
+        "--gym-packages",
+        nargs="+",
+        default=[],
+        metavar="MODULE",
+        help="packages to import that register the environment, as in train",
+    )
+
+
 def own_options(command: str) -> argparse.ArgumentParser:
     """
     :param command: command of the zoo

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sb3_cardqn.agents.exported import SafeAgent, shipped_agents
-from sb3_cardqn.agents.saved import Agent, Run, WhichCheckpoint
+from sb3_cardqn.agents.saved import Agent, Run, WhichCheckpoint, typed_env_id
 from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError
@@ -65,7 +65,8 @@ def find_agents(
     :param checkpoint: agent of a run folder: "best" on validation tracks, or "final"
     :param config: the zoo's configuration of zip files; by default that of their run folder
     :param algo: algorithm of zip files; by default that of their run folder
-    :param env: environment of zip files outside a run folder; by default CarRacing-v3
+    :param env: environment of zip files outside a run folder; by default that of args.yml beside ``config``,
+        else CarRacing-v3
     :return: the agents, in the order of ``agents``, with distinct names
     :raises UserError: if an agent is missing, the agents are for different environments, a name is unknown,
         or ``config``, ``algo`` or ``env`` applies to no agent
@@ -101,6 +102,7 @@ def _check_zip_options(
 def _check_one_environment(agents: Sequence[TrainedAgent]) -> None:
     first = agents[0]
     for agent in agents:
+        check_environment(agent.env_id)
         if task_of(agent.env_id) != task_of(first.env_id):
             raise UserError(
                 f"agents that are judged together need one environment, got {first.env_id} ('{first.name}') "
@@ -124,7 +126,7 @@ def _numbered(agents: list[TrainedAgent]) -> list[TrainedAgent]:
     return agents
 
 
-def _split(agent: str) -> tuple[str, str]:
+def split_name(agent: str) -> tuple[str, str]:
     """
     :param agent: "NAME=PATH", both of which may contain "=", or only a path
     :return: name ("" without one) and path, split where the path exists, else at the first "="
@@ -142,7 +144,7 @@ def _find(
         return agent.agent(checkpoint)
     if not isinstance(agent, str | Path):
         return agent
-    name, where = _split(agent) if isinstance(agent, str) else ("", agent)
+    name, where = split_name(agent) if isinstance(agent, str) else ("", agent)
     found = _find_unnamed(locate(where), checkpoint, config, algo, env)
     return found.renamed(name) if name else found
 
@@ -161,4 +163,4 @@ def _find_unnamed(
         raise UserError(
             f"'{path}' is outside a run folder: it needs a configuration (--config) and an algorithm (--algo)"
         )
-    return Agent(path, algo, config, path.stem, env or "CarRacing-v3")
+    return Agent(path, algo, config, path.stem, env or typed_env_id(config) or "CarRacing-v3")

@@ -57,15 +57,31 @@ def _mapping(contents: bytes, path: Path) -> dict[str, Any]:
     return result
 
 
+def _options(config_path: Path) -> dict[str, Any]:
+    """
+    :param config_path: the zoo's config.yml
+    :return: options of the command that trained, which the zoo keeps beside it
+    """
+    path = config_path.with_name("args.yml")
+    return _mapping(read_file(path), path) if path.exists() else {}
+
+
+def typed_env_id(config_path: Path) -> str | None:
+    """
+    :param config_path: the zoo's config.yml
+    :return: id of the environment that was typed for training, without its module; None if it is not known
+    """
+    typed = _options(config_path).get("env")
+    return typed.split(":")[-1] if isinstance(typed, str) else None
+
+
 def _read_config(path: Path, env_id: str) -> dict[str, Any]:
     contents = read_file(path)
     config = _mapping(contents, path)
     config = config.get(env_id, config)  # hyperparams/*.yml has one entry per environment
     trust.require_for(code_in(config), path, contents)
-    args = path.with_name("args.yml")  # the zoo keeps --env-kwargs there
-    saved = _mapping(read_file(args), args) if args.exists() else {}
     return config | {
-        "env_kwargs": (config.get("env_kwargs") or {}) | (saved.get("env_kwargs") or {}),
+        "env_kwargs": (config.get("env_kwargs") or {}) | (_options(path).get("env_kwargs") or {}),
         "env_wrapper": with_short_names(config.get("env_wrapper")),
     }
 
@@ -179,8 +195,8 @@ class Run:
         """Gymnasium's id of the environment."""
         if self.env_name in gym.registry:
             return self.env_name
-        known = (env_id for env_id in gym.registry if EnvironmentName(env_id) == self.env_name)
-        return next(known, self.env_name)
+        ids = (typed_env_id(self.config_path) or self.env_name, *gym.registry)
+        return next((env_id for env_id in ids if EnvironmentName(env_id) == self.env_name), self.env_name)
 
     @property
     def env_name(self) -> str:

@@ -1,5 +1,6 @@
 """Task: an environment in which agents are judged. CarRacing, with its tracks and laps, has its own class."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -111,4 +112,4 @@ def task_of(env_id: str) -> Task:
     :param env_id: Gymnasium's id of an environment
     :return: its task
     """
-    return CarRacingTask() if env_id.split(":")[-1].startswith("CarRacing") else Task(env_id)
+    return CarRacingTask() if re.match(r"CarRacing(Pixels)?-v\d", env_id.split(":")[-1]) else Task(env_id)

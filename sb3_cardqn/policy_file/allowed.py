@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium as gym
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
 from torch import nn
@@ -18,6 +19,7 @@ from sb3_cardqn.env import actions, wrappers
 from sb3_cardqn.env.car_racing import COLORS, CarRacingWrapper
 from sb3_cardqn.env.fast_render import FastRender
 from sb3_cardqn.env.road_contrast import RoadContrastObservation
+from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.python_text import short_name
 
@@ -113,12 +115,21 @@ ENV_ID = Need(
     "the id of an environment, such as 'CarRacing-v3'",
     lambda value: isinstance(value, str) and re.fullmatch(r"[\w./-]{1,100}", value) is not None,
 )
-ENV_KWARGS: dict[str, Need] = {
-    "lap_complete_percent": NUMBER,
-    "domain_randomize": YES_OR_NO,
-    "continuous": YES_OR_NO,
-    "max_episode_steps": whole(1, 10**9),
-}
+_MAX_EPISODE_STEPS = {"max_episode_steps": whole(1, 10**9)}
+_CAR_RACING = {"lap_complete_percent": NUMBER, "domain_randomize": YES_OR_NO, "continuous": YES_OR_NO}
+# no path, and no name with a module
+_WORD = Need(
+    "a word", lambda value: isinstance(value, str) and re.fullmatch(r"[\w.+-]{1,100}", value) is not None
+)
+_SETTING = Need(
+    "true, false, null, a number or a word, or a list of at most 100 of them",
+    lambda value: value is None or any(need.fits(value) for need in (YES_OR_NO, NUMBER, _WORD)),
+)
+_ENV_ARGUMENT = Need(
+    _SETTING.text,
+    lambda value: _SETTING.fits(value) or list_of(_SETTING, 0, 100).fits(value),
+)
+_GYM_MAKES = {"id", "render_mode", *inspect.signature(gym.make).parameters}
 
 # name -> class, and a requirement on each of its arguments
 Allowed = dict[str, tuple[type, dict[str, Need]]]
@@ -185,6 +196,18 @@ WRAPPERS: Allowed = {
         },
     ),
 }
+
+
+def check_env_kwargs(env_id: str, kwargs: dict[str, Any]) -> None:
+    """
+    :param env_id: id of an environment
+    :param kwargs: its arguments from a file, by name
+    :raises UserError: if one is not allowed
+    """
+    needs = _CAR_RACING
+    if not task_of(env_id).has_laps:
+        needs = {name: _ENV_ARGUMENT for name in kwargs if name not in _GYM_MAKES}
+    check_arguments("env", kwargs, needs | _MAX_EPISODE_STEPS)
 
 
 def look_up(table: Allowed, what: str, entry: Any) -> tuple[type, dict[str, Any]]:

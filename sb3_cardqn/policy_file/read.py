@@ -43,7 +43,8 @@ _ABOUT: dict[str, allowed.Need] = {
     "env": allowed.Need("an object or null", lambda value: value is None or isinstance(value, dict)),
     "training": allowed.FACTS,
 }
-_OBSERVATION_SPACE = {"shape": allowed.SHAPE, "dtype": allowed.one_of("bool", "uint8", "float32", "float64")}
+_BOX = {"shape": allowed.SHAPE, "dtype": allowed.one_of("bool", "uint8", "float32", "float64")}
+_DISCRETE = {"n": allowed.whole(1, 2**16)}
 _ENV = {
     "id": allowed.ENV_ID,
     "kwargs": allowed.Need("an object", lambda value: isinstance(value, dict)),
@@ -116,15 +117,23 @@ def check_about(about: Any) -> None:
     if not isinstance(about, dict):
         raise UserError(f"the description must be an object, got {allowed.short(about)}")
     _fields("the description", about, _ABOUT)
-    _fields("observation_space", about["observation_space"], _OBSERVATION_SPACE)
+    space = about["observation_space"]
+    _fields("observation_space", space, _DISCRETE if "n" in space else _BOX)
     allowed.look_up(allowed.FEATURES_EXTRACTORS, "features_extractor", about["features_extractor"])
     allowed.look_up(allowed.ACTIVATIONS, "activation", about["activation"])
     allowed.look_up(allowed.HEADS, "head", about["head"])
     if about["env"] is not None:
         _fields("env", about["env"], _ENV)
-        allowed.check_arguments("env", about["env"]["kwargs"], allowed.ENV_KWARGS)
+        allowed.check_env_kwargs(about["env"]["id"], about["env"]["kwargs"])
         for wrapper in about["env"]["wrappers"]:
             allowed.look_up(allowed.WRAPPERS, "wrapper", wrapper)
+
+
+def _observation_space(about: dict[str, Any]) -> spaces.Space:
+    if "n" in about:
+        return spaces.Discrete(about["n"])
+    low, high = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0)}.get(about["dtype"], (-np.inf, np.inf))
+    return spaces.Box(low, high, tuple(about["shape"]), np.dtype(about["dtype"]))
 
 
 def build(about: dict[str, Any]) -> ExportedPolicy:
@@ -133,9 +142,7 @@ def build(about: dict[str, Any]) -> ExportedPolicy:
     :return: Q-network on the meta device, without memory for its weights
     :raises UserError: if its parts do not fit together
     """
-    shape, dtype = about["observation_space"]["shape"], about["observation_space"]["dtype"]
-    low, high = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0)}.get(dtype, (-np.inf, np.inf))
-    observation_space = spaces.Box(low, high, tuple(shape), np.dtype(dtype))
+    observation_space = _observation_space(about["observation_space"])
     extractor_class, extractor_kwargs = allowed.look_up(
         allowed.FEATURES_EXTRACTORS, "features_extractor", about["features_extractor"]
     )

@@ -87,11 +87,14 @@ _NETWORKS = (QNetwork, DQNsQNetwork, QuantileNetwork)
 
 
 def _observation_space(space: spaces.Space) -> dict[str, Any]:
+    if isinstance(space, spaces.Discrete) and space.start == 0:
+        return {"n": int(space.n)}
     if not isinstance(space, spaces.Box) or (
         space.dtype == np.uint8 and not (np.all(space.low == 0) and np.all(space.high == 255))
     ):
         raise UserError(
-            f"the observation space of an exported agent must be a Box (uint8 from 0 to 255), got {space}"
+            "the observation space of an exported agent must be a Box (uint8 from 0 to 255) or a Discrete "
+            f"from 0, got {space}"
         )
     return {"shape": list(space.shape), "dtype": str(space.dtype)}
 
@@ -148,7 +151,10 @@ def _env(run: Trained, observation_space: spaces.Space) -> dict[str, Any]:
         )
     return {
         "id": run.env_id,
-        "kwargs": config.get("env_kwargs") or {},
+        "kwargs": {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in (config.get("env_kwargs") or {}).items()
+        },
         "wrappers": [_wrapper(entry) for entry in wrappers],
     }
 

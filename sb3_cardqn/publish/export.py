@@ -8,11 +8,12 @@ from sb3_cardqn.agents.saved import load_to_drive
 from sb3_cardqn.durable import is_zip, sha256, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run, evaluate
-from sb3_cardqn.options import Parser, add_trust
+from sb3_cardqn.options import Parser, add_gym_packages, add_trust
 from sb3_cardqn.policy_file import read as policy_file
 from sb3_cardqn.policy_file.onnx import write_onnx
 from sb3_cardqn.policy_file.read import load_policy
 from sb3_cardqn.policy_file.write import EXPORTABLE, write_policy
+from sb3_cardqn.zoo.settings import import_packages
 
 
 def export(agent: str | Path, output: Path | None = None, algo: str = "cardqn") -> Path:
@@ -74,12 +75,14 @@ def _find(source: Path) -> tuple[Run | None, Path]:
 def training_command(run: Run) -> dict[str, str]:
     """
     :param run: run folder of ``train``
-    :return: the command that trained it, under "command", or an empty dict if it is unknown
+    :return: the commands that trained it, under "command", or an empty dict if they are unknown
     """
     path = run.config_folder / "command.txt"
     text = path.read_text() if path.is_file() else ""
-    options = re.search(r" train\b.*", text)  # drops the paths of this machine before it
-    return {"command": f"sb3-cardqn{options[0].rstrip()}"} if options else {}
+    commands = re.findall(r" (train\b.*|resume\b.*)", text)  # without the paths of this machine before them
+    return (
+        {"command": " && ".join(f"sb3-cardqn {command.rstrip()}" for command in commands)} if commands else {}
+    )
 
 
 def main(argv: list[str]) -> None:
@@ -117,8 +120,10 @@ def main(argv: list[str]) -> None:
         action="store_true",
         help="also evaluate the agent on 100 held-out seeds and write a model card, README.md",
     )
+    add_gym_packages(parser)
     add_trust(parser)
     options = parser.parse_args(argv)
+    import_packages(options.gym_packages)
     path = export(options.source, options.output, options.algo)
     if options.onnx:
         write_onnx(load_policy(path), path.with_suffix(".onnx"))

@@ -210,6 +210,9 @@ class ResumableExperimentManager(CarExperimentManager):
                 print(f"stopped; resume with: {self.checkpoint.how_to_resume}", file=sys.stderr)
                 raise Stopped(128 + self.checkpoint.signal)
             return
+        if self.has_new_budget:
+            with Path(self.params_path, "command.txt").open("a") as commands:
+                commands.write(f"\n{self.checkpoint.how_to_resume} -n {self.args.n_timesteps}")
         self._keep_command(Path(self.params_path), [*self.argv, "--trained-on", str(model.num_timesteps)])
         agent = Path(self.save_path, f"{self.env_name}.zip")
         with agent.open("rb") as file:

@@ -125,7 +125,10 @@ def check_environment(env_id: str) -> None:
     for package, ids in _PACKAGES.items():
         if re.match(ids, env_id) and not any(re.match(ids, known) for known in gym.registry):
             raise UserError(f"unknown environment '{env_id}'; it needs: pip install {package}")
-    raise UserError(f"unknown environment '{env_id}'{did_you_mean(env_id, list(gym.registry))}")
+    raise UserError(
+        f"unknown environment '{env_id}'{did_you_mean(env_id, list(gym.registry))}; "
+        "if a package registers it: --gym-packages"
+    )
 
 
 def import_packages(packages: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 import importlib
 import re
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def test_one_agent_is_judged_shown_and_exported_by_the_commands(capsys: pytest.C
     assert last[0].split()[-4:] == [">=", "475", "steps", "ms/decision"]
     assert last[-1].startswith("2 episodes of CartPole-v1, 200000 to 200001")
     scores = pd.read_csv("scores.csv")["score"].tolist()
-    shown = run_well(here, "race --episodes 2")
+    shown = run_well(here, "race mine=logs/cardqn/CartPole-v1_1 --episodes 2")
     assert [float(line.split()[2]) for line in shown.splitlines()[2:4]] == scores
     pictures: Any = imageio.mimread("logs/cardqn/CartPole-v1_1/race.mp4", memtest=False)
     assert len(pictures) == int(max(scores)) + 1 + ENDING
@@ -144,6 +145,31 @@ def test_a_zip_of_another_environment_needs_its_id() -> None:
     Path("mine.yml").write_text("CartPole-v1: {}\n")
     found = find_agents([agent], config=Path("mine.yml"), algo="dqn", env="CartPole-v1")
     assert len(evaluate(found, [200_000, 200_001], n_processes=2)[0].drives) == 2
+    (trained,) = find_agents(
+        [agent], config=Path("logs/dqn/CartPole-v1_1/CartPole-v1/config.yml"), algo="dqn"
+    )
+    assert trained.env_id == "CartPole-v1"
+
+
+def test_the_arguments_of_an_environment_are_exported() -> None:
+    train("dqn", "FrozenLake-v1", "-n", "60", "--env-kwargs", "desc:['SF','FG']", "is_slippery:False")
+    path = export("logs/dqn/FrozenLake-v1_1")
+    alone, safe = evaluate(["logs/dqn/FrozenLake-v1_1", path], [200_000, 200_001], n_processes=1)
+    assert alone.drives.equals(safe.drives)
+    with closing(load_policy(path).make_env()) as env:
+        assert env.unwrapped.desc.shape == (2, 2)
+        assert {env.step(1)[0] for _ in range(1 + env.reset()[0])} == {2}  # down, on ice that does not slip
+
+
+def test_the_id_of_ones_own_environment_is_exported_where_it_is_not_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(gym.registry, "mine/Vector-v0", gym.registry["Vector-v0"])
+    commands.run("train", ["--algo", "dqn", "--env", "mine/Vector-v0", "-n", "60", "--eval-freq", "-1"])
+    monkeypatch.delitem(gym.registry, "mine/Vector-v0")
+    export(Path("logs/dqn/mine-Vector-v0_1"))
+    about = load_policy("logs/dqn/mine-Vector-v0_1/policy.safetensors").about
+    assert about["env"]["id"] == "mine/Vector-v0"
 
 
 def test_an_environment_of_a_package_is_known_in_other_processes() -> None:

@@ -14,6 +14,8 @@ from rl_zoo3 import ALGOS
 from sb3_cardqn import CarDQN
 from sb3_cardqn.checkpoint.exact import ExactCheckpoint
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.evaluate import Run
+from sb3_cardqn.publish.export import training_command
 from sb3_cardqn.zoo import commands as zoo
 from sb3_cardqn.zoo.clock import read_clock
 from tests.named import error_naming
@@ -73,8 +75,11 @@ def test_a_finished_run_is_trained_on_in_its_folder(
 ) -> None:
     before, best = left(finished), (finished / "best_model.zip").read_bytes()
     clock = read_clock(finished)
+    (finished / "CartPole-v1/command.txt").write_text("/home/me/bin/sb3-cardqn train --seed 1")
     zoo.main([str(finished), "-n", "1200"])
     assert "replay buffer" in capsys.readouterr().out  # what starts anew
+    commands = f"sb3-cardqn train --seed 1 && sb3-cardqn resume {finished} -n 1200"
+    assert training_command(Run(finished)) == {"command": commands}
     after = left(finished)
     assert after["agent steps"] == 1200
     assert after["files"] == before["files"]
