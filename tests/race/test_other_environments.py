@@ -157,7 +157,9 @@ def test_numbers_have_the_digits_they_need(
     score: float, values: list[float], named: list[str], texts: list[str]
 ) -> None:
     frame = Frame(np.zeros((2, 3, 3), np.uint8), score, None, 1.5)
-    Overlay("agent", "episode", None, Task("Drawn-v0")).draw(frame, Thought("Q-value", np.array(values), 1), None)
+    Overlay("agent", "episode", None, Task("Drawn-v0")).draw(
+        frame, Thought("Q-value", np.array(values), 1), None
+    )
     assert set(named) <= set(texts), texts
 
 
