@@ -117,9 +117,9 @@ ENV_ID = Need(
 )
 _MAX_EPISODE_STEPS = {"max_episode_steps": whole(1, 10**9)}
 _CAR_RACING = {"lap_complete_percent": NUMBER, "domain_randomize": YES_OR_NO, "continuous": YES_OR_NO}
-# no path, and no name with a module
+# no name of a file, nor of a module
 _WORD = Need(
-    "a word", lambda value: isinstance(value, str) and re.fullmatch(r"[\w.+-]{1,100}", value) is not None
+    "a word", lambda value: isinstance(value, str) and re.fullmatch(r"[\w+-]{1,100}", value) is not None
 )
 _SETTING = Need(
     "true, false, null, a number or a word, or a list of at most 100 of them",

@@ -405,8 +405,8 @@ def test_an_agent_outside_a_run_folder_has_no_environment(run: Run, tmp_path: Pa
             "action_repeat_probability | 2",
         ),
         (
-            {"env": {"id": "LunarLander-v3", "kwargs": {"gravity": -5.0, "xml_file": "/etc/passwd"}, "wrappers": []}},
-            "xml_file | '/etc/passwd'",
+            {"env": {"id": "LunarLander-v3", "kwargs": {"gravity": -5.0, "xml_file": "evil.xml"}, "wrappers": []}},
+            "xml_file | 'evil.xml'",
         ),
         ({"env": {"id": "LunarLander-v3", "kwargs": {"disable_env_checker": True}, "wrappers": []}}, "'disable_env_checker'"),
         ({"env": {"id": "LunarLander-v3", "kwargs": {"x": [[1]]}, "wrappers": []}}, "x | [[1]]"),
