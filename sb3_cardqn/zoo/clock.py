@@ -95,8 +95,9 @@ def print_time_to(threshold: float | None, folder: Path) -> None:
     # a run that was copied without its clock, and trained on, lacks readings
     if first is None or int(steps[first]) not in seconds:
         return
-    minutes = seconds[int(steps[first])] / 60
-    print(f"Reached {threshold:g} after {minutes:.1f} minutes of training, {steps[first]} agent steps")
+    spent = seconds[int(steps[first])]
+    time = f"{spent:.0f} seconds" if spent < 60 else f"{spent / 60:.1f} minutes"
+    print(f"Reached {threshold:g} after {time} of training, {steps[first]} agent steps")
 
 
 class _Stopwatch:

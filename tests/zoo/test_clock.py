@@ -166,7 +166,7 @@ def test_the_last_reading_is_the_last_of_all(text: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("means", "text"),
     [
-        ([910, 900, 0], "Reached 900 after 0.5 minutes of training, 100 agent steps"),
+        ([910, 900, 0], "Reached 900 after 30 seconds of training, 100 agent steps"),
         ([910, 895, 905, 950], "Reached 900 after 2.0 minutes of training, 300 agent steps"),
         ([910, 0, 1000, 0], ""),
         ([900], ""),
