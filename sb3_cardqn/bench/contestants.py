@@ -126,15 +126,15 @@ def _configured(algo: str, hyperparams: dict[str, Any], **kwargs: Any) -> Any:
     return experiment[0]
 
 
-def make_configured_update(algo: str, frozen: bool = False) -> tuple[Repeat, float]:
+def make_configured_update(algo: str, config: Path | None = None) -> tuple[Repeat, float]:
     """
     Gradient updates with the network, batch size and input of this package's configuration.
 
     :param algo: "cardqn", "dqn" or "qrdqn"
-    :param frozen: True for the settings of November 2026
+    :param config: file of hyperparameters; by default this package's for the algorithm
     :return: function that makes gradient updates; 0
     """
-    model = _configured(algo, {}, config=str(FROZEN / f"{algo}.yml") if frozen else None)
+    model = _configured(algo, {}, config=None if config is None else str(config))
     model.learn(TRANSITIONS, log_interval=None)  # random driving
     return lambda n: [model.train(gradient_steps=1, batch_size=model.batch_size) for _ in range(n)], 0
 
@@ -186,21 +186,21 @@ def _bytes(buffer: Any) -> int:
 
 
 def make_training(
-    algo: str, stock: bool = False, frozen: bool = False, vec_env: str = "dummy", **hyperparams: Any
+    algo: str, stock: bool = False, config: Path | None = None, vec_env: str = "dummy", **hyperparams: Any
 ) -> tuple[Repeat, float]:
     """
     Training like ``sb3-cardqn train``, after learning has started; files are written to the current folder.
 
     :param algo: the zoo's name of the algorithm
     :param stock: True for the zoo's own wrappers on the stock CarRacing
-    :param frozen: True for the settings of November 2026
+    :param config: file of hyperparameters; by default this package's for the algorithm
     :param vec_env: value of the zoo's ``--vec-env``
     :param hyperparams: changes to the configuration
     :return: function that trains for agent steps; 0
     """
     kwargs: dict[str, Any] = {"vec_env_type": vec_env}
-    if frozen:
-        kwargs["config"] = str(FROZEN / f"{algo}.yml")
+    if config is not None:
+        kwargs["config"] = str(config)
     if stock:
         Path("zoo.yml").write_text(ZOO_DQN)
         kwargs |= {"config": "zoo.yml", "env_kwargs": {"continuous": False}}

@@ -21,6 +21,7 @@ import psutil
 import torch as th
 
 from sb3_cardqn.bench.contestants import (
+    FROZEN,
     Repeat,
     make_configured_update,
     make_passes,
@@ -33,6 +34,7 @@ from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.options import Parser
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 from sb3_cardqn.signals import deaf_children
+from sb3_cardqn.zoo.configuration import own_file
 
 
 class Measurement(NamedTuple):
@@ -132,24 +134,30 @@ def _tables(size: float) -> list[Measurement]:
     }
     if importlib.util.find_spec("sb3_extra_buffers"):
         buffers["sb3-extra-buffers"] = sampling("sb3_extra_buffers.compressed.CompressedReplayBuffer")
+    race = own_file("race")
     training = {
         "SB3 DQN, the zoo's wrappers, stock": partial(make_training, "dqn", stock=True),
         "SB3 DQN, dqn.yml": partial(make_training, "dqn", learning_starts=200),
         "CarDQN, cardqn.yml": partial(make_training, "cardqn", learning_starts=200),
         "CarDQN, frozen cardqn.yml, --vec-env subproc": partial(
-            make_training, "cardqn", frozen=True, vec_env="subproc", learning_starts=200
+            make_training, "cardqn", config=FROZEN / "cardqn.yml", vec_env="subproc", learning_starts=200
         ),
         "CarDQN, --vec-env subproc": partial(make_training, "cardqn", vec_env="subproc", learning_starts=200),
         "CarDQN, the same, overlap=False": partial(
             make_training, "cardqn", vec_env="subproc", learning_starts=200, overlap=False
         ),
+        "CarDQN, race.yml": partial(make_training, "cardqn", config=race, learning_starts=200),
+        "CarDQN, race.yml, --vec-env subproc": partial(
+            make_training, "cardqn", config=race, vec_env="subproc", learning_starts=200
+        ),
     }
     configured = {
-        "SB3 DQN, frozen dqn.yml": partial(make_configured_update, "dqn", frozen=True),
+        "SB3 DQN, frozen dqn.yml": partial(make_configured_update, "dqn", config=FROZEN / "dqn.yml"),
         "SB3 DQN, dqn.yml": partial(make_configured_update, "dqn"),
         "sb3-contrib QRDQN, qrdqn.yml": partial(make_configured_update, "qrdqn"),
-        "CarDQN, frozen cardqn.yml": partial(make_configured_update, "cardqn", frozen=True),
+        "CarDQN, frozen cardqn.yml": partial(make_configured_update, "cardqn", config=FROZEN / "cardqn.yml"),
         "CarDQN, cardqn.yml": partial(make_configured_update, "cardqn"),
+        "CarDQN, race.yml": partial(make_configured_update, "cardqn", config=race),
     }
     few, many, steps = (max(int(calls * size), 2) for calls in (20, 200, 400))
     return [
