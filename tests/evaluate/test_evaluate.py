@@ -569,7 +569,7 @@ def test_agents_of_different_arguments_are_told_apart(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = DQN("MlpPolicy", "MountainCar-v0", buffer_size=10, policy_kwargs={"net_arch": [8]})
-    runs = []
+    runs: list[str] = []
     for kwargs in ({}, {"goal_velocity": 0.01}):
         folder = tmp_path / str(len(runs))
         runs.append(str(save(folder, "dqn", model, env="MountainCar-v0", env_kwargs=kwargs).folder))
