@@ -195,7 +195,8 @@ class Run:
         """Gymnasium's id of the environment."""
         if self.env_name in gym.registry:
             return self.env_name
-        ids = (typed_env_id(self.config_path) or self.env_name, *gym.registry)
+        typed = typed_env_id(self.config_path)
+        ids = gym.registry if typed is None else [typed, *gym.registry]
         return next((env_id for env_id in ids if EnvironmentName(env_id) == self.env_name), self.env_name)
 
     @property
