@@ -44,7 +44,11 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, help="the zoo's config.yml for zip files (default: that of their run folder)"
     )
     parser.add_argument("--algo", help="algorithm of zip files (default: that of their run folder)")
-    parser.add_argument("--env", help="environment of zip files outside a run folder (default: CarRacing-v3)")
+    parser.add_argument(
+        "--env",
+        help="environment of zip files outside a run folder (default: that of args.yml beside --config, else "
+        "CarRacing-v3)",
+    )
     add_gym_packages(parser)
     parser.add_argument(
         "--fast",

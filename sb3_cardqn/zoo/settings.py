@@ -126,8 +126,8 @@ def check_environment(env_id: str) -> None:
         if re.match(ids, env_id) and not any(re.match(ids, known) for known in gym.registry):
             raise UserError(f"unknown environment '{env_id}'; it needs: pip install {package}")
     raise UserError(
-        f"unknown environment '{env_id}'{did_you_mean(env_id, list(gym.registry))}; "
-        "if a package registers it: --gym-packages"
+        f"unknown environment '{env_id}' (--gym-packages names the package that registers it)"
+        f"{did_you_mean(env_id, list(gym.registry))}"
     )
 
 
