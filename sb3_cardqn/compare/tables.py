@@ -46,7 +46,7 @@ def without_score(aggregates: pd.DataFrame, runs: "pd.Series[int]") -> str:
     """
     absent = [str(name) for name in runs.index if name not in set(aggregates["contestant"])]
     of_time = aggregates["measure"].iloc[0] == EQUAL_TIME
-    why = "the first evaluation came later" if of_time else "there is no such checkpoint"
+    why = "the first evaluation came later" if of_time else "the checkpoint is missing"
     return f" No run of {', '.join(absent)} has a score: {why}." if absent else ""
 
 

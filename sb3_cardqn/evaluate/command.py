@@ -4,7 +4,7 @@ import argparse
 import json
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,7 @@ def main(argv: list[str]) -> None:
         if path is not None:
             check_writable(path)
     agents = chosen_agents(options, options.agents or [default_agent()])
+    settings = _settings(agents)  # now, because the files may be gone after the drives
     evaluations = evaluate(
         agents,
         seeds[:n_tracks],
@@ -154,7 +155,7 @@ def main(argv: list[str]) -> None:
         final=options.final,
         progress=True,
     )
-    print(_text(evaluations))
+    print(_text(evaluations, settings))
     if options.json is not None:
         report = json.dumps(_report(argv, evaluations), indent=2, allow_nan=False)
         write_text(options.json, f"{report}\n")
@@ -165,16 +166,16 @@ def main(argv: list[str]) -> None:
         write_text(options.csv, drives.reset_index(level="agent").to_csv(index=False))
 
 
-def _text(evaluations: Sequence[Evaluation]) -> str:
+def _text(evaluations: Sequence[Evaluation], settings: Mapping[str, dict[str, str]]) -> str:
     """
     :param evaluations: evaluations of several agents
+    :param settings: further columns of an agent, by its name
     :return: table for people
     """
     task, seeds = evaluations[0].task, evaluations[0].drives["track"]
     summaries = table(evaluations)
     digits = score_decimals(task, summaries.to_dict("records"))
     length_digits = decimals(summaries["frames"])
-    settings = _settings(evaluations)
     rows = {}
     for name, row in summaries.iterrows():
         scores = {"score": f"{row['mean']:.{digits}f}"}
@@ -202,14 +203,13 @@ def _text(evaluations: Sequence[Evaluation]) -> str:
     return f"{pd.DataFrame(rows).T.to_string()}\n{where}, Gymnasium {gym.__version__}"
 
 
-def _settings(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, str]]:
+def _settings(agents: Sequence[TrainedAgent]) -> dict[str, dict[str, str]]:
     """
-    :param evaluations: evaluations of several agents
+    :param agents: agents of one environment
     :return: arguments of each agent's environment, by its name, if they are not the same for all
     """
     judged = {
-        evaluation.name: evaluation.task.env_kwargs(evaluation.agent.config.get("env_kwargs") or {})
-        for evaluation in evaluations
+        agent.name: task_of(agent.env_id).env_kwargs(agent.config.get("env_kwargs") or {}) for agent in agents
     }
     if len({str(kwargs) for kwargs in judged.values()}) == 1:
         return {}

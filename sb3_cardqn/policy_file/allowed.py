@@ -129,7 +129,7 @@ _ENV_ARGUMENT = Need(
     _SETTING.text,
     lambda value: _SETTING.fits(value) or list_of(_SETTING, 0, 100).fits(value),
 )
-_GYM_MAKES = {"id", "render_mode", *inspect.signature(gym.make).parameters}
+_GYM_MAKES = {"render_mode", *inspect.signature(gym.make).parameters}
 
 # name -> class, and a requirement on each of its arguments
 Allowed = dict[str, tuple[type, dict[str, Need]]]
