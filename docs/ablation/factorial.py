@@ -28,6 +28,7 @@ BUDGET = 300_000  # agent steps
 PENALTIES = "sb3_cardqn.PenalizeSideslip", "sb3_cardqn.PenalizeRoadEdge"
 HISTOGRAMS = "head_class=sb3_cardqn.HistogramHead, head_kwargs=dict(n_bins=51)"
 MEASURES = ("learning curve", "final", "lost")
+RANKS = "learning curve, ranks"  # of all runs, 1 for the lowest: a collapse cannot decide them
 
 
 def design() -> np.ndarray:
@@ -102,16 +103,17 @@ def effects(runs: pd.DataFrame) -> pd.DataFrame:
 
     :param runs: a row per run, as from ``measured``
     :return: measure, part, effect, low and high (95 %, Student's t), p (Holm's correction for eight parts)
-    :raises ValueError: if a pair lacks a run
+    :raises ValueError: if the runs are not those of the design: with fewer, effects are mixed
     """
+    runs = runs.assign(**{RANKS: runs["learning curve"].rank()})
     first, second = (runs[runs["penalties"] == sign].sort_values("seed") for sign in (1, -1))
-    alone = set(first["seed"]) ^ set(second["seed"])
-    if alone:
-        raise ValueError(f"effects needs both runs of every pair, got one with the seeds {sorted(alone)}")
-    signs = first[list(PARTS)].to_numpy()
+    signs, opposite = (half[list(PARTS)].to_numpy() for half in (first, second))
+    complete = sorted(map(tuple, signs)) == sorted(map(tuple, design()))
+    if not complete or list(first["seed"]) != list(second["seed"]) or (signs != -opposite).any():
+        raise ValueError(f"effects needs both runs of all {len(SEEDS)} pairs, got {len(runs)} runs")
     pairs, parts = signs.shape
     rows = []
-    for measure in MEASURES:
+    for measure in (*MEASURES, RANKS):
         differences = first[measure].to_numpy() - second[measure].to_numpy()  # (pairs,)
         effect = signs.T @ differences / pairs  # (parts,), columns of the design are orthogonal
         noise = np.sqrt(((differences - signs @ effect) ** 2).sum() / (pairs - parts) / pairs)

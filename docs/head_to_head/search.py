@@ -1,18 +1,28 @@
 """
-Eight settings of each contestant of the next head-to-head: python search.py > search.yml.
+Plans of a head-to-head between cardqn, dqn, qrdqn and ppo: of the search for their settings, and of its runs.
 
-The first is the one of hyperparams (for PPO, the zoo's for Atari), seven are drawn at random.
+python search.py > search.yml prints eight settings of each. The first is the one of hyperparams (for PPO, the
+zoo's for Atari), seven are drawn at random, with every learning rate at least once.
+
+python search.py FOLDER > plan.yml takes the results of the search, and prints the head-to-head of the settings
+with the largest area under the learning curve.
 """
 
+import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
+from sb3_cardqn.compare import Results
+from sb3_cardqn.compare.measures import area_scores
 from sb3_cardqn.yaml_files import read_yaml
 from sb3_cardqn.zoo.configuration import own_file
 
-BUDGET = 150_000  # agent steps
+ALGOS = ("cardqn", "dqn", "qrdqn", "ppo")
+BUDGET = 150_000  # agent steps of a trial
+LONGER = 2  # a run of the head-to-head lasts two trials
 TRIALS = 8  # settings of a contestant
 SEED = 30_000  # of training and of the draws
 CNN = "features_extractor_class=sb3_cardqn.CarRacingCNN, features_extractor_kwargs=dict(layer_norm=True)"
@@ -82,16 +92,52 @@ def trials() -> dict[str, dict[str, Any]]:
     """
     rng = np.random.default_rng(SEED)
     named = {}
-    for algo in ("cardqn", "dqn", "qrdqn", "ppo"):
+    for algo in ALGOS:
+        rates = rng.permutation(np.array(CHOICES[algo]["learning_rate"], object))
         for trial in range(TRIALS):
             drawn = {name: values[rng.integers(len(values))] for name, values in CHOICES[algo].items()}
+            drawn["learning_rate"] = rates[trial % len(rates)]
             settings = {"algo": algo, **first(algo), **(drawn if trial else {})}
             named[f"{algo} {trial}"] = settings
     return named
 
 
+def search() -> dict[str, Any]:
+    """
+    :return: plan of the search
+    """
+    plan = {"contestants": trials(), "seeds": [SEED], "n_timesteps": BUDGET}
+    return plan | {"n_evaluations": 8, "eval_episodes": 10, "tracks": 1, "fast": True}
+
+
+def head_to_head(results: Results) -> dict[str, Any]:
+    """
+    :param results: results of the search
+    :return: plan of the head-to-head; epsilon decays over as many agent steps as in the search
+    """
+    areas = area_scores(results).set_index("contestant")["score"]
+    contestants = {}
+    for algo in ALGOS:
+        settings = trials()[areas[[f"{algo} {trial}" for trial in range(TRIALS)]].idxmax()]
+        if "exploration_fraction" in settings:
+            settings["exploration_fraction"] /= LONGER
+        contestants[algo] = settings
+    plan = {"contestants": contestants, "baseline": "cardqn", "seeds": list(range(40_000, 50_000, 1_000))}
+    plan |= {"n_timesteps": LONGER * BUDGET, "n_evaluations": 15, "eval_episodes": 10}
+    return plan | {"tracks": 100, "first": 410_000, "fast": True}
+
+
 if __name__ == "__main__":
-    print("# sb3-cardqn compare --plan docs/head_to_head/search.yml --output search   # made by search.py")
-    plan: dict[str, Any] = {"contestants": trials(), "seeds": [SEED], "n_timesteps": BUDGET}
-    plan |= {"n_evaluations": 8, "eval_episodes": 10, "tracks": 1, "fast": True}
-    print(yaml.safe_dump(plan, sort_keys=False, width=150), end="")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "folder", nargs="?", type=Path, help="results of the search (default: print its plan)"
+    )
+    folder = parser.parse_args().folder
+    if folder:
+        made, file, output = head_to_head(Results.load(folder)), "plan.yml", "head_to_head"
+    else:
+        made, file, output = search(), "search.yml", "search"
+    print(f"# sb3-cardqn compare --plan docs/head_to_head/{file} --output {output}   # made by search.py")
+    print(yaml.safe_dump(made, sort_keys=False, width=150), end="")

@@ -38,12 +38,12 @@ def analyse(results: Results) -> Analysis:
         "learning_curves": statistics.learning_curves(results),
         "resources": statistics.resources(results),
         "per_track": statistics.per_track(results),
-    } | ({} if times is None or times.empty else _of_times(times, baseline))
+    } | ({} if times is None or times.empty else _of_times(times, measures.earliest_ends(results), baseline))
 
 
-def _of_times(times: pd.DataFrame, baseline: str | None) -> Analysis:
+def _of_times(times: pd.DataFrame, ends: pd.DataFrame, baseline: str | None) -> Analysis:
     return {
         "run_times": times,
         "times": statistics.times(times),
-        "time_comparisons": statistics.time_comparisons(times, baseline),
+        "time_comparisons": statistics.time_comparisons(times, ends, baseline),
     }

@@ -57,8 +57,8 @@ def equal_time_scores(results: Results) -> pd.DataFrame:
     """
     Score of every run at the wall-clock time at which the fastest contestant has finished all its runs.
 
-    It is interpolated between two evaluations and NaN before the first one. A run that had ended before that
-    time keeps its last score.
+    It is interpolated between two evaluations. A run that had ended before that time keeps its last score. If
+    a run of a contestant had not been evaluated by then, all its runs have NaN: the others are a selection.
 
     :param results: results of a comparison
     :return: measure ("equal time"), contestant, seed, seconds (that time), agent_steps (at that time), score
@@ -73,7 +73,18 @@ def equal_time_scores(results: Results) -> pd.DataFrame:
             for name in ("agent_steps", "score")
         )
         rows.append((EQUAL_TIME, contestant, seed, seconds, steps, score))
-    return pd.DataFrame(rows, columns=["measure", *RUN, "seconds", "agent_steps", "score"])
+    table = pd.DataFrame(rows, columns=["measure", *RUN, "seconds", "agent_steps", "score"])
+    evaluated = table["score"].notna().groupby(table["contestant"]).transform("all")
+    return table.assign(score=table["score"].where(evaluated))
+
+
+def earliest_ends(results: Results) -> pd.DataFrame:
+    """
+    :param results: results of a comparison
+    :return: index contestant; agent_steps and seconds of training until which all its runs were evaluated
+    """
+    ends = run_curves(results).groupby(RUN)[["agent_steps", "seconds"]].last()
+    return ends.groupby("contestant").min()
 
 
 def area_scores(results: Results) -> pd.DataFrame:
@@ -90,7 +101,7 @@ def area_scores(results: Results) -> pd.DataFrame:
     axis = "agent_steps" if results.plan.get("minutes") is None else "seconds"
     curves = run_curves(results)
     by_run = curves.groupby(RUN, sort=False)
-    start, end = by_run[axis].first().max(), by_run[axis].last().min()
+    start, end = by_run[axis].first().max(), earliest_ends(results)[axis].min()
     rows = []
     for (contestant, seed), curve in by_run:
         inside = curve[axis][curve[axis].between(start, end, inclusive="neither")]

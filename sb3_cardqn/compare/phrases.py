@@ -38,7 +38,9 @@ def notes(threshold: float | None, has_curves: bool) -> list[str]:
         "seeds.",
         "A difference of interquartile means is called clear if its p is at most 0.05 after Holm's "
         "correction for the number of pairs in its table. The p is Yuen's, or Mann-Whitney's if one of the "
-        "two has equal runs." + " So is a difference of times, by the Mann-Whitney test." * timed,
+        "two has equal runs."
+        + " So is a difference of times, by the Mann-Whitney test." * timed
+        + " The final checkpoint is the main measure; nothing is corrected for the number of measures.",
         "Seeds to settle is the number of seeds that each side needs if spread and difference are as "
         "observed: for an 80 % chance that Yuen's test finds the difference at 5 % divided by the number of "
         f"pairs{narrow}. It is as rough as the spread of a few runs.",
@@ -54,7 +56,8 @@ def notes(threshold: float | None, has_curves: bool) -> list[str]:
     ]
     of_times = [
         "The time to the reward threshold counts to the first evaluation that reaches it, if the next one "
-        "does too. A run that never gets there counts as slower than all that do.",
+        "does too. A run that never gets there counts as slower than all that do. A pair is "
+        "compared until its first run ends: what gets there later counts as never there.",
     ]
     last = ["Profiles describe these runs and these episodes only."]
     return general + of_curves * has_curves + of_times * timed + last

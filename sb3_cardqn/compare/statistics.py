@@ -127,11 +127,13 @@ def times(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["contestant", "seeds", "reached", *_names(*CURVE_AXES)])
 
 
-def time_comparisons(runs: pd.DataFrame, baseline: str | None = None) -> pd.DataFrame:
+def time_comparisons(runs: pd.DataFrame, ends: pd.DataFrame, baseline: str | None = None) -> pd.DataFrame:
     """
     Compare the times of every pair of contestants, or of a baseline with every other contestant.
 
     :param runs: contestant, seed, agent_steps, seconds until a run gets there (inf if never)
+    :param ends: index contestant; agent_steps and seconds until which all its runs were evaluated. After the
+        earlier end of a pair a time counts as never, since a run that had ended might have been sooner
     :param baseline: contestant to compare the others with, or None for all pairs
     :return: axis ("agent_steps" or "seconds"), contestant (of which more runs get there, or the same number
         sooner), other; typical ratio of their times with its exact 95 % interval (NaN where there are too few
@@ -145,7 +147,10 @@ def time_comparisons(runs: pd.DataFrame, baseline: str | None = None) -> pd.Data
         rank = {name: (-np.isfinite(own).sum(), np.median(own)) for name, own in by_contestant.items()}
         rows = []
         for contestant, other in _pairs(sorted(rank, key=lambda name: rank[name]), baseline):
-            one, two = by_contestant[contestant], by_contestant[other]
+            end = ends.loc[[contestant, other], axis].min()
+            one, two = (
+                np.where(own <= end, own, np.inf) for own in (by_contestant[contestant], by_contestant[other])
+            )
             rows.append(
                 (axis, contestant, other, *inference.ratio(one, two), *inference.improvement(-one, -two))
             )

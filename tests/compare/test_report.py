@@ -149,7 +149,8 @@ def times_sentence(**contestants: list[float]) -> str:
         (name, i, 6000 * t, 60 * t) for name, minutes in contestants.items() for i, t in enumerate(minutes)
     ]
     runs = pd.DataFrame(rows, columns=["contestant", "seed", "agent_steps", "seconds"])
-    return times_verdict(statistics.times(runs), statistics.time_comparisons(runs))
+    ends = pd.DataFrame({"agent_steps": inf, "seconds": inf}, index=list(contestants))
+    return times_verdict(statistics.times(runs), statistics.time_comparisons(runs, ends))
 
 
 def test_verdict_on_times() -> None:

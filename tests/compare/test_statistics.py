@@ -8,6 +8,7 @@ import pytest
 from sb3_cardqn.compare.inference import IQM, runs_to_settle, trimmed_mean
 from sb3_cardqn.compare.measures import (
     area_scores,
+    earliest_ends,
     equal_time_scores,
     held_out_scores,
     run_curves,
@@ -284,14 +285,17 @@ def test_equal_time_is_when_the_fastest_contestant_has_finished() -> None:
         110.0,
         230.0,
     ]  # the first has ended: it keeps its last score
-    assert table["score"].loc[("slow", 0)] == pytest.approx(60.0)  # a quarter of the way from 50 to 90
     assert table["agent_steps"].loc[("slow", 0)] == pytest.approx(125.0)
-    assert isnan(table["score"].loc[("slow", 1)])  # not evaluated yet: nothing is made up
+    assert table["score"].loc["slow"].isna().all()  # seed 1 is not evaluated yet
+    later = CURVES | {("slow", 1): [(100, 10.0, 40.0, 60.0), (200, 90.0, 90.0, 90.0)]}
+    table = equal_time_scores(results_of({}, later)).set_index(["contestant", "seed"])
+    # a quarter of the way from 50 to 90
+    assert table["score"].loc["slow"].tolist() == [pytest.approx(60.0), pytest.approx(60.0)]
 
 
-def test_who_is_not_evaluated_by_then_is_left_out() -> None:
+def test_a_contestant_with_a_run_that_is_not_evaluated_by_then_has_no_score() -> None:
     table = aggregates(equal_time_scores(results_of({}, CURVES)))
-    assert table[["contestant", "seeds"]].to_numpy().tolist() == [["fast", 2], ["slow", 1]]
+    assert table[["contestant", "seeds"]].to_numpy().tolist() == [["fast", 2]]
 
 
 def test_area_under_the_learning_curve_is_the_mean_over_the_budget() -> None:
@@ -332,6 +336,9 @@ def runs_of(**contestants: list[float]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["contestant", "seed", "agent_steps", "seconds"])
 
 
+LATE = pd.DataFrame({"agent_steps": 15_000.0, "seconds": 15.0}, index=["slow", "fast"])
+
+
 def test_times_count_who_gets_there() -> None:
     table = times(runs_of(a=[1.0, 2.0, 3.0, 4.0, inf, inf], b=[inf, 5.0])).set_index("contestant")
     assert table.loc["a", ["seeds", "reached", "agent_steps", "seconds"]].tolist() == [6, 4, 3500, 3.5]
@@ -342,15 +349,29 @@ def test_times_count_who_gets_there() -> None:
 
 def test_times_are_compared_sooner_one_first() -> None:
     fast, slow = [1.0, 2.0, 3.0, 4.0, 5.0], [inf, 6.0, 8.0, 10.0, 12.0]
-    table = time_comparisons(runs_of(slow=slow, fast=fast))
+    table = time_comparisons(runs_of(slow=slow, fast=fast), LATE)
     assert table["axis"].tolist() == ["agent_steps", "seconds"]
     row = table.iloc[0]
     assert (row["contestant"], row["other"], row["probability"]) == ("fast", "slow", 1)
     assert (row["p"], row["clear"]) == (pytest.approx(2 / 252), True)
     assert 0 == row["ratio_low"] < row["ratio"] < row["ratio_high"] < 1  # one never gets there
-    against = time_comparisons(runs_of(slow=slow, fast=fast), "slow").iloc[0]
+    against = time_comparisons(runs_of(slow=slow, fast=fast), LATE, "slow").iloc[0]
     assert (against["contestant"], against["probability"]) == ("slow", 0)
     assert against["ratio"] == pytest.approx(1 / row["ratio"])
+
+
+def test_times_after_the_end_of_another_run_do_not_count() -> None:
+    ended, slow = [inf] * 5, [9.0, 9.5, 10.0, 10.5, 11.0]  # thousands of agent steps, and seconds
+    ends = pd.DataFrame({"agent_steps": 15_000.0, "seconds": [4.0, 12.0]}, index=["ended", "slow"])
+    table = time_comparisons(runs_of(ended=ended, slow=slow), ends).set_index("axis")
+    assert (table.loc["agent_steps", "contestant"], table.loc["agent_steps", "clear"]) == ("slow", True)
+    assert (table.loc["seconds", "probability"], table.loc["seconds", "clear"]) == (0.5, False)
+
+
+def test_the_earliest_end_of_each_contestant() -> None:
+    ends = earliest_ends(results_of({}, CURVES))
+    assert ends.loc["fast"].tolist() == [200, 20]
+    assert ends.loc["slow"].tolist() == [200, 60]
 
 
 def test_learning_curves_on_a_common_grid() -> None:

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sb3_cardqn.compare import Plan, Results
 from tests.command_line import ROOT
 
+SEARCH = runpy.run_path(str(ROOT / "docs/head_to_head/search.py"))
 FACTORIAL = runpy.run_path(str(ROOT / "docs/ablation/factorial.py"))
 PARTS, MEASURES = FACTORIAL["PARTS"], FACTORIAL["MEASURES"]
 
@@ -40,6 +42,21 @@ def test_effects_are_found_beside_those_of_seeds_and_of_pairs_of_parts() -> None
         own = found[found["measure"] == measure]
         assert list(own["part"]) == list(PARTS)
         np.testing.assert_allclose(own["effect"], known, atol=1e-5)
+    ranked = found[found["measure"] == FACTORIAL["RANKS"]].set_index("part")["effect"]
+    assert ranked["histograms"] > 0 > ranked["3 steps"]
+
+
+def test_effects_need_the_whole_design() -> None:
+    first, rng = FACTORIAL["design"](), np.random.default_rng(0)
+    both = pd.DataFrame(np.concatenate([first, -first]), columns=list(PARTS)).assign(
+        seed=[*range(16), *range(16)], **dict.fromkeys(MEASURES, rng.normal(size=32))
+    )
+    FACTORIAL["effects"](both)
+    alone = both[(both["seed"] > 0) | (both["penalties"] > 0)]
+    swapped = both.assign(**{"3 steps": both["3 steps"].where(both["seed"] > 0, 1)})
+    for partial in (both[both["seed"] < 12], alone, swapped):
+        with pytest.raises(ValueError, match=f"16 pairs, got {len(partial)} runs"):
+            FACTORIAL["effects"](partial)
 
 
 def test_effects_have_the_noise_of_the_pairs() -> None:
@@ -80,7 +97,35 @@ def test_contestants_are_the_recipe_but_for_their_parts() -> None:
     assert len(recipe["env_wrapper"]) - len(bare["env_wrapper"]) == 2
 
 
-def test_the_search_plan_is_what_its_script_draws(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_search_plan_is_what_its_script_draws(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = ROOT / "docs/head_to_head"
+    monkeypatch.setattr("sys.argv", ["search.py"])
     runpy.run_path(str(folder / "search.py"), run_name="__main__")
     assert capsys.readouterr().out == (folder / "search.yml").read_text()
+
+
+def test_the_head_to_head_takes_the_largest_areas() -> None:
+    names = list(SEARCH["trials"]())
+    best = {"cardqn 3", "dqn 2", "qrdqn 0", "ppo 7"}
+    curves = pd.DataFrame(
+        [
+            {"contestant": name, "seed": 30_000, "agent_steps": steps, "seconds": steps / 100, "score": score}
+            for name in names
+            # the best by area does not end best
+            for steps, score in [
+                (75_000, 500 if name in best else 0),
+                (150_000, 200 if name in best else 400),
+            ]
+        ]
+    )
+    results = Results(SEARCH["search"](), {}, pd.DataFrame(), curves, pd.DataFrame())
+    plan = SEARCH["head_to_head"](results)
+    drawn = SEARCH["trials"]()
+    assert plan["contestants"]["cardqn"] == drawn["cardqn 3"]
+    assert plan["contestants"]["ppo"] == drawn["ppo 7"]
+    assert plan["contestants"]["qrdqn"] == {"algo": "qrdqn", "exploration_fraction": 25_000 / 300_000}
+    dqn = drawn["dqn 2"]
+    assert plan["contestants"]["dqn"] == dqn | {"exploration_fraction": dqn["exploration_fraction"] / 2}
+    assert Plan.of(**plan).held_out == range(410_000, 410_100)
