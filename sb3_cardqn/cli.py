@@ -75,17 +75,6 @@ def _run(command: str, options: list[str]) -> None:
         raise UserError(f"unknown command '{command}'{did_you_mean(command, known)}")
 
 
-def _like_this_process() -> contextlib.AbstractContextManager[None]:
-    """
-    Keep child processes from importing modules of the current folder, which may be somebody else's.
-
-    :return: context in which they do only if this process does
-    """
-    if {"", os.getcwd()} & set(sys.path):
-        return contextlib.nullcontext()
-    return replaced(os.environ, "PYTHONSAFEPATH", "1")
-
-
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
     """
@@ -133,10 +122,12 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv or ["--help"])
     options = [option for option in args.options if option != "--trust"]
     trusts = args.trust or options != args.options
-    # in the environment, which child processes inherit
-    trusting = replaced(os.environ, trust.TRUST, "True") if trusts else contextlib.nullcontext()
+    # by child processes, through the environment
+    inherited = ({trust.TRUST: "True"} if trusts else {}) | trust.safe_path()
     try:
-        with trusting, _like_this_process():
+        with contextlib.ExitStack() as stack:
+            for name, value in inherited.items():
+                stack.enter_context(replaced(os.environ, name, value))
             _run(args.command, options)
     except KeyboardInterrupt:
         print("\nsb3-cardqn: stopped by Ctrl-C", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Hardware queries and settings: number of cores, freed memory that glibc keeps, bfloat16 support."""
+"""Hardware queries and settings: cores, available memory, freed memory that glibc keeps, bfloat16 support."""
 
 import ctypes
 import math
@@ -6,9 +6,10 @@ import os
 import platform
 from collections.abc import Mapping
 
+import psutil
 import torch as th
 
-from sb3_cardqn.cgroups import cores_allowed
+from sb3_cardqn.cgroups import cores_allowed, memory_left
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 
@@ -20,6 +21,14 @@ def n_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     allowed = cores_allowed()
     return cores if allowed is None else max(min(cores, math.ceil(allowed)), 1)
+
+
+def available_memory() -> int:
+    """
+    :return: bytes that can be allocated without swapping and, in a container, without being killed
+    """
+    available, left = psutil.virtual_memory().available, memory_left()
+    return available if left is None else min(available, left)
 
 
 def keep_freed_memory() -> bool:

@@ -3,7 +3,7 @@
 import os
 import platform
 import re
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from stable_baselines3.common.utils import get_system_info
@@ -24,5 +24,12 @@ def machine() -> dict[str, str]:
         "Cores": str(os.cpu_count()),
         **get_system_info(print_info=False)[0],
         "sb3-cardqn": __version__,
-        **{package: version(package) for package in _PACKAGES},
+        **{package: _version(package) for package in _PACKAGES},
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # opencv-python has several names
+        return "not installed"

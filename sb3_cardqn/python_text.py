@@ -159,15 +159,14 @@ def with_short_names(entries: Any) -> list[Any]:
     :param entries: one or several wrappers in the zoo's form, or None
     :return: list of wrappers, with public names for this package's classes
     """
+
+    def shortened(entry: Any) -> Any:
+        if isinstance(entry, dict):
+            return {short_name(name): arguments for name, arguments in entry.items()}
+        return short_name(entry) if isinstance(entry, str) else entry
+
     listed = entries if isinstance(entries, list) else [entries] if entries else []
-    return [
-        {short_name(name): arguments for name, arguments in entry.items()}
-        if isinstance(entry, dict)
-        else short_name(entry)
-        if isinstance(entry, str)
-        else entry
-        for entry in listed
-    ]
+    return [shortened(entry) for entry in listed]
 
 
 def code_in(hyperparams: Mapping[str, Any]) -> str | None:

@@ -126,6 +126,23 @@ def refuse_links(folder: Path) -> None:
             raise UserError(f"'{path}' is a link, through which files outside '{folder}' could be written")
 
 
+def refuse_link(path: Path) -> None:
+    """
+    :param path: file that will be written to
+    :raises UserError: if it is a link
+    """
+    if path.is_symlink():
+        raise UserError(f"'{path}' is a link, through which another file could be written")
+
+
+def safe_path() -> dict[str, str]:
+    """
+    :return: environment variables with which child processes do not import modules of the current folder,
+        which may be somebody else's; none if this process imports them too
+    """
+    return {} if {"", os.getcwd()} & set(sys.path) else {"PYTHONSAFEPATH": "1"}
+
+
 @contextlib.contextmanager
 def private_copies(
     folder: Path, code: Iterable[Path], data: Iterable[Path] = (), at: str = ""

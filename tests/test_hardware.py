@@ -7,8 +7,7 @@ import pytest
 import torch as th
 
 from sb3_cardqn import FrameReplayBuffer, cgroups
-from sb3_cardqn.hardware import has_bfloat16, keep_freed_memory, n_cores
-from sb3_cardqn.replay.storage import available_memory
+from sb3_cardqn.hardware import available_memory, has_bfloat16, keep_freed_memory, n_cores
 from tests.named import error_naming
 from tests.small_training import stacked_dots
 
@@ -108,3 +107,7 @@ def test_without_a_limit_the_machines_own_counts(
     in_groups(UNLIMITED[machine], tmp_path, monkeypatch)
     assert n_cores() == cores
     assert available_memory() > 100_000_000
+
+
+def test_available_memory_is_known() -> None:
+    assert available_memory() > 1_000_000

@@ -5,11 +5,13 @@ import math
 import warnings
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.type_aliases import TrainFreq
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn.cardqn.schedules import DECAYS
 from sb3_cardqn.checks import check_flag, check_normalized, check_number, check_whole, is_number
@@ -33,7 +35,8 @@ def check_env(env: Any) -> None:
     :param env: environment or its id
     :raises TypeError: if it makes environments, or is Gymnasium's vector of them
     """
-    if env is None or callable(env) or isinstance(env, (VectorEnv, list, tuple)):
+    makes_environments = callable(env) and not isinstance(env, (gym.Env, VecEnv))
+    if env is None or makes_environments or isinstance(env, (VectorEnv, list, tuple)):
         raise TypeError(
             "CarDQN needs env to be an environment, its id, or an SB3 VecEnv, as DummyVecEnv([make]) and "
             f"make_vec_env(id, n_envs=4) make it, got {env!r}"

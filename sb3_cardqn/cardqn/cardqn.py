@@ -219,7 +219,6 @@ class CarDQN(OverlapAlgorithm):
     def _create_aliases(self) -> None:
         self.q_net = self.policy.q_net
         self.q_net_target = self.policy.q_net_target
-        # for subclasses written for SB3's DQN
         self.batch_norm_stats = get_parameters_by_name(self.q_net, ["running_"])
         self.batch_norm_stats_target = get_parameters_by_name(self.q_net_target, ["running_"])
 
@@ -257,8 +256,7 @@ class CarDQN(OverlapAlgorithm):
         if self._n_calls * self.n_envs % self.target_update_interval < self.n_envs:
             polyak_update(self.q_net.parameters(), self.q_net_target.parameters(), self.tau)
             # running statistics of batch normalisation are copied, not averaged (SB3 #996)
-            for copy, original in zip(self.q_net_target.buffers(), self.q_net.buffers(), strict=True):
-                copy.copy_(original)
+            polyak_update(self.batch_norm_stats, self.batch_norm_stats_target, 1.0)
         self._update_exploration_rate()
         self.logger.record("rollout/exploration_rate", self.exploration_rate)
 

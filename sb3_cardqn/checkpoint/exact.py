@@ -17,6 +17,7 @@ import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from sb3_cardqn import trust
 from sb3_cardqn.checkpoint import state
 from sb3_cardqn.checkpoint.files import (
     FORMAT,
@@ -96,8 +97,10 @@ class ExactCheckpoint(BaseCallback):
         if self._lock is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder.resolve() / "lock"
+        trust.refuse_link(path)
         # a singleton per process: a run that ended in an error does not lock out the next run
-        lock = filelock.FileLock((self.folder / "lock").resolve(), is_singleton=True)
+        lock = filelock.FileLock(path, is_singleton=True)
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:

@@ -149,12 +149,28 @@ def check_buffer(buffer: ReplayBuffer) -> None:
     :param buffer: replay buffer of an agent
     :raises TypeError: if it holds more than rows and frames
     """
-    if type(buffer) not in _BUFFERS or buffer.optimize_memory_usage:
+    if not _fits(buffer):
         raise TypeError(
             f"a checkpoint needs a replay buffer from {[known.__name__ for known in _BUFFERS]} with "
             f"optimize_memory_usage=False, got {type(buffer).__name__} with "
             f"optimize_memory_usage={buffer.optimize_memory_usage}"
         )
+
+
+def checkpoint_bytes(buffer: ReplayBuffer | None) -> int | None:
+    """
+    :param buffer: replay buffer of an agent, None if it has none
+    :return: bytes of the full buffer in a checkpoint; None if it cannot be in one
+    """
+    if buffer is None or not _fits(buffer):
+        return None
+    if isinstance(buffer, FrameReplayBuffer):
+        return buffer.memory_bytes
+    return buffer.buffer_size * _row_bytes(buffer)
+
+
+def _fits(buffer: ReplayBuffer) -> bool:
+    return type(buffer) in _BUFFERS and not buffer.optimize_memory_usage
 
 
 def _row_arrays(buffer: ReplayBuffer) -> Iterator[tuple[str, np.ndarray]]:

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 
+from sb3_cardqn import trust
 from sb3_cardqn.compare.run import PlannedRun, State, can_resume
 from sb3_cardqn.machine import machine
 
@@ -50,7 +51,7 @@ class Attempt:
                 stdin=subprocess.PIPE,  # nothing is sent: its end ends the process, see worker.py
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"OMP_NUM_THREADS": str(num_threads)},
+                env=os.environ | trust.safe_path() | {"OMP_NUM_THREADS": str(num_threads)},
                 start_new_session=True,  # Ctrl-C reaches the comparison only, which then ends its runs
             )
         self._started = time.monotonic()
@@ -78,7 +79,8 @@ class Attempt:
 
     def _failure(self, exit_code: int) -> str:
         if exit_code < 0:
-            return f"killed by {signal.Signals(-exit_code).name}"
+            hint = ", perhaps for want of memory: use fewer --jobs" * (exit_code == -signal.SIGKILL)
+            return f"killed by {signal.Signals(-exit_code).name}{hint}"
         if exit_code > 0:
             return self.run.last_lines() or f"exit status {exit_code}"
         if not self.run.left_its_agent:

@@ -1,16 +1,20 @@
 """Command ``sb3-cardqn compare``."""
 
 import argparse
+import heapq
+import os
 import shlex
 import signal
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from sb3_cardqn.compare.comparison import PLAN_FILE, compare, opened
+from sb3_cardqn.compare.contestant import Contestant
 from sb3_cardqn.compare.estimate import estimate
-from sb3_cardqn.compare.launchers import Launcher, LocalLauncher
+from sb3_cardqn.compare.launchers import Launcher, local_launcher
 from sb3_cardqn.compare.merge import merge_folders
 from sb3_cardqn.compare.plan import Plan, read_plan
 from sb3_cardqn.compare.run import runs_of
@@ -18,6 +22,7 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.numbers import time_spent
 from sb3_cardqn.options import Parser, add_trust
 from sb3_cardqn.signals import handled
+from sb3_cardqn.trust import TRUST
 
 _EXAMPLES = """\
 examples:
@@ -55,7 +60,10 @@ def main(argv: list[str]) -> None:
         return
     plan = _plan(options)
     with closing(_launcher(options, plan)) as launcher:
-        _run(plan, options, launcher)
+        if options.dry_run:
+            _dry_run(plan, options.output, launcher)
+        else:
+            _run(plan, options, launcher, argv)
 
 
 def _merge(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -67,21 +75,14 @@ def _merge(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
     print(f"report: {merge_folders(options.merge, options.output)}", file=sys.stderr)
 
 
-def _resume(options: argparse.Namespace) -> list[str]:
-    launcher = ["--launcher", options.launcher] if options.launcher != "local" else []
-    address = ["--address", options.address] if options.address else []
-    return ["sb3-cardqn", "compare", "--output", str(options.output), *launcher, *address]
-
-
-def _run(plan: Plan, options: argparse.Namespace, launcher: Launcher) -> None:
-    if options.dry_run:
-        _dry_run(plan, options.output, launcher)
-        return
+def _run(plan: Plan, options: argparse.Namespace, launcher: Launcher, argv: list[str]) -> None:
     try:
         with handled(signal.default_int_handler, "SIGTERM", "SIGHUP"):
             results = compare(plan, options.output, launcher, videos=not options.no_videos)
     except KeyboardInterrupt:
-        print(f"\nstopped; resume with: {shlex.join(_resume(options))}", file=sys.stderr)
+        trusting = ["--trust"] if os.environ.get(TRUST) and "--trust" not in argv else []
+        again = shlex.join(["sb3-cardqn", "compare", *argv, *trusting])
+        print(f"\nstopped; resume with: {again}", file=sys.stderr)
         sys.exit(130)
     for run, failure in results.failures.items():
         print(f"sb3-cardqn: {run} failed: {failure}", file=sys.stderr)
@@ -191,21 +192,9 @@ def _plan(options: argparse.Namespace) -> Plan:
     for path in [begun, *([options.plan] if options.plan else [])]:
         if path != begun or path.is_file():
             settings |= read_plan(path)
-    for name in (
-        "n_timesteps",
-        "minutes",
-        "env",
-        "n_evaluations",
-        "eval_episodes",
-        "tracks",
-        "fast",
-        "baseline",
-        "first",
-        "gym_packages",
-        "vec_env",
-    ):
-        if getattr(options, name) is not None:
-            settings[name] = getattr(options, name)
+    for field in fields(Plan):
+        if field.name not in ("contestants", "seeds") and getattr(options, field.name) is not None:
+            settings[field.name] = getattr(options, field.name)
     if options.contestants:
         settings["contestants"] = options.contestants
     if options.seeds:
@@ -216,14 +205,10 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 
 def _launcher(options: argparse.Namespace, plan: Plan) -> Launcher:
-    default = 1 if plan.vec_env == "subproc" else None  # all cores for one run
     if options.launcher == "local":
         if options.address or options.num_gpus:
             raise UserError("--address and --num-gpus need --launcher ray")
-        jobs, num_threads = (
-            default if asked is None else asked for asked in (options.jobs, options.num_threads)
-        )
-        return LocalLauncher(jobs, num_threads)
+        return local_launcher(plan, options.jobs, options.num_threads)
     if plan.vec_env == "subproc":
         raise UserError("vec_env subproc takes all cores of a machine: it needs --launcher local, got ray")
     if options.jobs is not None:
@@ -234,10 +219,9 @@ def _launcher(options: argparse.Namespace, plan: Plan) -> Launcher:
 
 
 def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
-    with opened(output) as earlier:
+    with opened(output) if output.is_dir() else nullcontext() as earlier:
         plan = plan.added_to(earlier) if earlier else plan
-        plan.try_out()
-        runs = list(runs_of(plan, output))
+        runs = list(runs_of(plan, output, plan.try_out()))
         budget = f"{plan.n_timesteps} agent steps" if plan.n_timesteps else f"{plan.minutes} minutes"
         print(f"{plan.env}, {budget} per run, seeds {', '.join(map(str, plan.seeds))}")
         print(
@@ -246,15 +230,19 @@ def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
         )
         width = max(len(contestant.name) for contestant in plan.contestants)
         print(f"{'contestant':<{width}}  finished   time per run, about")
-        left = 0.0
+        lengths: dict[Contestant, float] = {}  # seconds per run
         for contestant in plan.contestants:
             own = [run for run in runs if run.contestant == contestant]
             finished = sum(run.state.finished for run in own)
             seconds, source = estimate(contestant, runs, launcher.num_threads)
-            left += seconds * sum(1 - run.progress for run in own if not run.state.finished)
+            lengths[contestant] = seconds
             done, minutes = f"{finished} of {len(own)}", time_spent(seconds / 60)
             print(f"{contestant.name:<{width}}  {done:<9}  {minutes} min ({source})")
-        slots = min(launcher.slots, len(runs))
+        left = [lengths[run.contestant] * (1 - run.progress) for run in runs if not run.state.finished]
+        slots = min(launcher.at_once, len(runs))
         cores = runs[0].cores(launcher.num_threads)
-        hours, core_hours = time_spent(left / slots / 3600), time_spent(left * cores / 3600)
+        ends = [0.0] * slots
+        for seconds in left:  # each begins where the first slot becomes free
+            heapq.heapreplace(ends, ends[0] + seconds)
+        hours, core_hours = time_spent(max(ends) / 3600), time_spent(sum(left) * cores / 3600)
         print(f"about {hours} h of training left, {core_hours} core-hours, {slots} runs at a time")

@@ -13,7 +13,7 @@ import pandas as pd
 from sb3_cardqn import trust
 from sb3_cardqn.compare.gather import best_validation_score, drives_path, gather
 from sb3_cardqn.compare.hand_over import JUDGED, agent_of
-from sb3_cardqn.compare.launchers import Launcher, LocalLauncher
+from sb3_cardqn.compare.launchers import Launcher, local_launcher
 from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.compare.results import RESULTS, Results
 from sb3_cardqn.compare.run import PlannedRun, runs_of
@@ -26,7 +26,7 @@ from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.race.film import MAX_PANES, race
 
 PLAN_FILE = "plan.yml"
-_RUN_BYTES, _CHECKPOINT_BYTES = 50 * 2**20, 2**30  # disk space: agents and logs of a run; a replay buffer
+_RUN_BYTES = 50 * 2**20  # disk space of the agents and logs of a run
 
 
 def compare(plan: Plan, output: Path, launcher: Launcher | None = None, videos: bool = True) -> Results:
@@ -47,21 +47,21 @@ def compare(plan: Plan, output: Path, launcher: Launcher | None = None, videos: 
     :return: tables of all finished runs, and the failures of the others
     :raises UserError: before training, if plan or folder is not valid; after it, if no run finished
     """
-    launcher = launcher or LocalLauncher()
+    launcher = launcher or local_launcher(plan)
     with closing(launcher), opened(output) as earlier:
         plan = plan.added_to(earlier) if earlier else plan
-        plan.try_out()
-        runs = list(runs_of(plan, output))
+        checkpoints = plan.try_out()
+        runs = list(runs_of(plan, output, checkpoints))
         for run in runs:
             run.check_folder()
-        _check_disk(runs, output, launcher.slots)
+        _check_disk(runs, output, launcher.at_once, max(size or 0 for size in checkpoints.values()))
         plan.save(output / PLAN_FILE)
         failed = train(runs, launcher)
         launcher.close()  # frees its cores for the drives
+        failed += _drive_held_out([run for run in runs if run not in failed], min(launcher.slots, n_cores()))
         finished = [run for run in runs if run not in failed]
         if not finished:
             raise UserError(f"no run finished: {'; '.join(f'{run}: {run.state.failure}' for run in failed)}")
-        _drive_held_out(finished, min(launcher.slots, n_cores()))
         results = gather(plan, finished, failed)
         results.save(output / RESULTS)
         _report(results, finished if videos else [], output)
@@ -100,6 +100,7 @@ def opened(output: Path) -> Iterator[Plan | None]:
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
+        trust.refuse_link(output / ".lock")
         lock = filelock.FileLock(output / ".lock").acquire(timeout=0)
     except filelock.Timeout as error:
         raise UserError(f"another comparison is using folder '{output}'") from error
@@ -111,9 +112,9 @@ def opened(output: Path) -> Iterator[Plan | None]:
         yield Plan.load(path) if path.is_file() else None
 
 
-def _check_disk(runs: Sequence[PlannedRun], output: Path, slots: int) -> None:
+def _check_disk(runs: Sequence[PlannedRun], output: Path, at_once: int, checkpoint_bytes: int) -> None:
     left = [run for run in runs if not run.state.finished]
-    needed = len(left) * _RUN_BYTES + min(len(left), slots) * _CHECKPOINT_BYTES
+    needed = len(left) * _RUN_BYTES + min(len(left), at_once) * checkpoint_bytes
     free = shutil.disk_usage(output).free
     if free < needed:
         raise UserError(
@@ -122,21 +123,34 @@ def _check_disk(runs: Sequence[PlannedRun], output: Path, slots: int) -> None:
         )
 
 
-def _drive_held_out(runs: Sequence[PlannedRun], n_processes: int) -> None:
-    tracks = runs[0].plan.held_out
+def _drive_held_out(runs: Sequence[PlannedRun], n_processes: int) -> list[PlannedRun]:
+    """
+    :param runs: trained runs
+    :param n_processes: number of parallel processes
+    :return: runs whose agents could not drive; the reason is their state's failure
+    """
+    failed = []
     for i, run in enumerate(runs, start=1):
-        path = drives_path(run)
-        if path.is_file() and len(pd.read_csv(path)) == len(JUDGED) * len(tracks):
+        if drives_path(run).is_file() and len(pd.read_csv(drives_path(run))) == len(JUDGED) * run.plan.tracks:
             continue
-        agents = [agent_of(run, checkpoint) for checkpoint in JUDGED]
         print(f"held-out episodes: {run}, final and best agent (run {i} of {len(runs)})", file=sys.stderr)
-        stock = not run.plan.fast
-        evaluations = evaluate(agents, tracks, stock=stock, n_processes=n_processes, progress=True)
-        tables = [
-            evaluation.drives.assign(checkpoint=checkpoint)
-            for checkpoint, evaluation in zip(JUDGED, evaluations, strict=True)
-        ]
-        write_text(path, pd.concat(tables).to_csv(index=False))
+        try:
+            _drive(run, n_processes)
+        except UserError as error:
+            run.fail(f"its agents do not drive: {error}")
+            failed.append(run)
+    return failed
+
+
+def _drive(run: PlannedRun, n_processes: int) -> None:
+    agents = [agent_of(run, checkpoint) for checkpoint in JUDGED]
+    stock = not run.plan.fast
+    evaluations = evaluate(agents, run.plan.held_out, stock=stock, n_processes=n_processes, progress=True)
+    tables = [
+        evaluation.drives.assign(checkpoint=checkpoint)
+        for checkpoint, evaluation in zip(JUDGED, evaluations, strict=True)
+    ]
+    write_text(drives_path(run), pd.concat(tables).to_csv(index=False))
 
 
 def _film(runs: Sequence[PlannedRun], output: Path) -> dict[str, Path]:
@@ -156,7 +170,7 @@ def _film(runs: Sequence[PlannedRun], output: Path) -> dict[str, Path]:
         agents = [agent_of(best[name], "best").renamed(name) for name in racers[i : i + MAX_PANES]]
         path = output / f"race_{i // MAX_PANES + 1}.mp4"
         print(f"filming {path}", file=sys.stderr)
-        race(agents, runs[0].plan.held_out[:1], path)
+        race(agents, runs[0].plan.held_out[:1], path, stock=not runs[0].plan.fast)
         who = ", ".join(f"{agent.name} (seed {best[agent.name].seed})" for agent in agents)
         episode = task_of(runs[0].plan.env).episode
         videos[f"Held-out {episode} {runs[0].plan.first}, best seed by its evaluations: {who}"] = path

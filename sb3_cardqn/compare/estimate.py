@@ -34,11 +34,14 @@ def estimate(contestant: Contestant, runs: Sequence[PlannedRun], num_threads: in
         return mean(finished), f"mean of {len(finished)} finished runs, with evaluations"
     if plan.minutes is not None:
         return 60 * plan.minutes, "budget, plus evaluations"
-    speed = _agent_steps_per_second(contestant, plan, num_threads)
+    has_checkpoints = any(run.has_checkpoints for run in runs if run.contestant == contestant)
+    speed = _agent_steps_per_second(contestant, plan, num_threads, has_checkpoints)
     return runs[0].agent_steps / speed, f"measured {speed:.0f} agent steps/s, plus evaluations"
 
 
-def _agent_steps_per_second(contestant: Contestant, plan: Plan, num_threads: int) -> float:
+def _agent_steps_per_second(
+    contestant: Contestant, plan: Plan, num_threads: int, has_checkpoints: bool
+) -> float:
     if "learning_starts" in inspect.signature(ALGOS[contestant.algo]).parameters:
         # random actions are faster than learning, but only at the start of a run
         contestant = replace(contestant, overrides=(*contestant.overrides, "learning_starts:100"))
@@ -51,7 +54,7 @@ def _agent_steps_per_second(contestant: Contestant, plan: Plan, num_threads: int
         eval_episodes=1,
     )
     with tempfile.TemporaryDirectory() as folder:
-        run = PlannedRun(trial, contestant, plan.seeds[0], Path(folder))
+        run = PlannedRun(trial, contestant, plan.seeds[0], Path(folder), has_checkpoints)
         state = Attempt(run, num_threads).finish()
         if not state.finished:
             raise UserError(f"contestant '{contestant.name}' does not train: {state.failure}")

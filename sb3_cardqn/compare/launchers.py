@@ -3,10 +3,10 @@
 from typing import Protocol
 
 from sb3_cardqn.compare.attempt import Attempt
+from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.compare.run import PlannedRun, State
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.hardware import n_cores
-from sb3_cardqn.replay.storage import available_memory
+from sb3_cardqn.hardware import available_memory, n_cores
 
 _RUN_BYTES = 2 * 2**30  # memory of a run on CarRacing, with its replay buffer
 
@@ -27,9 +27,15 @@ class UnderWay(Protocol):
 
 
 class Launcher(Protocol):
-    """Starts runs: ``slots`` is the number of parallel runs, ``num_threads`` the torch threads of each."""
+    """
+    Starts runs.
+
+    ``slots`` is the number of runs to start before one has ended, ``at_once`` how many of them train at the
+    same time, ``num_threads`` the torch threads of each.
+    """
 
     slots: int
+    at_once: int
     num_threads: int
 
     def start(self, run: PlannedRun) -> UnderWay:
@@ -40,6 +46,18 @@ class Launcher(Protocol):
 
     def close(self) -> None:
         """Release resources."""
+
+
+def local_launcher(plan: Plan, jobs: int | None = None, num_threads: int | None = None) -> "LocalLauncher":
+    """
+    :param plan: plan of a comparison
+    :param jobs: see ``LocalLauncher``; None also for one run on all cores, with ``vec_env`` subproc
+    :param num_threads: see ``LocalLauncher``; None also for one, with ``vec_env`` subproc
+    :return: launcher for this machine
+    """
+    if plan.vec_env == "subproc":
+        jobs, num_threads = (1 if asked is None else asked for asked in (jobs, num_threads))
+    return LocalLauncher(jobs, num_threads)
 
 
 class LocalLauncher:
@@ -58,7 +76,7 @@ class LocalLauncher:
         for name, number in (("--jobs", jobs), ("--num-threads", num_threads)):
             if number is not None and number < 1:
                 raise UserError(f"{name} needs a whole number of at least 1, got {number}")
-        self.slots = jobs
+        self.slots = self.at_once = jobs
         self.num_threads = num_threads or max(cores // jobs, 1)
 
     def start(self, run: PlannedRun) -> Attempt:

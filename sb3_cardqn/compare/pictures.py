@@ -125,7 +125,7 @@ def scores(aggregates: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style
 
 def profiles(tables: dict[str, pd.DataFrame], styles: dict[str, Style], note: str) -> Figure:
     """
-    :param tables: "runs" or "drives" -> its profiles, of the same measures
+    :param tables: "runs" or "episodes" -> its profiles, of the same measures
     :param styles: styles of the contestants
     :param note: number of seeds, in words
     :return: share that scores more than a threshold, with one row per table and one column per measure

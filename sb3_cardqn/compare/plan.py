@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from sb3_cardqn import trust
+from sb3_cardqn.checkpoint.replay_files import checkpoint_bytes
 from sb3_cardqn.compare.contestant import Contestant, code_of_contestants
 from sb3_cardqn.durable import read_file, write_text
 from sb3_cardqn.env.task import task_of
@@ -205,10 +206,12 @@ class Plan:
         seeds = tuple(dict.fromkeys([*earlier.seeds, *self.seeds]))
         return Plan(**vars(self) | {"contestants": tuple(contestants.values()), "seeds": seeds})
 
-    def try_out(self) -> None:
+    def try_out(self) -> dict[str, int | None]:
         """
         Build every contestant's environments and model once, in a temporary folder.
 
+        :return: name of each contestant -> bytes of a checkpoint of its replay buffer; None if its runs
+            cannot have checkpoints
         :raises UserError: if that fails, the environments of two runs would share seeds, or the baseline is
             not a contestant
         """
@@ -217,6 +220,7 @@ class Plan:
                 f"baseline: needs the name of a contestant, got {self.baseline!r}"
                 + did_you_mean(self.baseline, list(self.names))
             )
+        checkpoints = {}
         for contestant in self.contestants:
             with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
                 manager = CarExperimentManager(
@@ -234,6 +238,7 @@ class Plan:
                 except Exception as error:
                     text = " ".join(str(error).split())
                     raise UserError(f"contestant '{contestant.name}': {text}") from error
+                checkpoints[contestant.name] = checkpoint_bytes(getattr(model, "replay_buffer", None))
                 model.get_env().close()  # type: ignore[union-attr]
             for lower, higher in pairwise(sorted(self.seeds)):
                 if higher - lower < manager.n_envs:
@@ -241,6 +246,7 @@ class Plan:
                         f"seeds: needs seeds at least {manager.n_envs} apart for the {manager.n_envs} "
                         f"environments of contestant '{contestant.name}', got {lower} and {higher}"
                     )
+        return checkpoints
 
 
 def read_plan(path: Path) -> dict[str, Any]:

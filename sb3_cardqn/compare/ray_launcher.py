@@ -101,6 +101,7 @@ class RayLauncher:
         self.num_threads = num_threads
         try:
             _check_room(num_threads, num_gpus)
+            self.at_once = max(int(ray.cluster_resources()["CPU"]) // num_threads, 1)
             self._train = ray.remote(_train).options(
                 num_cpus=num_threads, num_gpus=num_gpus, max_retries=_LOST_WORKERS
             )

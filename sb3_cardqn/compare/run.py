@@ -2,14 +2,12 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from huggingface_sb3 import EnvironmentName
-from rl_zoo3 import ALGOS
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_cardqn.compare.contestant import Contestant
 from sb3_cardqn.compare.names import folder_names
@@ -59,12 +57,14 @@ class PlannedRun:
     :param contestant: contestant to train
     :param seed: training seed
     :param output: absolute folder of the comparison
+    :param has_checkpoints: True if it can resume from checkpoints
     """
 
     plan: Plan
     contestant: Contestant
     seed: int
     output: Path
+    has_checkpoints: bool = True
 
     def __str__(self) -> str:
         return f"{self.contestant.name}, seed {self.seed}"
@@ -103,7 +103,7 @@ class PlannedRun:
     def progress(self) -> float:
         """Used part of the budget, in [0, 1]."""
         if self.plan.minutes is not None:
-            return min(self.reading.seconds / (60 * self.plan.minutes), 1.0)
+            return min(self.reading.seconds / round(60 * self.plan.minutes, 3), 1.0)  # rounded as the clock
         return min(self.reading.agent_steps / self.agent_steps, 1.0)
 
     @property
@@ -111,7 +111,7 @@ class PlannedRun:
         """Last saved state, corrected from the run's files in case the coordinator was killed."""
         saved = self._saved_state
         is_done = saved.attempts > 0 and self.left_its_agent and not can_resume(self.folder)
-        return replace(saved, finished=saved.finished or is_done)
+        return replace(saved, finished=is_done)
 
     @property
     def _saved_state(self) -> State:
@@ -196,14 +196,13 @@ class PlannedRun:
         else:
             every = max(int(self.agent_steps) // plan.n_evaluations, 1)
             budget = ["-n", str(plan.n_timesteps), "--eval-freq", str(every)]
-        resumable = issubclass(ALGOS[self.contestant.algo], OffPolicyAlgorithm)
         packages = ["--gym-packages", *plan.gym_packages] if plan.gym_packages else []
         overrides = ["-params", *self.contestant.overrides] if self.contestant.overrides else []
         return [
             "train", "--algo", self.contestant.algo, "--env", plan.env, "--seed", str(self.seed), *budget,
             "--eval-episodes", str(plan.eval_episodes), "--num-threads", str(num_threads),
             "--log-interval", "100", "-f", str(self.log_folder), "--run-id", str(self.number),
-            *(["--checkpoint-freq", str(every)] if resumable else []),
+            *(["--checkpoint-freq", str(every)] if self.has_checkpoints else []),
             *(["--vec-env", plan.vec_env] if plan.vec_env != "dummy" else []), *packages, *overrides,
         ]  # fmt: skip
 
@@ -239,12 +238,16 @@ def can_resume(folder: Path) -> bool:
     return any((folder / CHECKPOINTS).glob("checkpoint-*.json"))
 
 
-def runs_of(plan: Plan, output: Path) -> Iterator[PlannedRun]:
+def runs_of(
+    plan: Plan, output: Path, checkpoints: Mapping[str, int | None] | None = None
+) -> Iterator[PlannedRun]:
     """
     :param plan: plan of the comparison
     :param output: folder of the comparison
+    :param checkpoints: result of ``plan.try_out``; None if nothing is to be trained
     :return: its runs, seed by seed, so that contestants can be compared early
     """
     for seed in plan.seeds:
         for contestant in plan.contestants:
-            yield PlannedRun(plan, contestant, seed, output.absolute())
+            has_checkpoints = checkpoints is None or checkpoints[contestant.name] is not None
+            yield PlannedRun(plan, contestant, seed, output.absolute(), has_checkpoints)

@@ -4,6 +4,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from tqdm import tqdm
 
@@ -98,9 +99,10 @@ def train(runs: Sequence[PlannedRun], launcher: Launcher) -> list[PlannedRun]:
                     failed.append(run)
         bar.show([])
     finally:
-        for training in under_way.values():
-            training.stop()
-        for training in under_way.values():
-            training.wait()
-        bar.close()
+        with ExitStack() as stack:  # last callback first; every one is called, whatever the others raise
+            stack.callback(bar.close)
+            for training in under_way.values():
+                stack.callback(training.wait)
+            for training in under_way.values():
+                stack.callback(training.stop)
     return failed

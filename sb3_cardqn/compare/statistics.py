@@ -9,8 +9,7 @@ these tracks, not other tracks.
 docs/explanation/statistics.md says which interval contains the truth how often.
 """
 
-from collections.abc import Iterable
-from itertools import combinations, permutations
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -45,10 +44,9 @@ def _pairs(ranked: list[str], baseline: str | None) -> list[tuple[str, str]]:
     :param baseline: contestant to compare the others with, or None for all pairs
     :return: pairs, the better one or the baseline first
     """
-    pairs: Iterable[tuple[str, str]] = combinations(ranked, 2)
-    if baseline is not None:
-        pairs = filter(lambda pair: pair[0] == baseline, permutations(ranked, 2))
-    return list(pairs)
+    if baseline is None:
+        return list(combinations(ranked, 2))
+    return [(baseline, other) for other in ranked if baseline in ranked and other != baseline]
 
 
 def aggregates(scores: pd.DataFrame) -> pd.DataFrame:

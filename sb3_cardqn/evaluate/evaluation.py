@@ -4,6 +4,7 @@ import multiprocessing as mp
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
@@ -209,6 +210,10 @@ def _workers(n_processes: int, specs: list[EnvSpec]) -> Iterator[Callable[..., I
 
         try:
             yield start_and_map
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"a process that drove was killed, perhaps for want of memory: use fewer than {n_processes}"
+            ) from error
         except BaseException:  # also Ctrl-C: do not wait for running drives
             for process in mp.active_children():
                 if process not in others:
@@ -281,7 +286,7 @@ def evaluate(
     for agent in found:
         check_fits(agent, stock, **env_kwargs)
     # longer jobs, because side by side the last episodes of each leave environments without one
-    together = 1 if stock else 6 * SIDE_BY_SIDE
+    together = 1 if stock else 3 * SIDE_BY_SIDE
     parts = [tracks[first : first + together] for first in range(0, len(tracks), together)]
     jobs = [(agent, part) for agent in found for part in parts]
     _loaded.cache_clear()  # files may have changed since the last call

@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import psutil
 from numpy.typing import DTypeLike
 
-from sb3_cardqn.cgroups import memory_left
+from sb3_cardqn.hardware import available_memory
 
 
 class FramePool:
@@ -144,12 +143,6 @@ class SumTree:
         points -= ends.take(blocks)
         ends = self.weights.reshape(-1, self.width).take(blocks, axis=0).cumsum(axis=1)  # (batch, width)
         return blocks * self.width + (ends > points[:, None]).argmax(axis=1)
-
-
-def available_memory() -> int:
-    """:return: bytes that can be allocated without swapping and, in a container, without being killed"""
-    available, left = psutil.virtual_memory().available, memory_left()
-    return available if left is None else min(available, left)
 
 
 def check_memory(name: str, buffer_size: int, needed: int) -> None:

@@ -12,7 +12,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 
 from sb3_cardqn.durable import write_text
-from sb3_cardqn.env.validation import ValidationCallback, evaluates
+from sb3_cardqn.zoo.validation import ValidationCallback, evaluates
 
 FILE_NAME = "training_clock.csv"
 _TAIL = 256  # bytes; several times the longest line
@@ -153,7 +153,7 @@ class TrainingClock(BaseCallback):
             evaluation.on_training_start(self.locals, self.globals)
 
     def _on_rollout_start(self) -> None:
-        self._stopwatch = self._stopwatch or _Stopwatch()  # not earlier, to exclude reading a checkpoint
+        self._stopwatch = self._stopwatch or _Stopwatch()  # a checkpoint has been read before
         for evaluation in self.evaluations:
             evaluation.on_rollout_start()
 
@@ -202,7 +202,8 @@ class TrainingClock(BaseCallback):
     def _write(self) -> None:
         if self._last is None:
             # drop readings after the checkpoint, because that part is trained again
-            kept = [reading for reading in read_clock(self.path.parent) if reading.seconds < self.seconds]
+            earlier = read_clock(self.path.parent)
+            kept = [reading for reading in earlier if reading.agent_steps < self.num_timesteps]
             lines = ["agent_steps,seconds", *(f"{reading.agent_steps},{reading.seconds}" for reading in kept)]
             write_text(self.path, "\n".join(lines) + "\n")
         self._last = Reading(self.num_timesteps, round(self.seconds, 3))

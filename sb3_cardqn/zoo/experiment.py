@@ -28,7 +28,6 @@ from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.checks import check_normalized
 from sb3_cardqn.env.task import CarRacingTask, task_of
 from sb3_cardqn.env.training_wrappers import judged_wrappers
-from sb3_cardqn.env.validation import ValidationCallback, ValidationTracks, share_out
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.hardware import n_cores
@@ -47,6 +46,7 @@ from sb3_cardqn.zoo.configuration import (
 )
 from sb3_cardqn.zoo.settings import run_python
 from sb3_cardqn.zoo.studies import find_trial, hyperparams_of
+from sb3_cardqn.zoo.validation import ValidationCallback, ValidationTracks, share_out
 
 _NO_LIMIT = 10**12  # agent steps; with --minutes the clock stops the run earlier
 

@@ -118,7 +118,7 @@ class ResumableExperimentManager(CarExperimentManager):
         self.checkpoint.new_budget = self.has_new_budget
         self.checkpoint.lock()
         self.is_locked = True
-        self.callbacks.append(self.checkpoint)
+        self.callbacks.insert(0, self.checkpoint)  # before the clock, which does not count reading it
         if self.trained_on is not None:
             self.callbacks.insert(0, TrainedOn(self.trained_on, self.clock))
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 
-from sb3_cardqn.env.validation import ValidationCallback
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.clock import TrainingClock, last_reading
+from sb3_cardqn.zoo.validation import ValidationCallback
 
 
 class TrainedOn(BaseCallback):

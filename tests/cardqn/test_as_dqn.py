@@ -3,12 +3,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from sb3_cardqn import CarDQN, QuantileHead
 from tests.cardqn.small import SMALL, flat
@@ -58,6 +60,22 @@ def test_updates_as_sb3s_dqn_does(n_steps: int) -> None:
     updated_alike(ours, theirs)
 
 
+class Drifting(BaseFeaturesExtractor):
+    """Batch normalisation, and a buffer of the online network's own that no update may copy."""
+
+    drift: th.Tensor
+
+    def __init__(self, observation_space: gym.spaces.Box) -> None:
+        super().__init__(observation_space, observation_space.shape[0])
+        self.norm = th.nn.BatchNorm1d(self.features_dim)
+        self.register_buffer("drift", th.zeros(1))
+
+    def forward(self, observations: th.Tensor) -> th.Tensor:
+        if self.training:
+            self.drift.add_(0.01)
+        return self.norm(observations) + self.drift
+
+
 @pytest.mark.parametrize("env", ["CartPole-v1", "LunarLander-v3"])
 @pytest.mark.parametrize(
     "kwargs",
@@ -66,6 +84,7 @@ def test_updates_as_sb3s_dqn_does(n_steps: int) -> None:
         {"learning_starts": 0, "n_steps": 3},
         {"train_freq": (1, "episode"), "exploration_fraction": 0.9},
         {"tau": 0.1, "target_update_interval": 7, "gradient_steps": -1},
+        {"policy_kwargs": {"net_arch": [32], "features_extractor_class": Drifting}},
     ],
 )
 def test_learns_the_same_weights_as_sb3s_dqn_bit_by_bit(env: str, kwargs: dict[str, Any]) -> None:
@@ -100,6 +119,13 @@ def test_updates_as_sb3_contribs_qrdqn_does_with_a_quantile_head() -> None:
     assert th.equal(ours.q_net.through_head(obs, head.quantiles), theirs.quantile_net(obs))
     assert th.equal(ours.q_net(obs), theirs.quantile_net(obs).mean(dim=1))
     updated_alike(ours, theirs)
+
+
+def test_takes_an_environment_that_can_be_called() -> None:
+    class Callable(gym.Wrapper):
+        def __call__(self) -> None: ...
+
+    CarDQN("MlpPolicy", Callable(gym.make("CartPole-v1")), **SMALL).learn(50)
 
 
 def test_public_attributes_of_dqn_are_there() -> None:

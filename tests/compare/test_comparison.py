@@ -154,7 +154,7 @@ def test_a_full_disk_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         comparison.shutil, "disk_usage", lambda _: os.terminal_size((0, 0)) and type("", (), {"free": 2**29})
     )
     with error_naming(UserError, f"{tmp_path} | 0.5 | 1.0"):
-        compare(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path)
+        compare(Plan.of(["dqn buffer_size:20000000"], seeds=1, **SHORT), tmp_path)
 
 
 def test_a_plan_grows_and_changes_in_nothing_else() -> None:
@@ -178,7 +178,7 @@ class FakeLauncher:
     num_threads = 1
 
     def __init__(self, outcome: Callable[[PlannedRun, int], State | None], slots: int = 1) -> None:
-        self.outcome, self.slots = outcome, slots
+        self.outcome, self.slots, self.at_once = outcome, slots, slots
         self.started: list[int] = []
         self.stopped: list[int] = []
 
@@ -195,7 +195,15 @@ class FakeLauncher:
             if state is not None:
                 self.run.log_folder.joinpath(self.run.contestant.algo).mkdir(parents=True, exist_ok=True)
                 self.run.save_state(state)
+                if state.finished:
+                    self._leave_agent()
             return state
+
+        def _leave_agent(self) -> None:
+            self.run.folder.mkdir(exist_ok=True)
+            (self.run.folder / f"{self.run.plan.env}.zip").touch()
+            budget = self.run.plan.n_timesteps
+            (self.run.folder / "training_clock.csv").write_text(f"agent_steps,seconds\n{budget},1.0\n")
 
         def stop(self) -> None:
             self.launcher.stopped.append(self.run.seed)
@@ -215,7 +223,7 @@ def test_a_failed_run_is_tried_once_more_and_the_others_go_on(
 ) -> None:
     def outcome(run: PlannedRun, attempt: int) -> State:
         well = run.seed in (0, 2000) or (run.seed == 1000 and attempt == 2)
-        return State(finished=well, failure="" if well else "MemoryError: no room")
+        return State(finished=well, attempts=1, failure="" if well else "MemoryError: no room")
 
     launcher = FakeLauncher(outcome)
     failed = scheduler.train(fake_runs, launcher)
@@ -232,7 +240,7 @@ def test_a_failed_run_is_tried_once_more_and_the_others_go_on(
 def test_ctrl_c_stops_what_is_under_way(fake_runs: list[PlannedRun]) -> None:
     def outcome(run: PlannedRun, _: int) -> State | None:
         if run.seed == 0:
-            return State(finished=True)
+            return State(finished=True, attempts=1)
         if run.seed == 2000:
             raise KeyboardInterrupt
         return None
@@ -240,7 +248,7 @@ def test_ctrl_c_stops_what_is_under_way(fake_runs: list[PlannedRun]) -> None:
     launcher = FakeLauncher(outcome, slots=2)
     with pytest.raises(KeyboardInterrupt):
         scheduler.train(fake_runs, launcher)
-    assert launcher.stopped == [1000, 2000]
+    assert sorted(launcher.stopped) == [1000, 2000]
     assert fake_runs[0].state.finished
 
 

@@ -333,10 +333,6 @@ def test_a_buffer_that_cannot_fit_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     assert FrameReplayBuffer(largest, *arguments).memory_bytes == pytest.approx(10_000_000, rel=0.01)
 
 
-def test_available_memory_is_known() -> None:
-    assert storage.available_memory() > 1_000_000
-
-
 # --- The sum tree
 
 

@@ -9,7 +9,6 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_cardqn.env.validation import ValidationCallback
 from sb3_cardqn.zoo import clock as training_clock
 from sb3_cardqn.zoo.clock import (
     Reading,
@@ -19,6 +18,7 @@ from sb3_cardqn.zoo.clock import (
     print_time_to,
     read_clock,
 )
+from sb3_cardqn.zoo.validation import ValidationCallback
 
 
 @pytest.fixture

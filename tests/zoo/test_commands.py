@@ -24,10 +24,10 @@ from stable_baselines3.common.monitor import load_results
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_cardqn import CarDQN, DuelingHead, load_policy, trust
-from sb3_cardqn.env.validation import ValidationTracks
 from sb3_cardqn.zoo import commands as zoo
 from sb3_cardqn.zoo import configuration, experiment
 from sb3_cardqn.zoo.settings import names_for_the_zoo, parse_settings
+from sb3_cardqn.zoo.validation import ValidationTracks
 from tests.command_line import ROOT, run_well, sb3_cardqn
 from tests.named import error_naming, missing
 

@@ -8,17 +8,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch as th
 
-from sb3_cardqn import CarDQN
+from sb3_cardqn import CarDQN, cli
 from sb3_cardqn.checkpoint.exact import ExactCheckpoint
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.zoo import clock as training_clock
 from sb3_cardqn.zoo import commands as zoo
 from sb3_cardqn.zoo import experiment
+from sb3_cardqn.zoo.clock import last_reading
 from sb3_cardqn.zoo.commands import resume
 from tests.checkpoint.test_checkpoint import scalars
 from tests.command_line import HEADLESS, sb3_cardqn
@@ -96,6 +99,34 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_reading_a_checkpoint_is_not_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write, restore = ExactCheckpoint.save, ExactCheckpoint._restore
+
+    def write_and_stop(self: ExactCheckpoint) -> bool:
+        write(self)
+        raise KeyboardInterrupt
+
+    typed = "train --algo dqn --env CartPole-v1 -n 600 --eval-freq -1 --checkpoint-freq 300 -f logs"
+    with monkeypatch.context() as patch:
+        patch.setattr(ExactCheckpoint, "save", write_and_stop)
+        cli.main(typed.split())
+    late = [0.0]  # seconds
+
+    def restore_slowly(self: ExactCheckpoint, *args: Any) -> None:
+        restore(self, *args)
+        late[0] = 500.0
+
+    monkeypatch.setattr(ExactCheckpoint, "_restore", restore_slowly)
+    clock = SimpleNamespace(perf_counter=lambda: time.perf_counter() + late[0])
+    monkeypatch.setattr(training_clock, "time", clock)
+    run = Path("logs/dqn/CartPole-v1_1")
+    cli.main(["resume", str(run)])
+    assert late[0]
+    assert last_reading(run).agent_steps >= 600
+    assert last_reading(run).seconds < 400
+
+
 @pytest.mark.slow
 def test_a_race_goes_on_bit_for_bit(whole: Path, tmp_path: Path) -> None:
     """SIGKILL, then SIGTERM; with everything in the folder as if nothing had happened."""
@@ -108,6 +139,7 @@ def test_a_race_goes_on_bit_for_bit(whole: Path, tmp_path: Path) -> None:
     ours, theirs = left(tmp_path), left(whole)
     for name in theirs:
         assert ours[name] == theirs[name], name
+
     assert "checkpoints" not in ours["files"]  # they have done their work
 
     refused = sb3_cardqn(tmp_path, f"resume {RUN}")

@@ -1,0 +1,160 @@
+"""Tests of a comparison when something fails: runs, agents, drives, files."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sb3_cardqn import trust
+from sb3_cardqn.checkpoint.exact import ExactCheckpoint
+from sb3_cardqn.compare import Plan, command, compare, comparison, scheduler
+from sb3_cardqn.compare.launchers import LocalLauncher, local_launcher
+from sb3_cardqn.compare.run import PlannedRun, State, runs_of
+from sb3_cardqn.errors import UserError
+from sb3_cardqn.evaluate.evaluation import _workers
+from tests.named import error_naming, missing
+
+SHORT = {"env": "CartPole-v1", "n_timesteps": 1000, "n_evaluations": 1, "eval_episodes": 1, "tracks": 1}
+DQN = "dqn buffer_size:1000 learning_starts:900"
+UNFIT = f"{DQN} optimize_memory_usage:True replay_buffer_kwargs:dict(handle_timeout_termination=False)"
+
+
+@pytest.mark.slow
+def test_a_lost_run_is_trained_again_and_a_damaged_agent_ends_nothing_else(tmp_path: Path) -> None:
+    plan = Plan.of({"dqn": DQN, "unfit": UNFIT}, seeds=1, **SHORT)
+    results = compare(plan, tmp_path, LocalLauncher(2), videos=False)
+    assert not results.failures
+    lost, damaged = runs_of(plan, tmp_path)
+    shutil.rmtree(lost.folder)
+    (damaged.folder / "drives.csv").unlink()
+    (damaged.folder / "best_model.zip").write_bytes(b"PK")
+
+    results = compare(plan, tmp_path, LocalLauncher(2), videos=False)
+    assert results.runs["contestant"].tolist() == ["dqn"]
+    assert results.runs["attempts"].tolist() == [2]
+    assert set(results.failures) == {str(damaged)}
+    assert not missing("best_model.zip", results.failures[str(damaged)])
+
+
+def test_only_what_a_checkpoint_can_hold_gets_checkpoints(tmp_path: Path) -> None:
+    plan = Plan.of({"dqn": DQN, "unfit": UNFIT, "ppo": "ppo"}, seeds=1, **SHORT)
+    checkpoints = plan.try_out()
+    assert checkpoints == {"dqn": 1000 * (2 * 4 * 4 + 8 + 3 * 4), "unfit": None, "ppo": None}
+    asked = ["--checkpoint-freq" in run.train_arguments(1) for run in runs_of(plan, tmp_path, checkpoints)]
+    assert asked == [True, False, False]
+
+
+def test_a_killed_drive_says_what_to_change() -> None:
+    with error_naming(UserError, "2"), _workers(2, []) as map_:
+        list(map_(os._exit, [1]))
+
+
+class Stuck:
+    """A run that cannot save its state."""
+
+    waited = 0
+
+    def poll(self) -> State | None:
+        raise KeyboardInterrupt
+
+    def stop(self) -> None: ...
+
+    def wait(self) -> None:
+        Stuck.waited += 1
+        raise OSError(28, "No space left on device")
+
+
+class StuckLauncher:
+    slots = at_once = 3
+    num_threads = 1
+
+    def start(self, run: PlannedRun) -> Stuck:
+        return Stuck()
+
+    def close(self) -> None: ...
+
+
+def test_every_run_gets_its_grace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "_POLL_SECONDS", 0)
+    with pytest.raises(OSError, match="No space left"):
+        scheduler.train(list(runs_of(Plan.of([DQN], seeds=3, **SHORT), tmp_path)), StuckLauncher())
+    assert Stuck.waited == 3
+
+
+def test_ctrl_c_names_the_command_that_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "compare", interrupted)
+    typed = ["dqn", "-n", "1000", "--env", "CartPole-v1", "--jobs", "1", "--output", str(tmp_path / "a b")]
+    with pytest.raises(SystemExit):
+        command.main(typed)
+    assert not missing(f"--jobs 1 --output '{tmp_path}/a b'", capsys.readouterr().err)
+
+
+def test_a_dry_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "estimate", lambda *_: (60.0, "measured"))
+    command.main([DQN, "-n", "1000", "--env", "CartPole-v1", "--output", str(tmp_path / "new"), "--dry-run"])
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_dry_run_counts_the_rounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "estimate", lambda *_: (3600.0, "measured"))
+    command.main([DQN, "-n", "1000", "--env", "CartPole-v1", "-o", str(tmp_path), "--dry-run", "--jobs", "2"])
+    assert not missing("3.0 h | 5.0 core-hours", capsys.readouterr().out)  # five runs, two at a time
+
+
+def test_one_run_on_all_cores_has_them_alone() -> None:
+    plan = Plan.of([DQN], seeds=2, **SHORT, vec_env="subproc")
+    assert (local_launcher(plan).slots, local_launcher(plan).num_threads) == (1, 1)
+    assert local_launcher(plan, jobs=2).slots == 2
+
+
+def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    victim, output, checkpoints = (tmp_path / name for name in ("victim", "output", "checkpoints"))
+    victim.write_text("kept")
+    for link in (output / ".lock", checkpoints / "lock"):
+        link.parent.mkdir()
+        link.symlink_to(victim)
+    with error_naming(UserError, f"{output}/.lock"), comparison.opened(output):
+        pass
+    with error_naming(UserError, f"{checkpoints}/lock"):
+        ExactCheckpoint(checkpoints, freq=10).lock()
+    assert victim.read_text() == "kept"
+
+
+SCRIPT = """
+from pathlib import Path
+from sb3_cardqn.compare import Plan, compare
+from sb3_cardqn.compare.launchers import LocalLauncher
+
+if __name__ == "__main__":
+    plan = Plan.of(["dqn"], 1, env="CartPole-v1", n_timesteps=200, n_evaluations=1, eval_episodes=1, tracks=1)
+    compare(plan, Path("out"), LocalLauncher(1), videos=False)
+"""
+
+
+@pytest.mark.slow
+def test_runs_of_a_script_import_nothing_from_the_current_folder(tmp_path: Path) -> None:
+    script, current = tmp_path / "elsewhere/script.py", tmp_path / "current"
+    for folder in (script.parent, current):
+        folder.mkdir()
+    script.write_text(SCRIPT)
+    (current / "yaml.py").write_text("import os; os.mkdir('proof')")
+    result = subprocess.run([sys.executable, str(script)], cwd=current, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert not (current / "proof").exists()
+
+
+def test_children_import_what_their_parent_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert trust.safe_path() == {"PYTHONSAFEPATH": "1"}
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert trust.safe_path() == {}
