@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib
+import itertools
 import os
 import signal
 import sys
@@ -119,6 +120,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("command", metavar="COMMAND", help="see below")
     parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the command")
+    for word in itertools.takewhile(lambda word: word.startswith("-"), argv):
+        if word not in parser._option_string_actions:
+            offer = did_you_mean(word, [*parser._option_string_actions])
+            print(f"sb3-cardqn: unknown option '{word}' before COMMAND{offer}", file=sys.stderr)
+            sys.exit(2)
     args = parser.parse_args(argv or ["--help"])
     options = [option for option in args.options if option != "--trust"]
     trusts = args.trust or options != args.options

@@ -14,6 +14,13 @@ _DEFAULTS = {"--algo": "cardqn", "--env": "CarRacing-v3", "--folder": "logs"}
 # options whose values are Python, which the zoo would run while parsing
 _SETTINGS = ("--hyperparams", "--env-kwargs", "--eval-env-kwargs")
 
+# what the zoo's own help says of an older meaning
+_HELP_OF_TRAIN = {
+    "--n-evaluations": "evaluations with --minutes (default: 20) or of a trial with -optimize (default: one "
+    "per 100,000 agent steps)",
+    "--eval-freq": "agent steps between evaluations (default: as the zoo's, 25,000); -1 for none",
+}
+
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, without usage or traceback; it accepts no abbreviations."""
@@ -37,6 +44,8 @@ class Parser(argparse.ArgumentParser):
         offer = f", did you mean {' or '.join(begun)}?" if begun else ""
         if not offer and name.startswith("-"):
             offer = did_you_mean(name, known)
+        if self._command == "train" and "did you mean" not in offer:
+            offer = "; a hyperparameter is set by -params NAME:VALUE"
         raise UserError(f"{self._command} knows no option '{name}'{offer}")
 
     def error(self, message: str) -> NoReturn:
@@ -148,4 +157,6 @@ def zoo_parser(command: str, run: Callable[[list[str]], None]) -> argparse.Argum
             )
     if command == "train":
         parser.set_defaults(eval_freq=None)  # None means that it is not given
+        for name, text in _HELP_OF_TRAIN.items():
+            parser._option_string_actions[name].help = text
     return parser

@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 
 import sb3_cardqn
 from sb3_cardqn import CarDQN, cli
+from sb3_cardqn.agents.find import find_agents
 from sb3_cardqn.cardqn.schedules import ExponentialSchedule
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.yaml_files import with_numbers
-from sb3_cardqn.zoo.commands import run
+from sb3_cardqn.zoo.commands import resume, run
 from sb3_cardqn.zoo.config_checks import check_entries, check_values
 from tests.env.test_wrappers import Pictures
 from tests.named import error_naming, missing
@@ -183,6 +184,7 @@ def test_a_wrong_argument_is_named_with_its_value(who: str, argument: str, value
         ("CarDQN", {"policy": "MlpPolice"}, "MlpPolice"),
         ("CarDQN", {"policy_kwargs": {"head_clas": 1}}, "'head_clas'"),
         ("CarDQN", {"learning_rate": -1}, "CarDQN | learning_rate | -1"),
+        ("CarDQN", {"policy_kwargs": {"head_class": "DuelingHead"}}, "head_class | 'DuelingHead'"),
         ("CarDQN", {"train_freq": (1, "lap")}, "'step' | 'episode' | 'lap'"),
         ("CarDQN", {"device": "gpu"}, "gpu"),
         ("FrameReplayBuffer", {"buffer_size": 10**30}, "FrameReplayBuffer | buffer_size | 1000000000000000000000000000000"),
@@ -353,6 +355,14 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("plot_from_file", "", "-i | --input"),
         ("plot_train -a dqn -e CartPole-v1 -f logs -w 0", "", "-w | 0"),
         ("enjoy --env qqq", "", "'qqq'"),
+        ("--verison", "", "'--verison' | '--version'"),
+        ("--algo dqn train", "", "'--algo' | COMMAND"),
+        ("train --learning-rate 1e-3", "", "'--learning-rate' | -params"),
+        ("train -params policy_kwargs:dict(head_class=DualingHead)", "", "DualingHead | 'sb3_cardqn.DuelingHead'"),
+        ("train --env CartPole-v1 -params policy:'MlpPolcy'", "", "'MlpPolcy' | 'MlpPolicy'"),
+        ("train --env CartPole-v1 -conf c.yml", "CartPole-v1: {n_timesteps: 9, policy: CnnPolcy}", "'c.yml' | 'CnnPolicy'"),
+        ("evaluate c.yml", "a: b", "'c.yml' | .zip | .safetensors"),
+        ("evaluate absent.zip", "", "'absent.zip'"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_and_status_2(
@@ -490,6 +500,34 @@ def test_a_value_that_the_zoo_cannot_use_is_named_with_its_file(
 def test_a_value_from_the_command_line_is_named_as_typed() -> None:
     with error_naming(UserError, "-params | n_envs | 0"):
         run("train", ["--env", "CartPole-v1", "-params", "n_envs:0"])
+
+
+def test_a_folder_of_runs_is_answered_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(
+        "train",
+        [
+            "--algo",
+            "dqn",
+            "--env",
+            "CartPole-v1",
+            "-n",
+            "50",
+            "--eval-freq",
+            "-1",
+            "-params",
+            "learning_starts:40",
+        ],
+    )
+    made = "logs/dqn/CartPole-v1_1"
+    with error_naming(UserError, f"'logs' | {made}"):
+        find_agents("logs")
+    with error_naming(UserError, f"'{made}' | {made}/CartPole-v1.zip"):
+        run("train", ["--env", "CartPole-v1", "-i", made])
+    with error_naming(UserError, f"--checkpoint-freq | -i {made}/CartPole-v1.zip"):
+        resume(Path(made))
+    with error_naming(UserError, f"'logs/dqn/CartPole-v1_11' | '{made}'"):
+        resume(Path("logs/dqn/CartPole-v1_11"))
 
 
 def test_all_that_the_zoo_comes_with_is_taken() -> None:

@@ -156,6 +156,8 @@ def _find_unnamed(
         return SafeAgent(path)
     if path.suffix != ".zip":
         return Run(path).agent(checkpoint)
+    if not path.is_file():
+        raise UserError(f"no such file: '{path}'")
     if any(path.parent.glob("*/config.yml")):
         found = Run(path.parent).agent(model_path=path)
         return replace(found, config_path=config or found.config_path, algo=algo or found.algo)

@@ -173,17 +173,27 @@ class Run:
 
     def __post_init__(self) -> None:
         if not self.config_path.is_file():
-            root = self.folder.parent.parent
-            runs = [str(path.parent.parent) for path in sorted(root.glob("*/*/*/config.yml"))]
-            known = [*runs, *shipped_agents()]
-            offer = did_you_mean(str(self.folder), known) if known and not self.folder.is_dir() else ""
-            raise UserError(
-                f"'{self.folder}' is not a run folder: it has no {self.env_name}/"
-                f"{self.config_path.name}{offer}"
-            )
+            raise UserError(self._why_not())
         if self.algo not in ALGOS:
             raise UserError(f"'{self.folder}' is not a run folder: '{self.algo}' is not an algorithm")
         refuse_pipes(self.folder)  # not before: another folder may hold anything, and any number of files
+
+    def _why_not(self) -> str:
+        """
+        :return: why the folder is not that of a run, and which are near
+        """
+        if self.folder.is_file():
+            return f"'{self.folder}' is not an agent: needs a run folder, .zip or .safetensors"
+        inside = sorted(self.folder.glob("*/*/*/config.yml"))
+        if inside:
+            return f"'{self.folder}' holds runs; name one, such as {inside[-1].parent.parent}"
+        if self.folder.is_dir():
+            missing = f"{self.env_name}/{self.config_path.name}"
+            return f"'{self.folder}' is not a run folder: it has no {missing}"
+        root = self.folder.parent.parent
+        runs = [str(path.parent.parent) for path in sorted(root.glob("*/*/*/config.yml"))]
+        known = [*runs, *shipped_agents()]
+        return f"no such file or folder: '{self.folder}'{did_you_mean(str(self.folder), known)}"
 
     @property
     def algo(self) -> str:

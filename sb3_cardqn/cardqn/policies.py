@@ -96,6 +96,8 @@ class CarDQNPolicy(PicturePolicy):
         units = wholes(net_arch, 1)
         if units is None:
             raise ValueError(f"CarDQNPolicy needs net_arch to be a list of units >= 1, got {net_arch!r}")
+        if not callable(head_class):
+            raise TypeError(f"CarDQNPolicy needs head_class to be a class or a function, got {head_class!r}")
         super().__init__(
             observation_space,
             action_space,

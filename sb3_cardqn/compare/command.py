@@ -31,7 +31,7 @@ examples:
   sb3-cardqn compare --output double_q                                 resume after an interruption
   sb3-cardqn compare ppo --output double_q                             add a contestant
   sb3-cardqn compare --plan plan.yml --dry-run
-  sb3-cardqn compare --merge monday tuesday --output both              one report of seeds 0 to 4 and 5 to 9
+  sb3-cardqn compare --merge monday tuesday --output both              one report of both, other seeds each
 
 plan.yml:
   contestants: [cardqn, "cardqn double_q:True"]    # or with names: {double: "cardqn double_q:True"};
@@ -228,7 +228,7 @@ def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
             f"{plan.n_evaluations} x {plan.eval_episodes} validation and {plan.tracks} held-out episodes"
             + ", drawn by FastRender" * plan.fast
         )
-        width = max(len(contestant.name) for contestant in plan.contestants)
+        width = max(len(name) for name in ("contestant", *plan.names))
         print(f"{'contestant':<{width}}  finished   time per run, about")
         lengths: dict[Contestant, float] = {}  # seconds per run
         for contestant in plan.contestants:

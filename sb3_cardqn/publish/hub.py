@@ -42,8 +42,11 @@ def mended() -> Iterator[None]:
             return download(repo_id, filename)
         except EntryNotFoundError as error:  # huggingface_hub 1.0 left requests; the zoo expects its error
             raise HTTPError(str(error)) from error
-        except ValueError as error:  # TRUST_REMOTE_CODE is not set, as the text says
-            raise UserError(str(error)) from error
+        except ValueError as error:  # TRUST_REMOTE_CODE is not set
+            raise UserError(
+                f"loading '{filename}' of '{repo_id}' can run any code that its author put in. If you trust "
+                "them, add --trust"
+            ) from error
 
     with contextlib.ExitStack() as stack:
         if not hasattr(push, "generate_metadata"):  # renamed in sb3-team-hf-integration 3.2

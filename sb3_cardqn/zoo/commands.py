@@ -19,7 +19,7 @@ from rl_zoo3 import ALGOS, utils
 
 from sb3_cardqn import trust
 from sb3_cardqn.cardqn import CarDQN
-from sb3_cardqn.errors import UserError
+from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.options import Parser, add_trust, own_options, zoo_parser
 from sb3_cardqn.replaced import replaced
 from sb3_cardqn.seeds import TRAINING_SEEDS
@@ -152,7 +152,7 @@ def run(
     if resumed is not None:
         options.trained_agent = agent_to_start_from(resumed, options)
     _check(command, options)
-    if command not in _PLOTS and argv[:1] != ["--algo"]:  # the command of a resumed run has both
+    if command not in _PLOTS and resumed is None:  # the command of a resumed run has both
         argv = ["--algo", options.algo, "--env", options.env, *argv]
     if command == "train":
         if options.seed < 0:  # the zoo would draw from all numbers
@@ -247,13 +247,16 @@ def _finished(folder: Path, agent_steps: int | None) -> Path:
     name = parse_name(folder.resolve().name)
     env = name.env if name else None
     agent, command = folder / f"{env}.zip", folder / f"{env}" / COMMAND
+    if not folder.is_dir():
+        runs = [str(path) for path in folder.parent.glob("*") if parse_name(path.name)]
+        raise UserError(f"no such folder: '{folder}'{did_you_mean(str(folder), runs) if runs else ''}")
     shutil.rmtree(folder / DONE, ignore_errors=True)  # left if the process was killed while removing it
     if not agent.is_file():
         why = "it has no checkpoints"
+    elif not command.is_file():
+        why = f"it was trained without --checkpoint-freq; start a new run with: sb3-cardqn train -i {agent}"
     elif agent_steps is None:
         why = f"training has finished with {agent.name}; to train on: -n AGENT_STEPS"
-    elif not command.is_file():
-        why = f"it has no {env}/{COMMAND}; start a new run with: sb3-cardqn train -i {agent}"
     else:
         return command
     raise UserError(f"cannot resume '{folder}': {why}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rl_zoo3 import ALGOS
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_cardqn.errors import UserError, did_you_mean
@@ -54,6 +55,18 @@ def check_values(hyperparams: Mapping[str, Any], owner: Callable[[str], str]) ->
             raise UserError(f"{owner(name)}: {name} needs {needed}, got {value!r:.100}")
     if hyperparams.get("noise_type") is not None and "noise_std" not in hyperparams:
         raise UserError(f"{owner('noise_type')}: noise_type needs noise_std too")
+
+
+def check_policy_name(algo: str, policy: str, owner: str) -> None:
+    """
+    :param algo: name of an algorithm of the zoo
+    :param policy: its hyperparameter ``policy``
+    :param owner: source of the value, for the error
+    :raises UserError: if the algorithm has no policy of that name; a class with its module is not looked up
+    """
+    known = list(ALGOS[algo].policy_aliases)
+    if "." not in policy and policy not in known:
+        raise UserError(f"{owner}: {algo} has no policy '{policy}'{did_you_mean(policy, known)}")
 
 
 def _needed(name: str, value: Any) -> str:

@@ -19,7 +19,7 @@ from sb3_cardqn.durable import read_file
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.python_text import code_in
 from sb3_cardqn.yaml_files import parse_yaml, read_yaml, with_numbers
-from sb3_cardqn.zoo.config_checks import check_classes, check_entries, check_values
+from sb3_cardqn.zoo.config_checks import check_classes, check_entries, check_policy_name, check_values
 from sb3_cardqn.zoo.settings import check_hyperparameters, with_whole_numbers
 
 
@@ -143,6 +143,7 @@ def checked_hyperparams(
         return "-params" if name in typed else f"'{storage if name in sampled else configuration.source}'"
 
     check_values(hyperparams, owner)
+    check_policy_name(algo, hyperparams["policy"], owner("policy"))
     if configuration.contents:
         read = {name: hyperparams[name] for name in hyperparams.keys() - typed.keys() - sampled.keys()}
         trust.require_for(code_in(read), Path(configuration.source), configuration.contents)

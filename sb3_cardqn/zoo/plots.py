@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import os
 import pickle
 import sys
 from collections.abc import Iterator, Sequence
@@ -37,13 +38,13 @@ def _there_are(folders: list[str], file: str) -> str:
     """
     runs = sorted({str(path.parent) for folder in folders for path in Path(folder).glob(f"*/*/{file}")})
     more = f" and {len(runs) - 10} more" if len(runs) > 10 else ""
-    return f"; runs there: {', '.join(runs[:10])}{more}" if runs else "; there are no runs at all"
+    return f"; runs there: {', '.join(runs[:10])}{more}" if runs else f"; no run there has {file}"
 
 
 def check_plot_train(options: argparse.Namespace) -> None:
     """
     :param options: options of ``plot_train``
-    :raises UserError: if no run matches, or none is long enough for a point of the curve
+    :raises UserError: if no run matches, none is long enough for a point of the curve, or there is no screen
     """
     if options.episode_window < 1:
         raise UserError(f"-w needs at least 1 episode, got {options.episode_window}")
@@ -69,6 +70,10 @@ def check_plot_train(options: argparse.Namespace) -> None:
             f"-w needs at most {max(max(lengths), 1)}, the episodes of the longest run {where}, got "
             f"{options.episode_window}"
         )
+    import matplotlib  # other commands do without
+
+    if "MPLBACKEND" not in os.environ and matplotlib.get_backend().lower() == "agg":
+        raise UserError("plot_train needs a screen; all_plots -o writes files")
 
 
 def check_all_plots(options: argparse.Namespace) -> None:

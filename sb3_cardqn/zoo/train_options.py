@@ -80,9 +80,10 @@ def _check_start(options: argparse.Namespace) -> None:
     if agent.endswith(".safetensors"):
         read(Path(agent))
     elif agent not in shipped and not (agent.endswith(".zip") and is_zip(Path(agent))):
+        inside = ", ".join(sorted(str(path) for path in Path(agent).glob("*.zip")))
         raise UserError(
             f"-i needs a zip or .safetensors file of an agent, or the name of a shipped one "
-            f"({', '.join(shipped)}), got '{agent}'"
+            f"({', '.join(shipped)}), got '{agent}'" + (f"; in it: {inside}" if inside else "")
         )
 
 

@@ -1,4 +1,5 @@
 import argparse
+import contextlib
 import importlib
 import os
 import re
@@ -15,7 +16,7 @@ import gymnasium as gym
 import numpy as np
 import optuna
 import pytest
-import rl_zoo3
+import rl_zoo3.train
 import yaml
 from huggingface_sb3 import EnvironmentName
 from rl_zoo3.utils import StoreDict
@@ -54,6 +55,25 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(trained: Path, tmp_path: Path) -> Path:
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     return tmp_path
+
+
+@pytest.mark.parametrize("typed", ["--algo dqn -n 300", "-n 300 --algo dqn", "--algo cardqn --seed 1"])
+def test_the_environment_is_car_racing_wherever_the_algorithm_stands(
+    typed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[list[str]] = []
+    train = rl_zoo3.train.train
+
+    def record() -> None:
+        told.append(sys.argv)
+        if "--help" in sys.argv:
+            train()
+
+    monkeypatch.setattr(rl_zoo3.train, "train", record)
+    monkeypatch.setattr(zoo, "_training", lambda manager: contextlib.nullcontext())
+    zoo.run("train", typed.split())
+    words = told[-1]
+    assert words[words.index("--env") + 1] == "CarRacing-v3"
 
 
 @pytest.mark.slow
