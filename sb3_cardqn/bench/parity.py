@@ -89,7 +89,7 @@ def _compare(kind: str, seed: int, frames: int) -> tuple[bool, np.ndarray, np.nd
     :param kind: "driven", "random" or "domain_randomize"
     :param seed: seed of the track and of the noise
     :param frames: maximum number of frames
-    :return: True if rewards, ends and the car's path are bit-identical; (pictures, 2) mean difference in grey
+    :return: True if rewards, ends and the car's path are bit-identical; (pictures, 2) mean difference in gray
         levels, and part of the pixels within 12, of all pictures; the same of the first second
     """
     rng, colored = np.random.default_rng(seed), kind == "domain_randomize"

@@ -44,7 +44,7 @@ class FastRender(gym.Wrapper, RecordConstructorArgs):
     Draw CarRacing's observation directly at 96×96, without changing the race.
 
     Rewards, episode ends and the car's path are bit-identical to stock's. Observations differ by at most 0.2
-    grey levels on average (docs/explanation/fast_render.md). ``render()`` still returns stock's picture.
+    gray levels on average (docs/explanation/fast_render.md). ``render()`` still returns stock's picture.
 
     >>> env = FastRender(gym.make("CarRacing-v3"))
     >>> obs, info = env.reset(seed=0)

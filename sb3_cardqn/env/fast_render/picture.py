@@ -36,7 +36,7 @@ def _paint(color: tuple[float, ...], gray: bool) -> Any:
     """
     :param color: CarRacing's colour, three numbers from 0 to 255
     :param gray: True to draw in gray
-    :return: what cv2 paints for an area of it, after smoothscale: a grey level, or four channels
+    :return: what cv2 paints for an area of it, after smoothscale: a gray level, or four channels
     """
     plain = seen_colors(np.array([max(int(c) - SMOOTHSCALE_LOSS, 0) for c in color]), gray)
     return round(plain[0]) if gray else (*plain.astype(int).tolist(), 0)
@@ -227,7 +227,7 @@ class WorldPicture:
         """
         Repaint newly touched tiles, which take the plain road colour.
 
-        Shades differ by at most 5 grey levels, so smooth edges are not needed inside the road. The repainted
+        Shades differ by at most 5 gray levels, so smooth edges are not needed inside the road. The repainted
         area stays clear of the road's own edges.
         """
         for index in (self._colors[:, 0] != self._seen).nonzero()[0].tolist():
