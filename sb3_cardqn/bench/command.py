@@ -3,6 +3,7 @@
 import argparse
 import importlib
 from pathlib import Path
+from typing import Any
 
 from sb3_cardqn.agents.find import WHICH_AGENT, default_agent
 from sb3_cardqn.bench.agent import bench_agent
@@ -33,20 +34,22 @@ def main(argv: list[str]) -> None:
     """
     parser = Parser(prog="sb3-cardqn bench", description="Measure how fast racing and learning are.")
     commands = parser.add_subparsers(dest="what", required=True)
-    env = commands.add_parser(
-        "env", help="measure frames per second: stock, FastRender, FrameSkip, all wrappers, EnvPool"
-    )
+
+    def add(name: str, text: str, **kwargs: Any) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", **kwargs)
+
+    env = add("env", "measure frames per second: stock, FastRender, FrameSkip, all wrappers, EnvPool")
     env.add_argument("--rounds", type=_positive, default=3, help="number of laps for the median (default: 3)")
     env.add_argument("--frames", type=_positive, default=EPISODE, help=f"frames per lap (default: {EPISODE})")
     env.add_argument("--json", metavar="FILE", help="also write the table to FILE")
-    parity_ = commands.add_parser("parity", help="compare FastRender with stock")
+    parity_ = add("parity", "compare FastRender with stock")
     parity_.add_argument("--seeds", type=_positive, default=50, help="laps of each kind (default: 50)")
     parity_.add_argument(
         "--frames", type=_positive, default=EPISODE, help=f"frames per lap (default: {EPISODE})"
     )
-    draw = commands.add_parser("picture", help="draw stock, FastRender and their difference")
+    draw = add("picture", "draw stock, FastRender and their difference")
     draw.add_argument("path", help="PNG to write")
-    agent = commands.add_parser("agent", help="drive the same agent with both pictures on validation tracks")
+    agent = add("agent", "drive the same agent with both pictures on validation tracks")
     agent.add_argument(
         "agent", nargs="?", help=f"{WHICH_AGENT} (default: the newest run in logs, else cardqn)"
     )
@@ -54,16 +57,10 @@ def main(argv: list[str]) -> None:
         "--tracks", type=_positive, default=50, help="number of tracks, 2 to 1000 (default: 50)"
     )
     add_trust(agent)
-    commands.add_parser(
-        "learn", help="measure updates, replay buffers and whole training beside SB3's", add_help=False
-    )
-    commands.add_parser("checkpoint", help="measure checkpoints of a large replay buffer", add_help=False)
-    commands.add_parser(
-        "decision", help="measure the time of a decision in torch and ONNX Runtime", add_help=False
-    )
-    commands.add_parser(
-        "to900", help="measure the training time until an agent drives 900 points", add_help=False
-    )
+    add("learn", "measure updates, replay buffers and whole training beside SB3's", add_help=False)
+    add("checkpoint", "measure checkpoints of a large replay buffer", add_help=False)
+    add("decision", "measure the time of a decision in torch and ONNX Runtime", add_help=False)
+    add("to900", "measure the training time until an agent scores 900", add_help=False)
     if argv and argv[0] in ("checkpoint", "decision", "learn", "to900"):  # separate modules, slow to import
         importlib.import_module(f"sb3_cardqn.bench.{argv[0]}").main(argv[1:])
         return

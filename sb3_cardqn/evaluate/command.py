@@ -24,17 +24,20 @@ from sb3_cardqn.seeds import FINAL_SEEDS, HELD_OUT_SEEDS, VALIDATION_SEEDS
 from sb3_cardqn.zoo.settings import import_packages
 
 
-def add_agent_options(parser: argparse.ArgumentParser) -> None:
+def add_agent_options(
+    parser: argparse.ArgumentParser, default: str = "the newest run in logs, else cardqn"
+) -> None:
     """
     Add the options that choose the agents.
 
     :param parser: parser to add them to
+    :param default: agent that is taken without a name, for ``--help``
     """
     parser.add_argument(
         "agents",
         nargs="*",
         metavar="[NAME=]RUN",
-        help=f"{WHICH_AGENT}; NAME is the name to show (default: the newest run in logs, else cardqn)",
+        help=f"{WHICH_AGENT}; NAME is the name to show (default: {default})",
     )
     parser.add_argument(
         "--checkpoint", choices=("best", "final"), default="best",
@@ -53,8 +56,7 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="CarRacing: observe the picture used in training, of the same race, drawn faster; evaluate "
-        "drives 16 tracks at a time",
+        help="CarRacing: observe the picture used in training, of the same race, drawn faster",
     )
     parser.add_argument(
         "--domain-randomize", action="store_true", help="CarRacing: use random colours on every track"

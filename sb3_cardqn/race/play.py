@@ -150,10 +150,9 @@ def main(argv: list[str]) -> None:
     parser = Parser(
         prog="sb3-cardqn play",
         description="Drive CarRacing at the keyboard, with an agent's car as a ghost on the same road. Arrow "
-        "keys or WASD drive, Escape ends. With --watch, watch agents of any environment. Without an agent: "
-        "cardqn, which is shipped; with --watch the newest run.",
+        "keys or WASD drive, Escape ends. With --watch, watch agents of any environment.",
     )
-    add_agent_options(parser)
+    add_agent_options(parser, "cardqn; with --watch the newest run in logs")
     parser.add_argument("--watch", action="store_true", help="only watch, one agent or several")
     parser.add_argument(
         "--first",
