@@ -128,12 +128,10 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv or ["--help"])
     options = [option for option in args.options if option != "--trust"]
     trusts = args.trust or options != args.options
-    # by child processes, through the environment
-    inherited = ({trust.TRUST: "True"} if trusts else {}) | trust.safe_path()
+    # in the environment, which child processes inherit
+    trusting = replaced(os.environ, trust.TRUST, "True") if trusts else contextlib.nullcontext()
     try:
-        with contextlib.ExitStack() as stack:
-            for name, value in inherited.items():
-                stack.enter_context(replaced(os.environ, name, value))
+        with trusting, trust.safe_path():
             _run(args.command, options)
     except KeyboardInterrupt:
         print("\nsb3-cardqn: stopped by Ctrl-C", file=sys.stderr)

@@ -50,8 +50,15 @@ def remember(*paths: Path) -> None:
         print(f"sb3-cardqn: {error}; loading this agent will need --trust", file=sys.stderr)
 
 
+def trusts_all() -> bool:
+    """
+    :return: True if the user trusts every file
+    """
+    return os.environ.get(TRUST, "").lower() in ("1", "true", "yes", "on")
+
+
 def _is_trusted(digest: str) -> bool:
-    if os.environ.get(TRUST, "").lower() in ("1", "true", "yes", "on"):
+    if trusts_all():
         return True
     lines = made_here().read_bytes().splitlines() if made_here().is_file() else []
     return digest.encode() in (line for line in lines if re.fullmatch(rb"[0-9a-f]{64}", line))
@@ -135,12 +142,15 @@ def refuse_link(path: Path) -> None:
         raise UserError(f"'{path}' is a link, through which another file could be written")
 
 
-def safe_path() -> dict[str, str]:
+def safe_path() -> contextlib.AbstractContextManager[None]:
     """
-    :return: environment variables with which child processes do not import modules of the current folder,
-        which may be somebody else's; none if this process imports them too
+    Keep child processes from importing modules of the current folder, which may be somebody else's.
+
+    :return: context in which processes that are started do so only if this process does
     """
-    return {} if {"", os.getcwd()} & set(sys.path) else {"PYTHONSAFEPATH": "1"}
+    if {"", os.getcwd()} & set(sys.path):
+        return contextlib.nullcontext()
+    return replaced(os.environ, "PYTHONSAFEPATH", "1")
 
 
 @contextlib.contextmanager

@@ -4,8 +4,8 @@ Plans of a head-to-head between cardqn, dqn, qrdqn and ppo: of the search for th
 python search.py > search.yml prints eight settings of each. The first is the one of hyperparams (for PPO, the
 zoo's for Atari), seven are drawn at random, with every learning rate at least once.
 
-python search.py FOLDER > plan.yml takes the results of the search, and prints the head-to-head of those
-settings that have the largest area under the learning curve.
+python search.py search/results > plan.yml takes the results of the search, and prints the head-to-head of the
+settings with the largest area under the learning curve.
 """
 
 import argparse
@@ -118,7 +118,8 @@ def head_to_head(results: Results) -> dict[str, Any]:
     areas = area_scores(results).set_index("contestant")["score"]
     contestants = {}
     for algo in ALGOS:
-        settings = trials()[areas[[f"{algo} {trial}" for trial in range(TRIALS)]].idxmax()]
+        own = areas.reindex([f"{algo} {trial}" for trial in range(TRIALS)])  # NaN for a trial that failed
+        settings = trials()[own.idxmax()]
         if "exploration_fraction" in settings:
             settings["exploration_fraction"] /= LONGER
         contestants[algo] = settings

@@ -184,7 +184,8 @@ class Run:
         """
         if self.folder.is_file():
             return f"'{self.folder}' is not an agent: needs a run folder, .zip or .safetensors"
-        inside = sorted(self.folder.glob("*/*/*/config.yml"))
+        places = ("*/*/config.yml", "*/*/*/config.yml", "runs/*/*/*/*/config.yml")  # compare's are the last
+        inside = [path for place in places for path in sorted(self.folder.glob(place))]
         if inside:
             return f"'{self.folder}' holds runs; name one, such as {inside[-1].parent.parent}"
         if self.folder.is_dir():

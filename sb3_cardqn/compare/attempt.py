@@ -44,14 +44,14 @@ class Attempt:
         )
         run.save_state(self._state)
         command = [sys.executable, "-m", "sb3_cardqn.worker", "--traceback", *arguments]
-        with run.log.open("a") as log:
+        with run.log.open("a") as log, trust.safe_path():
             print(f"$ {shlex.join(command)}", file=log, flush=True)
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,  # nothing is sent: its end ends the process, see worker.py
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=os.environ | trust.safe_path() | {"OMP_NUM_THREADS": str(num_threads)},
+                env=os.environ | {"OMP_NUM_THREADS": str(num_threads)},
                 start_new_session=True,  # Ctrl-C reaches the comparison only, which then ends its runs
             )
         self._started = time.monotonic()
@@ -79,7 +79,7 @@ class Attempt:
 
     def _failure(self, exit_code: int) -> str:
         if exit_code < 0:
-            hint = ", perhaps for want of memory: use fewer --jobs" * (exit_code == -signal.SIGKILL)
+            hint = ", perhaps for want of memory" * (exit_code == -signal.SIGKILL)
             return f"killed by {signal.Signals(-exit_code).name}{hint}"
         if exit_code > 0:
             return self.run.last_lines() or f"exit status {exit_code}"

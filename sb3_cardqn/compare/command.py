@@ -2,7 +2,6 @@
 
 import argparse
 import heapq
-import os
 import shlex
 import signal
 import sys
@@ -22,7 +21,7 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.numbers import time_spent
 from sb3_cardqn.options import Parser, add_trust
 from sb3_cardqn.signals import handled
-from sb3_cardqn.trust import TRUST
+from sb3_cardqn.trust import trusts_all
 
 _EXAMPLES = """\
 examples:
@@ -80,7 +79,7 @@ def _run(plan: Plan, options: argparse.Namespace, launcher: Launcher, argv: list
         with handled(signal.default_int_handler, "SIGTERM", "SIGHUP"):
             results = compare(plan, options.output, launcher, videos=not options.no_videos)
     except KeyboardInterrupt:
-        trusting = ["--trust"] if os.environ.get(TRUST) and "--trust" not in argv else []
+        trusting = ["--trust"] if trusts_all() and "--trust" not in argv else []
         again = shlex.join(["sb3-cardqn", "compare", *argv, *trusting])
         print(f"\nstopped; resume with: {again}", file=sys.stderr)
         sys.exit(130)
@@ -219,7 +218,7 @@ def _launcher(options: argparse.Namespace, plan: Plan) -> Launcher:
 
 
 def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
-    with opened(output) if output.is_dir() else nullcontext() as earlier:
+    with opened(output) if output.exists() else nullcontext() as earlier:
         plan = plan.added_to(earlier) if earlier else plan
         runs = list(runs_of(plan, output, plan.try_out()))
         budget = f"{plan.n_timesteps} agent steps" if plan.n_timesteps else f"{plan.minutes} minutes"

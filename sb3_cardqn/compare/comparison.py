@@ -1,9 +1,10 @@
 """compare: runs a comparison from plan to report."""
 
 import contextlib
+import heapq
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def compare(plan: Plan, output: Path, launcher: Launcher | None = None, videos: 
         runs = list(runs_of(plan, output, checkpoints))
         for run in runs:
             run.check_folder()
-        _check_disk(runs, output, launcher.at_once, max(size or 0 for size in checkpoints.values()))
+        _check_disk(runs, output, launcher.at_once, checkpoints)
         plan.save(output / PLAN_FILE)
         failed = train(runs, launcher)
         launcher.close()  # frees its cores for the drives
@@ -112,9 +113,12 @@ def opened(output: Path) -> Iterator[Plan | None]:
         yield Plan.load(path) if path.is_file() else None
 
 
-def _check_disk(runs: Sequence[PlannedRun], output: Path, at_once: int, checkpoint_bytes: int) -> None:
+def _check_disk(
+    runs: Sequence[PlannedRun], output: Path, at_once: int, checkpoints: Mapping[str, int | None]
+) -> None:
     left = [run for run in runs if not run.state.finished]
-    needed = len(left) * _RUN_BYTES + min(len(left), at_once) * checkpoint_bytes
+    largest = heapq.nlargest(at_once, (checkpoints[run.contestant.name] or 0 for run in left))
+    needed = len(left) * _RUN_BYTES + sum(largest)
     free = shutil.disk_usage(output).free
     if free < needed:
         raise UserError(
@@ -136,9 +140,11 @@ def _drive_held_out(runs: Sequence[PlannedRun], n_processes: int) -> list[Planne
         print(f"held-out episodes: {run}, final and best agent (run {i} of {len(runs)})", file=sys.stderr)
         try:
             _drive(run, n_processes)
-        except UserError as error:
-            run.fail(f"its agents do not drive: {error}")
+        except Exception as error:  # of somebody's environment, for example: the other runs are not lost
+            run.fail(f"its agents do not drive: {type(error).__name__}: {error}")
             failed.append(run)
+        else:
+            run.fail("")
     return failed
 
 

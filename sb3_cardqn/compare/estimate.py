@@ -11,7 +11,6 @@ from rl_zoo3 import ALGOS
 
 from sb3_cardqn.compare.attempt import Attempt
 from sb3_cardqn.compare.contestant import Contestant
-from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.compare.run import PlannedRun
 from sb3_cardqn.errors import UserError
 
@@ -34,19 +33,17 @@ def estimate(contestant: Contestant, runs: Sequence[PlannedRun], num_threads: in
         return mean(finished), f"mean of {len(finished)} finished runs, with evaluations"
     if plan.minutes is not None:
         return 60 * plan.minutes, "budget, plus evaluations"
-    has_checkpoints = any(run.has_checkpoints for run in runs if run.contestant == contestant)
-    speed = _agent_steps_per_second(contestant, plan, num_threads, has_checkpoints)
+    speed = _agent_steps_per_second(next(run for run in runs if run.contestant == contestant), num_threads)
     return runs[0].agent_steps / speed, f"measured {speed:.0f} agent steps/s, plus evaluations"
 
 
-def _agent_steps_per_second(
-    contestant: Contestant, plan: Plan, num_threads: int, has_checkpoints: bool
-) -> float:
+def _agent_steps_per_second(run: PlannedRun, num_threads: int) -> float:
+    contestant = run.contestant
     if "learning_starts" in inspect.signature(ALGOS[contestant.algo]).parameters:
         # random actions are faster than learning, but only at the start of a run
         contestant = replace(contestant, overrides=(*contestant.overrides, "learning_starts:100"))
     trial = replace(
-        plan,
+        run.plan,
         contestants=(contestant,),
         n_timesteps=None,
         minutes=_TRIAL_MINUTES,
@@ -54,7 +51,7 @@ def _agent_steps_per_second(
         eval_episodes=1,
     )
     with tempfile.TemporaryDirectory() as folder:
-        run = PlannedRun(trial, contestant, plan.seeds[0], Path(folder), has_checkpoints)
+        run = replace(run, plan=trial, contestant=contestant, output=Path(folder))
         state = Attempt(run, num_threads).finish()
         if not state.finished:
             raise UserError(f"contestant '{contestant.name}' does not train: {state.failure}")

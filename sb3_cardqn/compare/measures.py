@@ -101,7 +101,7 @@ def area_scores(results: Results) -> pd.DataFrame:
     axis = "agent_steps" if results.plan.get("minutes") is None else "seconds"
     curves = run_curves(results)
     by_run = curves.groupby(RUN, sort=False)
-    start, end = by_run[axis].first().max(), earliest_ends(results)[axis].min()
+    start, end = by_run[axis].first().max(), by_run[axis].last().min()
     rows = []
     for (contestant, seed), curve in by_run:
         inside = curve[axis][curve[axis].between(start, end, inclusive="neither")]

@@ -50,7 +50,7 @@ def notes(threshold: float | None, has_curves: bool) -> list[str]:
     of_curves = [
         "Equal wall-clock time is the moment when the fastest contestant has finished all its runs, in "
         "seconds of training without evaluations. Scores at that time are interpolated between two "
-        "evaluations.",
+        "evaluations. A contestant has one only if all its runs have been evaluated by then.",
         "The area under the learning curve is a run's mean score in the evaluations over the budget, "
         "interpolated between them.",
     ]

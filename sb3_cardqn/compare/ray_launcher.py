@@ -1,5 +1,6 @@
 """RayLauncher: trains runs as tasks of a Ray cluster, whose nodes share the comparison's folder."""
 
+import math
 import os
 
 from sb3_cardqn.compare.attempt import GRACE_SECONDS, Attempt
@@ -40,12 +41,24 @@ def _train(run: PlannedRun, num_threads: int, trust: str) -> State:
     return state
 
 
-def _check_room(num_threads: int, num_gpus: float) -> None:
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(node.get("CPU", 0) >= num_threads and node.get("GPU", 0) >= num_gpus for node in nodes):
+def _room(num_threads: int, num_gpus: float) -> int:
+    """
+    :param num_threads: CPUs that a run reserves
+    :param num_gpus: GPUs that a run reserves
+    :return: number of runs that the cluster has room for at a time
+    :raises UserError: if that is 0
+    """
+    room = 0
+    for node in ray.nodes():
+        if node["Alive"]:
+            has = node["Resources"]
+            by_gpus = has.get("GPU", 0) / num_gpus if num_gpus else math.inf
+            room += int(min(has.get("CPU", 0) // num_threads, by_gpus))
+    if not room:
         raise UserError(
             f"a run needs a node with {num_threads} CPUs and {num_gpus} GPUs; the cluster has none"
         )
+    return room
 
 
 class RayRun:
@@ -100,8 +113,7 @@ class RayLauncher:
             raise UserError(f"--address {address}: {' '.join(str(error).split())}") from error
         self.num_threads = num_threads
         try:
-            _check_room(num_threads, num_gpus)
-            self.at_once = max(int(ray.cluster_resources()["CPU"]) // num_threads, 1)
+            self.at_once = _room(num_threads, num_gpus)
             self._train = ray.remote(_train).options(
                 num_cpus=num_threads, num_gpus=num_gpus, max_retries=_LOST_WORKERS
             )

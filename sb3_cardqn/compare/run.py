@@ -177,7 +177,7 @@ class PlannedRun:
 
     def fail(self, reason: str) -> State:
         """
-        :param reason: reason why its process ended without a state
+        :param reason: why its process ended without a state, or its agents do not drive; "" if they do
         :return: the new state, which is saved too
         """
         state = replace(self.state, failure=reason)

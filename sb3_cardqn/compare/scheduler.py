@@ -3,8 +3,7 @@
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 
 from tqdm import tqdm
 
@@ -99,10 +98,20 @@ def train(runs: Sequence[PlannedRun], launcher: Launcher) -> list[PlannedRun]:
                     failed.append(run)
         bar.show([])
     finally:
-        with ExitStack() as stack:  # last callback first; every one is called, whatever the others raise
-            stack.callback(bar.close)
-            for training in under_way.values():
-                stack.callback(training.wait)
-            for training in under_way.values():
-                stack.callback(training.stop)
+        _end(under_way)
+        bar.close()
     return failed
+
+
+def _end(under_way: Mapping[PlannedRun, UnderWay]) -> None:
+    """
+    Ask runs to end and wait for all of them, also if one cannot save its state.
+
+    :param under_way: runs that are being trained
+    """
+    for act in ("stop", "wait"):
+        for run, training in under_way.items():
+            try:
+                getattr(training, act)()
+            except OSError as error:
+                print(f"sb3-cardqn: {run}: {error}", file=sys.stderr)

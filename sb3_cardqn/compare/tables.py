@@ -42,12 +42,12 @@ def without_score(aggregates: pd.DataFrame, runs: "pd.Series[int]") -> str:
     """
     :param aggregates: aggregates of one measure
     :param runs: number of runs of each contestant
-    :return: sentence with the contestants of which no run has a score, and why; "" if there is none
+    :return: sentence with the contestants without a score, and why; "" if there is none
     """
     absent = [str(name) for name in runs.index if name not in set(aggregates["contestant"])]
     of_time = aggregates["measure"].iloc[0] == EQUAL_TIME
-    why = "the first evaluation came later" if of_time else "the checkpoint is missing"
-    return f" No run of {', '.join(absent)} has a score: {why}." if absent else ""
+    why = "some of the runs had not been evaluated by then" if of_time else "the checkpoint is missing"
+    return f" Without a score: {', '.join(absent)}; {why}." if absent else ""
 
 
 def scores_table(aggregates: pd.DataFrame, runs: "pd.Series[int]", digits: int) -> ReportTable:

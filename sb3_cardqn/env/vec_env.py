@@ -16,6 +16,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import CloudpickleWrapper, VecEnvObs, VecEnvStepReturn
 
+from sb3_cardqn import trust
 from sb3_cardqn.checks import check_whole
 from sb3_cardqn.env.meanwhile import busy
 from sb3_cardqn.errors import WorkerDiedError
@@ -54,7 +55,8 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
         self.closed = False
         groups = np.array_split(np.arange(len(env_fns)), min(n_processes, len(env_fns)))
         context = mp.get_context(start_method)
-        self._workers = [_Worker(context, env_fns, [int(i) for i in group]) for group in groups]
+        with trust.safe_path():
+            self._workers = [_Worker(context, env_fns, [int(i) for i in group]) for group in groups]
         self.remotes: Any = tuple(
             _Remote(worker, i) for worker in self._workers for i in range(len(worker.envs))
         )

@@ -21,6 +21,7 @@ from stable_baselines3.common.utils import check_for_correct_spaces
 from stable_baselines3.common.vec_env import CloudpickleWrapper
 from tqdm import tqdm
 
+from sb3_cardqn import trust
 from sb3_cardqn.agents.find import AgentLike, find_agents
 from sb3_cardqn.agents.saved import WhichCheckpoint
 from sb3_cardqn.agents.trained import TrainedAgent
@@ -200,9 +201,11 @@ def _workers(n_processes: int, specs: list[EnvSpec]) -> Iterator[Callable[..., I
             th.set_num_threads(threads)
         return
     others = mp.active_children()
-    with ProcessPoolExecutor(
-        n_processes, mp.get_context("spawn"), _prepare, (CloudpickleWrapper(specs),)
-    ) as pool:
+    context = mp.get_context("spawn")
+    with (
+        trust.safe_path(),
+        ProcessPoolExecutor(n_processes, context, _prepare, (CloudpickleWrapper(specs),)) as pool,
+    ):
 
         def start_and_map(*args: Any) -> Iterable[Any]:
             with deaf_children():
@@ -212,7 +215,8 @@ def _workers(n_processes: int, specs: list[EnvSpec]) -> Iterator[Callable[..., I
             yield start_and_map
         except BrokenProcessPool as error:
             raise UserError(
-                f"a process that drove was killed, perhaps for want of memory: use fewer than {n_processes}"
+                "a process that drives was killed, or could not start (see above); if memory is short, use "
+                f"fewer than {n_processes} processes"
             ) from error
         except BaseException:  # also Ctrl-C: do not wait for running drives
             for process in mp.active_children():

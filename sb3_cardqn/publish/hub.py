@@ -23,6 +23,7 @@ from sb3_cardqn.publish.export import training_command
 from sb3_cardqn.publish.model_card import model_card
 from sb3_cardqn.replaced import replaced
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
+from sb3_cardqn.trust import TRUST
 from sb3_cardqn.zoo.commands import run
 from sb3_cardqn.zoo.run_names import find_run
 
@@ -42,7 +43,9 @@ def mended() -> Iterator[None]:
             return download(repo_id, filename)
         except EntryNotFoundError as error:  # huggingface_hub 1.0 left requests; the zoo expects its error
             raise HTTPError(str(error)) from error
-        except ValueError as error:  # TRUST_REMOTE_CODE is not set
+        except ValueError as error:
+            if TRUST not in str(error):
+                raise
             raise UserError(
                 f"loading '{filename}' of '{repo_id}' can run any code that its author put in. If you trust "
                 "them, add --trust"

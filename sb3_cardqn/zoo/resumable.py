@@ -194,8 +194,8 @@ class ResumableExperimentManager(CarExperimentManager):
         try:
             super().learn(model)
         finally:
-            for callback in self.callbacks:  # the zoo ends the first one only, which is now the checkpoint
-                if isinstance(callback, ProgressBarCallback):
+            for callback in self.callbacks:  # the zoo ends the first one only
+                if isinstance(callback, ProgressBarCallback) and hasattr(callback, "pbar"):
                     callback.on_training_end()
 
     def save_trained_model(self, model: BaseAlgorithm) -> None:

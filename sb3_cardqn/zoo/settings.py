@@ -98,9 +98,10 @@ def parse_settings(owner: str, settings: Sequence[str]) -> dict[str, Any]:
             values[name] = run_python(text)
         except (NameError, AttributeError) as error:
             ours = [f"sb3_cardqn.{public}" for public in sys.modules["sb3_cardqn"].__all__]
+            offer = did_you_mean(str(error.name), ours)
             raise UserError(
-                f"{owner} needs names that it knows, and text in two pairs of quotes as in "
-                f"learning_rate:\"'lin_5e-4'\", got {setting} ({error}){did_you_mean(str(error.name), ours)}"
+                f"{owner}: unknown name in {setting} ({error}); text needs two pairs of quotes as in "
+                f"learning_rate:\"'lin_5e-4'\"{offer if 'did you mean' in offer else ''}"
             ) from error
         except Exception as error:  # Python can raise anything
             raise UserError(

@@ -212,7 +212,7 @@ def test_missing_checkpoints_are_told(tmp_path: Path) -> None:
     )
     text = (tmp_path / "report.md").read_text()
     assert "| a | 1 of 2 |" in text
-    assert "No run of b " in text
+    assert "Without a score: b;" in text
     assert "| none |" in text
 
 
@@ -309,7 +309,7 @@ def test_a_contestant_without_a_score_at_equal_time_is_told(tmp_path: Path) -> N
     write_report(made_up_results(speeds, seeds=2, tracks=2), tmp_path)
     (verdict,) = re.findall("- Equal wall-clock time: (.*)", (tmp_path / "report.md").read_text())
     assert "leads b by" in verdict
-    assert verdict.endswith("No run of late has a score: the first evaluation came later.")
+    assert verdict.endswith("Without a score: late; some of the runs had not been evaluated by then.")
 
 
 @pytest.mark.parametrize(
