@@ -152,7 +152,8 @@ def run(
     if resumed is not None:
         options.trained_agent = agent_to_start_from(resumed, options)
     _check(command, options)
-    if command not in _PLOTS and resumed is None:  # the command of a resumed run has both
+    has_both = resumed is not None and argv[:1] == ["--algo"]  # as resumable runs keep their command
+    if command not in _PLOTS and not has_both:
         argv = ["--algo", options.algo, "--env", options.env, *argv]
     if command == "train":
         if options.seed < 0:  # the zoo would draw from all numbers

@@ -160,7 +160,7 @@ def test_an_agent_goes_to_the_hub_and_back(folder: Path, monkeypatch: pytest.Mon
 
     refused = sb3_cardqn(folder, "load_from_hub --algo cardqn --env CarRacing-v3 -f away -orga driver")
     assert refused.returncode == 2
-    assert "TRUST_REMOTE_CODE" in refused.stderr
+    assert "--trust" in refused.stderr
     monkeypatch.setenv("TRUST_REMOTE_CODE", "True")
     loaded = sb3_cardqn(folder, "load_from_hub --algo cardqn --env CarRacing-v3 -f away -orga driver")
     assert loaded.returncode == 0, loaded.stderr

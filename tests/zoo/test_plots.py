@@ -37,7 +37,15 @@ def curves() -> int:
     )
 
 
-def test_one_run_is_plotted(runs: Path) -> None:
+def test_a_window_needs_a_screen(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    monkeypatch.setattr("matplotlib.get_backend", lambda: "agg")
+    with error_naming(UserError, "plot_train | all_plots -o"):
+        run("plot_train", ["-a", "dqn", *PLOTS.split(), "-w", "1"])
+
+
+def test_one_run_is_plotted(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "Agg")
     run("plot_train", ["-a", "dqn", *PLOTS.split(), "-w", "1"])
     assert curves() == 1
     plt.close("all")
