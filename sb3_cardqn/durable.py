@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+import filelock
 import numpy as np
 
 from sb3_cardqn.errors import UserError
@@ -157,6 +158,22 @@ def write_text(path: Path, text: str) -> None:
     :param text: whole content, written in UTF-8
     """
     write_file(path, lambda file: file.write(text.encode()))
+
+
+def locked(path: Path, busy: str, is_singleton: bool = False) -> filelock.AcquireReturnProxy:
+    """
+    :param path: lock file, created if missing
+    :param busy: text of the error if another process holds it
+    :param is_singleton: True for one lock per process and path, which this process can hold several times
+    :return: context in which this process holds it, from the call on
+    :raises UserError: if another process holds it, or it is a link, which could lead to any file
+    """
+    if path.is_symlink():
+        raise UserError(f"'{path}' is a link, through which another file could be written")
+    try:
+        return filelock.FileLock(path, is_singleton=is_singleton).acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise UserError(busy) from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -46,6 +46,16 @@ class WorkerDiedError(RuntimeError):
         return type(self), (self.envs, self.exit_code)
 
 
+def nearest(name: str, known: list[str]) -> str:
+    """
+    :param name: unknown name
+    :param known: known names
+    :return: the nearest name, for the end of an error; "" if none is near
+    """
+    found = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean '{found[0]}'?" if found else ""
+
+
 def did_you_mean(name: str, known: list[str]) -> str:
     """
     Offer the nearest name, for the end of an error.
@@ -57,9 +67,9 @@ def did_you_mean(name: str, known: list[str]) -> str:
     :param known: known names
     :return: the nearest name; if none is near, all names, or the five nearest of a long list
     """
-    nearest = difflib.get_close_matches(name, known, n=1)
-    if nearest:
-        return f", did you mean '{nearest[0]}'?"
+    offer = nearest(name, known)
+    if offer:
+        return offer
     if len(known) > _LONG:
         return f"; nearest names: {', '.join(difflib.get_close_matches(name, known, n=5, cutoff=0))}"
     return f"; known names: {', '.join(sorted(known))}"

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.errors import UserError, did_you_mean, nearest
 
 # option -> its default here; the zoo has another one or none
 _DEFAULTS = {"--algo": "cardqn", "--env": "CarRacing-v3", "--folder": "logs"}
@@ -43,8 +43,8 @@ class Parser(argparse.ArgumentParser):
         begun = [f"'{long}'" for long in known if name.startswith("--") and long.startswith(name)]
         offer = f", did you mean {' or '.join(begun)}?" if begun else ""
         if not offer and name.startswith("-"):
-            offer = did_you_mean(name, known)
-        if self._command == "train" and "did you mean" not in offer:
+            offer = (nearest if self._command == "train" else did_you_mean)(name, known)
+        if not offer and self._command == "train":
             offer = "; a hyperparameter is set by -params NAME:VALUE"
         raise UserError(f"{self._command} knows no option '{name}'{offer}")
 

@@ -133,15 +133,6 @@ def refuse_links(folder: Path) -> None:
             raise UserError(f"'{path}' is a link, through which files outside '{folder}' could be written")
 
 
-def refuse_link(path: Path) -> None:
-    """
-    :param path: file that will be written to
-    :raises UserError: if it is a link
-    """
-    if path.is_symlink():
-        raise UserError(f"'{path}' is a link, through which another file could be written")
-
-
 def safe_path() -> contextlib.AbstractContextManager[None]:
     """
     Keep child processes from importing modules of the current folder, which may be somebody else's.

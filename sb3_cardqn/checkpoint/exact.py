@@ -17,7 +17,6 @@ import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from sb3_cardqn import trust
 from sb3_cardqn.checkpoint import state
 from sb3_cardqn.checkpoint.files import (
     FORMAT,
@@ -36,7 +35,7 @@ from sb3_cardqn.checkpoint.made_with import (
 )
 from sb3_cardqn.checkpoint.replay_files import ReplayFiles, buffer_numbers, check_buffer, describe_buffer
 from sb3_cardqn.checks import check_whole
-from sb3_cardqn.durable import from_json, sync_folder, to_json, write_file, write_signed_json
+from sb3_cardqn.durable import from_json, locked, sync_folder, to_json, write_file, write_signed_json
 from sb3_cardqn.errors import NotFiniteError, UserError
 from sb3_cardqn.signals import not_ignored
 
@@ -97,17 +96,9 @@ class ExactCheckpoint(BaseCallback):
         if self._lock is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder.resolve() / "lock"
-        trust.refuse_link(path)
+        busy = f"another process is training in '{self.folder}': wait for it, or stop it"
         # a singleton per process: a run that ended in an error does not lock out the next run
-        lock = filelock.FileLock(path, is_singleton=True)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise UserError(
-                f"another process is training in '{self.folder}': wait for it, or stop it"
-            ) from None
-        self._lock = lock
+        self._lock = locked(self.folder.resolve() / "lock", busy, is_singleton=True).lock
 
     def _init_callback(self) -> None:
         if not isinstance(self.model, OffPolicyAlgorithm):

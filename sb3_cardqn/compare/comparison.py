@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-import filelock
 import pandas as pd
 
 from sb3_cardqn import trust
@@ -19,7 +18,7 @@ from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.compare.results import RESULTS, Results
 from sb3_cardqn.compare.run import PlannedRun, runs_of
 from sb3_cardqn.compare.scheduler import train
-from sb3_cardqn.durable import write_text
+from sb3_cardqn.durable import locked, write_text
 from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import evaluate
@@ -101,10 +100,7 @@ def opened(output: Path) -> Iterator[Plan | None]:
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
-        trust.refuse_link(output / ".lock")
-        lock = filelock.FileLock(output / ".lock").acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise UserError(f"another comparison is using folder '{output}'") from error
+        lock = locked(output / ".lock", f"another comparison is using folder '{output}'")
     except OSError as error:
         raise UserError(f"cannot write to output folder '{output}': {error.strerror}") from error
     with lock:

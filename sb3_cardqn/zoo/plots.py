@@ -44,7 +44,7 @@ def _there_are(folders: list[str], file: str) -> str:
 def check_plot_train(options: argparse.Namespace) -> None:
     """
     :param options: options of ``plot_train``
-    :raises UserError: if no run matches, none is long enough for a point of the curve, or there is no screen
+    :raises UserError: if no run matches, none is long enough for a point of the curve, or a screen is missing
     """
     if options.episode_window < 1:
         raise UserError(f"-w needs at least 1 episode, got {options.episode_window}")

@@ -13,7 +13,7 @@ import stable_baselines3
 import torch
 from rl_zoo3 import ALGOS, exp_manager, utils
 
-from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.errors import UserError, did_you_mean, nearest
 from sb3_cardqn.python_text import NotDataError, evaluate
 from sb3_cardqn.replaced import replaced
 
@@ -98,10 +98,9 @@ def parse_settings(owner: str, settings: Sequence[str]) -> dict[str, Any]:
             values[name] = run_python(text)
         except (NameError, AttributeError) as error:
             ours = [f"sb3_cardqn.{public}" for public in sys.modules["sb3_cardqn"].__all__]
-            offer = did_you_mean(str(error.name), ours)
             raise UserError(
                 f"{owner}: unknown name in {setting} ({error}); text needs two pairs of quotes as in "
-                f"learning_rate:\"'lin_5e-4'\"{offer if 'did you mean' in offer else ''}"
+                f"learning_rate:\"'lin_5e-4'\"{nearest(str(error.name), ours)}"
             ) from error
         except Exception as error:  # Python can raise anything
             raise UserError(
