@@ -1,8 +1,8 @@
 """
 Effect of eight parts of cardqn.yml: 16 pairs of runs, in which each part is in one run and not in the other.
 
-python factorial.py OUTPUT trains what is missing, two runs at a time, and prints the effects;
-python factorial.py RUNS.csv prints them again.
+python factorial.py OUTPUT trains what is missing, two runs at a time, prints the effects and draws them, in
+OUTPUT/effects.png; python factorial.py RUNS.csv does so again, from the table of its runs.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy import stats
 
 from sb3_cardqn.compare import Plan, Results, compare
@@ -28,6 +29,11 @@ BUDGET = 300_000  # agent steps
 PENALTIES = "sb3_cardqn.PenalizeSideslip", "sb3_cardqn.PenalizeRoadEdge"
 HISTOGRAMS = "head_class=sb3_cardqn.HistogramHead, head_kwargs=dict(n_bins=51)"
 MEASURES = ("learning curve", "final", "lost")
+LABELS = {
+    "learning curve": "area under the learning curve",
+    "final": "score at the end",
+    "lost": "lost cars of 100",
+}
 RANKS = "learning curve, ranks"  # of all runs, 1 for the lowest: a collapse cannot decide them
 
 
@@ -124,6 +130,24 @@ def effects(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
+def picture(table: pd.DataFrame) -> Figure:
+    """
+    :param table: effects of the parts, as from ``effects``
+    :return: a panel per measure with each effect and its interval, filled where p is at most 0.05
+    """
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    for axes, measure in zip(figure.subplots(1, len(MEASURES), sharey=True), MEASURES, strict=True):
+        for place, row in enumerate(table[table["measure"] == measure].itertuples()):
+            axes.plot([row.low, row.high], [-place, -place], "-", color="#0072B2", lw=2)
+            fill = "#0072B2" if row.p <= 0.05 else "white"
+            axes.plot(row.effect, -place, "o", color="#0072B2", markerfacecolor=fill, ms=8)
+        axes.axvline(0, color="gray", lw=1)
+        axes.set(title=LABELS[measure], yticks=[-place for place in range(len(PARTS))], yticklabels=PARTS)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def train(output: Path) -> pd.DataFrame:
     """
     Train all pairs, or what is missing of them.
@@ -159,4 +183,6 @@ if __name__ == "__main__":
         reached = np.isfinite(every_run["agent_steps"]).groupby(every_run[part]).sum()
         with_it, without = reached[1], reached[-1]
         print(f"{part}: {with_it} runs reach 900 with it, {without} without, of {len(every_run) // 2} each")
-    print(effects(every_run).round(3).to_string(index=False))
+    found = effects(every_run)
+    print(found.round(3).to_string(index=False))
+    picture(found).savefig((given.parent if given.suffix == ".csv" else given) / "effects.png", dpi=120)

@@ -137,10 +137,10 @@ def _drive_held_out(runs: Sequence[PlannedRun], n_processes: int) -> list[Planne
         try:
             _drive(run, n_processes)
         except Exception as error:  # of somebody's environment, for example: the other runs are not lost
-            run.fail(f"its agents do not drive: {type(error).__name__}: {error}")
+            run.save_failure(f"its agents do not drive: {type(error).__name__}: {error}")
             failed.append(run)
         else:
-            run.fail("")
+            run.save_failure("")
     return failed
 
 

@@ -83,7 +83,7 @@ class RayRun:
         try:
             return ray.get(self._task)
         except ray.exceptions.RayError as error:
-            return self._run.fail(" ".join(str(error).split())[-500:])
+            return self._run.save_failure(" ".join(str(error).split())[-500:])
 
     def stop(self) -> None:
         """Ask it to end; it writes a checkpoint first."""

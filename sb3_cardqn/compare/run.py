@@ -175,7 +175,7 @@ class PlannedRun:
         """
         write_text(self._state_path, json.dumps(asdict(state), indent=2))
 
-    def fail(self, reason: str) -> State:
+    def save_failure(self, reason: str) -> State:
         """
         :param reason: why its process ended without a state, or its agents do not drive; "" if they do
         :return: the new state, which is saved too

@@ -42,6 +42,10 @@ def test_effects_are_found_beside_those_of_seeds_and_of_pairs_of_parts() -> None
         own = found[found["measure"] == measure]
         assert list(own["part"]) == list(PARTS)
         np.testing.assert_allclose(own["effect"], known, atol=1e-5)
+    panels = FACTORIAL["picture"](found).axes
+    assert [line.get_xdata()[0] for line in panels[0].lines if line.get_marker() == "o"] == pytest.approx(
+        known, abs=1e-5
+    )
     ranked = found[found["measure"] == FACTORIAL["RANKS"]].set_index("part")["effect"]
     assert ranked["histograms"] > 0 > ranked["3 steps"]
 
