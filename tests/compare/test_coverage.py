@@ -1,11 +1,12 @@
 """
-How often the intervals of ``compare`` contain the truth, simulated; docs/explanation/statistics.md has the tables.
+How often intervals contain the truth, simulated: those of ``compare`` over runs, that of ``evaluate`` over tracks;
+docs/explanation/statistics.md has the tables.
 
 ``python -m tests.compare.test_coverage`` prints them.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -18,6 +19,9 @@ from sb3_cardqn.compare.inference import IQM, MEAN, Estimate, difference, trimme
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "statistics.md"
 SEEDS = (5, 10, 15)
+BY_SEEDS = [f"{n} seeds" for n in SEEDS]
+TRACKS = (20, 100, 1000)
+LOST = (0, 1 / 100, 1 / 500)  # share of the laps on which the car is lost
 TIMES = 20_000  # simulated comparisons; 95 % of them vary by 0.15 % (one standard deviation)
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
@@ -114,8 +118,23 @@ def powers() -> Rows:
     return [(*key, by_seeds) for key, by_seeds in found.items()]
 
 
-def table(rows: Rows, what: str) -> str:
-    head = f"| {what} | scores | {' | '.join(f'{n} seeds' for n in SEEDS)} |\n|---|---|{'---:|' * len(SEEDS)}"
+@cache
+def of_one_agent() -> Rows:
+    """Interval, share of lost cars, and in how many % of cases it contains the truth, by number of tracks."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for lost in LOST:
+        shares = []
+        for n in TRACKS:
+            shape = n, 4000
+            scores = np.where(rng.random(shape) < lost, rng.uniform(0, 800, shape), rng.normal(932, 7, shape))
+            shares.append(bootstrap(scores, 932 - lost * (932 - 400), rng))
+        rows.append(("mean of one agent", f"1 car in {1 / lost:.0f} lost" if lost else "no car lost", shares))
+    return rows
+
+
+def table(rows: Rows, what: str, columns: Sequence[str] = BY_SEEDS) -> str:
+    head = f"| {what} | scores | {' | '.join(columns)} |\n|---|---|{'---:|' * len(columns)}"
     order = list(dict.fromkeys(name for name, _, _ in rows))
     lines = [
         f"| {name} | {shape} | {' | '.join(f'{share:.0f} %' for share in shares)} |"
@@ -145,7 +164,15 @@ def test_a_mean_does_not_know_of_collapses_that_did_not_come() -> None:
     assert (shares < 100 * (1 - 0.9 ** np.array(SEEDS)) + 10).all()
 
 
-@pytest.mark.parametrize("rows", [coverages, powers])
+def test_an_interval_over_tracks_does_not_know_of_lost_cars_that_were_not_lost() -> None:
+    (_, _, never), (_, _, one_in_100), _ = of_one_agent()
+    assert never[1:] == pytest.approx([95, 95], abs=2)
+    # 20 tracks without a lost car, 82 % of cases: the interval reaches 3 points down, the truth lies 5 down
+    few = np.array(TRACKS[:2])
+    assert (one_in_100[:2] < 100 * (1 - 0.99**few) + 10).all()
+
+
+@pytest.mark.parametrize("rows", [coverages, powers, of_one_agent])
 def test_the_page_has_these_numbers(rows: Callable[[], Rows]) -> None:
     written = dict(
         re.findall(r"^\| (.* \| .*?) \| (\d+ % \| \d+ % \| \d+ %) \|$", PAGE.read_text(), re.MULTILINE)
@@ -157,3 +184,4 @@ def test_the_page_has_these_numbers(rows: Callable[[], Rows]) -> None:
 
 if __name__ == "__main__":
     print(table(coverages(), "interval"), table(powers(), "test"), sep="\n\n")
+    print("\n" + table(of_one_agent(), "interval", [f"{n:,} tracks" for n in TRACKS]))
