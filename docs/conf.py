@@ -20,7 +20,7 @@ extensions = [
     "sphinx_design",
     "sphinx-mathjax-offline",  # formulas without a network
 ]
-exclude_patterns = ["_extensions", "head_to_head/results", "ablation/results"]
+exclude_patterns = ["_extensions", "head_to_head/results"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # tests/docs/test_tutorial.py executes them
