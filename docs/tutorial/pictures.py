@@ -197,7 +197,7 @@ def histograms(p: np.ndarray, centers: np.ndarray) -> None:
         )
         axes.axvline(q[action], color=color, ls="--", lw=1)
     seen = centers[p[[q.argmax(), q.argmin()]].max(axis=0) > 1e-3]
-    axes.set(xlabel="what the action brings", ylabel="probability")
+    axes.set(xlabel="value of the target", ylabel="probability")
     axes.set(xlim=(seen.min() - 3, seen.max() + 3))
     axes.legend()
     plt.show()

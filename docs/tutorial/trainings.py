@@ -61,8 +61,8 @@ def learn_and_look(
     """
     :param agent: will be trained
     :param agent_steps: budget
-    :param look: measures the agent, 20 times
-    :return: (20, 2) agent steps, measurement
+    :param look: measures the agent, about 20 times
+    :return: (about 20, 2) agent steps, measurement
     """
     curve = []
 
@@ -143,7 +143,9 @@ LANE = {
     "target_update_interval": 160,  # agent steps
     "exploration_fraction": 0.6,
     "exploration_final_eps": 0.05,
-    "policy_kwargs": {"net_arch": []},  # one linear layer: its weights are a Q-table
+    "policy_kwargs": {
+        "net_arch": []
+    },  # one linear layer: its weights are nearly a Q-table
     "stats_window_size": 100_000,  # episodes: all of them
 }
 
@@ -153,7 +155,7 @@ def train_lane(seed: int, agent_steps: int, **changes: Any) -> tuple[np.ndarray,
     :param seed: of the training run
     :param agent_steps: budget
     :param changes: to ``LANE``
-    :return: (20, 2) agent steps, greedy score; mean score of the races it learned from
+    :return: (about 20, 2) agent steps, greedy score; mean score of its own races
     """
     env = make_vec_env(Lane, 16, seed=seed)
     agent = CarDQN("MlpPolicy", env, seed=seed, **(LANE | changes))

@@ -19,7 +19,7 @@ from sb3_cardqn.cardqn.arguments import (
     check_spaces,
     n_step_arguments,
 )
-from sb3_cardqn.cardqn.finite import check_transitions, clip_gradient
+from sb3_cardqn.cardqn.finite import check_finite, check_transitions, clip_gradient
 from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
 from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy
 from sb3_cardqn.cardqn.q_network import QNetwork
@@ -40,7 +40,7 @@ class CarDQN(OverlapAlgorithm):
     Differences from SB3's DQN:
 
     1. Epsilon-greedy exploration draws once per environment, not once for the whole vector.
-    2. ``exploration_steps`` starts exploration when learning starts, and counts agent steps.
+    2. With ``exploration_steps`` epsilon falls from when learning starts on, over so many agent steps.
     3. The target network is updated whenever the agent steps pass a multiple of ``target_update_interval``,
        even if it is not a multiple of the number of environments.
     4. ``n_steps`` and ``gamma`` reach a custom ``replay_buffer_class`` that takes arguments of these names,
@@ -76,7 +76,7 @@ class CarDQN(OverlapAlgorithm):
     :param n_steps: rewards summed before bootstrapping (Sutton 1988)
     :param target_update_interval: agent steps between target updates
     :param exploration_fraction: fraction of the budget in which epsilon decays, as in DQN
-    :param exploration_initial_eps: probability of a random action when learning starts
+    :param exploration_initial_eps: probability of a random action before the decay
     :param exploration_final_eps: probability of a random action after the decay
     :param max_grad_norm: maximum norm of the gradient; larger gradients are scaled down to it
     :param stats_window_size: number of episodes in the logged means
@@ -235,7 +235,9 @@ class CarDQN(OverlapAlgorithm):
         check_spaces(self)
         check_replay_buffer(self)
         keep_freed_memory()
-        return super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
+        told = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
+        check_finite("the first observation", self._last_obs, self.num_timesteps)
+        return told
 
     def _update_exploration_rate(self) -> None:
         remaining = self._current_progress_remaining

@@ -23,17 +23,24 @@ def check_transitions(
     :param agent_steps: number of agent steps, for the error
     :raises NotFiniteError: if a number is NaN or infinite; the text names it and its environment
     """
-    _check("the reward", rewards, agent_steps)
-    _check("the observation", obs, agent_steps)
+    check_finite("the reward", rewards, agent_steps)
+    check_finite("the observation", obs, agent_steps)
     for i, done in enumerate(dones.tolist()):
         if done and infos[i].get("terminal_observation") is not None:
-            _check("the last observation", infos[i]["terminal_observation"], agent_steps, i)
+            check_finite("the last observation", infos[i]["terminal_observation"], agent_steps, i)
 
 
-def _check(what: str, values: Any, agent_steps: int, env: int | None = None) -> None:
+def check_finite(what: str, values: Any, agent_steps: int, env: int | None = None) -> None:
+    """
+    :param what: name of the numbers, for the error
+    :param values: (n_envs, ...) numbers, or a dict of them; of one environment if ``env`` is given
+    :param agent_steps: number of agent steps, for the error
+    :param env: index of the environment
+    :raises NotFiniteError: if a number is NaN or infinite; the text names it and its environment
+    """
     if isinstance(values, dict):
         for key, part in values.items():
-            _check(f"{what} '{key}'", part, agent_steps, env)
+            check_finite(f"{what} '{key}'", part, agent_steps, env)
         return
     values = np.asarray(values)
     if values.dtype.kind == "f" and not np.isfinite(values).all():

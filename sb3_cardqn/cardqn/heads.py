@@ -133,8 +133,8 @@ class HistogramHead(nn.Linear):
 
     >>> CarDQN("CnnPolicy", env, policy_kwargs=dict(head_class=HistogramHead))  # doctest: +SKIP
 
-    The default range fits the returns of ``hyperparams/cardqn.yml``, whose values reach about 20 at
-    its gamma of 0.97; change it with ``head_kwargs``. Targets outside the range are clipped to it;
+    The default range fits the discounted returns of ``hyperparams/cardqn.yml``, which reach about 20 at its
+    gamma of 0.97; change it with ``head_kwargs``. Targets outside the range are clipped to it;
     ``train/clipped_targets`` is their share.
 
     :param in_features: width of the input, at least 1

@@ -45,7 +45,7 @@ class FrameReplayBuffer(ReplayBuffer):
     :param action_space: action space of the environments
     :param device: PyTorch device of the batches
     :param n_envs: number of parallel environments
-    :param optimize_memory_usage: False; with True SB3 would end an episode wrongly at every ``learn()``
+    :param optimize_memory_usage: False; with True SB3 would end an episode wrongly at a further ``learn()``
     :param handle_timeout_termination: True to bootstrap from the final observation at a time limit
     :param n_steps: rewards summed before bootstrapping; with 1 the algorithm's own gamma is used
     :param gamma: discount inside an n-step return, in [0, 1]; must equal the algorithm's

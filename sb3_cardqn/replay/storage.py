@@ -99,9 +99,9 @@ class SumTree:
     """
     Whole-number weights in blocks with the sum of each block, to sample in proportion to the weights.
 
-    Two levels, each about as wide as the square root of the size, take a few NumPy calls per batch; the
-    twenty levels of a binary tree take twenty times as many. Sums of whole numbers are exact (a weight of 0
-    is never found, nothing drifts), and NumPy adds them eight times as fast as floats.
+    Two levels, with blocks of a sixteenth of the square root of the size, take a few NumPy calls per batch;
+    the twenty levels of a binary tree take twenty times as many. Sums of whole numbers are exact (a weight of
+    0 is never found, nothing drifts), and NumPy adds them eight times as fast as floats.
 
     >>> tree = SumTree(3)
     >>> tree.set(np.array([0, 2]), np.array([1, 3]))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch as th
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_cardqn.cardqn.finite import check_transitions, clip_gradient
 from sb3_cardqn.errors import NotFiniteError
@@ -48,6 +49,22 @@ def test_what_environments_answer(what: str, value: float, monkeypatch: pytest.M
     assert what.split()[-1] in error.value.place
     assert model.replay_buffer.size() == 19  # it did not get in
     assert np.isfinite(model.replay_buffer.rewards).all()
+
+
+class Dark(gym.Wrapper):
+    """The first observation of environment 1 is no number."""
+
+    def reset(self, **kwargs: Any) -> Any:
+        obs, info = self.env.reset(**kwargs)
+        return np.full_like(obs, np.nan), info
+
+
+def test_the_first_observation() -> None:
+    env = DummyVecEnv([lambda: gym.make("CartPole-v1"), lambda: Dark(gym.make("CartPole-v1"))])
+    model = agent(env)
+    with error_naming(NotFiniteError, "1 | 0"):
+        model.learn(100)
+    assert model.replay_buffer.size() == 0
 
 
 def test_parts_of_dict_observations_are_named() -> None:
