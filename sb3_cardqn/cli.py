@@ -17,7 +17,8 @@ from sb3_cardqn.version import __version__
 
 _HELP = """\
 rl-zoo3's commands, for cardqn and every algorithm of the zoo (COMMAND --help lists their options; the plots
-require -a, -e and -f, the others default to --algo cardqn, --env CarRacing-v3 and the folder logs):
+require -a, -e and -f, plot_from_file -i; the others default to --algo cardqn, --env CarRacing-v3 and the
+folder logs):
   train           train an agent:          sb3-cardqn train -P -n 250000
                   additional options: --checkpoint-freq AGENT_STEPS, --minutes OF_TRAINING, --run-id N
   enjoy           watch an agent:          sb3-cardqn enjoy --load-best

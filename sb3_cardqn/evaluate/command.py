@@ -56,7 +56,8 @@ def add_agent_options(
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="CarRacing: observe the picture used in training, of the same race, drawn faster",
+        help="CarRacing: observe the picture used in training, of the same race, drawn faster; a ghost of "
+        "play always does",
     )
     parser.add_argument(
         "--domain-randomize", action="store_true", help="CarRacing: use random colours on every track"

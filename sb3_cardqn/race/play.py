@@ -152,7 +152,7 @@ def main(argv: list[str]) -> None:
         description="Drive CarRacing at the keyboard, with an agent's car as a ghost on the same road. Arrow "
         "keys or WASD drive, Escape ends. With --watch, watch agents of any environment.",
     )
-    add_agent_options(parser, "cardqn; with --watch the newest run in logs")
+    add_agent_options(parser, "cardqn; with --watch the newest run in logs, else cardqn")
     parser.add_argument("--watch", action="store_true", help="only watch, one agent or several")
     parser.add_argument(
         "--first",

@@ -282,7 +282,7 @@ def _with_budget(words: list[str], agent_steps: int, folder: Path) -> list[str]:
         raise UserError(
             f"resume -n needs more than the {trained} agent steps that '{folder}' has, got {agent_steps}"
         )
-    print(f"Training on from agent step {trained} to {agent_steps}; learning rate and exploration follow it")
+    print(f"Training on from agent step {trained} to {agent_steps}; the learning rate follows it")
     if options.trained_on and not checkpoints:
         empty = ", the replay buffer" * (not (folder / "replay_buffer.pkl").is_file())
         print(f"Anew: episodes, random numbers{empty}; updates begin after learning_starts agent steps")

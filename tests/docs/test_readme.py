@@ -88,7 +88,7 @@ def test_the_commands_run_with_their_own_budgets(clone: Path) -> None:
     for command in commands():
         if "--plan" not in command:
             run(clone, shlex.split(command)[1:])
-    assert (clone / "comparison/report.html").exists()
+    assert (clone / "minute/report.html").exists()
 
 
 @pytest.mark.slow
