@@ -30,6 +30,12 @@ _FOR_TRAINING: dict[str, Any] = {
     "exploration_schedule": lambda _: 0.0,
     "exploration_decay": "linear",
 }
+_WITHOUT_BUFFER: dict[str, Any] = {
+    "replay_buffer_class": None,
+    "replay_buffer_kwargs": {},
+    "n_steps": 1,
+    "optimize_memory_usage": False,
+}
 
 
 class _ZooConfigLoader(UniqueKeyLoader):
@@ -99,7 +105,7 @@ def load_to_drive(path: Path, algo: str) -> BaseAlgorithm:
     algorithm = ALGOS[algo]
     kwargs: dict[str, Any] = {"custom_objects": _FOR_TRAINING}
     if issubclass(algorithm, OffPolicyAlgorithm):
-        kwargs["buffer_size"] = 1
+        kwargs = {"custom_objects": _FOR_TRAINING | _WITHOUT_BUFFER, "buffer_size": 1}
     try:
         with trust.private_copies(path.parent, [path]) as private:
             return algorithm.load(private / path.name, device="cpu", **kwargs)

@@ -1,4 +1,4 @@
-"""Check for NaN and infinity in transitions and gradients; a single one would spread to every weight."""
+"""Check transitions, gradients and weights for NaN and infinity: one of them would spread to every weight."""
 
 import math
 from typing import Any
@@ -47,6 +47,17 @@ def check_finite(what: str, values: Any, agent_steps: int, env: int | None = Non
         if env is None:
             env = int(np.argwhere(~np.isfinite(values))[0, 0])
         raise NotFiniteError(f"{what} of environment {env}", agent_steps)
+
+
+def check_weights(policy: nn.Module, agent_steps: int) -> None:
+    """
+    :param policy: networks
+    :param agent_steps: number of agent steps, for the error
+    :raises NotFiniteError: if a weight is NaN or infinite; the text names it
+    """
+    for name, parameter in policy.named_parameters():
+        if not th.isfinite(parameter).all():
+            raise NotFiniteError(f"the network's {name}", agent_steps)
 
 
 def clip_gradient(optimizer: th.optim.Optimizer, max_norm: float, loss: th.Tensor, agent_steps: int) -> None:

@@ -7,6 +7,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback, RolloutReturn
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_cardqn.env.meanwhile import Meanwhile
+from sb3_cardqn.replay.buffers import FrameReplayBuffer
 
 Self = TypeVar("Self", bound="OverlapAlgorithm")
 
@@ -38,7 +39,14 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
             kwargs["learning_starts"] = 0
         if self._meanwhile is None:  # a checkpoint of a run that overlapped
             self._catch_up()
-        return super().collect_rollouts(self._meanwhile or env, *args, **kwargs)
+        rollout = None
+        try:
+            rollout = super().collect_rollouts(self._meanwhile or env, *args, **kwargs)
+            return rollout
+        finally:
+            stopped = rollout is None or not rollout.continue_training
+            if stopped and isinstance(self.replay_buffer, FrameReplayBuffer):
+                self._last_obs = None  # a step was taken and not stored: the next learn() resets
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """

@@ -17,6 +17,7 @@ import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from sb3_cardqn.cardqn.finite import check_weights
 from sb3_cardqn.checkpoint import state
 from sb3_cardqn.checkpoint.files import (
     FORMAT,
@@ -36,7 +37,7 @@ from sb3_cardqn.checkpoint.made_with import (
 from sb3_cardqn.checkpoint.replay_files import ReplayFiles, buffer_numbers, check_buffer, describe_buffer
 from sb3_cardqn.checks import check_whole
 from sb3_cardqn.durable import from_json, locked, sync_folder, to_json, write_file, write_signed_json
-from sb3_cardqn.errors import NotFiniteError, UserError
+from sb3_cardqn.errors import UserError
 from sb3_cardqn.signals import not_ignored
 
 
@@ -183,7 +184,7 @@ class ExactCheckpoint(BaseCallback):
         """
         assert isinstance(self.model, OffPolicyAlgorithm)
         self._last_attempt = self.model.num_timesteps
-        _check_finite(self.model)
+        check_weights(self.model.policy, self.model.num_timesteps)
         try:
             checkpoint = self._write(self.model)
         except OSError as error:
@@ -215,6 +216,7 @@ class ExactCheckpoint(BaseCallback):
             {
                 "format": FORMAT,
                 "agent_steps": steps,
+                "total": self.locals["total_timesteps"],
                 "agent": type(model).__name__,
                 "settings": self._settings,
                 "versions": versions(),
@@ -268,7 +270,7 @@ class ExactCheckpoint(BaseCallback):
         if not exact:
             self._cut_episodes(model)
         state.set_clocks(model, content["clocks"], observations=exact)
-        if self.new_budget:
+        if self._has_new_total(content):
             model._total_timesteps = self.locals["total_timesteps"]
         for callback, saved in zip(self._others(), content["callbacks"], strict=True):
             state.set_callback(callback, saved)
@@ -299,6 +301,17 @@ class ExactCheckpoint(BaseCallback):
                 f"learn() needs total_timesteps above {content['agent_steps']}, the agent step of the "
                 f"checkpoint, got {total}"
             )
+
+    def _has_new_total(self, content: dict[str, Any]) -> bool:
+        total = self.locals["total_timesteps"]
+        before = content.get("total", total)  # older checkpoints have none
+        if before != total and not self.new_budget:
+            warnings.warn(
+                f"learn() had total_timesteps={before}, got {total}: schedules span the new total",
+                CheckpointWarning,
+                stacklevel=2,
+            )
+        return self.new_budget or before != total
 
     def _cut_episodes(self, model: OffPolicyAlgorithm) -> None:
         warnings.warn(
@@ -335,9 +348,3 @@ def _reading(checkpoint: Checkpoint) -> Iterator[None]:
         raise UserError(
             f"'{checkpoint.path}' does not fit this training run: {type(error).__name__}: {error}"
         ) from error
-
-
-def _check_finite(model: OffPolicyAlgorithm) -> None:
-    for name, parameter in model.policy.named_parameters():
-        if not th.isfinite(parameter).all():
-            raise NotFiniteError(f"the network's {name}", model.num_timesteps)

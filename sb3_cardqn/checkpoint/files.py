@@ -1,6 +1,7 @@
 """Checkpoint files: listing, validating and removing them."""
 
 import contextlib
+import re
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,8 @@ from sb3_cardqn.durable import FileRecord, read_signed_json, what_is_wrong
 from sb3_cardqn.errors import UserError
 
 FORMAT = 2
+_LIST = re.compile(r"checkpoint-\d{12}\.json")
+_OURS = re.compile(r"\.?(checkpoint|networks|arrays|replay)-\d{12}[-.].*")  # hidden: half-written
 # entries of a checkpoint's list, and their types
 _PARTS: dict[str, type] = {
     "agent_steps": int, "agent": str, "settings": dict, "versions": dict, "buffer": dict, "clocks": dict,
@@ -60,7 +63,7 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     :return: the checkpoint, or None if none was ever written
     :raises UserError: if there are checkpoints but none is intact
     """
-    lists = sorted(folder.glob("checkpoint-*.json"), reverse=True)
+    lists = sorted((path for path in folder.glob("*.json") if _LIST.fullmatch(path.name)), reverse=True)
     for path in lists:
         try:
             return _whole(path)
@@ -134,8 +137,7 @@ def remove_all_but(kept: Iterable[Checkpoint], folder: Path) -> None:
     :param folder: folder from which all other checkpoints are removed, intact or half-written
     """
     names = {name for one in kept for name in (one.path.name, *(record.name for record in one.files))}
+    others = [path for path in folder.iterdir() if _OURS.fullmatch(path.name) and path.name not in names]
     # remove lists first: a file that is on no list is ignored
-    for pattern in ("checkpoint-*", "networks-*", "arrays-*", "replay-*"):
-        for path in (*folder.glob(pattern), *folder.glob(f".{pattern}")):  # hidden: half-written
-            if path.name not in names:
-                path.unlink(missing_ok=True)
+    for path in sorted(others, key=lambda path: not path.name.startswith("checkpoint")):
+        path.unlink(missing_ok=True)

@@ -154,6 +154,8 @@ def warn_of_what_is_left_out(model: OffPolicyAlgorithm) -> None:
     forgotten = list(_forgotten(model.env))
     if model.action_noise is not None and type(model.action_noise) is not NormalActionNoise:
         forgotten.append(f"action_noise {type(model.action_noise).__name__}")
+    if getattr(model, "use_sde", False):
+        forgotten.append("noise of use_sde")
     if forgotten:
         warnings.warn(
             f"checkpoints do not contain this state, which restarts on resume: {', '.join(forgotten)}",

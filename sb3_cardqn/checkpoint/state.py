@@ -58,7 +58,19 @@ def get_networks(model: OffPolicyAlgorithm) -> dict[str, Any]:
     :return: state dicts of networks and optimizers, and the other tensors it saves
     """
     tensors = {name: _attribute(model, name) for name in model._get_torch_save_params()[1]}
-    return {"parameters": model.get_parameters(), "tensors": tensors}
+    return {"parameters": _plain(model.get_parameters()), "tensors": tensors}
+
+
+def _plain(value: Any) -> Any:
+    """
+    :param value: state dicts
+    :return: the same with Python's numbers for NumPy's, which ``weights_only=True`` refuses
+    """
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def set_networks(model: OffPolicyAlgorithm, networks: dict[str, Any]) -> None:
@@ -66,7 +78,9 @@ def set_networks(model: OffPolicyAlgorithm, networks: dict[str, Any]) -> None:
     :param model: algorithm made like the saved one
     :param networks: result of ``get_networks``
     """
-    model.set_parameters(networks["parameters"], exact_match=True, device=model.device)
+    for name in model.get_parameters():
+        part = _attribute(model, name)
+        getattr(part, "_orig_mod", part).load_state_dict(networks["parameters"][name])  # th.compile has one
     for name in model._get_torch_save_params()[1]:
         tensor = networks["tensors"][name]
         if tensor is not None:
@@ -167,16 +181,24 @@ def _layers(env: VecEnv) -> Iterator[VecEnvWrapper]:
 
 def _wrapper_state(layer: VecEnvWrapper) -> dict[str, Any]:
     if isinstance(layer, VecFrameStack):
-        stacked: Any = layer.stacked_obs.stacked_obs
-        return {"stack": stacked}
+        parts = {key: part.stacked_obs for key, part in _stacks(layer).items()}
+        return {"stack": parts.get("", parts)}
     if isinstance(layer, VecNormalize | VecMonitor):
         return {name: _statistics(value) for name, value in vars(layer).items() if _counts(value)}
     return {}
 
 
+def _stacks(layer: VecFrameStack) -> dict[str, Any]:
+    """
+    :param layer: stacks observations
+    :return: key of a Dict observation -> SB3's ``StackedObservations`` of it; "" -> that of others
+    """
+    return getattr(layer.stacked_obs, "sub_stacked_observations", {"": layer.stacked_obs})
+
+
 def _set_wrapper_state(layer: VecEnvWrapper, saved: dict[str, Any]) -> None:
-    if isinstance(layer, VecFrameStack):
-        layer.stacked_obs.stacked_obs = saved["stack"]
+    for key, part in (_stacks(layer) if isinstance(layer, VecFrameStack) else {}).items():
+        part.stacked_obs = saved["stack"][key] if key else saved["stack"]
     for name in _wrapper_state(layer) if isinstance(layer, VecNormalize | VecMonitor) else ():
         current, value = getattr(layer, name), saved[name]
         if isinstance(current, RunningMeanStd):

@@ -75,6 +75,7 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
         """
         self._check_idle("reset")
         for worker in self._workers:
+            worker.forget()
             worker.ask(None, "reset", (self._seeds[worker.part], self._options[worker.part]))
         obs, reset_infos = zip(*[worker.answer() for worker in self._workers], strict=True)
         self.reset_infos = [*chain.from_iterable(reset_infos)]
@@ -93,6 +94,7 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
                 f"{len(actions)}"
             )
         for worker in self._workers:
+            worker.forget()
             worker.ask(None, "step", actions[worker.part])
         self.waiting = True
 
@@ -187,6 +189,12 @@ class _Worker:
         if error is not None:
             raise error
         return answer
+
+    def forget(self) -> None:
+        """Drop answers that Ctrl-C kept from being read: the next question must not get them."""
+        while self._owed:
+            self._received()
+        self._early.clear()
 
     def end(self) -> None:
         """End the process, even if it has failed; answers that nobody has read are lost."""

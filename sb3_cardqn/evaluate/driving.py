@@ -116,6 +116,7 @@ def make_env(
     if task_of(env_id).has_laps:
         wrappers.append(f"{CountMissedTiles.__module__}.{CountMissedTiles.__qualname__}")
     config["env_wrapper"] = [*(innermost or []), *wrappers]
+    config["frame_stack"] = config.get("frame_stack") or 0  # None switches it off
     config["vec_env_wrapper"] = judged_wrappers(config.get("vec_env_wrapper"))
     kept = task_of(env_id).env_kwargs(config.get("env_kwargs") or {})
     normalize = config.get("normalize")  # a bool, a dict, or a string of Python that makes one
@@ -229,6 +230,11 @@ def _ended(seed: int, done: bool, info: Mapping[str, Any]) -> Drive | None:
     :param info: the step's info
     :return: the finished drive; None before the episode ends
     """
+    if done and "episode" not in info and info.get("TimeLimit.truncated"):
+        raise UserError(
+            "an episode is cut outside its Monitor, so it has no score: in place of TimeLimit in env_wrapper "
+            "use env_kwargs: {max_episode_steps: N}"
+        )
     if not done or "episode" not in info:  # a lost life of several ends nothing
         return None
     # the Monitor is inside the wrappers: raw rewards, every frame

@@ -144,8 +144,11 @@ class FrameReplayBuffer(ReplayBuffer):
         :param infos: one dict per environment; ``TimeLimit.truncated`` distinguishes time limits
         :raises ValueError: if the stacks do not slide
         """
-        obs = np.reshape(obs, (self.n_envs, *self._stack_shape))
-        next_obs = np.reshape(next_obs, (self.n_envs, *self._stack_shape))
+        # a SubprocVecEnv hands over what an environment returns, whatever its space says
+        obs, next_obs = (
+            np.asarray(one, self.observation_space.dtype).reshape(self.n_envs, *self._stack_shape)
+            for one in (obs, next_obs)
+        )
         if not np.array_equal(next_obs[:, :-1], obs[:, 1:]):
             raise ValueError(
                 f"{type(self).__name__} needs stacks of frames that slide, channel first and oldest frame "

@@ -246,6 +246,8 @@ class CarExperimentManager(ExperimentManager):
         self.eval_env_wrapper = judged_wrapper_class(hyperparams)
         self.eval_vec_env_wrapper = judged_wrapper_class(hyperparams, "vec_env_wrapper")
         result = super()._preprocess_hyperparams(hyperparams)
+        if self._eval_env_kwargs_args is None:  # the zoo forgets those of a file
+            self.eval_env_kwargs = self.env_kwargs
         buffer = hyperparams.get("replay_buffer_kwargs") or {}
         if "n_steps" in buffer and "gamma" in hyperparams:
             buffer["gamma"] = hyperparams["gamma"]  # also if -params changed it
@@ -276,16 +278,15 @@ class CarExperimentManager(ExperimentManager):
         if self.n_timesteps > 0:  # the zoo also needs it in the hyperparameters
             entry.setdefault("n_timesteps", self.n_timesteps)
         if self.algo == "cardqn" and self.configuration.name == "default":
-            wrapper = typed.get("env_wrapper", entry.get("env_wrapper"))
-            entry["policy"] = default_policy(self.env_name.gym_id, self.env_kwargs, wrapper)
+            both = entry | typed
+            made_with = self.env_kwargs or both.get("env_kwargs")
+            entry["policy"] = default_policy(self.env_name.gym_id, made_with, both.get("env_wrapper"))
         hyperparams = checked_hyperparams(self.algo, self.configuration, typed, self._sampled(), self.storage)
         if self.start:
             epsilon = explored(self.algo, hyperparams, asked=self.trained_on is None)
             hyperparams = dict(sorted((hyperparams | epsilon).items()))
         if "env_kwargs" in hyperparams and self.env_kwargs:
             hyperparams["env_kwargs"] = self.env_kwargs  # from the command line
-            if self._eval_env_kwargs_args is None:
-                self.eval_env_kwargs = self.env_kwargs
         return hyperparams, OrderedDict(hyperparams)
 
     def _sampled(self) -> dict[str, Any]:

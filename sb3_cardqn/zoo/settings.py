@@ -126,6 +126,11 @@ def check_environment(env_id: str) -> None:
     """
     if not isinstance(env_id, str):
         raise UserError(f"env: needs the id of an environment, got {env_id!r}")
+    if env_id.split(":")[-1].startswith("CarRacingPixels"):
+        raise UserError(
+            f"env: needs CarRacing-v3, whose wrappers the configuration names, got '{env_id}', which has its "
+            "own (for other libraries)"
+        )
     if env_id in gym.registry:
         return
     for package, ids in _PACKAGES.items():

@@ -9,10 +9,11 @@ from stable_baselines3.common.callbacks import (
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
-from sb3_cardqn import CarDQN
+from sb3_cardqn import CarDQN, FrameReplayBuffer
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from tests.cardqn.small import SMALL, flat
 from tests.devices import DEVICES
+from tests.small_training import stacked_dots
 
 
 def driven(overlap: bool | None, vec_env_cls: Any = DummyVecEnv, **kwargs: Any) -> CarDQN:
@@ -77,3 +78,20 @@ def test_an_error_while_overlapping_is_raised_and_learning_can_go_on() -> None:
     with pytest.raises(RuntimeError, match="enough"):
         model.learn(100, Stop())
     assert model.learn(100).num_timesteps == 100
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_a_run_that_a_callback_stopped_goes_on(overlap: bool) -> None:
+    class Stops(BaseCallback):
+        def _on_step(self) -> bool:
+            return self.num_timesteps < 50
+
+    env = make_vec_env(stacked_dots, 2, seed=0)
+    model = CarDQN(
+        "MlpPolicy", env, replay_buffer_class=FrameReplayBuffer, overlap=overlap, **SMALL | {"train_freq": 1}
+    )
+    model.learn(100, Stops())
+    assert model.num_timesteps == 50
+    model.learn(50, reset_num_timesteps=False)  # the step that the callback stopped was not stored
+    assert model.num_timesteps == 100
+    assert model.replay_buffer.size() == 49

@@ -26,11 +26,19 @@ from stable_baselines3.common.callbacks import (
     StopTrainingOnNoModelImprovement,
 )
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecFrameStack, VecMonitor, VecNormalize
+from stable_baselines3.common.envs import SimpleMultiObsEnv
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    SubprocVecEnv,
+    VecFrameStack,
+    VecMonitor,
+    VecNormalize,
+)
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from sb3_cardqn import FrameReplayBuffer, PrioritizedFrameReplayBuffer
+from sb3_cardqn.checkpoint import state
 from sb3_cardqn.checkpoint.exact import ExactCheckpoint, Stopped
 from sb3_cardqn.checkpoint.files import CheckpointWarning, newest_checkpoint
 from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode
@@ -527,3 +535,44 @@ def test_killed_while_it_writes(file: int, tmp_path: Path) -> None:
     assert (newest is None) == (file < 3)
     assert killed(tmp_path / "checkpoints", result) == 0
     assert result.read_text() == repr(uninterrupted())
+
+
+def test_files_of_the_user_stay(tmp_path: Path) -> None:
+    theirs = [tmp_path / name for name in ("replay-buffer.pkl", "checkpoint-notes.txt", "checkpoint-1.json")]
+    for path in theirs:
+        path.write_text("mine")
+    (tmp_path / "checkpoint-500").mkdir()
+    agent().learn(300, callback=ExactCheckpoint(tmp_path, 100))
+    agent().learn(TOTAL, callback=ExactCheckpoint(tmp_path, 100, resume=True))
+    assert [path.read_text() for path in theirs] == ["mine"] * 3
+    assert len(list(tmp_path.glob("checkpoint-0*.json"))) == 2
+
+
+def stacked_dicts() -> Any:
+    env = VecFrameStack(DummyVecEnv([SimpleMultiObsEnv]), 2)
+    env.seed(0)
+    return env
+
+
+def test_stacks_of_dict_observations_come_back() -> None:
+    here, there = stacked_dicts(), stacked_dicts()
+    here.reset()
+    there.reset()
+    for _ in range(3):
+        here.step([2])
+    state.set_envs(there, state.get_envs(here))
+    for key, part in here.stacked_obs.sub_stacked_observations.items():
+        other = there.stacked_obs.sub_stacked_observations[key]
+        np.testing.assert_array_equal(other.stacked_obs, part.stacked_obs)
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"policy_kwargs": {"optimizer_kwargs": {"eps": np.float64(1e-5)}}}])
+@pytest.mark.parametrize("compiled", [True, False])
+def test_networks_come_back(compiled: bool, kwargs: Any, tmp_path: Path) -> None:
+    here, there = agent(**kwargs), agent(**kwargs | {"seed": 1})
+    for model in (here, there) if compiled else ():
+        model.policy = th.compile(model.policy)  # type: ignore[assignment]
+    th.save(state.get_networks(here), tmp_path / "networks.pt")
+    state.set_networks(there, th.load(tmp_path / "networks.pt", weights_only=True))
+    for ours, theirs in zip(here.policy.parameters(), there.policy.parameters(), strict=True):
+        assert th.equal(ours, theirs)

@@ -31,6 +31,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two checkpoints, of agent steps 204 and 300."""
     folder = tmp_path_factory.mktemp("written")
     agent().learn(300, callback=ExactCheckpoint(folder, 100))
+    edit(folder, lambda content: content.update(total=TOTAL))  # as if it was to go on
     return folder
 
 
@@ -84,6 +85,15 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
         write_signed_json(path, content)
 
 
+def test_schedules_span_a_new_total_which_is_named(folder: Path) -> None:
+    model = agent()
+    with pytest.warns(CheckpointWarning, match=f"{TOTAL}.*800"):
+        model.learn(800, callback=ExactCheckpoint(folder, 100, resume=True))
+    assert model.num_timesteps > 2 * TOTAL - 10
+    # with the old total it would be -1: a rate that falls to 0 would be negative
+    assert model._current_progress_remaining == pytest.approx(0, abs=0.01)
+
+
 @pytest.mark.parametrize(
     "library", ["python", "torch", "numpy", "gymnasium", "stable_baselines3", "sb3_cardqn"]
 )
@@ -94,7 +104,7 @@ def test_another_version_is_named_and_it_goes_on(folder: Path, library: str) -> 
 
 
 PARTS = (
-    "format", "agent_steps", "agent", "settings", "versions", "buffer", "clocks", "envs", "callbacks", "log",
+    "format", "agent_steps", "total", "agent", "settings", "versions", "buffer", "clocks", "envs", "callbacks", "log",
     "buffer_numbers", "random", "rows", "segments", "own",
 )  # fmt: skip
 
@@ -114,6 +124,7 @@ WRONG: tuple[Any, ...] = ("missing", None, [], {}, [[1]], "text", -1)
     [
         (part, wrong)
         for part in PARTS
+        if part != "total"  # for a warning only
         for wrong in WRONG
         # no other callbacks, an empty buffer, versions that all differ: that can be
         if (part, wrong) not in (("callbacks", []), ("segments", []), ("versions", {}))
@@ -197,6 +208,12 @@ def test_noise_that_remembers_is_named(tmp_path: Path, noise: Any) -> None:
         model.learn(20, callback=[ExactCheckpoint(tmp_path, 10), At(20, lambda: None)])
     named = [one for one in given if one.category is CheckpointWarning and noise.__name__ in str(one.message)]
     assert bool(named) == (noise is OrnsteinUhlenbeckActionNoise)
+
+
+def test_noise_of_use_sde_is_left_out_and_named(tmp_path: Path) -> None:
+    model = SAC("MlpPolicy", "Pendulum-v1", use_sde=True, buffer_size=100)
+    with pytest.warns(CheckpointWarning, match="use_sde"):
+        model.learn(20, callback=ExactCheckpoint(tmp_path, 10))
 
 
 def a_function(progress_remaining: float) -> float:

@@ -300,6 +300,21 @@ def test_a_killed_process_is_never_replaced() -> None:
         make(GroupedSubprocVecEnv, vec_env_kwargs={"restart_workers": True})
 
 
+@pytest.mark.parametrize("then", ["step", "reset"])
+def test_an_answer_that_ctrl_c_kept_from_being_read_is_dropped(then: str) -> None:
+    ours, theirs = (make(cls) for cls in (GroupedSubprocVecEnv, DummyVecEnv))
+    for env in (ours, theirs):
+        env.seed(0)
+        env.reset()
+    ours.step_async(np.zeros(3, int))
+    ours.waiting = False  # as after Ctrl-C in step_wait
+    theirs.step(np.zeros(3, int))
+    for _ in range(3):
+        answers = [env.reset() if then == "reset" else env.step(np.ones(3, int))[0] for env in (ours, theirs)]
+        np.testing.assert_array_equal(*answers)
+    ours.close()
+
+
 def test_ctrl_c_is_the_learners_to_handle() -> None:
     env = make(GroupedSubprocVecEnv)
     env.reset()

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from collections import OrderedDict
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,12 +17,14 @@ import pytest
 import torch as th
 import yaml
 from sb3_contrib import ARS, RecurrentPPO
-from stable_baselines3 import DQN, PPO
+from stable_baselines3 import DQN, PPO, HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_cardqn import CarDQN, CarRacingCNN, CarRacingWrapper, QuantileHead, seeds, trust
+from sb3_cardqn.agents.saved import load_to_drive
 from sb3_cardqn.env.fast_render import FastRender
 from sb3_cardqn.env.wrappers import FrameSkip, GrayscaleObservation, ResizeObservation
 from sb3_cardqn.errors import UserError
@@ -615,3 +618,28 @@ def test_wrong_use(argv: str, named: str, tmp_path: Path, monkeypatch: pytest.Mo
     with error_naming(UserError, named):
         main(argv.split())
     assert not list(tmp_path.iterdir())
+
+
+def test_an_agent_that_learned_from_a_her_buffer_drives(tmp_path: Path) -> None:
+    env = BitFlippingEnv(n_bits=3)
+    model = DQN("MultiInputPolicy", env, replay_buffer_class=HerReplayBuffer, buffer_size=100)
+    with trust.remembering():
+        model.save(tmp_path / "her")
+    loaded = load_to_drive(tmp_path / "her.zip", "dqn")
+    obs, _ = env.reset()
+    assert loaded.predict(obs, deterministic=True)[0] == model.predict(obs, deterministic=True)[0]
+
+
+def test_an_episode_that_a_wrapper_cuts_outside_its_monitor_is_an_error_and_no_endless_drive() -> None:
+    class Goes:
+        def predict(self, observations: Any, **kwargs: Any) -> Any:
+            return np.ones(1, int), None
+
+    cut = make_vec_env("CartPole-v1", 1, wrapper_class=partial(gym.wrappers.TimeLimit, max_episode_steps=3))
+    with error_naming(UserError, "TimeLimit | max_episode_steps"):
+        list(drive(Goes(), cut, 0))
+
+
+def test_a_frame_stack_that_is_switched_off(run: Run) -> None:
+    env = make_env({"env_wrapper": WRAPPERS, "frame_stack": None})
+    assert env.observation_space == make_env(run).observation_space

@@ -606,3 +606,14 @@ def test_frame_stacks_of_sb3_are_taken() -> None:
     ).learn(200)
     assert model.replay_buffer is not None
     assert model.replay_buffer.full
+
+
+def test_observations_of_another_dtype_than_their_space() -> None:
+    rng, space = np.random.default_rng(0), spaces.Box(0, 1, (3, 2, 3), np.float32)
+    buffer = FrameReplayBuffer(100, space, ACTIONS, n_steps=2, gamma=0.5)
+    frames = rng.random((14, 1, 2, 3))  # float64, as a user's frames / 255
+    for i in range(10):
+        obs, next_obs = (frames[start : start + 3, 0][None] for start in (i, i + 1))
+        buffer.add(obs, next_obs, np.zeros(1), np.ones(1), np.zeros(1), [{}])
+    assert not buffer.ends[:9].any()
+    assert buffer._get_samples(np.zeros(1, int)).rewards.item() == 1.5

@@ -28,7 +28,9 @@ from sb3_cardqn.race import race
 from sb3_cardqn.race.film import ENDING
 from sb3_cardqn.zoo import commands
 from sb3_cardqn.zoo.configuration import default_policy, hyperparams_path
+from sb3_cardqn.zoo.settings import check_environment
 from tests.command_line import run_well
+from tests.named import error_naming
 from tests.named import error_naming
 
 ZOO = Path(rl_zoo3.__file__).parent / "hyperparams/dqn.yml"
@@ -227,3 +229,8 @@ def test_atari_is_trained_and_judged(algo: str) -> None:
     lines = run_well(Path(), f"evaluate {folder} --episodes 2").splitlines()
     assert lines[-1].startswith("2 episodes of PongNoFrameskip-v4, 200000 to 200001")
     assert -21 <= float(lines[1].split()[1]) < 0
+
+
+def test_an_environment_with_wrappers_of_its_own_is_refused() -> None:
+    with error_naming(UserError, "CarRacing-v3 | CarRacingPixels-v3"):
+        check_environment("CarRacingPixels-v3")

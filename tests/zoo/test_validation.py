@@ -27,9 +27,12 @@ class SeedsReward(gym.Env):
     observation_space = spaces.Box(-1, 1, (2,))
     action_space = spaces.Discrete(2)
 
+    def __init__(self, more: int = 0) -> None:
+        self.more = more
+
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         super().reset(seed=seed)
-        self.seed, self.left = seed, 3 + 5 * ((seed or 0) % 3)
+        self.seed, self.left = seed, 3 + 5 * ((seed or 0) % 3) + self.more
         return np.zeros(2, np.float32), {}
 
     def step(self, action: Any) -> Any:
@@ -91,6 +94,21 @@ def test_episode_i_of_each_evaluation_drives_track_i(tmp_path: Path, n_envs: int
     assert written["timesteps"].tolist() == [10, 20]
     assert written["results"].tolist() == [tracks.tolist()] * 2
     assert written["ep_lengths"].tolist() == [(3 + 5 * (tracks % 3)).tolist()] * 2
+
+
+@pytest.mark.parametrize(
+    ("more", "steps"),
+    [
+        ({"hyperparams": {"env_kwargs": {"more": 2}}}, 2),
+        ({"env_kwargs": {"more": 2}}, 2),
+        ({"hyperparams": {"env_kwargs": {"more": 2}}, "eval_env_kwargs": {"more": 1}}, 1),
+        ({"hyperparams": {"env_kwargs": {"more": 2}}, "env_kwargs": {"more": 3}}, 3),
+    ],
+)
+def test_validation_has_the_arguments_of_training(more: dict[str, Any], steps: int, tmp_path: Path) -> None:
+    _, run = learn(tmp_path, **more)
+    lengths = np.load(run.folder / "evaluations.npz")["ep_lengths"][0]
+    assert lengths.tolist() == (3 + 5 * (np.arange(100_000, 100_005) % 3) + steps).tolist()
 
 
 def test_a_lost_life_is_no_new_track(tmp_path: Path) -> None:
