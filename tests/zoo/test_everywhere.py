@@ -31,7 +31,6 @@ from sb3_cardqn.zoo.configuration import default_policy, hyperparams_path
 from sb3_cardqn.zoo.settings import check_environment
 from tests.command_line import run_well
 from tests.named import error_naming
-from tests.named import error_naming
 
 ZOO = Path(rl_zoo3.__file__).parent / "hyperparams/dqn.yml"
 ENTRIES = yaml.safe_load(ZOO.read_text())
