@@ -346,6 +346,7 @@ SESSION = [
     "all_plots -a cardqn -e CartPole-v1 -f logs -o PLOTS --no-display",
     "plot_from_file -i PLOTS.pkl -o plots.svg",
     f"evaluate {RUN} --tracks 1 --processes 1 --fast",
+    f"evaluate {RUN} --checkpoint final --tracks 1 --processes 1 --fast",
     f"evaluate {RUN}/lone/agent.zip --algo cardqn --config CONFIG.yml --tracks 1 --processes 1 --fast",
     f"race {RUN} --fast --tracks 1",
     "export logs/cardqn/CarRacing-v3_2 -o exported",
@@ -391,6 +392,8 @@ def test_no_command_opens_a_file_that_no_row_names_nor_code_unchecked(made: Path
     shutil.copytree(made / RUN, tmp_path / "logs/cardqn/CarRacing-v3_2")
     (tmp_path / f"logs/cardqn/CarRacing-v3_2/{ENV}/config.yml").write_text(yaml.dump(WRAPPED))
     (tmp_path / f"logs/cardqn/CarRacing-v3_2/{ENV}/command.txt").write_text("sb3-cardqn train")
+    configured = tmp_path / RUN / ENV
+    shutil.copy(configured / "vecnormalize.pkl", configured / "best_vecnormalize.pkl")
     (tmp_path / "CONFIG.yml").write_text(yaml.dump({"CartPole-v1": SMALL, ENV: WRAPPED}))
     (tmp_path / "CONFIG.py").write_text(f"hyperparams = {{'CartPole-v1': {SMALL}}}")
     trust.remember(tmp_path / "CONFIG.py")

@@ -15,13 +15,14 @@ from rl_zoo3 import create_test_env
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn import trust
-from sb3_cardqn.agents.saved import Run
+from sb3_cardqn.agents.saved import Run, statistics_of
 from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.env.fast_render import FastRender, draw_stock, is_car_racing
 from sb3_cardqn.env.task import Task, task_of
 from sb3_cardqn.env.training_wrappers import judged_wrappers
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.seeds import FINAL_SEEDS, HELD_OUT_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS
+from sb3_cardqn.zoo.run_names import STATISTICS
 
 _FAST_RENDER = "sb3_cardqn.FastRender"
 
@@ -107,9 +108,9 @@ def make_env(
         run code was not made on this machine and is not trusted, see ``trust``
     """
     if isinstance(agent, Mapping):
-        config, env_id, stats = dict(deepcopy(agent)), "CarRacing-v3", None
+        config, env_id = dict(deepcopy(agent)), "CarRacing-v3"
     else:
-        config, env_id, stats = agent.config, agent.env_id, agent.config_path.parent
+        config, env_id = agent.config, agent.env_id
     wrappers = judged_wrappers(config.get("env_wrapper"))
     if stock:
         wrappers = [wrapper for wrapper in wrappers if wrapper != _FAST_RENDER]
@@ -121,17 +122,20 @@ def make_env(
     kept = task_of(env_id).env_kwargs(config.get("env_kwargs") or {})
     normalize = config.get("normalize")  # a bool, a dict, or a string of Python that makes one
     config["normalize"] = bool(normalize) and re.search(r"norm_obs\W+False", str(normalize)) is None
-    if config["normalize"] and not (stats and (stats / "vecnormalize.pkl").is_file()):
+    statistics = statistics_of(agent) if config["normalize"] and not isinstance(agent, Mapping) else None
+    if config["normalize"] and not (statistics and statistics.is_file()):
         raise UserError(
-            "an agent trained with normalized observations needs vecnormalize.pkl beside its configuration, "
-            f"got none in '{stats}'"
+            f"an agent trained with normalized observations needs {STATISTICS} beside its configuration, got "
+            f"none as '{statistics}'"
         )
     config["normalize_kwargs"] = {}  # the zoo only prints them; the saved statistics hold all it needs
-    statistics = [stats / "vecnormalize.pkl"] if stats and config["normalize"] else []
+    folder, code = (statistics.parent, [statistics]) if statistics else (Path(), [])
     with (
-        trust.private_copies(stats or Path(), statistics) as private,
+        trust.private_copies(folder, code) as private,
         contextlib.redirect_stdout(io.StringIO()),  # the zoo prints every stack and statistic
     ):
+        if statistics:
+            (private / statistics.name).replace(private / STATISTICS)
         env = create_test_env(
             env_id,
             stats_path=str(private),

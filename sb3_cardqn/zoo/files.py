@@ -10,7 +10,7 @@ from huggingface_sb3 import EnvironmentName
 from sb3_cardqn import trust
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.plots import check_chosen, prepare_results
-from sb3_cardqn.zoo.run_names import find_run
+from sb3_cardqn.zoo.run_names import BEST_AGENT, BEST_STATISTICS, STATISTICS, find_run
 
 
 def _find(options: argparse.Namespace) -> tuple[Path, Path]:
@@ -27,7 +27,7 @@ def _find(options: argparse.Namespace) -> tuple[Path, Path]:
     checkpoints = [saved[steps] for steps in sorted(filter(str.isdecimal, saved), key=int)]
     model = run / f"{EnvironmentName(options.env)}.zip"
     if options.load_best:
-        model = run / "best_model.zip"
+        model = run / BEST_AGENT
     elif options.load_checkpoint is not None:
         model = run / f"rl_model_{options.load_checkpoint}_steps.zip"
     elif options.load_last_checkpoint:
@@ -49,11 +49,16 @@ def private_run(options: argparse.Namespace) -> Iterator[list[str]]:
     """
     run, model = _find(options)
     env = EnvironmentName(options.env)
-    code = [model, *(run / env / name for name in ("config.yml", "args.yml", "vecnormalize.pkl"))]
+    best = run / env / BEST_STATISTICS
+    statistics = best if model.name == BEST_AGENT and best.is_file() else run / env / STATISTICS
+    code = [model, *(run / env / name for name in ("config.yml", "args.yml", statistics.name))]
     data = [*run.glob("*.csv"), run / "evaluations.npz"]  # for push_to_hub
     # a name that the zoo finds, even if the run's own name contains a uuid
     name = "" if options.exp_id < 0 else f"{env}_{options.exp_id or 1}"
     with trust.private_copies(run, code, data, at=f"{options.algo}/{name}") as private:
+        copy = private / options.algo / name / env / statistics.name
+        if copy.exists():
+            copy.replace(copy.with_name(STATISTICS))  # the zoo's name
         print(f"Checked; loading a private copy of {model}")
         yield ["-f", str(private)]
 

@@ -1,4 +1,4 @@
-"""Names of run folders, ENV_N or with ``train -uuid`` ENV_N_UUID, and lookup of runs by them."""
+"""Names of run folders, ENV_N or with ``train -uuid`` ENV_N_UUID, and of files in them; lookup of runs."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from huggingface_sb3 import EnvironmentName
 
+BEST_AGENT = "best_model.zip"  # in a run folder
+STATISTICS, BEST_STATISTICS = "vecnormalize.pkl", "best_vecnormalize.pkl"  # beside the configuration
 _NAME = re.compile(r"(.+)_(\d+)(?:_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})?")
 
 

@@ -9,7 +9,9 @@ import numpy as np
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_cardqn.durable import write_file
 from sb3_cardqn.seeds import VALIDATION_SEEDS
+from sb3_cardqn.zoo.run_names import BEST_AGENT, BEST_STATISTICS, STATISTICS
 
 
 class ValidationTracks(gym.Wrapper):
@@ -129,7 +131,16 @@ class ValidationCallback(EvalCallback):
         if evaluates(self):
             for path in self._beside.iterdir():
                 path.replace(self.folder / path.name)
+                if path.name == BEST_AGENT:
+                    self._keep_statistics()
         return go_on
+
+    def _keep_statistics(self) -> None:
+        newest = Path(getattr(self.callback_on_new_best, "save_path", self.folder), STATISTICS)
+        if (
+            newest.is_file()
+        ):  # of VecNormalize; at the end of training the zoo replaces them with the last ones
+            write_file(newest.with_name(BEST_STATISTICS), lambda file: file.write(newest.read_bytes()))
 
     def _on_training_end(self) -> None:
         shutil.rmtree(self._beside, ignore_errors=True)

@@ -346,6 +346,14 @@ def test_normalized_observations_and_continuous_actions(tmp_path: Path) -> None:
     assert np.allclose(made.reset()[0], env.normalize_obs(raw), atol=1e-6)
     drives = evaluate(run, [200_000], n_processes=1, env_kwargs=SHORT)[0].drives
     assert drives["frames"].to_list() == [30]
+    # the best agent has statistics of its own
+    final = made.obs_rms.mean
+    env.obs_rms.mean = final + 1
+    env.save(str(run.config_folder / "best_vecnormalize.pkl"))
+    trust.remember(run.config_folder / "best_vecnormalize.pkl")
+    shutil.copy(run.folder / "CarRacing-v3.zip", run.folder / "best_model.zip")
+    for checkpoint, mean in (("best", final + 1), ("final", final)):
+        assert np.array_equal(make_env(run.agent(checkpoint), stock=False).obs_rms.mean, mean)
 
 
 def test_normalized_rewards_need_no_statistics(run: Run) -> None:

@@ -10,7 +10,7 @@ from rl_zoo3 import create_test_env
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecNormalize
 
 from sb3_cardqn import CarRacingWrapper, trust
 from sb3_cardqn.env.training_wrappers import ScaleReward
@@ -211,3 +211,12 @@ def test_an_agent_is_judged_without_its_training_only_wrappers(
     judged, stock, trained = rewards
     assert judged == stock
     assert trained != stock
+
+
+def test_statistics_of_the_best_agent_are_kept(tmp_path: Path) -> None:
+    _, run = learn(tmp_path, hyperparams={"normalize": True}, n_timesteps=40, eval_freq=10)
+    best, final = (run.config_folder / name for name in ("best_vecnormalize.pkl", "vecnormalize.pkl"))
+    env = DummyVecEnv([lambda: gym.make("SeedsReward-v0")])
+    counts = [VecNormalize.load(str(path), env).ret_rms.count for path in (best, final)]
+    assert counts[0] < counts[1]  # the first evaluation was the best: all are alike
+    assert make_env(run.agent("best")).ret_rms.count == counts[0]
