@@ -1,5 +1,6 @@
 """FrameReplayBuffer: a replay buffer for frame stacks that stores each frame once."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_cardqn.checks import check_number, check_whole
-from sb3_cardqn.replay.storage import FramePool, check_memory
+from sb3_cardqn.replay.storage import FramePool, missing_memory
 
 
 class FrameReplayBuffer(ReplayBuffer):
@@ -50,7 +51,7 @@ class FrameReplayBuffer(ReplayBuffer):
     :param n_steps: rewards summed before bootstrapping; with 1 the algorithm's own gamma is used
     :param gamma: discount inside an n-step return, in [0, 1]; must equal the algorithm's
     :param frame_channels: channels of each frame: 1, or 3 for colours (k counts frames, not channels)
-    :raises ValueError: if the observations are not stacks, or the buffer does not fit in available memory
+    :raises ValueError: if the observations are not stacks; a buffer that does not fit in memory is a warning
     """
 
     def __init__(
@@ -97,7 +98,8 @@ class FrameReplayBuffer(ReplayBuffer):
         frame_shape = self.obs_shape[1:] if frame_channels == 1 else (frame_channels, *self.obs_shape[1:])
         self._stack_shape = (self.n_frames, *frame_shape)
         self.pool = FramePool(frames, frame_shape, observation_space.dtype)
-        check_memory(name, n_envs * self.buffer_size, self.memory_bytes)
+        if missing := self._missing_memory():
+            warnings.warn(missing, stacklevel=2)  # no error: a loaded agent that only drives adds nothing
         rows = (self.buffer_size, n_envs)
         self.actions = np.zeros((*rows, self.action_dim), dtype=self._maybe_cast_dtype(action_space.dtype))
         self.rewards = np.zeros(rows, dtype=np.float32)
@@ -118,6 +120,18 @@ class FrameReplayBuffer(ReplayBuffer):
         """Bytes of a transition without its frames: action, slots, reward, three flags."""
         action_bytes = np.dtype(self._maybe_cast_dtype(self.action_space.dtype)).itemsize * self.action_dim
         return action_bytes + 4 * (self.n_frames + 1) + 4 + 3
+
+    def _missing_memory(self) -> str:
+        return missing_memory(type(self).__name__, self.n_envs * self.buffer_size, self.memory_bytes)
+
+    def check_memory(self) -> None:
+        """
+        Check that the full buffer fits.
+
+        :raises ValueError: if it needs more memory than is available; the text names the largest that fits
+        """
+        if missing := self._missing_memory():
+            raise ValueError(missing)
 
     def reset(self) -> None:
         """Forget all transitions; the memory stays."""
@@ -142,8 +156,10 @@ class FrameReplayBuffer(ReplayBuffer):
         :param reward: (n_envs,) rewards
         :param done: (n_envs,) True where the episode terminated or was truncated
         :param infos: one dict per environment; ``TimeLimit.truncated`` distinguishes time limits
-        :raises ValueError: if the stacks do not slide
+        :raises ValueError: if the stacks do not slide, or at the first one if the full buffer does not fit
         """
+        if not self.size():
+            self.check_memory()
         # a SubprocVecEnv hands over what an environment returns, whatever its space says
         obs, next_obs = (
             np.asarray(one, self.observation_space.dtype).reshape(self.n_envs, *self._stack_shape)

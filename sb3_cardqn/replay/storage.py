@@ -145,17 +145,17 @@ class SumTree:
         return blocks * self.width + (ends > points[:, None]).argmax(axis=1)
 
 
-def check_memory(name: str, buffer_size: int, needed: int) -> None:
+def missing_memory(name: str, buffer_size: int, needed: int) -> str:
     """
     :param name: name of the buffer's class
     :param buffer_size: capacity in transitions
     :param needed: bytes of the full buffer
-    :raises ValueError: if more is needed than is available
+    :return: what is needed and what is available; "" if that is enough
     """
     available = available_memory()
-    if needed > available:
-        largest = buffer_size * available // needed
-        raise ValueError(
-            f"{name} with buffer_size={buffer_size} needs {needed / 1e9:.2f} GB, but "
-            f"{available / 1e9:.2f} GB are available: the largest buffer_size that fits is {largest}"
-        )
+    if needed <= available:
+        return ""
+    return (
+        f"{name} with buffer_size={buffer_size} needs {needed / 1e9:.2f} GB, but {available / 1e9:.2f} GB "
+        f"are available: the largest buffer_size that fits is {buffer_size * available // needed}"
+    )

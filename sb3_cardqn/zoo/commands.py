@@ -23,7 +23,8 @@ from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.options import Parser, add_trust, own_options, zoo_parser
 from sb3_cardqn.replaced import replaced
 from sb3_cardqn.seeds import TRAINING_SEEDS
-from sb3_cardqn.zoo.experiment import CarExperimentManager, judged_wrapper_class
+from sb3_cardqn.zoo.configuration import judged_wrapper_class
+from sb3_cardqn.zoo.experiment import CarExperimentManager
 from sb3_cardqn.zoo.files import filmed_run, private_plots, private_run, remembered_plots
 from sb3_cardqn.zoo.plots import check_all_plots, check_plot_from_file, check_plot_train
 from sb3_cardqn.zoo.resumable import (

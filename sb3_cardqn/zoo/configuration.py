@@ -16,6 +16,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from sb3_cardqn import trust
 from sb3_cardqn.cardqn.torch_layers import LEAST_PIXELS
 from sb3_cardqn.durable import read_file
+from sb3_cardqn.env.training_wrappers import judged_wrappers
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.python_text import code_in
 from sb3_cardqn.yaml_files import parse_yaml, read_yaml, with_numbers
@@ -82,6 +83,17 @@ def default_policy(env_id: str, env_kwargs: dict[str, Any] | None, env_wrapper: 
     shape: Any = space.shape or ()
     is_large = len(shape) == 3 and sorted(shape)[1] >= LEAST_PIXELS
     return "CnnPolicy" if is_large and is_image_space(space, check_channels=False) else "MlpPolicy"
+
+
+def judged_wrapper_class(hyperparams: dict[str, Any], key: str = "env_wrapper") -> Any:
+    """
+    Wrapper for judging an agent, without training-only wrappers.
+
+    :param hyperparams: the zoo's hyperparameters
+    :param key: key of the wrappers
+    :return: result of the zoo's ``get_wrapper_class`` for ``judged_wrappers``
+    """
+    return get_wrapper_class({key: judged_wrappers(hyperparams.get(key))}, key)
 
 
 def read_configuration(source: str, env_id: str, is_atari: bool) -> Configuration:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from rl_zoo3 import ALGOS, exp_manager, get_latest_run_id
+from rl_zoo3 import ALGOS, get_latest_run_id
 from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -27,7 +27,6 @@ from sb3_cardqn import trust
 from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.checks import check_normalized
 from sb3_cardqn.env.task import CarRacingTask, task_of
-from sb3_cardqn.env.training_wrappers import judged_wrappers
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.hardware import n_cores
@@ -42,6 +41,7 @@ from sb3_cardqn.zoo.configuration import (
     default_policy,
     explored,
     hyperparams_path,
+    judged_wrapper_class,
     read_configuration,
 )
 from sb3_cardqn.zoo.settings import run_python
@@ -49,17 +49,6 @@ from sb3_cardqn.zoo.studies import find_trial, hyperparams_of
 from sb3_cardqn.zoo.validation import ValidationCallback, ValidationTracks, share_out
 
 _NO_LIMIT = 10**12  # agent steps; with --minutes the clock stops the run earlier
-
-
-def judged_wrapper_class(hyperparams: dict[str, Any], key: str = "env_wrapper") -> Any:
-    """
-    Wrapper for judging an agent, without training-only wrappers.
-
-    :param hyperparams: the zoo's hyperparameters
-    :param key: key of the wrappers
-    :return: result of the zoo's ``get_wrapper_class`` for ``judged_wrappers``
-    """
-    return exp_manager.get_wrapper_class({key: judged_wrappers(hyperparams.get(key))}, key)
 
 
 def _check_first_step(algo: str, made: tuple[BaseAlgorithm, dict[str, Any]] | None) -> None:
@@ -72,8 +61,11 @@ def _check_first_step(algo: str, made: tuple[BaseAlgorithm, dict[str, Any]] | No
             f"train_freq in episodes needs n_envs: 1, got train_freq {train_freq.frequency} episode(s) with "
             f"n_envs {model.n_envs}"
         )
+    by_frames = isinstance(model.replay_buffer, FrameReplayBuffer)
     if model.env is not None:
-        check_normalized(algo, model.env, isinstance(model.replay_buffer, FrameReplayBuffer))
+        check_normalized(algo, model.env, by_frames)
+    if by_frames:
+        model.replay_buffer.check_memory()  # type: ignore[union-attr]
 
 
 class CarExperimentManager(ExperimentManager):

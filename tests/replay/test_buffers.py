@@ -18,6 +18,7 @@ from stable_baselines3 import DQN, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
@@ -326,8 +327,11 @@ def test_memory_is_taken_as_the_buffer_fills() -> None:
 def test_a_buffer_that_cannot_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "available_memory", lambda: 10_000_000)
     arguments = (frame_space(4, (84, 84)), ACTIONS, "cpu")
+    with pytest.warns(UserWarning, match="buffer_size=1000000"):
+        buffer = FrameReplayBuffer(1_000_000, *arguments)
+    stack = np.zeros((1, 4, 84, 84), np.uint8)
     with error_naming(ValueError, "buffer_size=1000000 | 0.01 GB") as error:
-        FrameReplayBuffer(1_000_000, *arguments)
+        buffer.add(stack, stack, np.zeros(1), np.zeros(1), np.zeros(1), [{}])
     *_, largest = map(int, re.findall(r"\b\d+\b(?!\.)", str(error.value)))
     assert 1300 < largest < 1400
     assert FrameReplayBuffer(largest, *arguments).memory_bytes == pytest.approx(10_000_000, rel=0.01)
@@ -617,3 +621,20 @@ def test_observations_of_another_dtype_than_their_space() -> None:
         buffer.add(obs, next_obs, np.zeros(1), np.ones(1), np.zeros(1), [{}])
     assert not buffer.ends[:9].any()
     assert buffer._get_samples(np.zeros(1, int)).rewards.item() == 1.5
+
+
+def test_an_agent_whose_buffer_does_not_fit_here_drives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = frame_space(4, (36, 36))
+    env = DummyVecEnv(
+        [lambda: FakeImageEnv(screen_height=36, screen_width=36, n_channels=4, channel_first=True)]
+    )
+    assert env.observation_space == space
+    agent = CarDQN("CnnPolicy", env, buffer_size=1000, replay_buffer_class=FrameReplayBuffer)
+    agent.save(tmp_path / "agent")
+    monkeypatch.setattr(storage, "available_memory", lambda: 10_000)
+    with pytest.warns(UserWarning, match="buffer_size=1000"):
+        loaded = CarDQN.load(tmp_path / "agent")
+    obs = env.reset()
+    assert loaded.predict(obs, deterministic=True)[0] == agent.predict(obs, deterministic=True)[0]
