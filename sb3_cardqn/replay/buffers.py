@@ -1,5 +1,6 @@
 """FrameReplayBuffer: a replay buffer for frame stacks that stores each frame once."""
 
+import sys
 import warnings
 from typing import Any
 
@@ -99,6 +100,8 @@ class FrameReplayBuffer(ReplayBuffer):
         self._stack_shape = (self.n_frames, *frame_shape)
         self.pool = FramePool(frames, frame_shape, observation_space.dtype)
         if missing := self._missing_memory():
+            if self.memory_bytes > sys.maxsize:
+                raise ValueError(missing)
             warnings.warn(missing, stacklevel=2)  # no error: a loaded agent that only drives adds nothing
         rows = (self.buffer_size, n_envs)
         self.actions = np.zeros((*rows, self.action_dim), dtype=self._maybe_cast_dtype(action_space.dtype))
