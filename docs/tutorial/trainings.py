@@ -143,9 +143,7 @@ LANE = {
     "target_update_interval": 160,  # agent steps
     "exploration_fraction": 0.6,
     "exploration_final_eps": 0.05,
-    "policy_kwargs": {
-        "net_arch": []
-    },  # one linear layer: its weights are nearly a Q-table
+    "policy_kwargs": {"net_arch": []},  # one linear layer: nearly a Q-table
     "stats_window_size": 100_000,  # episodes: all of them
 }
 

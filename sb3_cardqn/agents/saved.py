@@ -13,12 +13,11 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_cardqn import trust
 from sb3_cardqn.agents.exported import shipped_agents
-from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.durable import is_zip, read_file, refuse_pipes
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.python_text import code_in, with_short_names
 from sb3_cardqn.yaml_files import UniqueKeyLoader, parse_yaml
-from sb3_cardqn.zoo.run_names import BEST_AGENT, BEST_STATISTICS, STATISTICS, parse_name
+from sb3_cardqn.zoo.run_names import BEST_AGENT, parse_name
 from sb3_cardqn.zoo.settings import check_algorithm
 
 WhichCheckpoint: TypeAlias = Literal["best", "final"]
@@ -114,16 +113,6 @@ def load_to_drive(path: Path, algo: str) -> BaseAlgorithm:
         raise
     except Exception as error:
         raise UserError(f"cannot load '{path}' as {algo}: {type(error).__name__}: {error}") from error
-
-
-def statistics_of(agent: "TrainedAgent | Run") -> Path:
-    """
-    :param agent: an agent, or a run for its best one
-    :return: file of the statistics that normalized its observations; it may be missing
-    """
-    best = agent.config_path.with_name(BEST_STATISTICS)  # older runs have none
-    is_best = agent.model_path.name == BEST_AGENT and best.is_file()
-    return best if is_best else agent.config_path.with_name(STATISTICS)
 
 
 @dataclass(frozen=True)

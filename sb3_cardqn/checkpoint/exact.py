@@ -270,8 +270,7 @@ class ExactCheckpoint(BaseCallback):
         if not exact:
             self._cut_episodes(model)
         state.set_clocks(model, content["clocks"], observations=exact)
-        if self._has_new_total(content):
-            model._total_timesteps = self.locals["total_timesteps"]
+        self._span_total(model, content)
         for callback, saved in zip(self._others(), content["callbacks"], strict=True):
             state.set_callback(callback, saved)
         state.set_log(model, content["log"])
@@ -302,7 +301,7 @@ class ExactCheckpoint(BaseCallback):
                 f"checkpoint, got {total}"
             )
 
-    def _has_new_total(self, content: dict[str, Any]) -> bool:
+    def _span_total(self, model: OffPolicyAlgorithm, content: dict[str, Any]) -> None:
         total = self.locals["total_timesteps"]
         before = content.get("total", total)  # older checkpoints have none
         if before != total and not self.new_budget:
@@ -311,7 +310,8 @@ class ExactCheckpoint(BaseCallback):
                 CheckpointWarning,
                 stacklevel=2,
             )
-        return self.new_budget or before != total
+        if before != total or self.new_budget:
+            model._total_timesteps = total
 
     def _cut_episodes(self, model: OffPolicyAlgorithm) -> None:
         warnings.warn(

@@ -136,9 +136,9 @@ class PenalizeSideslip(_StatePenalty):
     Subtract points from the reward while the car slides sideways.
 
     Seven of nine lost cars that were looked at slid sideways before they left the road or stopped
-    (docs/results/lost_cars.md). A trained agent slides in one lap of ten and loses its car in
-    one of 250, so this penalty is seen 25 times as often as the loss that it stands for. In 99 % of all
-    frames the car moves sideways at less than 5 units/s.
+    (docs/results/lost_cars.md). A trained agent slides in one lap of ten and loses its car in one of 250, so
+    this penalty is seen 25 times as often as the loss that it stands for. In 99 % of all frames the car moves
+    sideways at less than 5 units/s.
 
     >>> env = PenalizeSideslip(gym.make("CarRacing-v3"), limit=8)
 
@@ -167,8 +167,8 @@ class PenalizeRoadEdge(_StatePenalty):
     Subtract points from the reward while no wheel is well inside the road.
 
     A tile counts when one wheel touches it. Where a trained agent cuts a bend, its best wheel is about 2
-    units inside the edge, and one lap in 60 misses a tile (docs/results/lost_cars.md). This
-    penalty is seen more often.
+    units inside the edge, and one lap in 60 misses a tile (docs/results/lost_cars.md). This penalty is seen
+    more often.
 
     >>> env = PenalizeRoadEdge(gym.make("CarRacing-v3"), margin=1.5)
 

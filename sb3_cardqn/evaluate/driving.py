@@ -15,14 +15,14 @@ from rl_zoo3 import create_test_env
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn import trust
-from sb3_cardqn.agents.saved import Run, statistics_of
+from sb3_cardqn.agents.saved import Run
 from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.env.fast_render import FastRender, draw_stock, is_car_racing
 from sb3_cardqn.env.task import Task, task_of
 from sb3_cardqn.env.training_wrappers import judged_wrappers
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.seeds import FINAL_SEEDS, HELD_OUT_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS
-from sb3_cardqn.zoo.run_names import STATISTICS
+from sb3_cardqn.zoo.run_names import STATISTICS, statistics_file
 
 _FAST_RENDER = "sb3_cardqn.FastRender"
 
@@ -122,7 +122,9 @@ def make_env(
     kept = task_of(env_id).env_kwargs(config.get("env_kwargs") or {})
     normalize = config.get("normalize")  # a bool, a dict, or a string of Python that makes one
     config["normalize"] = bool(normalize) and re.search(r"norm_obs\W+False", str(normalize)) is None
-    statistics = statistics_of(agent) if config["normalize"] and not isinstance(agent, Mapping) else None
+    statistics = None
+    if config["normalize"] and not isinstance(agent, Mapping):
+        statistics = statistics_file(agent.model_path, agent.config_path.parent)
     if config["normalize"] and not (statistics and statistics.is_file()):
         raise UserError(
             f"an agent trained with normalized observations needs {STATISTICS} beside its configuration, got "
@@ -234,13 +236,15 @@ def _ended(seed: int, done: bool, info: Mapping[str, Any]) -> Drive | None:
     :param info: the step's info
     :return: the finished drive; None before the episode ends
     """
-    if done and "episode" not in info and info.get("TimeLimit.truncated"):
-        raise UserError(
-            "an episode is cut outside its Monitor, so it has no score: in place of TimeLimit in env_wrapper "
-            "use env_kwargs: {max_episode_steps: N}"
-        )
-    if not done or "episode" not in info:  # a lost life of several ends nothing
+    if not done:
         return None
+    if "episode" not in info:
+        if info.get("TimeLimit.truncated"):
+            raise UserError(
+                "an episode is cut outside its Monitor, so it has no score: in place of TimeLimit in "
+                "env_wrapper use env_kwargs: {max_episode_steps: N}"
+            )
+        return None  # a lost life of several ends nothing
     # the Monitor is inside the wrappers: raw rewards, every frame
     return _result(seed, float(info["episode"]["r"]), int(info["episode"]["l"]), info)
 

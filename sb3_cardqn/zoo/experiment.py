@@ -61,11 +61,11 @@ def _check_first_step(algo: str, made: tuple[BaseAlgorithm, dict[str, Any]] | No
             f"train_freq in episodes needs n_envs: 1, got train_freq {train_freq.frequency} episode(s) with "
             f"n_envs {model.n_envs}"
         )
-    by_frames = isinstance(model.replay_buffer, FrameReplayBuffer)
+    buffer = model.replay_buffer
     if model.env is not None:
-        check_normalized(algo, model.env, by_frames)
-    if by_frames:
-        model.replay_buffer.check_memory()  # type: ignore[union-attr]
+        check_normalized(algo, model.env, isinstance(buffer, FrameReplayBuffer))
+    if isinstance(buffer, FrameReplayBuffer):
+        buffer.check_memory()
 
 
 class CarExperimentManager(ExperimentManager):

@@ -10,7 +10,7 @@ from huggingface_sb3 import EnvironmentName
 from sb3_cardqn import trust
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.plots import check_chosen, prepare_results
-from sb3_cardqn.zoo.run_names import BEST_AGENT, BEST_STATISTICS, STATISTICS, find_run
+from sb3_cardqn.zoo.run_names import BEST_AGENT, STATISTICS, find_run, statistics_file
 
 
 def _find(options: argparse.Namespace) -> tuple[Path, Path]:
@@ -49,9 +49,8 @@ def private_run(options: argparse.Namespace) -> Iterator[list[str]]:
     """
     run, model = _find(options)
     env = EnvironmentName(options.env)
-    best = run / env / BEST_STATISTICS
-    statistics = best if model.name == BEST_AGENT and best.is_file() else run / env / STATISTICS
-    code = [model, *(run / env / name for name in ("config.yml", "args.yml", statistics.name))]
+    statistics = statistics_file(model, run / env)
+    code = [model, statistics, *(run / env / name for name in ("config.yml", "args.yml"))]
     data = [*run.glob("*.csv"), run / "evaluations.npz"]  # for push_to_hub
     # a name that the zoo finds, even if the run's own name contains a uuid
     name = "" if options.exp_id < 0 else f"{env}_{options.exp_id or 1}"

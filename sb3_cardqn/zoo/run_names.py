@@ -11,6 +11,16 @@ STATISTICS, BEST_STATISTICS = "vecnormalize.pkl", "best_vecnormalize.pkl"  # bes
 _NAME = re.compile(r"(.+)_(\d+)(?:_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})?")
 
 
+def statistics_file(model: Path, folder: Path) -> Path:
+    """
+    :param model: zip file of an agent
+    :param folder: folder of its configuration
+    :return: file of the statistics that normalized its observations; it may be missing
+    """
+    best = folder / BEST_STATISTICS  # older runs have none
+    return best if model.name == BEST_AGENT and best.is_file() else folder / STATISTICS
+
+
 class RunName(NamedTuple):
     """
     Parts of the name of a run folder.

@@ -52,7 +52,7 @@ def test_what_environments_answer(what: str, value: float, monkeypatch: pytest.M
 
 
 class Dark(gym.Wrapper):
-    """The first observation of environment 1 is no number."""
+    """Its first observation is NaN."""
 
     def reset(self, **kwargs: Any) -> Any:
         obs, info = self.env.reset(**kwargs)
