@@ -187,3 +187,14 @@ def test_a_run_is_not_resumed_through_links(tmp_path: Path) -> None:
     trust.remember(run / "checkpoints/command.json")
     with error_naming(UserError, "best_model.zip"):
         resume(run)
+
+
+def test_videos_are_not_written_through_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = Path("logs/cardqn/CartPole-v1_1")
+    run.mkdir(parents=True)
+    (run / "CartPole-v1.zip").write_bytes(b"an agent")
+    (run / "videos").symlink_to(tmp_path / "elsewhere")
+    ended = sb3_cardqn(Path(), "record_video --env CartPole-v1 --trust")
+    assert not missing("'logs/cardqn/CartPole-v1_1/videos'", ended.stderr)
+    assert not (tmp_path / "elsewhere").exists()

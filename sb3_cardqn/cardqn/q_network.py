@@ -124,7 +124,7 @@ class QNetwork(PicturePolicy):
         is_recorded = th.compiler.is_compiling() or th.jit.is_tracing()
         learns = th.is_grad_enabled() and obs.dtype == th.uint8 and not is_recorded
         if learns and device == "cpu":
-            # In this order the gradient of the first layer's weights takes half of the time. Without a
+            # In this order the gradient of the first layer's weights takes a quarter of an update. Without a
             # gradient it does not pay.
             obs = _channels_last(obs)
         return self.features_extractor(obs.to(dtype, copy=True).div_(255)).float()
@@ -152,7 +152,7 @@ class QNetwork(PicturePolicy):
 def _channels_last(pictures: th.Tensor) -> th.Tensor:
     """
     :param pictures: (batch, C, H, W) uint8
-    :return: the same, channels-last in memory; OpenCV does it in a sixth of torch's time
+    :return: the same, channels-last in memory; OpenCV does it in a seventh of torch's time
     """
     batch, channels, height, width = pictures.shape
     if channels > 128:  # OpenCV's maximum

@@ -46,7 +46,7 @@ class Estimate(NamedTuple):
 
 def trimmed_mean(runs: ArrayLike, cut: float) -> Estimate:
     """
-    Mean without the lowest and the highest runs, with the variance of Yuen 1974.
+    Mean without the lowest and the highest runs; its variance is that of Tukey and McLaughlin 1963.
 
     With nothing left out it has Student's interval.
 

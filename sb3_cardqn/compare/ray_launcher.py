@@ -108,7 +108,7 @@ class RayLauncher:
 
     def __init__(self, address: str | None = None, num_threads: int = 1, num_gpus: float = 0) -> None:
         try:
-            ray.init(address, log_to_driver=False)
+            ray.init(address or "local", log_to_driver=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise UserError(f"--address {address}: {' '.join(str(error).split())}") from error
         self.num_threads = num_threads

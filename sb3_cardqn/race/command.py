@@ -79,7 +79,7 @@ def main(argv: list[str]) -> None:
         check_writable(path)
 
     names = ", ".join(agent.name for agent in agents)
-    print(f"Driving held-out {_span(task, tracks)}: {names} ...")
+    print(f"Driving {_span(task, tracks)}: {names} ...")
     results = race(
         agents,
         tracks,

@@ -31,7 +31,7 @@ class FrameReplayBuffer(ReplayBuffer):
        SB3 it continues into the other episode.
     3. ``dones`` and ``timeouts`` are stored as bool; there are no arrays ``observations`` and
        ``next_observations``.
-    4. A buffer that does not fit in memory is an error at construction, not a warning.
+    4. A buffer that does not fit in memory warns at construction and refuses its first transition.
     5. ``VecNormalize(norm_obs=True)`` is refused: immediately by ``CarDQN`` and the zoo's ``train``, at the
        end of the first episode by other algorithms, where SB3 rounds the final observation.
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback, ProgressBarCallback
+from tqdm.rich import tqdm
 
 from sb3_cardqn.durable import write_text
 from sb3_cardqn.zoo.validation import ValidationCallback, evaluates
@@ -209,6 +210,30 @@ class TrainingClock(BaseCallback):
         self._last = Reading(self.num_timesteps, round(self.seconds, 3))
         with self.path.open("a") as file:
             file.write(f"{self._last.agent_steps},{self._last.seconds}\n")
+
+
+class SecondsBar(ProgressBarCallback):
+    """
+    SB3's progress bar in seconds, for a budget in minutes: nobody knows how many agent steps it will take.
+
+    :param clock: clock of the run, with a budget
+    """
+
+    def __init__(self, clock: TrainingClock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    def _on_training_start(self) -> None:
+        assert self.clock.budget is not None
+        self.pbar = tqdm(total=round(self.clock.budget, 1), unit="s")
+
+    def _on_step(self) -> bool:
+        self.pbar.update(self.clock.seconds - self.pbar.n)
+        return True
+
+    def _on_training_end(self) -> None:
+        self._on_step()
+        super()._on_training_end()
 
 
 def by_the_clock(algorithm: type[BaseAlgorithm]) -> type[BaseAlgorithm]:

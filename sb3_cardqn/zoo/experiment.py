@@ -17,7 +17,7 @@ from rl_zoo3 import ALGOS, get_latest_run_id
 from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.callbacks import EvalCallback, ProgressBarCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.type_aliases import TrainFrequencyUnit
@@ -35,7 +35,7 @@ from sb3_cardqn.python_text import PYTHON_KEYS, code_in, without_text
 from sb3_cardqn.replaced import replaced
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 from sb3_cardqn.seeds import TRAINING_SEEDS
-from sb3_cardqn.zoo.clock import TrainingClock, by_the_clock, print_time_to
+from sb3_cardqn.zoo.clock import SecondsBar, TrainingClock, by_the_clock, print_time_to
 from sb3_cardqn.zoo.configuration import (
     checked_hyperparams,
     default_policy,
@@ -228,6 +228,10 @@ class CarExperimentManager(ExperimentManager):
         evaluations += [callback for callback in users if isinstance(callback, EvalCallback)]
         self.clock = TrainingClock(Path(self.save_path), evaluations, self.minutes, self.n_evaluations or 20)
         others = [callback for callback in self.callbacks if not isinstance(callback, EvalCallback)]
+        if self.minutes is not None:
+            others = [
+                SecondsBar(self.clock) if isinstance(one, ProgressBarCallback) else one for one in others
+            ]
         self.callbacks = [*others, self.clock]
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:

@@ -67,8 +67,11 @@ def filmed_run(options: argparse.Namespace) -> Iterator[list[str]]:
     """
     :param options: options of record_video
     :return: context with additional options, see ``private_run``; videos go to the run folder
+    :raises UserError: if they would, and it holds a link
     """
     run, _ = _find(options)
+    if not options.output_folder:
+        trust.refuse_links(run)
     with private_run(options) as more:
         yield more if options.output_folder else [*more, "-o", str(run / "videos")]
 

@@ -110,6 +110,16 @@ def _nodes(cluster: Any, count: int, folder: Path, monkeypatch: pytest.MonkeyPat
     return nodes
 
 
+def test_without_an_address_a_cluster_starts_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sb3_cardqn.compare.ray_launcher import RayLauncher
+
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # another cluster, of which nothing was said
+    try:
+        assert RayLauncher().at_once >= 1
+    finally:
+        ray.shutdown()
+
+
 def test_the_cluster_is_left_when_a_check_fails(tmp_path: Path) -> None:
     from sb3_cardqn.compare.ray_launcher import RayLauncher
 

@@ -183,6 +183,16 @@ def test_quantiles_are_exported_as_their_mean(tmp_path: Path) -> None:
     assert np.ptp(exported) > 0.01
 
 
+@pytest.mark.parametrize("known", [QuantileHead, HistogramHead, DuelingHead])
+def test_the_network_of_a_subclass_is_not_left_out(known: type, tmp_path: Path) -> None:
+    model = CarDQN(
+        "MlpPolicy", Cart(), policy_kwargs={"head_class": type("Own", (known,), {})}, buffer_size=50
+    )
+    with error_naming(UserError, "Own"):
+        write_policy(model, "cardqn", tmp_path / "policy.safetensors")
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_the_network_that_drives_is_exported(device: str, tmp_path: Path) -> None:
     obs = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)

@@ -12,6 +12,7 @@ from stable_baselines3.common.monitor import Monitor
 from sb3_cardqn.zoo import clock as training_clock
 from sb3_cardqn.zoo.clock import (
     Reading,
+    SecondsBar,
     TrainingClock,
     by_the_clock,
     last_reading,
@@ -116,6 +117,21 @@ def test_a_budget_in_minutes_stops_evaluates_evenly_and_drives_schedules(
     assert np.load(tmp_path / "evaluations.npz")["timesteps"].tolist() == [15, 30, 45, 60]
     # one agent step a second: half of the minute is over after 30 of them
     assert rates[30] == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_bar_of_a_budget_in_minutes_counts_seconds(tmp_path: Path, seconds: list[float]) -> None:
+    clock = TrainingClock(tmp_path, minutes=0.5)
+    bar = SecondsBar(clock)
+    bar.init_callback(started(clock, 100))
+    bar.on_training_start({"total_timesteps": 10**12}, {})
+    assert bar.pbar.total == 30
+    clock.seconds = 12.0
+    bar.on_step()
+    assert bar.pbar.n == 12
+    bar.pbar.update(100)  # of a checkpoint, in agent steps
+    clock.seconds = 20.0
+    bar.on_training_end()
+    assert bar.pbar.n == 20
 
 
 def test_evaluations_on_a_full_disk_leave_the_earlier_ones(
