@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+from rl_zoo3 import ALGOS
+
 from sb3_cardqn.agents.exported import SafeAgent, shipped_agents
 from sb3_cardqn.agents.saved import Agent, Run, WhichCheckpoint, typed_env_id
 from sb3_cardqn.agents.trained import TrainedAgent
@@ -38,7 +40,8 @@ def default_agent() -> Run | TrainedAgent:
     :return: the most recently started run in ``logs``; without one, the shipped agent
     :raises UserError: if there is neither
     """
-    configs, shipped = sorted(Path("logs").glob("*/*/*/config.yml")), shipped_agents()
+    found, shipped = sorted(Path("logs").glob("*/*/*/config.yml")), shipped_agents()
+    configs = [path for path in found if path.parts[-4] in ALGOS]
     if configs:
         return Run(max(configs, key=lambda path: path.stat().st_mtime).parent.parent)
     if "cardqn" in shipped:

@@ -204,8 +204,10 @@ class Run:
 
     @property
     def algo(self) -> str:
-        """Name of the algorithm."""
-        return self.folder.resolve().parent.name
+        """Name of the algorithm: that of the folder's parent, or, if the run was moved, the one typed."""
+        name = self.folder.resolve().parent.name
+        typed = _options(self.config_path).get("algo") if name not in ALGOS else None
+        return typed if isinstance(typed, str) and typed in ALGOS else name
 
     @property
     def env_id(self) -> str:

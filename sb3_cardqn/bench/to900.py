@@ -91,7 +91,8 @@ def to900_table(results: Results, sb3_speed: float, seeds: int) -> pd.DataFrame:
     budget = curves.groupby(RUN)["agent_steps"].transform("max")
     late = curves[curves["agent_steps"] > budget * 2 / 3]
     rows = []
-    for name, own in times.groupby("contestant", sort=False):
+    for name in results.plan["contestants"]:
+        own = times[times["contestant"] == name]
         late_scores = late[late["contestant"] == name]
         never = [math.inf] * (seeds - len(own))
         seconds, steps = (np.array([*own[clock], *never]) for clock in ("seconds", "agent_steps"))

@@ -14,13 +14,12 @@ from stable_baselines3.common.type_aliases import TrainFreq
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn.cardqn.schedules import DECAYS
-from sb3_cardqn.checks import check_flag, check_normalized, check_number, check_whole, is_number
+from sb3_cardqn.checks import check_flag, check_normalized, check_number, check_whole, is_number, whole
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 
 # name -> lower bound of a whole number
 _WHOLE = {
     "buffer_size": 1,
-    "learning_starts": 0,
     "batch_size": 1,
     "gradient_steps": -1,
     "n_steps": 1,
@@ -65,6 +64,8 @@ def check_arguments(agent: Any) -> None:
 def _check_numbers(agent: Any) -> None:
     for name, least in _WHOLE.items():
         setattr(agent, name, check_whole("CarDQN", name, getattr(agent, name), least))
+    starts = check_number("CarDQN", "learning_starts", agent.learning_starts, 0, infinite=True)
+    agent.learning_starts = starts if whole(starts) is None else whole(starts)
     train_freq: Any = agent.train_freq
     if not isinstance(train_freq, tuple):
         agent.train_freq = check_whole("CarDQN", "train_freq", train_freq)
@@ -90,7 +91,8 @@ def _check_numbers(agent: Any) -> None:
             "not reach exploration_final_eps; for a number of agent steps use exploration_steps",
             stacklevel=4,
         )
-    agent.max_grad_norm = check_number("CarDQN", "max_grad_norm", agent.max_grad_norm, 0, infinite=True)
+    norm = math.inf if agent.max_grad_norm is None else agent.max_grad_norm  # QRDQN's way to clip nothing
+    agent.max_grad_norm = check_number("CarDQN", "max_grad_norm", norm, 0, infinite=True)
 
 
 def check_budget(agent: Any, total_timesteps: Any) -> None:
@@ -101,7 +103,7 @@ def check_budget(agent: Any, total_timesteps: Any) -> None:
     """
     if not is_number(total_timesteps) or math.isnan(total_timesteps):
         raise ValueError(f"CarDQN.learn needs total_timesteps, a number or inf, got {total_timesteps!r}")
-    if total_timesteps == math.inf and not agent.exploration_steps:
+    if total_timesteps == math.inf and not agent.exploration_steps and agent.exploration_decay != "constant":
         warnings.warn(
             "with total_timesteps=inf exploration never decreases, because exploration_fraction is a "
             "fraction of them; for a number of agent steps use exploration_steps",
@@ -136,15 +138,16 @@ def check_spaces(agent: Any) -> None:
         check_normalized(type(agent).__name__, agent.env, stores_frames)
 
 
-def n_step_arguments(agent: Any, replay_buffer_class: type[ReplayBuffer]) -> dict[str, Any]:
+def n_step_arguments(agent: Any) -> dict[str, Any]:
     """
     Keyword arguments of the replay buffer, completed with the agent's n_steps and gamma.
 
     :param agent: agent with all arguments as attributes
-    :param replay_buffer_class: class of its replay buffer
     :return: replay_buffer_kwargs, plus n_steps and gamma if the class takes them and they are not given
     :raises ValueError: if the observations are Dicts and n_steps is above 1
     """
+    default = NStepReplayBuffer if agent.n_steps > 1 else ReplayBuffer
+    replay_buffer_class = agent.replay_buffer_class or default
     if isinstance(agent.observation_space, spaces.Dict) and replay_buffer_class is NStepReplayBuffer:
         raise ValueError(
             "CarDQN needs n_steps=1 and no NStepReplayBuffer for Dict observations, which that buffer does "
@@ -170,7 +173,7 @@ def check_replay_buffer(agent: Any) -> None:
     buffer: Any = agent.replay_buffer
     if getattr(buffer, "n_envs", agent.n_envs) != agent.n_envs:
         raise ValueError(f"CarDQN needs a replay buffer with n_envs={agent.n_envs}, got {buffer.n_envs}")
-    told = n_step_arguments(agent, agent.replay_buffer_class or ReplayBuffer)
+    told = n_step_arguments(agent)
     wanted = {"n_steps": told.get("n_steps", 1)}
     if wanted["n_steps"] > 1:  # with one step the agent's own gamma is used
         wanted["gamma"] = told.get("gamma", agent.gamma)

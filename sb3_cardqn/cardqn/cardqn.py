@@ -27,6 +27,8 @@ from sb3_cardqn.cardqn.schedules import DECAYS
 from sb3_cardqn.cardqn.td import importance_weights, td_of
 from sb3_cardqn.hardware import has_bfloat16, keep_freed_memory
 
+_ROUNDING = 1e-9  # of a schedule, beside 0 and 1
+
 
 class CarDQN(OverlapAlgorithm):
     """
@@ -78,7 +80,7 @@ class CarDQN(OverlapAlgorithm):
     :param exploration_fraction: fraction of the budget in which epsilon decays, as in DQN
     :param exploration_initial_eps: probability of a random action before the decay
     :param exploration_final_eps: probability of a random action after the decay
-    :param max_grad_norm: maximum norm of the gradient; larger gradients are scaled down to it
+    :param max_grad_norm: maximum norm of the gradient; larger ones are scaled down to it; None for no maximum
     :param stats_window_size: number of episodes in the logged means
     :param tensorboard_log: folder for TensorBoard, or None
     :param policy_kwargs: keyword arguments of the policy, such as ``features_extractor_class``
@@ -131,7 +133,7 @@ class CarDQN(OverlapAlgorithm):
         exploration_fraction: float = 0.1,
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.05,
-        max_grad_norm: float = 10,
+        max_grad_norm: float | None = 10,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
         policy_kwargs: dict[str, Any] | None = None,
@@ -178,31 +180,31 @@ class CarDQN(OverlapAlgorithm):
         self.exploration_final_eps = exploration_final_eps
         self.exploration_decay = exploration_decay
         self.exploration_steps = exploration_steps
-        self.max_grad_norm = max_grad_norm
+        self.max_grad_norm: Any = max_grad_norm  # a number, once it is checked
         self.double_q = double_q
         self.advantage_learning = advantage_learning
         self.mixed_precision = mixed_precision
         self.overlap = overlap
         self.exploration_rate = 0.0
         self._n_calls = 0
-        check_arguments(self)
         if _init_setup_model:
             check_spaces(self)
             self._setup_model()
 
     def _setup_model(self) -> None:
+        check_arguments(self)
+        given = self.replay_buffer_class, self.replay_buffer_kwargs
         if self.replay_buffer_class is None and self.n_steps > 1:
             # SB3 would choose it too, but would also write n_steps and gamma into replay_buffer_kwargs
             self.replay_buffer_class = NStepReplayBuffer
-        given = self.replay_buffer_kwargs
-        if self.replay_buffer_class is not None:
-            self.replay_buffer_kwargs = n_step_arguments(self, self.replay_buffer_class)
+        self.replay_buffer_kwargs = n_step_arguments(self)
         with warnings.catch_warnings():
             if self.replay_buffer_kwargs.get("n_steps") == self.n_steps:
                 # SB3 would warn that n_steps does not reach a custom replay buffer, but here it does
                 warnings.filterwarnings("ignore", message="`n_steps=", category=UserWarning)
             super()._setup_model()
-        self.replay_buffer_kwargs = given  # else n_steps and gamma would survive a load() with other values
+        # load() chooses anew, SB3's too; else n_steps and gamma would survive a load() with other values
+        self.replay_buffer_class, self.replay_buffer_kwargs = given
         check_policy(self.policy)
         self._create_aliases()
         self._td = td_of(self.q_net)
@@ -230,7 +232,7 @@ class CarDQN(OverlapAlgorithm):
         tb_log_name: str = "CarDQN",
         progress_bar: bool = False,
     ) -> Any:
-        check_arguments(self)  # again, because load() can change them
+        check_arguments(self)  # again, because a script can change them
         check_budget(self, total_timesteps)
         check_spaces(self)
         check_replay_buffer(self)
@@ -245,16 +247,17 @@ class CarDQN(OverlapAlgorithm):
             done = (self.num_timesteps - self.learning_starts) / self.exploration_steps
             remaining = 1 - min(max(done, 0.0), 1.0)
         epsilon = float(self.exploration_schedule(remaining))
-        if not 0 <= epsilon <= 1:
+        if not -_ROUNDING <= epsilon <= 1 + _ROUNDING:
             raise ValueError(
                 f"CarDQN needs an exploration_decay that stays between 0 and 1, got {epsilon!r} from "
                 f"{self.exploration_decay!r} at agent step {self.num_timesteps}"
             )
-        self.exploration_rate = epsilon
+        self.exploration_rate = min(max(epsilon, 0.0), 1.0)
 
     def _on_step(self) -> None:
         self._n_calls += 1
-        # agent steps of all learn() calls; they grow by n_envs at a time and may jump over the multiple
+        # agent steps of all learn() calls (of one number of environments); they grow by n_envs at a time and
+        # may jump over the multiple
         if self._n_calls * self.n_envs % self.target_update_interval < self.n_envs:
             polyak_update(self.q_net.parameters(), self.q_net_target.parameters(), self.tau)
             # running statistics of batch normalisation are copied, not averaged (SB3 #996)

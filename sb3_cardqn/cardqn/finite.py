@@ -25,7 +25,7 @@ def check_transitions(
     """
     check_finite("the reward", rewards, agent_steps)
     check_finite("the observation", obs, agent_steps)
-    for i, done in enumerate(dones.tolist()):
+    for i, done in enumerate(dones):
         if done and infos[i].get("terminal_observation") is not None:
             check_finite("the last observation", infos[i]["terminal_observation"], agent_steps, i)
 

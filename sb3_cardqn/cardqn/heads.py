@@ -2,8 +2,8 @@
 Heads, the last layers of the Q-network, which turn features into Q-values.
 
 A head with more than one output per action defines its own ``temporal_difference``. A head whose constructor
-takes more than widths defines ``arguments``. A head that is equivalent to a simpler one for driving defines
-``exported``, which returns the simpler one.
+takes more than widths defines ``arguments``; or, if a simpler one drives the same, ``exported``, which
+returns that one.
 """
 
 import math
@@ -155,7 +155,7 @@ class HistogramHead(nn.Linear):
             raise ValueError(f"HistogramHead needs low < 0 and finite, got {low!r}")
         check_number("HistogramHead", "high", high, 0, above=True)
         super().__init__(in_features, out_features * n_bins)
-        self.low, self.high, self.n_bins = low, high, n_bins
+        self.low, self.high, self.n_bins = float(low), float(high), n_bins
         self._edges = th.linspace(low, high, n_bins + 1, device="cpu")  # neither a weight nor in the file
         self._centers = (self._edges[1:] + self._edges[:-1]) / 2
         with th.no_grad():  # initial Q-values are near 0

@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import MaybeCallback, RolloutReturn
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecEnvWrapper
 
 from sb3_cardqn.env.meanwhile import Meanwhile
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
@@ -39,6 +39,8 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
             kwargs["learning_starts"] = 0
         if self._meanwhile is None:  # a checkpoint of a run that overlapped
             self._catch_up()
+        elif self._meanwhile.venv is not env:  # a callback has called set_env()
+            self._meanwhile = Meanwhile(env, self._catch_up)
         rollout = None
         try:
             rollout = super().collect_rollouts(self._meanwhile or env, *args, **kwargs)
@@ -57,7 +59,8 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
         :param gradient_steps: number of gradient updates
         :param batch_size: transitions per gradient update
         """
-        if self._meanwhile is None:
+        self._catch_up()  # if a callback calls it too
+        if self._meanwhile is None or self.num_timesteps >= self._total_timesteps:
             self._update(gradient_steps, batch_size)
         else:
             self._due = gradient_steps, batch_size
@@ -67,15 +70,16 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
 
     def _catch_up(self) -> None:
         if self._due is not None:
-            self._update(*self._due)
-            self._due = None
+            due, self._due = self._due, None
+            self._update(*due)
+            self.policy.set_training_mode(False)  # as callbacks find it without overlap
 
     def overlaps(self, env: VecEnv) -> bool:
         """
         :param env: the environments
         :return: True if updates happen while the environments step; False if the buffer itself calls the
-            environments, as ``HerReplayBuffer`` does for rewards
-        :raises ValueError: if ``overlap`` is True with such a buffer
+            environments, as ``HerReplayBuffer`` does for rewards, or a wrapper has a ``step`` of its own
+        :raises ValueError: if ``overlap`` is True with such a buffer or wrapper
         """
         asks = isinstance(getattr(self.replay_buffer, "env", None), VecEnv)
         if asks and self.overlap:
@@ -83,9 +87,14 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
                 f"CarDQN needs overlap=False for {type(self.replay_buffer).__name__}, which calls the "
                 "environments during updates, got True"
             )
-        return not asks and (
-            isinstance(env.unwrapped, SubprocVecEnv) if self.overlap is None else self.overlap
-        )
+        undivided = _undivided(env)
+        if undivided and self.overlap:
+            raise ValueError(
+                f"CarDQN needs overlap=False for {undivided}, whose step() is its own, not step_async() and "
+                "step_wait(), got True"
+            )
+        overlap = isinstance(env.unwrapped, SubprocVecEnv) if self.overlap is None else self.overlap
+        return overlap and not asks and not undivided
 
     def learn(
         self: Self,
@@ -122,3 +131,15 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
         finally:
             self._meanwhile, self._due = None, None
         return self
+
+
+def _undivided(env: VecEnv) -> str:
+    """
+    :param env: environments
+    :return: name of the outermost class that has a ``step`` of its own, or ""
+    """
+    while type(env).step is VecEnv.step:
+        if not isinstance(env, VecEnvWrapper):
+            return ""
+        env = env.venv
+    return type(env).__name__

@@ -9,11 +9,15 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, create_mlp
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, NatureCNN, create_mlp
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
 from sb3_cardqn.cardqn.heads import Head
+from sb3_cardqn.cardqn.torch_layers import CarRacingCNN
+
+# another extractor may use view(), which asks for SB3's order in memory
+_TAKES_ANY_ORDER = (CarRacingCNN, NatureCNN)
 
 
 class PicturePolicy(BasePolicy):
@@ -123,7 +127,7 @@ class QNetwork(PicturePolicy):
         dtype = th.get_autocast_dtype(device) if th.is_autocast_enabled(device) else th.float32
         is_recorded = th.compiler.is_compiling() or th.jit.is_tracing()
         learns = th.is_grad_enabled() and obs.dtype == th.uint8 and not is_recorded
-        if learns and device == "cpu":
+        if learns and device == "cpu" and type(self.features_extractor) in _TAKES_ANY_ORDER:
             # In this order the gradient of the first layer's weights takes a quarter of an update. Without a
             # gradient it does not pay.
             obs = _channels_last(obs)

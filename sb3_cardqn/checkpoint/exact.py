@@ -19,20 +19,16 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_cardqn.cardqn.finite import check_weights
 from sb3_cardqn.checkpoint import state
-from sb3_cardqn.checkpoint.files import (
-    FORMAT,
-    Checkpoint,
-    newest_checkpoint,
-    remove_all_but,
-)
+from sb3_cardqn.checkpoint.files import FORMAT, Checkpoint, newest_checkpoint, remove_all_but
 from sb3_cardqn.checkpoint.made_with import (
     CheckpointWarning,
+    arguments_of,
+    check_env,
     check_settings,
     described,
     settings,
     versions,
     warn_of_versions,
-    warn_of_what_is_left_out,
 )
 from sb3_cardqn.checkpoint.replay_files import ReplayFiles, buffer_numbers, check_buffer, describe_buffer
 from sb3_cardqn.checks import check_whole
@@ -109,7 +105,7 @@ class ExactCheckpoint(BaseCallback):
             )
         assert self.model.replay_buffer is not None
         check_buffer(self.model.replay_buffer)
-        warn_of_what_is_left_out(self.model)
+        check_env(self.model)
         self._settings = settings(self.model) | described(self.more_settings)
         self.lock()
         self._kept, self._last_attempt, self.signal = [], -1, None
@@ -126,6 +122,7 @@ class ExactCheckpoint(BaseCallback):
             state.continue_log(self.model, newest.content["log"], newest.agent_steps)
 
     def _on_training_start(self) -> None:
+        self._settings |= arguments_of(self._others())
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, *not_ignored("SIGTERM", "SIGHUP")):
                 left_over = getattr(signal.getsignal(number), "__self__", None)

@@ -5,13 +5,14 @@ import functools
 import inspect
 import platform
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import stable_baselines3
 import torch as th
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import FloatSchedule
@@ -27,6 +28,7 @@ from stable_baselines3.common.vec_env import (
 )
 
 from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
+from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode
 from sb3_cardqn.env.meanwhile import Meanwhile
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.version import __version__
@@ -62,6 +64,19 @@ def settings(model: OffPolicyAlgorithm) -> dict[str, Any]:
     env = model.get_env()
     overlap = {"overlap": model.overlaps(env)} if env and isinstance(model, OverlapAlgorithm) else {}
     return described({"policy": type(model.policy), **arguments, **overlap, **spaces})
+
+
+def arguments_of(callbacks: Iterable[BaseCallback]) -> dict[str, Any]:
+    """
+    :param callbacks: callbacks, before training
+    :return: their constructors' arguments that are numbers, as attributes hold them; by "class.name"
+    """
+    return {
+        f"{type(callback).__name__}.{name}": described(vars(callback)[name])
+        for callback in callbacks
+        for name in inspect.signature(type(callback)).parameters
+        if name != "verbose" and isinstance(vars(callback).get(name), (bool, int, float, np.number))
+    }
 
 
 def described(value: Any) -> Any:
@@ -119,6 +134,8 @@ def check_settings(saved: Mapping[str, Any], ours: Mapping[str, Any], unchecked:
     :raises UserError: if a setting differs; the text names it and both values
     """
     missing = "nothing"
+    if not any("." in name for name in saved):  # older checkpoints lack the arguments of callbacks
+        unchecked = [*unchecked, *(name for name in ours if "." in name)]
     differences = [
         f"{name}={saved.get(name, missing)!r:.200}, got {ours.get(name, missing)!r:.200}"
         for name in sorted({*saved, *ours} - {*unchecked})
@@ -147,10 +164,20 @@ def warn_of_versions(saved: Mapping[str, str]) -> None:
         )
 
 
-def warn_of_what_is_left_out(model: OffPolicyAlgorithm) -> None:
+def check_env(model: OffPolicyAlgorithm) -> None:
     """
+    Check that running episodes can be replayed, and warn of state that a checkpoint leaves out.
+
     :param model: algorithm, before it learns
+    :raises UserError: if a wrapper is around ``ResumableEpisode``, which would not see the replay
     """
+    for env in getattr(model.env.unwrapped if model.env else None, "envs", []):
+        if not isinstance(env, ResumableEpisode) and env.has_wrapper_attr("restore_episode"):
+            raise UserError(
+                "ResumableEpisode needs to be the outermost wrapper, so that the others are replayed too "
+                "(SB3 puts a Monitor around an environment without one: ResumableEpisode(Monitor(env))), "
+                f"got {env}"
+            )
     forgotten = list(_forgotten(model.env))
     if model.action_noise is not None and type(model.action_noise) is not NormalActionNoise:
         forgotten.append(f"action_noise {type(model.action_noise).__name__}")

@@ -44,9 +44,10 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
         :param options: passed on
         :return: first observation, info
         """
-        self._start = {"random": _random_state(self), "seed": seed, "options": options}
+        self._start = {"random": get_generator(self.np_random), "seed": seed, "options": options}
         self._actions = []
-        self._observation, info = self.env.reset(seed=seed, options=options)
+        given = {} if options is None else {"options": options}  # an environment of your own may take none
+        self._observation, info = self.env.reset(seed=seed, **given)
         return self._observation, info
 
     def step(self, action: Any) -> Any:
@@ -71,7 +72,7 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
         return {
             "start": self._start,
             "actions": np.array(self._actions),
-            "random": _random_state(self),
+            "random": get_generator(self.np_random),
             "observation": _digest(self._observation),
             "log": log,
         }
@@ -86,7 +87,7 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
         """
         exact = False
         if episode["start"] is not None:
-            self.np_random.bit_generator.state = episode["start"]["random"]
+            set_generator(self.np_random, episode["start"]["random"])
             self.reset(seed=episode["start"]["seed"], options=episode["start"]["options"])
             ended = False
             for action in episode["actions"]:
@@ -97,9 +98,9 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
             exact = (
                 not ended
                 and _digest(self._observation) == episode["observation"]
-                and _digest(_random_state(self)) == _digest(episode["random"])
+                and _digest(get_generator(self.np_random)) == _digest(episode["random"])
             )
-        self.np_random.bit_generator.state = episode["random"]
+        set_generator(self.np_random, episode["random"])
         monitor = unwrap_wrapper(self, Monitor)
         if isinstance(monitor, Monitor) and episode["log"]:
             monitor.t_start = time.time() - episode["log"]["seconds"]
@@ -111,8 +112,28 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
         return exact
 
 
-def _random_state(env: gym.Env) -> dict[str, Any]:
-    return dict(env.np_random.bit_generator.state)
+def get_generator(generator: Any) -> dict[str, Any]:
+    """
+    :param generator: NumPy's ``Generator``, or the ``RandomState`` of an older environment
+    :return: its state
+    """
+    if isinstance(generator, np.random.RandomState):
+        return dict(generator.get_state(legacy=False))
+    return dict(generator.bit_generator.state)
+
+
+def set_generator(generator: Any, state: dict[str, Any]) -> None:
+    """
+    :param generator: any generator
+    :param state: result of ``get_generator``; that of another kind is left out: an environment may make
+        its own at the first ``reset(seed)``
+    """
+    if get_generator(generator).get("bit_generator") != state.get("bit_generator"):
+        return
+    if isinstance(generator, np.random.RandomState):
+        generator.set_state(state)
+    else:
+        generator.bit_generator.state = state
 
 
 def _digest(data: Any) -> str:

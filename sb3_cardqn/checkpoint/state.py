@@ -17,6 +17,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecFrameStack, VecMonitor, VecNormalize
 from torch.utils.tensorboard import SummaryWriter
 
+from sb3_cardqn.checkpoint.resumable_episode import get_generator, set_generator
 from sb3_cardqn.errors import UserError
 
 # Attributes of algorithms that change while they learn, besides networks and buffer; not all have each.
@@ -127,7 +128,7 @@ def get_env_random(env: VecEnv) -> dict[str, Any]:
     :return: random state of each environment, and the seeds for the next reset
     """
     return {
-        "states": [generator.bit_generator.state for generator in env.get_attr("np_random")],
+        "states": [get_generator(generator) for generator in env.get_attr("np_random")],
         "seeds": env.unwrapped._seeds,
     }
 
@@ -138,7 +139,7 @@ def set_env_random(env: VecEnv, states: dict[str, Any]) -> None:
     :param states: result of ``get_env_random``
     """
     for i, (generator, state) in enumerate(zip(env.get_attr("np_random"), states["states"], strict=True)):
-        generator.bit_generator.state = state
+        set_generator(generator, state)
         env.set_attr("np_random", generator, i)
     env.unwrapped._seeds = states["seeds"]
 

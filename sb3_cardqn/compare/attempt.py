@@ -78,14 +78,14 @@ class Attempt:
         return state
 
     def _failure(self, exit_code: int) -> str:
+        if self.run.state.finished:  # however the process ended after that
+            return ""
         if exit_code < 0:
             hint = ", perhaps for want of memory" * (exit_code == -signal.SIGKILL)
             return f"killed by {signal.Signals(-exit_code).name}{hint}"
         if exit_code > 0:
             return self.run.last_lines() or f"exit status {exit_code}"
-        if not self.run.left_its_agent:
-            return f"ended early, after {self.run.reading.agent_steps} agent steps: {self.run.last_lines()}"
-        return ""
+        return f"ended early, after {self.run.reading.agent_steps} agent steps: {self.run.last_lines()}"
 
     def finish(self) -> State:
         """
@@ -103,7 +103,9 @@ class Attempt:
 
     def stop(self) -> None:
         """Ask the process to end; it writes a checkpoint first."""
-        self._process.terminate()
+        # terminate() would take the usage of a process that has ended, which poll() has to save
+        if self._process.returncode is None and self.poll() is None:
+            self._process.terminate()
 
     def wait(self) -> None:
         """Wait for its end after ``stop``, for a limited time; the run can be resumed."""

@@ -17,11 +17,13 @@ from sb3_cardqn.compare.launchers import Launcher, local_launcher
 from sb3_cardqn.compare.merge import merge_folders
 from sb3_cardqn.compare.plan import Plan, read_plan
 from sb3_cardqn.compare.run import runs_of
+from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.numbers import time_spent
 from sb3_cardqn.options import Parser, add_trust
 from sb3_cardqn.signals import handled
 from sb3_cardqn.trust import trusts_all
+from sb3_cardqn.zoo.settings import import_packages
 
 _EXAMPLES = """\
 examples:
@@ -66,11 +68,14 @@ def main(argv: list[str]) -> None:
 
 
 def _merge(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    alone = ["--merge", *map(str, options.merge), "--output", str(options.output)]
+    packages = ["--gym-packages", *options.gym_packages] if options.gym_packages else []
+    alone = ["--merge", *map(str, options.merge), "--output", str(options.output), *packages]
     if options != parser.parse_args(alone):
         raise UserError(
-            f"--merge takes only --output, and trains nothing; leave out all but {shlex.join(alone)}"
+            "--merge takes only --output and --gym-packages, and trains nothing; leave out all but "
+            f"{shlex.join(alone)}"
         )
+    import_packages(options.gym_packages or [])
     print(f"report: {merge_folders(options.merge, options.output)}", file=sys.stderr)
 
 
@@ -191,17 +196,29 @@ def _plan(options: argparse.Namespace) -> Plan:
     begun = options.output / PLAN_FILE
     for path in [begun, *([options.plan] if options.plan else [])]:
         if path != begun or path.is_file():
-            settings |= read_plan(path)
+            settings = _with(settings, read_plan(path))
+    typed = {}
     for field in fields(Plan):
         if field.name not in ("contestants", "seeds") and getattr(options, field.name) is not None:
-            settings[field.name] = getattr(options, field.name)
+            typed[field.name] = getattr(options, field.name)
     if options.contestants:
-        settings["contestants"] = options.contestants
+        typed["contestants"] = options.contestants
     if options.seeds:
-        settings["seeds"] = options.seeds[0] if len(options.seeds) == 1 else options.seeds
+        typed["seeds"] = options.seeds[0] if len(options.seeds) == 1 else options.seeds
     if options.seed:
-        settings["seeds"] = options.seed
-    return Plan.of(**{"contestants": []} | settings)
+        typed["seeds"] = options.seed
+    return Plan.of(**{"contestants": []} | _with(settings, typed))
+
+
+def _with(settings: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """
+    :param settings: settings of a plan
+    :param more: settings that override them; a budget overrides one in the other unit
+    :return: all of them
+    """
+    budgets = {"n_timesteps", "minutes"}
+    replaced = budgets if budgets & more.keys() else set()
+    return {name: value for name, value in settings.items() if name not in replaced} | more
 
 
 def _launcher(options: argparse.Namespace, plan: Plan) -> Launcher:
@@ -226,7 +243,7 @@ def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
         print(f"{plan.env}, {budget} per run, seeds {', '.join(map(str, plan.seeds))}")
         print(
             f"{plan.n_evaluations} x {plan.eval_episodes} validation and {plan.tracks} held-out episodes"
-            + ", drawn by FastRender" * plan.fast
+            + ", drawn by FastRender" * (plan.fast and task_of(plan.env).has_laps)
         )
         width = max(len(name) for name in ("contestant", *plan.names))
         print(f"{'contestant':<{width}}  finished   time per run, about")

@@ -1,10 +1,12 @@
 """merge: one report of comparisons by the same plan, apart from their seeds."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
 
+import gymnasium as gym
 import pandas as pd
 
 from sb3_cardqn.compare.comparison import opened
@@ -30,7 +32,8 @@ def merge(parts: Sequence[tuple[Path, Results]]) -> Results:
         _check_seeds(one, other)
     all_results = [part for _, part in parts]
     runs = [
-        part.runs.assign(folder=[str(folder / run) for run in part.runs["folder"]]) for folder, part in parts
+        part.runs.assign(folder=[str(_home(folder) / run) for run in part.runs["folder"]])
+        for folder, part in parts
     ]
     seeds = dict.fromkeys(seed for part in all_results for seed in part.plan["seeds"])
     there = {f"{run.contestant}, seed {run.seed}" for part in all_results for run in part.runs.itertuples()}
@@ -86,7 +89,23 @@ def merge_folders(folders: Sequence[Path], output: Path) -> Path:
         return write_report(results, output)
 
 
+def _home(folder: Path) -> Path:
+    """
+    :param folder: folder of a comparison, or the folder ``results`` in it
+    :return: folder of the comparison
+    """
+    return folder.parent if (folder / ABOUT).is_file() else folder
+
+
 def _load(folder: Path) -> Results:
     place = folder if (folder / ABOUT).is_file() else folder / RESULTS
     refuse_pipes(place)
-    return Results.load(place)
+    results = Results.load(place)
+    env = results.plan.get("env")
+    if results.plan.get("gym_packages") and env not in gym.registry:
+        print(
+            f"sb3-cardqn: {env} is not registered, so its report has no reward threshold; --gym-packages "
+            "names the package that registers it",
+            file=sys.stderr,
+        )
+    return results

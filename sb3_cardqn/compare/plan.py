@@ -22,7 +22,7 @@ from sb3_cardqn.durable import read_file, write_text
 from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.evaluate import check_seeds
-from sb3_cardqn.seeds import HELD_OUT_SEEDS, TRAINING_SEEDS
+from sb3_cardqn.seeds import HELD_OUT_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS
 from sb3_cardqn.yaml_files import parse_yaml, with_numbers
 from sb3_cardqn.zoo.experiment import CarExperimentManager
 from sb3_cardqn.zoo.settings import (
@@ -95,6 +95,11 @@ class Plan:
         _check_number(f"tracks (--{task_of(self.env).episode}s)", self.tracks, int, 1, len(HELD_OUT_SEEDS))
         _check_number("first", self.first, int, 0)
         check_seeds(self.held_out, task_of(self.env))
+        if self.first <= VALIDATION_SEEDS[-1] and self.held_out[-1] >= VALIDATION_SEEDS[0]:
+            raise UserError(
+                f"first: needs episodes outside of {VALIDATION_SEEDS[0]} to {VALIDATION_SEEDS[-1]}, which "
+                f"choose the best checkpoints, got {self.first}"
+            )
         if not isinstance(self.fast, bool):
             raise UserError(f"fast: needs true or false, got {self.fast!r}")
         if self.vec_env not in ("dummy", "subproc"):

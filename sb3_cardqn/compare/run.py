@@ -12,7 +12,7 @@ from huggingface_sb3 import EnvironmentName
 from sb3_cardqn.compare.contestant import Contestant
 from sb3_cardqn.compare.names import folder_names
 from sb3_cardqn.compare.plan import Plan
-from sb3_cardqn.durable import write_text
+from sb3_cardqn.durable import is_zip, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.zoo.clock import Reading, last_reading
@@ -124,7 +124,7 @@ class PlannedRun:
     @property
     def left_its_agent(self) -> bool:
         """True if its budget is used up and its agent is saved."""
-        return (self.folder / f"{EnvironmentName(self.plan.env)}.zip").is_file() and self.progress == 1
+        return is_zip(self.folder / f"{EnvironmentName(self.plan.env)}.zip") and self.progress == 1
 
     @property
     def _state_path(self) -> Path:
@@ -167,6 +167,8 @@ class PlannedRun:
             "n_evaluations": plan.n_evaluations,
             "eval_episodes": plan.eval_episodes,
             "vec_env": plan.vec_env,
+            "fast": plan.fast,
+            "first": plan.first,
         }
 
     def save_state(self, state: State) -> None:

@@ -159,14 +159,26 @@ def main(argv: list[str]) -> None:
         progress=True,
     )
     print(_text(evaluations, settings))
-    if options.json is not None:
-        report = json.dumps(_report(argv, evaluations), indent=2, allow_nan=False)
-        write_text(options.json, f"{report}\n")
     if options.csv is not None:
         drives = pd.concat(
             {evaluation.name: evaluation.drives for evaluation in evaluations}, names=["agent"]
         )
         write_text(options.csv, drives.reset_index(level="agent").to_csv(index=False))
+    if options.json is not None:
+        report = json.dumps(_finite(_report(argv, evaluations)), indent=2, allow_nan=False)
+        write_text(options.json, f"{report}\n")
+
+
+def _finite(data: Any) -> Any:
+    """
+    :param data: JSON data
+    :return: the same, with None for NaN and infinity, which JSON does not have
+    """
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def _text(evaluations: Sequence[Evaluation], settings: Mapping[str, dict[str, str]]) -> str:
@@ -223,7 +235,7 @@ def _report(argv: Sequence[str], evaluations: Sequence[Evaluation]) -> dict[str,
     """
     :param argv: arguments after ``sb3-cardqn evaluate``
     :param evaluations: evaluations of several agents
-    :return: complete report as JSON data, with None for NaN
+    :return: complete report as JSON data, in which numbers may be NaN
     """
     return {
         "command": shlex.join(["sb3-cardqn", "evaluate", *argv]),
@@ -235,9 +247,7 @@ def _report(argv: Sequence[str], evaluations: Sequence[Evaluation]) -> dict[str,
                 "algo": evaluation.agent.algo,
                 "model": str(evaluation.agent.model_path),
                 "config": str(evaluation.agent.config_path),
-                "summary": {
-                    key: None if math.isnan(value) else value for key, value in evaluation.summary().items()
-                },
+                "summary": evaluation.summary(),
                 "drives": evaluation.drives.to_dict("records"),
             }
             for evaluation in evaluations

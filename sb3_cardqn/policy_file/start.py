@@ -28,7 +28,8 @@ def load_weights(model: BaseAlgorithm, path: str | Path) -> None:
     :param model: agent of CarDQN or SB3's DQN, with the same network as in the file
     :param path: ``.safetensors`` file of ``sb3-cardqn export``, name of a shipped agent, or zip of CarDQN or
         SB3's DQN, of which only the weights are read
-    :raises UserError: if the file cannot be read, or does not fit; the text names the part that differs
+    :raises UserError: if the file cannot be read, or does not fit; the text names the part that differs (of a
+        zip, only the shapes of the weights are compared)
     """
     policy: Any = model.policy
     if not hasattr(policy, "q_net") or not hasattr(policy, "q_net_target"):
@@ -78,7 +79,7 @@ def _parts(network: Any) -> dict[str, Any]:
     :param network: Q-network of this package or of SB3
     :return: its parts, to compare with those of another network
     """
-    space, head = network.observation_space, network.q_net[-1]
+    space, head = network.observation_space, getattr(network, "q_net", [None])[-1]
     return {
         "observation_space": f"{space.shape} {space.dtype}",
         "actions": int(network.action_space.n),

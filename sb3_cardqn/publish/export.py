@@ -1,6 +1,7 @@
 """Command ``sb3-cardqn export``, which writes a trained agent to a file that is safe to load."""
 
 import re
+import shlex
 from pathlib import Path
 
 from sb3_cardqn.agents.find import WHICH_AGENT, locate
@@ -129,10 +130,14 @@ def main(argv: list[str]) -> None:
         write_onnx(load_policy(path), path.with_suffix(".onnx"))
     files = [path, path.with_suffix(".json"), *([path.with_suffix(".onnx")] if options.onnx else [])]
     if options.card:
+        files.append(path.with_name("README.md"))
+        if files[-1].is_file() and "sb3-cardqn" not in files[-1].read_text(errors="replace"):
+            raise UserError(
+                f"--card would write over '{files[-1]}', which is no model card: use another folder, -o"
+            )
         from sb3_cardqn.publish.model_card import model_card  # imports the hub's slow package
 
         (evaluation,) = evaluate(str(path), progress=True)
-        files.append(path.with_name("README.md"))
-        write_text(files[-1], model_card(evaluation, f"sb3-cardqn evaluate {path.name}"))
+        write_text(files[-1], model_card(evaluation, f"sb3-cardqn evaluate {shlex.quote(path.name)}"))
     for file in files:
         print(f"{file}  {file.stat().st_size / 1e6:.2f} MB")

@@ -15,7 +15,7 @@ from sb3_cardqn.evaluate.command import add_agent_options, chosen_agents, judged
 from sb3_cardqn.evaluate.numbers import decimals
 from sb3_cardqn.options import Parser
 from sb3_cardqn.race.film import animate, race
-from sb3_cardqn.race.learning_curve import plot_learning_curve
+from sb3_cardqn.race.learning_curve import has_curve, plot_learning_curve
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 
 
@@ -73,7 +73,7 @@ def main(argv: list[str]) -> None:
     written = [video]
     if options.gif and video.suffix != ".gif":
         written.append(video.with_suffix(".gif"))
-    if run is not None and video == run.folder / "race.mp4" and any(run.folder.glob("*.monitor.csv")):
+    if run is not None and video == run.folder / "race.mp4" and has_curve(run):
         written.append(run.folder / "learning_curve.png")
     for path in written:
         check_writable(path)

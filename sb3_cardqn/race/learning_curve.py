@@ -1,5 +1,6 @@
 """plot_learning_curve: scores of training episodes and evaluations over the minutes of training."""
 
+import glob
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,15 @@ from stable_baselines3.common.monitor import load_results
 
 from sb3_cardqn.durable import replacing
 from sb3_cardqn.evaluate import Run
-from sb3_cardqn.zoo.clock import Reading, read_clock
+from sb3_cardqn.zoo.clock import FILE_NAME, Reading, read_clock
+
+
+def has_curve(run: Run) -> bool:
+    """
+    :param run: a training run, perhaps of rl-zoo3 itself, which measures no training time
+    :return: True if it can be plotted
+    """
+    return (run.folder / FILE_NAME).is_file() and any(run.folder.glob("*.monitor.csv"))
 
 
 def plot_learning_curve(run: Run, path: Path) -> None:
@@ -18,7 +27,7 @@ def plot_learning_curve(run: Run, path: Path) -> None:
     :param run: the training run
     :param path: picture to write
     """
-    episodes = load_results(str(run.folder))
+    episodes = load_results(glob.escape(str(run.folder)))
     clock = [Reading(), *read_clock(run.folder)]
 
     def minutes_at(agent_steps: np.ndarray) -> np.ndarray:

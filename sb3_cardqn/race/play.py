@@ -162,8 +162,10 @@ def main(argv: list[str]) -> None:
     )
     options = parser.parse_args(argv)
     shipped = shipped_agents()
-    unnamed = default_agent() if options.watch or not shipped else SafeAgent(shipped["cardqn"])
-    agents = chosen_agents(options, options.agents or [unnamed])
+    newest = options.watch or not shipped
+    agents = chosen_agents(
+        options, options.agents or [default_agent() if newest else SafeAgent(shipped["cardqn"])]
+    )
     task = task_of(agents[0].env_id)
     first = random.choice(UNSEEN) if options.first is None else options.first
     check_seeds([first], task)

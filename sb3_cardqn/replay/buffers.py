@@ -161,7 +161,7 @@ class FrameReplayBuffer(ReplayBuffer):
         :param infos: one dict per environment; ``TimeLimit.truncated`` distinguishes time limits
         :raises ValueError: if the stacks do not slide, or at the first one if the full buffer does not fit
         """
-        if not self.size():
+        if not self.size() and not len(self.pool.frames):  # else reset(), and the memory is there
             self.check_memory()
         # a SubprocVecEnv hands over what an environment returns, whatever its space says
         obs, next_obs = (

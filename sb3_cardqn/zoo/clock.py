@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -216,24 +216,27 @@ class SecondsBar(ProgressBarCallback):
     """
     SB3's progress bar in seconds, for a budget in minutes: nobody knows how many agent steps it will take.
 
-    :param clock: clock of the run, with a budget
+    :param budget: seconds in all
+    :param seconds: function that returns the seconds so far
     """
 
-    def __init__(self, clock: TrainingClock) -> None:
+    def __init__(self, budget: float, seconds: Callable[[], float]) -> None:
         super().__init__()
-        self.clock = clock
+        self.budget, self.seconds = budget, seconds
 
     def _on_training_start(self) -> None:
-        assert self.clock.budget is not None
-        self.pbar = tqdm(total=round(self.clock.budget, 1), unit="s")
+        self.pbar = tqdm(total=round(self.budget, 1), unit="s")
 
     def _on_step(self) -> bool:
-        self.pbar.update(self.clock.seconds - self.pbar.n)
+        self.pbar.update(self.seconds() - self.pbar.n)
         return True
 
     def _on_training_end(self) -> None:
         self._on_step()
         super()._on_training_end()
+
+
+SecondsBar.__name__ = ProgressBarCallback.__name__  # by which checkpoints know it
 
 
 def by_the_clock(algorithm: type[BaseAlgorithm]) -> type[BaseAlgorithm]:

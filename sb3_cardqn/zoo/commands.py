@@ -25,7 +25,7 @@ from sb3_cardqn.replaced import replaced
 from sb3_cardqn.seeds import TRAINING_SEEDS
 from sb3_cardqn.zoo.configuration import judged_wrapper_class
 from sb3_cardqn.zoo.experiment import CarExperimentManager
-from sb3_cardqn.zoo.files import filmed_run, private_plots, private_run, remembered_plots
+from sb3_cardqn.zoo.files import filmed_run, private_plots, private_run, pushed_run, remembered_plots
 from sb3_cardqn.zoo.plots import check_all_plots, check_plot_from_file, check_plot_train
 from sb3_cardqn.zoo.resumable import (
     CHECKPOINTS,
@@ -36,7 +36,7 @@ from sb3_cardqn.zoo.resumable import (
 )
 from sb3_cardqn.zoo.run_names import find_run, parse_name
 from sb3_cardqn.zoo.settings import check_algorithm, check_environment, import_packages, names_for_the_zoo
-from sb3_cardqn.zoo.train_options import check_numbers, check_train
+from sb3_cardqn.zoo.train_options import check_evaluations, check_numbers, check_train
 
 # command -> module and function; a module without a function is a script
 COMMANDS = {
@@ -60,7 +60,7 @@ _PLAYERS = ("enjoy", "record_video", "push_to_hub")
 _FILES = {
     "enjoy": private_run,
     "record_video": filmed_run,
-    "push_to_hub": private_run,
+    "push_to_hub": pushed_run,
     "plot_from_file": private_plots,
     "all_plots": remembered_plots,
 }
@@ -77,10 +77,11 @@ class _PlayedCarDQN(CarDQN):
 _PlayedCarDQN.__name__ = "CarDQN"  # the title of its model card
 
 
-def _check(command: str, options: argparse.Namespace) -> None:
+def _check(command: str, options: argparse.Namespace, resumed: Path | None) -> None:
     """
     :param command: command of the zoo
     :param options: its options
+    :param resumed: folder of a run to resume, or None
     :raises UserError: if a name is unknown, a number is out of range, or there is nothing to show
     """
     check_numbers(options)
@@ -93,6 +94,8 @@ def _check(command: str, options: argparse.Namespace) -> None:
         check_environment(options.env)
     if command == "train":
         check_train(options)
+        if resumed is None:
+            check_evaluations(options)
     if (
         command in _PLAYERS
         and options.exp_id == 0
@@ -152,7 +155,8 @@ def run(
     options = parser.parse_args(argv)  # exits here for --help
     if resumed is not None:
         options.trained_agent = agent_to_start_from(resumed, options)
-    _check(command, options)
+        options.log_folder = str(resumed)  # it may have moved from where it was begun
+    _check(command, options, resumed)
     has_both = resumed is not None and argv[:1] == ["--algo"]  # as resumable runs keep their command
     if command not in _PLOTS and not has_both:
         argv = ["--algo", options.algo, "--env", options.env, *argv]
@@ -247,7 +251,8 @@ def _finished(folder: Path, agent_steps: int | None) -> Path:
     :raises UserError: if there is no new budget, or no finished run with its command
     """
     name = parse_name(folder.resolve().name)
-    env = name.env if name else None
+    of_renamed = (path.parent.name for path in folder.glob(f"*/{COMMAND}"))
+    env = name.env if name else next(of_renamed, None)
     agent, command = folder / f"{env}.zip", folder / f"{env}" / COMMAND
     if not folder.is_dir():
         runs = [str(path) for path in folder.parent.glob("*") if parse_name(path.name)]

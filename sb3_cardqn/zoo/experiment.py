@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from rl_zoo3 import ALGOS, get_latest_run_id
+from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -44,6 +44,7 @@ from sb3_cardqn.zoo.configuration import (
     judged_wrapper_class,
     read_configuration,
 )
+from sb3_cardqn.zoo.run_names import give_zoos_name, parse_name, statistics_file
 from sb3_cardqn.zoo.settings import run_python
 from sb3_cardqn.zoo.studies import find_trial, hyperparams_of
 from sb3_cardqn.zoo.validation import ValidationCallback, ValidationTracks, share_out
@@ -150,8 +151,10 @@ class CarExperimentManager(ExperimentManager):
             yield
             return
         agent = Path(self.start)
-        beside = (agent.parent / self.env_name / "vecnormalize.pkl", agent.parent / "replay_buffer.pkl")
+        statistics = statistics_file(agent, agent.parent / self.env_name)
+        beside = (statistics, agent.parent / "replay_buffer.pkl")
         with trust.private_copies(agent.parent, [agent, *beside]) as private:
+            give_zoos_name(private / self.env_name / statistics.name)
             self.trained_agent = str(private / agent.name)
             yield
         self.trained_agent = str(agent)
@@ -177,8 +180,9 @@ class CarExperimentManager(ExperimentManager):
                 self.made_folder = True
                 break
             except FileExistsError:
-                run_id = get_latest_run_id(self.log_path, self.env_name) + 1
-                self.save_path = os.path.join(self.log_path, f"{self.env_name}_{run_id}")
+                taken = parse_name(Path(self.save_path).name)
+                assert taken is not None
+                self.save_path = os.path.join(self.log_path, f"{self.env_name}_{taken.number + 1}")
                 self.params_path = f"{self.save_path}/{self.env_name}"
         super().create_log_folder()
 
@@ -228,10 +232,9 @@ class CarExperimentManager(ExperimentManager):
         evaluations += [callback for callback in users if isinstance(callback, EvalCallback)]
         self.clock = TrainingClock(Path(self.save_path), evaluations, self.minutes, self.n_evaluations or 20)
         others = [callback for callback in self.callbacks if not isinstance(callback, EvalCallback)]
-        if self.minutes is not None:
-            others = [
-                SecondsBar(self.clock) if isinstance(one, ProgressBarCallback) else one for one in others
-            ]
+        if self.clock.budget is not None:
+            bar = SecondsBar(self.clock.budget, lambda: self.clock.seconds)
+            others = [bar if isinstance(one, ProgressBarCallback) else one for one in others]
         self.callbacks = [*others, self.clock]
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:

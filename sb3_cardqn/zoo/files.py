@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from huggingface_sb3 import EnvironmentName
 from sb3_cardqn import trust
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.plots import check_chosen, prepare_results
-from sb3_cardqn.zoo.run_names import BEST_AGENT, STATISTICS, find_run, statistics_file
+from sb3_cardqn.zoo.run_names import BEST_AGENT, find_run, give_zoos_name, statistics_file
 
 
 def _find(options: argparse.Namespace) -> tuple[Path, Path]:
@@ -55,9 +56,7 @@ def private_run(options: argparse.Namespace) -> Iterator[list[str]]:
     # a name that the zoo finds, even if the run's own name contains a uuid
     name = "" if options.exp_id < 0 else f"{env}_{options.exp_id or 1}"
     with trust.private_copies(run, code, data, at=f"{options.algo}/{name}") as private:
-        copy = private / options.algo / name / env / statistics.name
-        if copy.exists():
-            copy.replace(copy.with_name(STATISTICS))  # the zoo's name
+        give_zoos_name(private / options.algo / name / env / statistics.name)
         print(f"Checked; loading a private copy of {model}")
         yield ["-f", str(private)]
 
@@ -74,6 +73,21 @@ def filmed_run(options: argparse.Namespace) -> Iterator[list[str]]:
         trust.refuse_links(run)
     with private_run(options) as more:
         yield more if options.output_folder else [*more, "-o", str(run / "videos")]
+
+
+@contextlib.contextmanager
+def pushed_run(options: argparse.Namespace) -> Iterator[list[str]]:
+    """
+    :param options: options of push_to_hub
+    :return: context with additional options, see ``private_run``, in a temporary folder: the zoo removes
+        ``test.mp4`` and a ``*.meta.json`` from the current one
+    """
+    with (
+        private_run(options) as more,
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),
+    ):
+        yield more
 
 
 @contextlib.contextmanager

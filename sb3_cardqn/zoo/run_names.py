@@ -21,6 +21,14 @@ def statistics_file(model: Path, folder: Path) -> Path:
     return best if model.name == BEST_AGENT and best.is_file() else folder / STATISTICS
 
 
+def give_zoos_name(statistics: Path) -> None:
+    """
+    :param statistics: copy of a ``statistics_file``, which the zoo reads by one name; it may be missing
+    """
+    if statistics.exists():
+        statistics.replace(statistics.with_name(STATISTICS))
+
+
 class RunName(NamedTuple):
     """
     Parts of the name of a run folder.

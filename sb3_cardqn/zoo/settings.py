@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
+import rl_zoo3
+import sb3_contrib
 import stable_baselines3
 import torch
 from rl_zoo3 import ALGOS, exp_manager, utils
@@ -20,7 +23,11 @@ from sb3_cardqn.replaced import replaced
 # Names that Python text can use besides the zoo's.
 _NAMES = {
     "HerReplayBuffer": stable_baselines3.HerReplayBuffer,
+    "gymnasium": gym,
+    "np": np,
+    "rl_zoo3": rl_zoo3,
     "sb3_cardqn": sys.modules["sb3_cardqn"],
+    "sb3_contrib": sb3_contrib,
     "stable_baselines3": stable_baselines3,
     "torch": torch,
 }

@@ -120,6 +120,18 @@ def _check_budget(options: argparse.Namespace) -> None:
         )
 
 
+def check_evaluations(options: argparse.Namespace) -> None:
+    """
+    :param options: options of a new run of ``train``
+    :raises UserError: if the number of evaluations would be ignored
+    """
+    if options.n_evaluations is not None and options.minutes is None and not options.optimize_hyperparameters:
+        raise UserError(
+            "--n-evaluations needs --minutes or -optimize (otherwise --eval-freq, agent steps between "
+            f"evaluations), got {options.n_evaluations}"
+        )
+
+
 def _check_study(options: argparse.Namespace) -> None:
     given = {
         name: getattr(options, name)

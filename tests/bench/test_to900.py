@@ -24,8 +24,9 @@ def test_table() -> None:
         for i, score in enumerate(scores)
     ]
     columns = ["contestant", "seed", "agent_steps", "seconds", "score"]
-    results = Results({}, {}, pd.DataFrame(), pd.DataFrame(rows, columns=columns), pd.DataFrame())
-    a, b = to900_table(results, 10.0, seeds=3).to_dict("records")
+    plan = {"contestants": dict.fromkeys("abc", "cardqn")}
+    results = Results(plan, {}, pd.DataFrame(), pd.DataFrame(rows, columns=columns), pd.DataFrame())
+    a, b, c = to900_table(results, 10.0, seeds=3).to_dict("records")
     assert (a["contestant"], a["runs"], a["reached"]) == ("a", 3, 3)
     assert (a["minutes"], a["agent_steps"], a["worst_minutes"]) == (4, 80_000, 4)
     assert (a["sb3_steps"], a["worst_sb3_steps"]) == (2400, 2400)
@@ -33,6 +34,7 @@ def test_table() -> None:
     assert a["relapses"] == 1 / 6
     assert (b["runs"], b["reached"], b["minutes"], b["worst_sb3_steps"]) == (3, 1, math.inf, math.inf)
     assert b["relapses"] == 0.25
+    assert (c["contestant"], c["runs"], c["reached"], c["minutes"]) == ("c", 3, 0, math.inf)  # all failed
 
 
 def test_by_default_measures_what_make_race_trains(monkeypatch: pytest.MonkeyPatch) -> None:

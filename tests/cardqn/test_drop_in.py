@@ -17,7 +17,12 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, NatureCNN
+from stable_baselines3.common.torch_layers import (
+    BaseFeaturesExtractor,
+    CombinedExtractor,
+    FlattenExtractor,
+    NatureCNN,
+)
 from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
 from stable_baselines3.common.vec_env import (
     SubprocVecEnv,
@@ -109,6 +114,30 @@ class Features(nn.Module):
         return obs.flatten(1) * self.scale
 
 
+class Views(BaseFeaturesExtractor):
+    """A CNN as tutorials write it: view() asks for pictures in their usual order in memory."""
+
+    def __init__(self, observation_space: spaces.Box) -> None:
+        super().__init__(observation_space, 2 * 17 * 17)
+        self.conv = nn.Conv2d(3, 2, 4, stride=2)
+
+    def forward(self, obs: th.Tensor) -> th.Tensor:
+        assert obs.view(-1).shape == (obs.numel(),)
+        features = self.conv(obs)
+        return features.view(features.size(0), -1)
+
+
+class ListsDones(VecEnvWrapper):
+    """Hands on lists, where SB3's vectors have arrays."""
+
+    def reset(self) -> Any:
+        return self.venv.reset()
+
+    def step_wait(self) -> Any:
+        obs, rewards, dones, infos = self.venv.step_wait()
+        return obs, rewards, dones.tolist(), infos
+
+
 class HandsOn(ReplayBuffer):
     """A replay buffer that hands on whatever it gets."""
 
@@ -183,13 +212,14 @@ ARGUMENTS: dict[str, list[Any]] = {
         lambda: VecNormalize(VecFrameStack(make_vec_env("CartPole-v1", 2), 2)),
         lambda: VecMonitor(VecNormalize(make_vec_env("CartPole-v1", 1), norm_obs=False)),
         lambda: Clips(VecNormalize(make_vec_env("CartPole-v1", 2))),
+        lambda: ListsDones(make_vec_env("CartPole-v1", 2)),
         lambda: VecFrameStack(make_vec_env("CartPole-v1", 1), 3),
     ],
     "learning_rate": [
         *numbers(1e-4, 1, 0), lambda left: 1e-3 * left, LinearSchedule(1e-3, 0, 1), ConstantSchedule(1e-3), Halves(),
     ],
     "buffer_size": numbers(300, 20, 1),
-    "learning_starts": numbers(20, 0, 100_000, 1e5),
+    "learning_starts": numbers(20, 0, 12.5, 100_000, 1e5, INF),
     "batch_size": numbers(16, 1, 500),
     "tau": numbers(1, 0.005, 0),
     "gamma": numbers(0.99, 1, 0),
@@ -263,6 +293,8 @@ TOGETHER: list[dict[str, Any]] = [
     {"train_freq": (2, "episode"), "gradient_steps": -1},
     {"target_update_interval": 1, "env": lambda: make_vec_env("CartPole-v1", 4)},
     {"learning_starts": 1e5, "target_update_interval": 1e4},
+    # epsilon is -1e-16 after 18 steps
+    {"exploration_initial_eps": 0.8, "exploration_final_eps": 0.0, "exploration_fraction": 0.375},
 ]
 
 
@@ -288,6 +320,7 @@ SIGHTS: list[tuple[Any, spaces.Space, dict[str, Any]]] = [
     *((policy, image(shape), {}) for shape in ((36, 36, 3), (3, 40, 36)) for policy in ("CnnPolicy", CnnPolicy)),
     *((policy, image((3, 36, 36), dtype), FLOATS) for dtype in (np.float32, np.uint8) for policy in ("CnnPolicy", CnnPolicy)),
     ("CnnPolicy", image((3, 36, 36)), {"features_extractor_class": CarRacingCNN}),
+    ("CnnPolicy", image((3, 36, 36)), {"features_extractor_class": Views}),
     ("CnnPolicy", image((3, 36, 36), np.float32), FLOATS | {"features_extractor_class": CarRacingCNN}),
     ("CnnPolicy", image((3, 36, 36)), {"features_extractor_class": partial(NatureCNN, features_dim=8)}),
     ("CnnPolicy", VECTOR, {"features_extractor_class": FlattenExtractor}),

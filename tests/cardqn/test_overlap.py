@@ -7,12 +7,13 @@ from stable_baselines3.common.callbacks import (
     BaseCallback,
 )
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnvWrapper
 
 from sb3_cardqn import CarDQN, FrameReplayBuffer
 from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
-from tests.cardqn.small import SMALL, flat
+from tests.cardqn.small import SMALL, OneStep, flat
 from tests.devices import DEVICES
+from tests.named import error_naming
 from tests.small_training import stacked_dots
 
 
@@ -95,3 +96,74 @@ def test_a_run_that_a_callback_stopped_goes_on(overlap: bool) -> None:
     model.learn(50, reset_num_timesteps=False)  # the step that the callback stopped was not stored
     assert model.num_timesteps == 100
     assert model.replay_buffer.size() == 49
+
+
+class Once(BaseCallback):
+    """Does something at the end of the first rollout after agent step 40, and at the end of training."""
+
+    def __init__(self, rollout: Any = None, training: Any = None) -> None:
+        super().__init__()
+        self.rollout, self.training = rollout, training
+
+    def _on_step(self) -> bool:
+        assert not self.model.policy.training  # as SB3 sets it at the start of a rollout
+        return True
+
+    def _on_rollout_end(self) -> None:
+        if self.num_timesteps >= 40 and self.rollout:
+            self.rollout(self.model)
+            self.rollout = None
+
+    def _on_training_end(self) -> None:
+        if self.training:
+            self.training(self.model)
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_callbacks_find_what_they_find_without_overlap(overlap: bool) -> None:
+    env = make_vec_env("CartPole-v1", 2, seed=0)
+    model = CarDQN("MlpPolicy", env, overlap=overlap, **SMALL | {"train_freq": 1})
+    at_the_end: list[int] = []
+    model.learn(60, Once(lambda agent: agent.train(4, 8), lambda agent: at_the_end.append(agent._n_updates)))
+    # an update after each of the 20 rollouts from agent step 22 on, and the callback's four
+    assert at_the_end == [model._n_updates] == [20 + 4]
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_a_callback_can_change_the_environments(overlap: bool) -> None:
+    def change(model: CarDQN) -> None:
+        model.set_env(other, force_reset=False)
+        vars(model)["_last_obs"] = other.reset()
+
+    env, other = (make_vec_env(lambda: OneStep(truncates=False), 2) for _ in range(2))
+    counts = {id(one): 0 for one in (env, other)}
+    model = CarDQN("MlpPolicy", env, overlap=overlap, **SMALL | {"train_freq": 1})
+    model.learn(60, Once(change))
+    for one in (env, other):
+        counts[id(one)] = sum(one.get_attr("total_steps"))
+    assert list(counts.values()) == [40, 20]
+
+
+class ClipsRewards(VecEnvWrapper):
+    """A wrapper with a step of its own, which nothing else calls."""
+
+    def reset(self) -> Any:
+        return self.venv.reset()
+
+    def step_wait(self) -> Any:
+        return self.venv.step_wait()
+
+    def step(self, actions: np.ndarray) -> Any:
+        obs, rewards, dones, infos = super().step(actions)
+        return obs, np.sign(rewards) / 2, dones, infos
+
+
+@pytest.mark.slow
+def test_a_step_of_a_wrappers_own_is_not_passed_over() -> None:
+    env = ClipsRewards(make_vec_env("CartPole-v1", 2, seed=0, vec_env_cls=SubprocVecEnv))
+    model = CarDQN("MlpPolicy", env, **SMALL | {"train_freq": 1}).learn(60)
+    assert model.replay_buffer.rewards[:30].tolist() == [[0.5, 0.5]] * 30
+    model.overlap = True
+    with error_naming(ValueError, "overlap | ClipsRewards"):
+        model.learn(60)
+    env.close()

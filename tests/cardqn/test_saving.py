@@ -5,12 +5,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from stable_baselines3 import DQN
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import FakeImageEnv
 
 from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead, HistogramHead
 from tests.cardqn.small import SMALL, SmallHistogram, flat
 from tests.devices import PAIRS
+from tests.named import error_naming
 
 
 def test_same_seed_same_weights() -> None:
@@ -53,6 +55,26 @@ def test_save_and_load(saved_on: str, loaded_on: str, tmp_path: Path) -> None:
     assert changed.exploration_schedule(0.0) == 0.3
 
 
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_a_file_trains_with_its_own_steps_in_sb3s_dqn_and_with_others_here(
+    n_steps: int, tmp_path: Path
+) -> None:
+    model = CarDQN("MlpPolicy", "CartPole-v1", n_steps=n_steps, gamma=0.9, **SMALL).learn(40)
+    model.save(tmp_path / "model")
+    env = gym.make("CartPole-v1")
+    theirs = DQN.load(tmp_path / "model", env=env).replay_buffer
+    assert (getattr(theirs, "n_steps", 1), getattr(theirs, "gamma", 0.9)) == (n_steps, 0.9)
+    ours = CarDQN.load(tmp_path / "model", env=env, n_steps=5, gamma=0.8).learn(40).replay_buffer
+    assert (ours.n_steps, ours.gamma) == (5, 0.8)
+
+
+def test_arguments_of_load_are_checked_and_converted(tmp_path: Path) -> None:
+    CarDQN("MlpPolicy", "CartPole-v1", **SMALL).save(tmp_path / "model")
+    assert CarDQN.load(tmp_path / "model", buffer_size=1e3, train_freq=4.0).buffer_size == 1000
+    with error_naming(ValueError, "exploration_decay | linear | 'expo'"):
+        CarDQN.load(tmp_path / "model", exploration_decay="expo")
+
+
 def test_head_kwargs(tmp_path: Path) -> None:
     kwargs = {"head_class": HistogramHead, "head_kwargs": {"low": -2.0, "high": 2.0, "n_bins": 8}}
     model = CarDQN("MlpPolicy", "CartPole-v1", seed=0, policy_kwargs=kwargs)
@@ -80,7 +102,8 @@ def test_loading_with_other_n_steps_reaches_the_buffer(tmp_path: Path) -> None:
     CarDQN("MlpPolicy", "CartPole-v1", n_steps=3, gamma=0.9, **SMALL).save(tmp_path / "model")
     for n_steps, gamma in ((5, 0.5), (1, 0.9)):
         model = CarDQN.load(tmp_path / "model", env=gym.make("CartPole-v1"), n_steps=n_steps, gamma=gamma)
-        assert (model.replay_buffer.n_steps, model.replay_buffer.gamma) == (n_steps, gamma)
+        buffer = model.replay_buffer
+        assert (getattr(buffer, "n_steps", 1), getattr(buffer, "gamma", gamma)) == (n_steps, gamma)
     with pytest.warns(UserWarning, match="n_steps=3"):  # by SB3
         model = CarDQN("MlpPolicy", "CartPole-v1", n_steps=3, replay_buffer_kwargs={"n_steps": 7}, **SMALL)
     assert model.learn(50).replay_buffer.n_steps == 7

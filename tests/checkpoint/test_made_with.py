@@ -1,5 +1,6 @@
 """What a checkpoint is made with is compared where it goes on: settings, versions, what it leaves out."""
 
+import contextlib
 import shutil
 import warnings
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch as th
 from stable_baselines3 import SAC
+from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.utils import FloatSchedule, LinearSchedule
 from stable_baselines3.common.vec_env import VecEnvWrapper, VecMonitor, VecNormalize
@@ -75,6 +77,17 @@ def test_another_setting_is_named_before_anything_is_trained(folder: Path, name:
     with error_naming(UserError, name):
         go_on(folder, **{name: value})
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(("freq", "named"), [(90, None), (70, "EvalCallback.eval_freq | 90 | 70")])
+def test_another_argument_of_a_callback_is_named(tmp_path: Path, freq: int, named: str | None) -> None:
+    def evaluation(freq: int) -> EvalCallback:
+        return EvalCallback(cart_pole(), eval_freq=freq, n_eval_episodes=1, verbose=0)
+
+    agent().learn(300, callback=[ExactCheckpoint(tmp_path, 100), evaluation(90)])
+    edit(tmp_path, lambda content: content.update(total=TOTAL))
+    with error_naming(UserError, named) if named else contextlib.nullcontext():
+        agent().learn(TOTAL, callback=[ExactCheckpoint(tmp_path, 100, resume=True), evaluation(freq)])
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:

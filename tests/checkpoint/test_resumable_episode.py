@@ -1,14 +1,21 @@
+import contextlib
+import shutil
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_cardqn import CarRacingWrapper
+from sb3_cardqn import CarDQN, CarRacingWrapper
+from sb3_cardqn.checkpoint.exact import ExactCheckpoint
 from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode
-from tests.small_training import Dots, stacked_dots
+from sb3_cardqn.errors import UserError
+from tests.cardqn.small import flat
+from tests.named import error_naming
+from tests.small_training import At, Crash, Dots, crash, stacked_dots
 
 
 def car_racing(fast_render: bool, frames: int) -> ResumableEpisode:
@@ -124,3 +131,45 @@ def test_the_monitor_goes_on_in_its_file(tmp_path: Path) -> None:
     *rest, last = (tmp_path / "0.monitor.csv").read_text().splitlines()
     assert rest == before.splitlines()
     assert float(last.split(",")[2]) >= at["log"]["seconds"]
+
+
+class Older(gym.Env):
+    """As environments were written before ``options`` and NumPy's ``Generator``."""
+
+    observation_space = gym.spaces.Box(0, 1, (1,), np.float64)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, seed: int | None = None) -> Any:  # type: ignore[override]
+        if seed is not None or not hasattr(self, "steps"):
+            self.np_random: Any = np.random.RandomState(seed)
+        self.steps = 0
+        return self.np_random.rand(1), {}
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        return self.np_random.rand(1), 1.0, self.steps == 30, False, {}
+
+
+def test_an_older_environment_is_replayed_too(tmp_path: Path) -> None:
+    def trained(steps: int, resume: bool) -> CarDQN:
+        env = make_vec_env(Older, 2, seed=0, wrapper_class=ResumableEpisode)
+        model = CarDQN("MlpPolicy", env, learning_starts=10, buffer_size=200, seed=0)
+        with contextlib.suppress(Crash):
+            model.learn(120, [ExactCheckpoint(tmp_path / str(resume), 50, resume=resume), At(steps, crash)])
+        return model
+
+    whole = trained(1000, resume=False)
+    shutil.rmtree(tmp_path / "False")
+    trained(80, resume=False)
+    shutil.copytree(tmp_path / "False", tmp_path / "True")
+    parts = trained(1000, resume=True)
+    assert np.array_equal(parts.replay_buffer.observations, whole.replay_buffer.observations)
+    assert np.array_equal(flat(parts), flat(whole))
+
+
+def test_a_wrapper_around_it_is_named(tmp_path: Path) -> None:
+    env = ResumableEpisode(gym.make("CartPole-v1"))  # SB3 puts a Monitor around it
+    with error_naming(UserError, "ResumableEpisode | Monitor"):
+        CarDQN("MlpPolicy", env, buffer_size=100).learn(10, ExactCheckpoint(tmp_path, 5))
+    inside = ResumableEpisode(Monitor(gym.make("CartPole-v1")))
+    CarDQN("MlpPolicy", inside, buffer_size=100).learn(10, ExactCheckpoint(tmp_path, 5))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from sb3_cardqn.compare import (
     compare,
     comparison,
     estimate,
+    launchers,
     scheduler,
 )
 from sb3_cardqn.compare.attempt import Attempt
@@ -104,6 +106,7 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
         ("dqn -n 1000 --episodes 101 --env CartPole-v1", "tracks | --episodes | 100 | 101"),
         ("dqn -n 1000 --first 99", "tracks | 99"),
         ("dqn -n 1000 --first 399990", "400000"),
+        ("dqn -n 1000 --first 100999", "first | 100000 | 100999 | 100999"),
         ("dqn -n 1000 --gym-packages absent", "--gym-packages | 'absent'"),
         ("dqn -n 1000 --jobs 0", "--jobs | 0"),
         ("dqn -n 1000 --address auto", "--address | --launcher ray"),
@@ -201,7 +204,7 @@ class FakeLauncher:
 
         def _leave_agent(self) -> None:
             self.run.folder.mkdir(exist_ok=True)
-            (self.run.folder / f"{self.run.plan.env}.zip").touch()
+            ZipFile(self.run.folder / f"{self.run.plan.env}.zip", "w").close()
             budget = self.run.plan.n_timesteps
             (self.run.folder / "training_clock.csv").write_text(f"agent_steps,seconds\n{budget},1.0\n")
 
@@ -522,7 +525,7 @@ def test_a_run_that_ended_unseen_is_not_trained_again(tmp_path: Path) -> None:
     planned.folder.mkdir(parents=True)
     budget = int(planned.agent_steps)
     (planned.folder / "training_clock.csv").write_text(f"agent_steps,seconds\n{budget},2.5\n")
-    (planned.folder / "CartPole-v1.zip").touch()
+    ZipFile(planned.folder / "CartPole-v1.zip", "w").close()
     assert not planned.state.finished  # nothing says that the comparison began it
     planned.save_state(State(attempts=1, failure="killed by SIGKILL"))
     checkpoint = planned.folder / "checkpoints" / "checkpoint-1.json"
@@ -532,6 +535,11 @@ def test_a_run_that_ended_unseen_is_not_trained_again(tmp_path: Path) -> None:
     checkpoint.unlink()
     assert planned.state.finished
     assert scheduler.train([planned], FakeLauncher(lambda *_: pytest.fail("it is trained again"))) == []
+    attempt = Attempt.__new__(Attempt)
+    attempt.run = planned
+    assert attempt._failure(-signal.SIGSEGV) == ""  # the process ended badly, after it had saved its agent
+    (planned.folder / "CartPole-v1.zip").write_bytes(b"PK")  # half of it, of a full disk
+    assert not planned.state.finished
 
 
 @pytest.mark.slow
@@ -553,3 +561,38 @@ def test_the_estimate_of_a_budget_in_minutes_is_the_budget(tmp_path: Path) -> No
     plan = Plan.of(["dqn"], seeds=1, env="CartPole-v1", minutes=2)
     seconds, _ = estimate.estimate(plan.contestants[0], list(runs_of(plan, tmp_path)), 1)
     assert seconds == 120
+
+
+@pytest.mark.slow
+def test_what_a_process_took_that_ended_by_itself_is_kept(tmp_path: Path) -> None:
+    (planned,) = runs_of(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path)
+    attempt = Attempt(planned, 1)
+    attempt._process.kill()  # by a scheduler that signals all processes, for example
+    os.waitid(os.P_PID, attempt._process.pid, os.WEXITED | os.WNOWAIT)
+    attempt.stop()
+    attempt.wait()
+    assert planned.state.peak_memory_mb > 0
+    assert "SIGKILL" in planned.state.failure
+
+
+def test_drives_of_runs_that_take_all_cores_are_shared_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes: list[int] = []
+    monkeypatch.setattr(comparison, "train", lambda runs, launcher: [])
+    monkeypatch.setattr(comparison, "n_cores", lambda: 3)
+    monkeypatch.setattr(launchers, "n_cores", lambda: 3)
+    monkeypatch.setattr(comparison, "_drive_held_out", lambda runs, n: processes.append(n) or runs)
+    for vec_env in ("dummy", "subproc"):
+        with pytest.raises(UserError):  # nothing was trained
+            compare(Plan.of(["dqn"], seeds=1, vec_env=vec_env, **SHORT), tmp_path / vec_env)
+    assert processes == [3, 3]
+
+
+def test_a_budget_on_the_command_line_replaces_one_in_the_other_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("plan.yml").write_text("contestants: [dqn]\nn_timesteps: 500\nenv: CartPole-v1\nseeds: 1")
+    command.main(["--plan", "plan.yml", "--minutes", "2", "--dry-run"])
+    assert "2.0 minutes per run" in capsys.readouterr().out

@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import gymnasium as gym
 import pandas as pd
 import pytest
 
@@ -12,7 +13,7 @@ from sb3_cardqn.compare.results import Results
 from sb3_cardqn.errors import UserError
 from tests.command_line import ROOT
 from tests.compare.results import made_up_results
-from tests.named import error_naming
+from tests.named import error_naming, missing
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_halves_give_the_report_of_the_whole(halves: Results, capsys: pytest.Cap
             getattr(results, name)[key].sort_values(key, ignore_index=True) for results in (merged, halves)
         )
         pd.testing.assert_frame_equal(*tables)
-    assert set(merged.runs["folder"]) >= {"A/logs/dqn/CarRacing-v3_1", "B/results/logs/dqn/CarRacing-v3_4"}
+    assert set(merged.runs["folder"]) >= {"A/logs/dqn/CarRacing-v3_1", "B/logs/dqn/CarRacing-v3_4"}
     # a merged comparison merges again
     part(halves, [0, 1]).save(Path("D/results"))
     with error_naming(UserError, "0, 1 | 'D' | 'C'"):
@@ -139,3 +140,22 @@ def test_files_that_are_no_results(file: str, text: str, named: str, halves: Res
     Path("A/results", file).write_text(text)
     with error_naming(UserError, named):
         Results.load(Path("A/results"))
+
+
+def test_a_package_that_registers_the_environment_can_be_named(
+    whole: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("mine.py").write_text(
+        "import gymnasium\n"
+        "gymnasium.register('Mine-v0', 'gymnasium.envs.classic_control:CartPoleEnv', reward_threshold=300)\n"
+    )
+    part(whole, [0, 1], env="Mine-v0", gym_packages=["mine"]).save(Path("A/results"))
+    command.main(["--merge", "A", "--output", "C"])
+    assert not missing("Mine-v0 | --gym-packages", capsys.readouterr().err)
+    assert "Time to a score" not in Path("C/report.md").read_text()
+    command.main(["--merge", "A", "--output", "D", "--gym-packages", "mine"])
+    assert "--gym-packages" not in capsys.readouterr().err
+    assert "Time to a score of 300" in Path("D/report.md").read_text()
+    gym.registry.pop("Mine-v0")

@@ -253,6 +253,8 @@ def test_a_baseline_and_fast_drives_are_reported(tmp_path: Path) -> None:
     assert "| dqn | cardqn | \N{MINUS SIGN}" in text
     assert "| cardqn | qrdqn |" not in text
     assert "held-out episodes: 20 (200000 to 200019), drawn by FastRender" in text
+    write_report(replace(results, plan=results.plan | {"env": "CartPole-v1", "fast": True}), tmp_path)
+    assert "FastRender" not in (tmp_path / "report.md").read_text()
 
 
 def test_a_report_of_another_environment_reads_as_if_made_for_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from dataclasses import replace
 from math import inf, isnan
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -426,3 +427,11 @@ def test_per_track_means_over_runs() -> None:
     )
     assert table.index.to_list() == [("final", 1), ("final", 2)]
     assert table.to_dict("list") == {"a": [2.0, 4.0], "b": [9.0, 9.0]}
+
+
+def test_a_score_that_is_no_number_is_named() -> None:
+    results = made_up_results(seeds=2, tracks=3)
+    results.drives.loc[7, "score"] = np.nan
+    one = results.drives.loc[7]
+    with error_naming(UserError, f"nan | {one.contestant} | {one.seed} | {one.track} | {one.checkpoint}"):
+        held_out_scores(results)

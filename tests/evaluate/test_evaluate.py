@@ -1,3 +1,6 @@
+import json
+import math
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +27,7 @@ from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_cardqn import CarDQN, CarRacingCNN, CarRacingWrapper, QuantileHead, seeds, trust
+from sb3_cardqn.agents.find import default_agent
 from sb3_cardqn.agents.saved import load_to_drive
 from sb3_cardqn.env.fast_render import FastRender
 from sb3_cardqn.env.wrappers import FrameSkip, GrayscaleObservation, ResizeObservation
@@ -651,3 +655,31 @@ def test_an_episode_that_a_wrapper_cuts_outside_its_monitor_is_an_error_and_no_e
 def test_a_frame_stack_that_is_switched_off(run: Run) -> None:
     env = make_env({"env_wrapper": WRAPPERS, "frame_stack": None})
     assert env.observation_space == make_env(run).observation_space
+
+
+def test_scores_that_are_no_numbers_are_written_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    drives = pd.DataFrame({"track": [200_000, 200_001], "score": [math.inf, math.nan], "frames": 10})
+    agent: Any = SimpleNamespace(
+        env_id="CartPole-v1", name="mine", config={}, algo="dqn", model_path=".", config_path="."
+    )
+    monkeypatch.setattr("sb3_cardqn.evaluate.command.chosen_agents", lambda *_: [agent])
+    monkeypatch.setattr(
+        "sb3_cardqn.evaluate.command.evaluate", lambda *_, **__: [Evaluation(agent, drives, 0.001)]
+    )
+    main(["mine", "--episodes", "2", "--json", "e.json", "--csv", "e.csv"])
+    written = json.loads(Path("e.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert [drive["score"] for drive in written["agents"][0]["drives"]] == [None, None]
+    assert len(pd.read_csv("e.csv")) == 2
+
+
+def test_the_newest_run_is_that_of_an_algorithm(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run.folder, "logs/cardqn/CarRacing-v3_1")
+    shutil.copytree(run.folder, "logs/cardqn_old/CarRacing-v3_2")
+    os.utime("logs/cardqn_old/CarRacing-v3_2/CarRacing-v3/config.yml")
+    assert default_agent().folder == Path("logs/cardqn/CarRacing-v3_1")

@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ from gymnasium import spaces
 from stable_baselines3 import DQN, PPO
 from torch import nn
 
-from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead, load_policy, load_weights
+from sb3_cardqn import CarDQN, CarRacingCNN, DuelingHead, HistogramHead, load_policy, load_weights
 from sb3_cardqn.cardqn.q_network import QNetwork
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.policy_file.write import write_policy
+from tests.cardqn.test_drop_in import DuelingPolicy
 from tests.named import error_naming
 from tests.zoo.test_everywhere import Shows
 
@@ -114,3 +116,23 @@ def test_what_has_no_q_network_is_named(tmp_path: Path) -> None:
         load_weights(agent(), tmp_path / "ppo.zip")
     with error_naming(UserError, "PPO"):
         load_weights(ppo, "cardqn")
+
+
+def test_whole_and_numpys_ends_of_a_histogram_are_the_same_ends(tmp_path: Path) -> None:
+    def made(low: Any) -> CarDQN:
+        head = partial(HistogramHead, low=low, high=np.float64(5), n_bins=8)
+        return CarDQN("MlpPolicy", "CartPole-v1", policy_kwargs={"head_class": head}, buffer_size=50)
+
+    write_policy(made(-5), "cardqn", tmp_path / "policy.safetensors")
+    load_weights(made(-5.0), tmp_path / "policy.safetensors")
+    with error_naming(UserError, "head | -5.0 | -6.0"):
+        load_weights(made(-6), tmp_path / "policy.safetensors")
+
+
+def test_a_network_without_layers_in_a_row_does_not_fit(tmp_path: Path) -> None:
+    write_policy(
+        CarDQN("MlpPolicy", "CartPole-v1", buffer_size=50), "cardqn", tmp_path / "policy.safetensors"
+    )
+    other = DQN(DuelingPolicy, "CartPole-v1", buffer_size=50)
+    with error_naming(UserError, "policy.safetensors | head | Linear"):
+        load_weights(other, tmp_path / "policy.safetensors")

@@ -638,3 +638,18 @@ def test_an_agent_whose_buffer_does_not_fit_here_drives(
         loaded = CarDQN.load(tmp_path / "agent")
     obs = env.reset()
     assert loaded.predict(obs, deterministic=True)[0] == agent.predict(obs, deterministic=True)[0]
+
+
+def test_a_buffer_that_was_reset_has_its_memory_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = frame_space(4, (36, 36))
+    buffers = [FrameReplayBuffer(1000, space, spaces.Discrete(3)) for _ in range(2)]
+    step = np.zeros((1, *space.shape), np.uint8), np.zeros((1, *space.shape), np.uint8)
+    rest: Any = np.zeros((1, 1)), np.zeros(1), np.zeros(1, bool), [{}]
+    used, fresh = buffers
+    used.add(*step, *rest)
+    used.reset()
+    monkeypatch.setattr(storage, "available_memory", lambda: 10_000)
+    used.add(*step, *rest)
+    assert used.size() == 1
+    with error_naming(ValueError, "buffer_size=1000"):
+        fresh.add(*step, *rest)

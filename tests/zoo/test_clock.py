@@ -121,7 +121,7 @@ def test_a_budget_in_minutes_stops_evaluates_evenly_and_drives_schedules(
 
 def test_the_bar_of_a_budget_in_minutes_counts_seconds(tmp_path: Path, seconds: list[float]) -> None:
     clock = TrainingClock(tmp_path, minutes=0.5)
-    bar = SecondsBar(clock)
+    bar = SecondsBar(30.0, lambda: clock.seconds)
     bar.init_callback(started(clock, 100))
     bar.on_training_start({"total_timesteps": 10**12}, {})
     assert bar.pbar.total == 30

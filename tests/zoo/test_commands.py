@@ -27,6 +27,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from sb3_cardqn import CarDQN, DuelingHead, load_policy, trust
 from sb3_cardqn.zoo import commands as zoo
 from sb3_cardqn.zoo import configuration, experiment
+from sb3_cardqn.zoo.files import pushed_run
 from sb3_cardqn.zoo.settings import names_for_the_zoo, parse_settings
 from sb3_cardqn.zoo.validation import ValidationTracks
 from tests.command_line import ROOT, run_well, sb3_cardqn
@@ -120,7 +121,7 @@ from typing import Any
 import huggingface_hub
 from huggingface_hub.errors import EntryNotFoundError
 
-hub = Path("hub_server")
+hub = Path(__file__).parent / "hub_server"
 
 def download(repo_id, filename, **kwargs):
     if not (hub / repo_id / filename).is_file():
@@ -138,6 +139,19 @@ huggingface_hub.HfApi.create_repo = lambda self, repo_id, **kwargs: f"hub_server
 huggingface_hub.HfApi.upload_folder = upload
 huggingface_hub.HfApi.snapshot_download = snapshot
 """
+
+
+def test_the_zoo_removes_its_videos_elsewhere(folder: Path) -> None:
+    options = argparse.Namespace(
+        folder=str(folder / "logs"), algo="cardqn", env="CarRacing-v3", exp_id=0, load_best=False,
+        load_checkpoint=None, load_last_checkpoint=False,
+    )  # fmt: skip
+    here = Path.cwd()
+    with pushed_run(options) as more:
+        assert Path.cwd() != here
+        assert list(Path().iterdir()) == []
+        assert Path(more[1]).is_absolute()
+    assert Path.cwd() == here
 
 
 @pytest.mark.slow
@@ -312,8 +326,16 @@ def test_parameters_on_the_command_line_can_name_this_package() -> None:
     typed = [
         "policy_kwargs:dict(head_class=sb3_cardqn.DuelingHead)",
         "gamma:max(0.5, torch.tensor(0.25).item())",
+        "tau:np.square(1)",
+        "env_wrapper:gymnasium.wrappers.TimeAwareObservation",
+        "replay_buffer_class:stable_baselines3.common.buffers.ReplayBuffer",
+        "policy:sb3_contrib.qrdqn.MlpPolicy",
+        "callback:rl_zoo3.callbacks.RawStatisticsCallback",
     ]
-    assert parse_settings("-params", typed) == {"policy_kwargs": {"head_class": DuelingHead}, "gamma": 0.5}
+    assert parse_settings("-params", typed[:2]) == {
+        "policy_kwargs": {"head_class": DuelingHead},
+        "gamma": 0.5,
+    }
     namespace = argparse.Namespace()
     with names_for_the_zoo():
         StoreDict(["-params"], "hyperparams")(argparse.ArgumentParser(), namespace, typed)

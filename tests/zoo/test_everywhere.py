@@ -114,7 +114,14 @@ def test_one_agent_is_judged_shown_and_exported_by_the_commands(capsys: pytest.C
     assert [float(line.split()[2]) for line in shown.splitlines()[2:4]] == scores
     pictures: Any = imageio.mimread("logs/cardqn/CartPole-v1_1/race.mp4", memtest=False)
     assert len(pictures) == int(max(scores)) + 1 + ENDING
-    assert run_well(here, "export logs/cardqn/CartPole-v1_1 --card")
+    readme = Path("logs/cardqn/CartPole-v1_1/README.md")
+    readme.write_text("# My project")
+    with error_naming(UserError, f"--card | '{readme}' | -o"):
+        run_well(here, "--traceback export logs/cardqn/CartPole-v1_1 --card")
+    assert readme.read_text() == "# My project"
+    readme.unlink()
+    for _ in range(2):  # a card may be written over
+        assert run_well(here, "export logs/cardqn/CartPole-v1_1 --card")
     card = Path("logs/cardqn/CartPole-v1_1/README.md").read_text()
     assert not re.findall(r"\b(track|lap|road|car)s?\b", card, re.IGNORECASE)
     policy = load_policy("logs/cardqn/CartPole-v1_1/policy.safetensors")

@@ -8,6 +8,8 @@ import pytest
 import torch as th
 import yaml
 from rl_zoo3 import ALGOS
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_cardqn import CarDQN, load_policy, trust
 from sb3_cardqn.checkpoint.exact import ExactCheckpoint
@@ -105,6 +107,33 @@ def test_what_does_not_fit_is_named_and_leaves_no_run(
     with error_naming(error, named):
         zoo.run("train", [*SHORT, "-n", "300", "-f", str(tmp_path / "logs"), *more])
     assert not list(tmp_path.glob("logs/*/CartPole-v1_*"))
+
+
+def test_the_best_agent_starts_with_the_statistics_of_its_moment(tmp_path: Path) -> None:
+    more = ["-params", *SMALL, "normalize:True"]
+    train(tmp_path, "-n", "100", *more)
+    run = tmp_path / "cardqn/CartPole-v1_1"
+    shutil.copy(run / "CartPole-v1.zip", run / "best_model.zip")
+    for name, mean in (("best_vecnormalize.pkl", 1.0), ("vecnormalize.pkl", 2.0)):
+        statistics = VecNormalize.load(str(run / "CartPole-v1/vecnormalize.pkl"), make_vec_env("CartPole-v1"))
+        statistics.obs_rms.mean[:], statistics.obs_rms.count = mean, 1e12
+        statistics.save(str(run / "CartPole-v1" / name))
+        trust.remember(run / "CartPole-v1" / name)
+        trust.remember(run / "best_model.zip")
+    for agent, mean in (("best_model.zip", 1.0), ("CartPole-v1.zip", 2.0)):
+        train(tmp_path / agent, "-i", str(run / agent), "-n", "20", *more)
+        left = tmp_path / agent / "cardqn/CartPole-v1_1/CartPole-v1/vecnormalize.pkl"
+        normalized = VecNormalize.load(str(left), make_vec_env("CartPole-v1"))
+        assert normalized.obs_rms.mean == pytest.approx([mean] * 4, abs=1e-3)
+
+
+def test_a_folder_with_brackets_is_a_folder(tmp_path: Path) -> None:
+    for _ in range(2):
+        train(tmp_path / "logs [1]", "-n", "50", "-params", *SMALL)
+    assert {path.name for path in (tmp_path / "logs [1]/cardqn").iterdir()} == {
+        "CartPole-v1_1",
+        "CartPole-v1_2",
+    }
 
 
 def test_a_zip_of_another_algorithm_is_named(tmp_path: Path) -> None:

@@ -197,3 +197,28 @@ def test_a_budget_in_minutes_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     zoo.run("train", [*options.split(), *SMALL.split()])
     with error_naming(UserError, "-n | --minutes 0.01"):
         zoo.resume(RUN, 10**6)
+
+
+@pytest.mark.parametrize("of_its_parent", [True, False])
+def test_a_finished_run_with_another_name_or_place_is_found(finished: Path, of_its_parent: bool) -> None:
+    elsewhere = Path("away" if of_its_parent else "logs", "cardqn", "the_good_one")
+    elsewhere.parent.mkdir(parents=True, exist_ok=True)
+    finished.rename(elsewhere)
+    with error_naming(UserError, f"-n | {elsewhere}"):
+        zoo.resume(elsewhere)
+    zoo.resume(elsewhere, 700)
+    assert CarDQN.load(elsewhere / "CartPole-v1.zip", device="cpu").num_timesteps == 700
+
+
+def test_a_run_whose_first_place_cannot_be_made_again_goes_on(finished: Path) -> None:
+    shutil.move("logs", "moved")
+    Path("logs").touch()  # as good as another user's folder
+    zoo.resume("moved" / finished.relative_to("logs"), 700)
+    model = CarDQN.load("moved" / finished.relative_to("logs") / "CartPole-v1.zip", device="cpu")
+    assert model.num_timesteps == 700
+
+
+def test_the_algorithm_of_a_run_elsewhere_is_the_one_that_was_typed(finished: Path) -> None:
+    finished.rename("CartPole-v1_1")
+    run = Run(Path("CartPole-v1_1"))
+    assert (run.algo, run.env_id) == ("cardqn", "CartPole-v1")
