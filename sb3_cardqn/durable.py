@@ -157,7 +157,8 @@ def write_text(path: Path, text: str) -> None:
     :param path: file to write
     :param text: whole content, written in UTF-8
     """
-    write_file(path, lambda file: file.write(text.encode()))
+    with replacing(path) as beside:
+        beside.write_bytes(text.encode())
 
 
 def locked(path: Path, busy: str, is_singleton: bool = False) -> filelock.AcquireReturnProxy:

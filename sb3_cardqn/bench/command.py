@@ -16,6 +16,14 @@ from sb3_cardqn.evaluate import find_agents
 from sb3_cardqn.options import Parser, add_trust
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
+# commands in modules of their own, slow to import
+_SLOW = {
+    "learn": "measure updates, replay buffers and whole training beside SB3's",
+    "checkpoint": "measure checkpoints of a large replay buffer",
+    "decision": "measure the time of a decision in torch and ONNX Runtime",
+    "to900": "measure the training time until an agent scores 900",
+}
+
 
 def _positive(text: str) -> int:
     """
@@ -57,11 +65,9 @@ def main(argv: list[str]) -> None:
         "--tracks", type=_positive, default=50, help="number of tracks, 2 to 1000 (default: 50)"
     )
     add_trust(agent)
-    add("learn", "measure updates, replay buffers and whole training beside SB3's", add_help=False)
-    add("checkpoint", "measure checkpoints of a large replay buffer", add_help=False)
-    add("decision", "measure the time of a decision in torch and ONNX Runtime", add_help=False)
-    add("to900", "measure the training time until an agent scores 900", add_help=False)
-    if argv and argv[0] in ("checkpoint", "decision", "learn", "to900"):  # separate modules, slow to import
+    for name, text in _SLOW.items():
+        add(name, text, add_help=False)
+    if argv and argv[0] in _SLOW:
         importlib.import_module(f"sb3_cardqn.bench.{argv[0]}").main(argv[1:])
         return
     args = parser.parse_args(argv)

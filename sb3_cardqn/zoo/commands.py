@@ -114,18 +114,13 @@ def _manager(options: argparse.Namespace, argv: list[str], resumed: Path | None)
     :param resumed: folder of a run to resume, or None
     :return: callable that makes the experiment manager
     """
+    run_id = options.run_id if resumed is None else None  # a resumed run already has its folder
+    own = {"start": options.trained_agent, "run_id": run_id, "minutes": options.minutes}
     if options.checkpoint_freq is None:
-        return partial(
-            CarExperimentManager,
-            start=options.trained_agent,
-            run_id=options.run_id,
-            minutes=options.minutes,
-        )
+        return partial(CarExperimentManager, **own)
     return partial(
         ResumableExperimentManager,
-        start=options.trained_agent,
-        run_id=options.run_id if resumed is None else None,  # a resumed run already has its folder
-        minutes=options.minutes,
+        **own,
         checkpoint_freq=options.checkpoint_freq,
         argv=argv,
         resumed=resumed,
