@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --retrie
 .PHONY: venv race tutorial docs check unit test arcade gpu dist lint type gymnasium oldest soak bench clean
 venv: $(VENV)/installed
 
-$(VENV)/installed: setup.cfg $(CONSTRAINTS)
+$(VENV)/installed: setup.cfg pyproject.toml sb3_cardqn/version.txt $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 	$(PIP) --editable .
@@ -46,7 +46,7 @@ check: lint type unit
 unit: $(VENV)/tests-installed
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not soak"
 
-# Everything. Tests that share what a fixture has trained stay in one process.
+# Everything. Tests that share what a fixture has trained mostly stay in one process.
 test: lint type docs
 	$(BIN)/pytest -n 2 --dist worksteal
 	$(MAKE) arcade
@@ -54,7 +54,7 @@ test: lint type docs
 # Atari and MinAtar, with packages that no other test may see: they bring hundreds of ids.
 arcade: $(VENV)/tests-installed
 	$(PIP) --no-deps --upgrade --target build/arcade ale-py MinAtar==1.0.15
-	PYTHONPATH=build/arcade $(BIN)/pytest tests/zoo -k "atari or minatar"
+	PYTHONPATH=build/arcade $(BIN)/pytest tests/zoo tests/policy_file/test_policy_file.py -k "atari or minatar"
 
 # What depends on the device, on the first GPU; the last line says how many tests ran.
 gpu: $(VENV)/tests-installed
@@ -110,4 +110,4 @@ bench: $(VENV)/installed
 	$(BIN)/sb3-cardqn bench learn
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build dist

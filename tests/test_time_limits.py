@@ -5,8 +5,10 @@ HOUR = 3600  # seconds: no limit, but for what would hang without end
 
 
 def limit(node: ast.AST) -> float | None:
-    """Of a call such as ``run(..., timeout=600)``, or of ``time.monotonic() + 20``; None of anything else."""
-    if isinstance(node, ast.keyword) and "timeout" in (node.arg or ""):
+    """Of ``run(..., timeout=600)``, ``signal.alarm(600)`` or ``time.monotonic() + 20``; None of anything else."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "signal.alarm":
+        value = node.args[0]
+    elif isinstance(node, ast.keyword) and "timeout" in (node.arg or ""):
         value = node.value
     elif (
         isinstance(node, ast.BinOp)

@@ -29,6 +29,7 @@ _FOR_TRAINING: dict[str, Any] = {
     "clip_range": lambda _: 0.0,
     "exploration_schedule": lambda _: 0.0,
     "exploration_decay": "linear",
+    "exploration_fraction": 0.0,  # no warning of one above 1
 }
 _WITHOUT_BUFFER: dict[str, Any] = {
     "replay_buffer_class": None,
@@ -171,7 +172,7 @@ class Run:
     """
     A run folder of ``sb3-cardqn train``, such as ``logs/cardqn/CarRacing-v3_1``.
 
-    :param folder: path of the folder; the name of its parent is the algorithm
+    :param folder: path of the folder; the algorithm is the name of its parent, else the one in args.yml
     :raises UserError: if it is not a run folder
     """
 

@@ -89,7 +89,7 @@ def _check_numbers(agent: Any) -> None:
         warnings.warn(
             f"exploration_fraction={fraction} is more than the whole budget, so exploration will "
             "not reach exploration_final_eps; for a number of agent steps use exploration_steps",
-            stacklevel=4,
+            stacklevel=5,
         )
     norm = math.inf if agent.max_grad_norm is None else agent.max_grad_norm  # QRDQN's way to clip nothing
     agent.max_grad_norm = check_number("CarDQN", "max_grad_norm", norm, 0, infinite=True)

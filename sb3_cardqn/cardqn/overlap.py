@@ -40,7 +40,8 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
         if self._meanwhile is None:  # a checkpoint of a run that overlapped
             self._catch_up()
         elif self._meanwhile.venv is not env:  # a callback has called set_env()
-            self._meanwhile = Meanwhile(env, self._catch_up)
+            self._catch_up()
+            self._meanwhile = Meanwhile(env, self._catch_up) if self.overlaps(env) else None
         rollout = None
         try:
             rollout = super().collect_rollouts(self._meanwhile or env, *args, **kwargs)

@@ -128,7 +128,7 @@ class QNetwork(PicturePolicy):
         is_recorded = th.compiler.is_compiling() or th.jit.is_tracing()
         learns = th.is_grad_enabled() and obs.dtype == th.uint8 and not is_recorded
         if learns and device == "cpu" and type(self.features_extractor) in _TAKES_ANY_ORDER:
-            # In this order the gradient of the first layer's weights takes a quarter of an update. Without a
+            # In this order the gradient of the first layer's weights takes a quarter of the time. Without a
             # gradient it does not pay.
             obs = _channels_last(obs)
         return self.features_extractor(obs.to(dtype, copy=True).div_(255)).float()

@@ -3,6 +3,7 @@
 import enum
 import functools
 import inspect
+import math
 import platform
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ import numpy as np
 import stable_baselines3
 import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import FloatSchedule
@@ -29,6 +31,7 @@ from stable_baselines3.common.vec_env import (
 
 from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
 from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode
+from sb3_cardqn.checks import is_number
 from sb3_cardqn.env.meanwhile import Meanwhile
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.version import __version__
@@ -69,13 +72,13 @@ def settings(model: OffPolicyAlgorithm) -> dict[str, Any]:
 def arguments_of(callbacks: Iterable[BaseCallback]) -> dict[str, Any]:
     """
     :param callbacks: callbacks, before training
-    :return: their constructors' arguments that are numbers, as attributes hold them; by "class.name"
+    :return: their constructors' arguments that are numbers, as attributes hold them; by "place.class.name"
     """
     return {
-        f"{type(callback).__name__}.{name}": described(vars(callback)[name])
-        for callback in callbacks
+        f"{i}.{type(callback).__name__}.{name}": described(vars(callback)[name])
+        for i, callback in enumerate(callbacks)
         for name in inspect.signature(type(callback)).parameters
-        if name != "verbose" and isinstance(vars(callback).get(name), (bool, int, float, np.number))
+        if name != "verbose" and is_number(vars(callback).get(name)) and not math.isnan(vars(callback)[name])
     }
 
 
@@ -172,7 +175,8 @@ def check_env(model: OffPolicyAlgorithm) -> None:
     :raises UserError: if a wrapper is around ``ResumableEpisode``, which would not see the replay
     """
     for env in getattr(model.env.unwrapped if model.env else None, "envs", []):
-        if not isinstance(env, ResumableEpisode) and env.has_wrapper_attr("restore_episode"):
+        inside = isinstance(env, gym.Env) and is_wrapped(env, ResumableEpisode)
+        if inside and not isinstance(env, ResumableEpisode):
             raise UserError(
                 "ResumableEpisode needs to be the outermost wrapper, so that the others are replayed too "
                 "(SB3 puts a Monitor around an environment without one: ResumableEpisode(Monitor(env))), "

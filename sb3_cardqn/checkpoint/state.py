@@ -274,7 +274,7 @@ def set_callback(callback: BaseCallback, state: dict[str, Any]) -> None:
             setattr(callback, name, value)
     if state["random"] is not None:
         set_env_random(callback.eval_env, state["random"])  # type: ignore[attr-defined]
-    if isinstance(callback, ProgressBarCallback):
+    if type(callback) is ProgressBarCallback:  # one that counts something else follows by itself
         callback.pbar.update(callback.num_timesteps)
 
 

@@ -78,7 +78,8 @@ class Attempt:
         return state
 
     def _failure(self, exit_code: int) -> str:
-        if self.run.state.finished:  # however the process ended after that
+        # a run with checkpoints removes them when everything is saved, however its process ends after that
+        if self.run.state.finished and (exit_code == 0 or self.run.has_checkpoints):
             return ""
         if exit_code < 0:
             hint = ", perhaps for want of memory" * (exit_code == -signal.SIGKILL)
@@ -103,14 +104,17 @@ class Attempt:
 
     def stop(self) -> None:
         """Ask the process to end; it writes a checkpoint first."""
-        # terminate() would take the usage of a process that has ended, which poll() has to save
-        if self._process.returncode is None and self.poll() is None:
-            self._process.terminate()
+        self._send(signal.SIGTERM)
 
     def wait(self) -> None:
         """Wait for its end after ``stop``, for a limited time; the run can be resumed."""
         deadline = time.monotonic() + GRACE_SECONDS
         while self._process.returncode is None and self.poll() is None:
             if time.monotonic() > deadline:
-                self._process.kill()
+                self._send(signal.SIGKILL)
             time.sleep(0.1)
+
+    def _send(self, number: int) -> None:
+        # not by Popen, which would take the usage of a process that has ended; poll() saves it
+        if self._process.returncode is None:
+            os.kill(self._process.pid, number)

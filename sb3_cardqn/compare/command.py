@@ -171,7 +171,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--jobs",
         type=int,
-        help="local: number of parallel runs, then of parallel drives (default: as cores and memory allow)",
+        help="local: number of parallel runs, then of parallel drives (default: as cores and memory allow; 1 "
+        "with --vec-env subproc)",
     )
     add(
         "--num-threads",

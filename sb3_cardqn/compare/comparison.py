@@ -13,7 +13,7 @@ import pandas as pd
 from sb3_cardqn import trust
 from sb3_cardqn.compare.gather import best_validation_score, drives_path, gather
 from sb3_cardqn.compare.hand_over import JUDGED, agent_of
-from sb3_cardqn.compare.launchers import Launcher, LocalLauncher, local_launcher
+from sb3_cardqn.compare.launchers import Launcher, local_launcher
 from sb3_cardqn.compare.plan import Plan
 from sb3_cardqn.compare.results import RESULTS, Results
 from sb3_cardqn.compare.run import PlannedRun, runs_of
@@ -58,9 +58,7 @@ def compare(plan: Plan, output: Path, launcher: Launcher | None = None, videos: 
         plan.save(output / PLAN_FILE)
         failed = train(runs, launcher)
         launcher.close()  # frees its cores for the drives
-        # a run on all cores is trained alone
-        slots = LocalLauncher().slots if plan.vec_env == "subproc" else launcher.slots
-        failed += _drive_held_out([run for run in runs if run not in failed], min(slots, n_cores()))
+        failed += _drive_held_out([run for run in runs if run not in failed], min(launcher.slots, n_cores()))
         finished = [run for run in runs if run not in failed]
         if not finished:
             raise UserError(f"no run finished: {'; '.join(f'{run}: {run.state.failure}' for run in failed)}")

@@ -82,6 +82,13 @@ def merge_folders(folders: Sequence[Path], output: Path) -> Path:
     from sb3_cardqn.compare.report import write_report  # a second to import
 
     results = merge([(folder, _load(folder)) for folder in folders])
+    env = results.plan.get("env")
+    if results.plan.get("gym_packages") and env not in gym.registry:
+        print(
+            f"sb3-cardqn: {env} is not registered, so the report has no reward threshold; --gym-packages "
+            "names the package that registers it",
+            file=sys.stderr,
+        )
     with opened(output) as earlier:
         if earlier is not None:
             raise UserError(f"--merge needs an output folder without a comparison, got '{output}'")
@@ -94,18 +101,10 @@ def _home(folder: Path) -> Path:
     :param folder: folder of a comparison, or the folder ``results`` in it
     :return: folder of the comparison
     """
-    return folder.parent if (folder / ABOUT).is_file() else folder
+    return folder.parent if folder.name == RESULTS and (folder / ABOUT).is_file() else folder
 
 
 def _load(folder: Path) -> Results:
     place = folder if (folder / ABOUT).is_file() else folder / RESULTS
     refuse_pipes(place)
-    results = Results.load(place)
-    env = results.plan.get("env")
-    if results.plan.get("gym_packages") and env not in gym.registry:
-        print(
-            f"sb3-cardqn: {env} is not registered, so its report has no reward threshold; --gym-packages "
-            "names the package that registers it",
-            file=sys.stderr,
-        )
-    return results
+    return Results.load(place)

@@ -95,10 +95,11 @@ class Plan:
         _check_number(f"tracks (--{task_of(self.env).episode}s)", self.tracks, int, 1, len(HELD_OUT_SEEDS))
         _check_number("first", self.first, int, 0)
         check_seeds(self.held_out, task_of(self.env))
-        if self.first <= VALIDATION_SEEDS[-1] and self.held_out[-1] >= VALIDATION_SEEDS[0]:
+        judges = VALIDATION_SEEDS[: self.eval_episodes]
+        if self.first <= judges[-1] and self.held_out[-1] >= judges[0]:
             raise UserError(
-                f"first: needs episodes outside of {VALIDATION_SEEDS[0]} to {VALIDATION_SEEDS[-1]}, which "
-                f"choose the best checkpoints, got {self.first}"
+                f"first: needs episodes outside of {judges[0]} to {judges[-1]}, which choose the best "
+                f"checkpoints, got {self.first}"
             )
         if not isinstance(self.fast, bool):
             raise UserError(f"fast: needs true or false, got {self.fast!r}")

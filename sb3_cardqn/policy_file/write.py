@@ -15,7 +15,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.dqn.policies import QNetwork as DQNsQNetwork
 from torch import nn
 
-from sb3_cardqn.cardqn.heads import QuantileHead, mean_of_quantiles
+from sb3_cardqn.cardqn.heads import mean_of_quantiles
 from sb3_cardqn.cardqn.policies import CarDQNPolicy
 from sb3_cardqn.cardqn.q_network import QNetwork
 from sb3_cardqn.env.training_wrappers import judged_wrappers
@@ -114,7 +114,9 @@ def _head_and_weights(policy: Any) -> tuple[nn.Module, dict[str, th.Tensor]]:
         head: Any = mean_of_quantiles(layers[-1], network.n_quantiles)
     else:
         layers = network.q_net
-        head = layers[-1].exported() if type(layers[-1]) is QuantileHead else layers[-1]
+        head = layers[-1]
+        if "exported" in vars(type(head)):  # a subclass may have layers that its parent's leaves out
+            head = head.exported()
     last = f"q_net.{len(layers) - 1}."
     weights = {
         name.replace("quantile_net.", "q_net."): tensor for name, tensor in network.state_dict().items()

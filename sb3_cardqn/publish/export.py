@@ -131,7 +131,8 @@ def main(argv: list[str]) -> None:
     files = [path, path.with_suffix(".json"), *([path.with_suffix(".onnx")] if options.onnx else [])]
     if options.card:
         files.append(path.with_name("README.md"))
-        if files[-1].is_file() and "sb3-cardqn" not in files[-1].read_text(errors="replace"):
+        there = files[-1].read_text(errors="replace") if files[-1].is_file() else ""
+        if there and not (there.startswith("---\n") and "\n- sb3-cardqn\n" in there):  # a card's tags
             raise UserError(
                 f"--card would write over '{files[-1]}', which is no model card: use another folder, -o"
             )

@@ -68,7 +68,7 @@ def with_safe_form(options: argparse.Namespace) -> AbstractContextManager[None]:
     """
     folder = find_run(Path(options.folder, options.algo), options.env, max(options.exp_id, 0))
     if options.exp_id >= 0 and folder is not None:  # else the zoo reports the error
-        run = Run(folder.absolute())
+        run = Run(folder)
         if run.algo in EXPORTABLE:
             return _safe_form_of(run)
     return contextlib.nullcontext()

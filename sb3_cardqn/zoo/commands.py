@@ -245,14 +245,13 @@ def _finished(folder: Path, agent_steps: int | None) -> Path:
     :return: command of the finished run in it
     :raises UserError: if there is no new budget, or no finished run with its command
     """
-    name = parse_name(folder.resolve().name)
-    of_renamed = (path.parent.name for path in folder.glob(f"*/{COMMAND}"))
-    env = name.env if name else next(of_renamed, None)
-    agent, command = folder / f"{env}.zip", folder / f"{env}" / COMMAND
     if not folder.is_dir():
         runs = [str(path) for path in folder.parent.glob("*") if parse_name(path.name)]
         raise UserError(f"no such folder: '{folder}'{did_you_mean(str(folder), runs) if runs else ''}")
     shutil.rmtree(folder / DONE, ignore_errors=True)  # left if the process was killed while removing it
+    name = parse_name(folder.resolve().name)  # unless it was renamed
+    env = next((path.parent.name for path in folder.glob(f"*/{COMMAND}")), name.env if name else None)
+    agent, command = folder / f"{env}.zip", folder / f"{env}" / COMMAND
     if not agent.is_file():
         why = "it has no checkpoints"
     elif not command.is_file():

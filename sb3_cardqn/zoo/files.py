@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,27 +65,28 @@ def filmed_run(options: argparse.Namespace) -> Iterator[list[str]]:
     """
     :param options: options of record_video
     :return: context with additional options, see ``private_run``; videos go to the run folder
-    :raises UserError: if they would, and it holds a link
+    :raises UserError: if they would be written through a link
     """
     run, _ = _find(options)
-    if not options.output_folder:
-        trust.refuse_links(run)
+    videos = Path(options.output_folder or run / "videos")
+    for path in [] if options.output_folder else [videos, *videos.rglob("*")]:
+        if path.is_symlink():
+            raise UserError(f"'{path}' is a link, through which videos could be written elsewhere")
     with private_run(options) as more:
-        yield more if options.output_folder else [*more, "-o", str(run / "videos")]
+        yield more if options.output_folder else [*more, "-o", str(videos)]
 
 
 @contextlib.contextmanager
 def pushed_run(options: argparse.Namespace) -> Iterator[list[str]]:
     """
     :param options: options of push_to_hub
-    :return: context with additional options, see ``private_run``, in a temporary folder: the zoo removes
-        ``test.mp4`` and a ``*.meta.json`` from the current one
+    :return: context with additional options, see ``private_run``
+    :raises UserError: if the zoo, after its film, would remove a file of the user from the current folder
     """
-    with (
-        private_run(options) as more,
-        tempfile.TemporaryDirectory() as folder,
-        contextlib.chdir(folder),
-    ):
+    films = [] if options.no_render else [*Path().glob("test.mp4"), *Path().glob("*.meta.json")]
+    if films:
+        raise UserError(f"push_to_hub would remove '{films[0]}': use another folder, or --no-render")
+    with private_run(options) as more:
         yield more
 
 

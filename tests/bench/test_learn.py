@@ -57,13 +57,13 @@ def test_bytes_of_a_transition() -> None:
 
 def test_cpu_time_of_children_counts() -> None:
     spin = "import time\nwhile time.process_time() < 1: pass\nprint(flush=True), input()"
+    start = learn._clocks()
     child = subprocess.Popen([sys.executable, "-c", spin], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdout is not None
-    start = learn._clocks()
     child.stdout.readline()  # it has had its second of CPU time
     _, own, family = learn._clocks() - start
     child.communicate(b"\n")
-    assert family - own > 0.5  # what it took to start may have come before
+    assert family - own >= 0.9
 
 
 def test_tables_are_printed_and_written(

@@ -422,7 +422,7 @@ def test_on_a_full_disk_training_goes_on_and_the_old_checkpoint_stays(tmp_path: 
 
     def look() -> None:
         newest = newest_checkpoint(tmp_path)
-        seen.append((newest.agent_steps, [path.name for path in tmp_path.glob("*.tmp")]))
+        seen.append((newest.agent_steps, [path.name for path in tmp_path.glob(".*")]))
 
     model = agent()
     try:

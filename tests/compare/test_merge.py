@@ -1,4 +1,5 @@
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,10 +144,15 @@ def test_files_that_are_no_results(file: str, text: str, named: str, halves: Res
 
 
 def test_a_package_that_registers_the_environment_can_be_named(
-    whole: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    whole: Results,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    request.addfinalizer(lambda: (gym.registry.pop("Mine-v0", None), sys.modules.pop("mine", None)))
     Path("mine.py").write_text(
         "import gymnasium\n"
         "gymnasium.register('Mine-v0', 'gymnasium.envs.classic_control:CartPoleEnv', reward_threshold=300)\n"
@@ -158,4 +164,3 @@ def test_a_package_that_registers_the_environment_can_be_named(
     command.main(["--merge", "A", "--output", "D", "--gym-packages", "mine"])
     assert "--gym-packages" not in capsys.readouterr().err
     assert "Time to a score of 300" in Path("D/report.md").read_text()
-    gym.registry.pop("Mine-v0")

@@ -374,17 +374,22 @@ def test_bench_parity(capsys: pytest.CaptureFixture[str]) -> None:
     assert all("1 of 1" in line for line in lines[1:])
 
 
+@pytest.mark.parametrize("broken", ["physics", "picture"])
 def test_bench_parity_sees_a_difference(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    broken: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        "sb3_cardqn.env.fast_render.physics.STIFFNESS", np.nextafter(205000 * 0.02 * 0.02, 100)
-    )
-    monkeypatch.setattr(
-        "sb3_cardqn.env.fast_render.render.Dashboard.draw", lambda self, env, score, out: out.fill(0)
-    )
     main(["parity", "--seeds", "1", "--frames", "60"])
-    assert "0 of 1" in capsys.readouterr().out
+    before = capsys.readouterr().out
+    if broken == "physics":
+        stiffness = np.nextafter(205000 * 0.02 * 0.02, 100)
+        monkeypatch.setattr("sb3_cardqn.env.fast_render.physics.STIFFNESS", stiffness)
+    else:
+        draw = "sb3_cardqn.env.fast_render.render.Dashboard.draw"
+        monkeypatch.setattr(draw, lambda self, env, score, out: out.fill(0))
+    main(["parity", "--seeds", "1", "--frames", "60"])
+    after = capsys.readouterr().out
+    assert ("0 of 1" in after) == (broken == "physics")
+    assert after != before
 
 
 def test_bench_env(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -193,6 +193,28 @@ def test_the_network_of_a_subclass_is_not_left_out(known: type, tmp_path: Path) 
     assert not any(tmp_path.iterdir())
 
 
+class Drives(nn.Module):
+    """A head of the user's, which drives as a linear layer."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_features, out_features)
+
+    def forward(self, features: th.Tensor) -> th.Tensor:
+        return self.linear(features)
+
+    def exported(self) -> nn.Linear:
+        return self.linear
+
+
+def test_a_head_that_says_what_it_drives_as_is_exported(tmp_path: Path) -> None:
+    model = CarDQN("MlpPolicy", Cart(), policy_kwargs={"head_class": Drives}, buffer_size=50)
+    write_policy(model, "cardqn", tmp_path / "policy.safetensors")
+    obs = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
+    exported = q_values(load_policy(tmp_path / "policy.safetensors"), obs)
+    assert np.array_equal(exported, q_values(model.q_net, obs))
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_the_network_that_drives_is_exported(device: str, tmp_path: Path) -> None:
     obs = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
@@ -542,12 +564,11 @@ def test_an_exported_agent_is_exported_to_another_place(
 
 def test_bench_decision(safe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["bench", "decision", str(safe), "--decisions", "3"])
-    head, torch_row = capsys.readouterr().out.splitlines()[:2]
+    head, torch_row, onnx_row = capsys.readouterr().out.splitlines()[:3]
     assert head.split() == ["after", "a", "step", "in", "a", "row", "ms"]
-    name, *milliseconds = torch_row.split()
-    assert name == "torch"
-    assert len(milliseconds) == 2
-    assert all(float(cost) > 0 for cost in milliseconds)
+    for row, name in ((torch_row, "torch"), (onnx_row, "ONNX Runtime")):
+        assert row.startswith(f"{name} ")
+        assert len([float(cost) for cost in row.removeprefix(name).split()]) == 2
 
 
 def test_shipped_agents_are_found_by_name(

@@ -25,6 +25,7 @@ from stable_baselines3.common.monitor import load_results
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_cardqn import CarDQN, DuelingHead, load_policy, trust
+from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo import commands as zoo
 from sb3_cardqn.zoo import configuration, experiment
 from sb3_cardqn.zoo.files import pushed_run
@@ -121,7 +122,7 @@ from typing import Any
 import huggingface_hub
 from huggingface_hub.errors import EntryNotFoundError
 
-hub = Path(__file__).parent / "hub_server"
+hub = Path("hub_server")
 
 def download(repo_id, filename, **kwargs):
     if not (hub / repo_id / filename).is_file():
@@ -141,17 +142,23 @@ huggingface_hub.HfApi.snapshot_download = snapshot
 """
 
 
-def test_the_zoo_removes_its_videos_elsewhere(folder: Path) -> None:
+def test_the_zoo_removes_no_film_of_the_users(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = argparse.Namespace(
         folder=str(folder / "logs"), algo="cardqn", env="CarRacing-v3", exp_id=0, load_best=False,
         load_checkpoint=None, load_last_checkpoint=False,
     )  # fmt: skip
-    here = Path.cwd()
-    with pushed_run(options) as more:
-        assert Path.cwd() != here
-        assert list(Path().iterdir()) == []
-        assert Path(more[1]).is_absolute()
-    assert Path.cwd() == here
+    monkeypatch.chdir(tmp_path)
+    for name in ("test.mp4", "mine.meta.json"):
+        Path(name).touch()
+        options.no_render = False
+        with error_naming(UserError, f"'{name}' | --no-render"), pushed_run(options):
+            pass
+        options.no_render = True
+        with pushed_run(options) as more:
+            assert more[0] == "-f"
+        Path(name).unlink()
 
 
 @pytest.mark.slow

@@ -115,10 +115,10 @@ def test_one_agent_is_judged_shown_and_exported_by_the_commands(capsys: pytest.C
     pictures: Any = imageio.mimread("logs/cardqn/CartPole-v1_1/race.mp4", memtest=False)
     assert len(pictures) == int(max(scores)) + 1 + ENDING
     readme = Path("logs/cardqn/CartPole-v1_1/README.md")
-    readme.write_text("# My project")
+    readme.write_text("# My project, with sb3-cardqn")
     with error_naming(UserError, f"--card | '{readme}' | -o"):
         run_well(here, "--traceback export logs/cardqn/CartPole-v1_1 --card")
-    assert readme.read_text() == "# My project"
+    assert readme.read_text() == "# My project, with sb3-cardqn"
     readme.unlink()
     for _ in range(2):  # a card may be written over
         assert run_well(here, "export logs/cardqn/CartPole-v1_1 --card")

@@ -201,7 +201,7 @@ def test_a_budget_in_minutes_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("of_its_parent", [True, False])
 def test_a_finished_run_with_another_name_or_place_is_found(finished: Path, of_its_parent: bool) -> None:
-    elsewhere = Path("away" if of_its_parent else "logs", "cardqn", "the_good_one")
+    elsewhere = Path("away" if of_its_parent else "logs", "cardqn", "the_best_2")  # looks like that of a run
     elsewhere.parent.mkdir(parents=True, exist_ok=True)
     finished.rename(elsewhere)
     with error_naming(UserError, f"-n | {elsewhere}"):
