@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sb3_cardqn.replay.buffers import FrameReplayBuffer as FrameReplayBuffer
     from sb3_cardqn.replay.prioritized import PrioritizedFrameReplayBuffer as PrioritizedFrameReplayBuffer
 
-gym.register("CarRacingPixels-v3", "sb3_cardqn.env.car_racing:make_car_racing")
+gym.register("CarRacingPixels-v3", "sb3_cardqn.env.car_racing:make_car_racing", reward_threshold=900)
 register_minatar()
 
 # public name -> its module, which is imported when the name is first used

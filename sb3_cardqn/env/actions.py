@@ -34,7 +34,8 @@ class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
     """
 
     def __init__(self, env: gym.Env, actions: str | Sequence[Sequence[float]] = "gas_and_steer12") -> None:
-        RecordConstructorArgs.__init__(self, actions=actions)
+        plain = actions.tolist() if isinstance(actions, np.ndarray) else actions  # as JSON can write it
+        RecordConstructorArgs.__init__(self, actions=plain)
         super().__init__(env)
         box, low, high = env.action_space, [-1, 0, 0], [1, 1, 1]
         if not (
@@ -51,7 +52,10 @@ class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
                 )
             actions = ACTION_SETS[actions]
         # CarRacing computes in float64, where float32's 0.6 is another number than 0.6
-        self.actions = np.array(actions, dtype=np.float64)  # (n, 3)
+        try:
+            self.actions = np.array(actions, dtype=np.float64)  # (n, 3)
+        except (TypeError, ValueError):  # rows of different lengths, or not of numbers
+            self.actions = np.empty(0)
         is_table = self.actions.ndim == 2 and self.actions.shape[1] == 3
         if not (is_table and ((low <= self.actions) & (self.actions <= high)).all()):
             raise ValueError(
@@ -71,4 +75,4 @@ class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
         known = type(action) is np.int64 and 0 <= action < len(self.actions)  # contains() is slow
         if not (known or self.action_space.contains(action)):
             raise ValueError(f"DiscretizeActions needs an action in {self.action_space}, got {action!r}")
-        return self.actions[action].copy()
+        return self.actions[int(action)].copy()  # an index, also if it is True

@@ -33,6 +33,8 @@ def make_car_racing(**kwargs: Any) -> gym.Env:
     >>> gym.make("sb3_cardqn:CarRacingPixels-v3", training=True).observation_space.shape
     (4, 64, 64)
 
+    ``max_episode_steps`` of ``gym.make`` counts agent steps; CarRacing's own 1,000 frames stay.
+
     :param kwargs: arguments of ``CarRacingWrapper``; the others are those of ``CarRacing-v3``
     :return: environment with uint8 stacks of frames and ``Discrete`` actions
     """

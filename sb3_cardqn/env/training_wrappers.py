@@ -5,7 +5,7 @@ from typing import Any
 
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
-from gymnasium.wrappers import TimeLimit
+from gymnasium.wrappers import Autoreset, TimeLimit
 
 from sb3_cardqn.checks import check_number, check_whole
 from sb3_cardqn.env.fast_render import is_car_racing
@@ -46,8 +46,13 @@ def judged_wrappers(wrappers: Any) -> list[Any]:
 def require_car_racing(wrapper: gym.Wrapper) -> None:
     """
     :param wrapper: a wrapper, just built
-    :raises TypeError: if its environment is not CarRacing
+    :raises TypeError: if its environment is not CarRacing, or resets itself unseen
     """
+    layer: Any = wrapper
+    while isinstance(layer, gym.Wrapper):
+        if isinstance(layer, Autoreset):
+            raise TypeError(f"{type(wrapper).__name__} needs to see each reset, got an Autoreset inside")
+        layer = layer.env
     if not is_car_racing(wrapper.unwrapped):
         raise TypeError(f"{type(wrapper).__name__} needs a CarRacing environment, got {wrapper.unwrapped}")
 

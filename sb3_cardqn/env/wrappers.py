@@ -14,7 +14,7 @@ from stable_baselines3.common.monitor import Monitor
 from sb3_cardqn.checks import check_whole, wholes
 from sb3_cardqn.env.actions import ACTION_SETS as ACTION_SETS  # for the old path common.wrappers
 from sb3_cardqn.env.actions import DiscretizeActions
-from sb3_cardqn.env.fast_render import FastRender, is_car_racing
+from sb3_cardqn.env.fast_render import FastRender, is_car_racing, overrides
 from sb3_cardqn.env.penalties import PenalizeMissedTiles, PenalizeRoadEdge, PenalizeSideslip, PenalizeSpeed
 from sb3_cardqn.env.training_wrappers import EndAtLine, EndWhenLost, ScaleReward
 
@@ -52,6 +52,15 @@ _BLIND_WRAPPERS = (
 )
 
 
+def _is_unseen(env: gym.Env) -> bool:
+    """Whether no wrapper of an environment may look at its pictures; a subclass of a blind one may."""
+    while isinstance(env, gym.Wrapper):
+        if type(env) not in _BLIND_WRAPPERS:
+            return False
+        env = env.env
+    return True
+
+
 class FrameSkip(gym.Wrapper, RecordConstructorArgs):
     """
     Repeat each action for ``skip`` frames and return the last one, with the rewards summed.
@@ -75,13 +84,12 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
         RecordConstructorArgs.__init__(self, skip=skip)
         super().__init__(env)
         self.skip = skip
-        if "render_fps" in env.metadata:
-            self.metadata = {**env.metadata, "render_fps": env.metadata["render_fps"] / skip}
-        self._may_hold_drawing = skip > 1 and is_car_racing(env)
-        layer = env
-        while self._may_hold_drawing and isinstance(layer, gym.Wrapper):
-            self._may_hold_drawing = isinstance(layer, _BLIND_WRAPPERS)
-            layer = layer.env
+        if env.metadata.get("render_fps"):
+            fps = env.metadata["render_fps"] / skip
+            self.metadata = {**env.metadata, "render_fps": int(fps) if fps == int(fps) else fps}
+        self._may_hold_drawing = (
+            skip > 1 and is_car_racing(env) and not overrides(env, "step") and _is_unseen(env)
+        )
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """
@@ -134,10 +142,10 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
 
 
 def _drawn_by(env: Any) -> FastRender | None:
-    """The ``FastRender`` that draws for an environment, None if another wrapper may look first."""
-    while isinstance(env, (*_BLIND_WRAPPERS, FrameSkip)):
+    """The ``FastRender`` that draws for an environment, None if another wrapper may look at its pictures."""
+    while type(env) in (*_BLIND_WRAPPERS, FrameSkip):
         if isinstance(env, FastRender):
-            return env
+            return env if _is_unseen(env.env) else None
         env = env.env
     return None
 
@@ -203,7 +211,7 @@ class ResizeObservation(gym.ObservationWrapper, RecordConstructorArgs):
         RecordConstructorArgs.__init__(self, shape=shape, crop=crop)
         super().__init__(env)
         _require_uint8_image(self, *_IMAGES)
-        height_width = wholes(shape if isinstance(shape, (list, tuple)) else (shape, shape), 1)
+        height_width = wholes(shape if np.ndim(shape) else (shape, shape), 1)
         if height_width is None or len(height_width) != 2:
             raise ValueError(
                 f"ResizeObservation needs shape [height, width] of at least 1 pixel, got {shape!r}"

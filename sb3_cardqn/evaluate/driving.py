@@ -225,7 +225,7 @@ def _start(env: VecEnv, seed: int) -> Any:
     :param seed: seed of the track or episode
     :return: first observation
     """
-    env.seed(seed)
+    env.seed(int(seed))  # Gymnasium refuses NumPy's
     return env.reset()
 
 
@@ -255,27 +255,29 @@ def _result(seed: int, score: float, frames: int, info: Mapping[str, Any]) -> Dr
     return Drive(seed, score, frames, bool(info.get("lap_finished", False)), info["missed_tiles"])
 
 
-def unwrapped_env(agent: TrainedAgent) -> gym.Env:
+def unwrapped_env(agent: TrainedAgent, **env_kwargs: Any) -> gym.Env:
     """
     :param agent: an agent
+    :param env_kwargs: further arguments of ``gym.make``
     :return: the environment that it is judged in, without its wrappers
     """
     kept = task_of(agent.env_id).env_kwargs(agent.config.get("env_kwargs") or {})
-    return gym.make(agent.env_id, **kept)
+    return gym.make(agent.env_id, **kept | env_kwargs)
 
 
-def drive_at_random(agent: TrainedAgent, seed: int) -> Drive:
+def drive_at_random(agent: TrainedAgent, seed: int, **env_kwargs: Any) -> Drive:
     """
     Drive one episode with random actions, as a baseline; ``FastRender`` saves time and changes no reward.
 
     :param agent: agent whose environment to drive in
     :param seed: seed of the episode and of the actions
+    :param env_kwargs: arguments of ``gym.make`` that change the race
     :return: the finished drive
     """
-    env = unwrapped_env(agent)
+    env = unwrapped_env(agent, **env_kwargs)
     env = CountMissedTiles(FastRender(env)) if is_car_racing(env) else env
-    env.reset(seed=seed)
-    env.action_space.seed(seed)
+    env.reset(seed=int(seed))
+    env.action_space.seed(int(seed))
     score, frames, done = 0.0, 0, False
     info: dict[str, Any] = {}
     while not done:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,8 @@ def main(argv: list[str]) -> None:
         "--episodes",
         type=int,
         metavar="N",
-        help="number of tracks or episodes, 1 to 6 (default: 3 for one agent, 1 for several)",
+        help="number of tracks or episodes, 1 to 6, at most 12 panes in all (default: 3 for one agent, 1 "
+        "for several)",
     )
     parser.add_argument(
         "--first",
@@ -88,7 +90,7 @@ def main(argv: list[str]) -> None:
         env_kwargs=judged_kwargs(options),
         progress=True,
     )
-    _print(task, agents, results)
+    _print(task, agents, results, judged_kwargs(options))
     for path in written[1:]:
         if path.suffix == ".gif":
             animate(written[0], path)
@@ -119,16 +121,22 @@ def _span(task: Task, seeds: range) -> str:
     return f"{task.episode}s {seeds[0]} to {seeds[-1]}"
 
 
-def _print(task: Task, agents: Sequence[TrainedAgent], results: Sequence[Sequence[Drive]]) -> None:
+def _print(
+    task: Task,
+    agents: Sequence[TrainedAgent],
+    results: Sequence[Sequence[Drive]],
+    env_kwargs: dict[str, Any],
+) -> None:
     """
     :param task: task of the environment
     :param agents: the agents
     :param results: one list per agent, with one drive per track or episode
+    :param env_kwargs: arguments of ``gym.make`` that change the race
     """
     width = max(len("random actions"), *(len(agent.name) for agent in agents))
     lap = "  lap" if task.has_laps else ""
     print(f"{'':{width}} {task.episode:>8} {'score':>8} {task.step + 's':>8}{lap}")
-    at_random = [drive_at_random(agents[0], one.seed) for one in max(results, key=len)]
+    at_random = [drive_at_random(agents[0], one.seed, **env_kwargs) for one in max(results, key=len)]
     names, driven = [*(agent.name for agent in agents), "random actions"], [*results, at_random]
     digits = decimals([task.solved, *(one.score for drives in driven for one in drives)], least=1)
     for name, drives in zip(names, driven, strict=True):

@@ -28,7 +28,7 @@ from sb3_cardqn.race.window import Window, WindowClosedError
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 from sb3_cardqn.signals import deaf_children
 
-ENDING = 75  # pictures for which the last picture stays
+ENDING = 1.5  # seconds for which the last picture stays
 _COLUMNS = 3
 MAX_PANES = 12
 
@@ -105,7 +105,9 @@ class _Pane:
         overlay = Overlay(agent.name, f"{task.episode} {seed}", discrete_actions(env), task)
         for result in drive(mind, env, seed):
             if result is not None:  # after it, the environment has begun another episode
-                frames[:] = [frame for frame in frames if frame.episode == episode or not episode]
+                if not episode:  # it ended with the first action
+                    episode = max(frame.episode for frame in frames if frame.seconds > 0)
+                frames[:] = [frame for frame in frames if frame.episode == episode]
             episode = frames[-1].episode
             assert mind.thought is not None
             *shown, last = frames
@@ -262,7 +264,7 @@ def _show(panes: list[_Pane], columns: int, screens: list[Window | _Film], progr
     :param progress: True to count frames on stderr
     """
     nothing = [np.zeros((PANE[1], PANE[0], 3), np.uint8)] * (-len(panes) % columns)
-    ending = ENDING
+    ending = max(1, round(ENDING * panes[0].fps))
     with tqdm(desc="filming", unit="frame", disable=not progress) as bar:
         while ending:
             ending -= all(pane.result is not None for pane in panes)

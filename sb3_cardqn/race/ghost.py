@@ -24,6 +24,7 @@ _HULL = [
     )
 ]
 _COLOUR, _OPACITY = (255, 197, 61), 0.6
+_DASHBOARD = 350  # its first row
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def draw_ghost(picture: np.ndarray, race: Any, pose: Pose) -> None:
     :param race: the unwrapped CarRacing that drew it
     :param pose: where the ghost is
     """
+    picture = picture[:_DASHBOARD]  # the road, in place
     shade = picture.copy()
     for polygon in _HULL:
         turned = _turned(polygon, pose.angle) + np.array([pose.x, pose.y])

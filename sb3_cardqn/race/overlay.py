@@ -45,10 +45,10 @@ def _amount(value: float, all_values: np.ndarray) -> str:
     """
     :param value: value of an action
     :param all_values: values of all actions
-    :return: the number, or "" if a word is enough because it is the only value or the maximum
+    :return: the number, or "" if a word is enough because it is the only value, or 1
     """
     levels = {abs(one) for one in all_values if one}
-    return "" if len(levels) == 1 or value == 1 else f"{abs(value):g}".lstrip("0") + " "
+    return "" if len(levels) == 1 or abs(value) == 1 else f"{abs(value):g}".lstrip("0") + " "
 
 
 def action_names(actions: np.ndarray) -> list[tuple[str, str]]:
@@ -179,20 +179,23 @@ class Overlay:
         )
         groups = [list(group) for _, group in groupby(range(len(names)), lambda i: names[i][0])]
         top, bottom = _BARS
-        cell = (PANE[0] - 2 * _MARGIN - _GAP * (len(groups) - 1)) / len(values)
+        width = PANE[0] - 2 * _MARGIN
+        gap = min(_GAP, width / 4 / len(groups))
+        cell = (width - gap * (len(groups) - 1)) / len(values)
         x = float(_MARGIN)
         for group in groups:
             colour = _ACCENT if chosen in group else _MUTED
             draw.text((x + cell * len(group) / 2, 427), names[group[0]][0], colour, _ARROW, anchor="ms")
             for i in group:
-                height = max(2, round((bottom - top) * float(heights[i])))
-                bar = (round(x + 2), bottom - height, round(x + cell - 3), bottom)
+                height = max(2, round((bottom - top) * float(np.nan_to_num(heights[i]))))
+                left = round(x + min(2, cell / 4))
+                bar = (left, bottom - height, max(left, round(x + cell - 3)), bottom)
                 draw.rectangle(bar, _ACCENT if i == chosen else _BAR)
                 draw.text(
                     (x + cell / 2, 407), names[i][1], _INK if i == chosen else _MUTED, _TINY, anchor="ms"
                 )
                 x += cell
-            x += _GAP
+            x += gap
 
 
 def _fitted(picture: np.ndarray) -> np.ndarray:
@@ -202,7 +205,7 @@ def _fitted(picture: np.ndarray) -> np.ndarray:
     """
     height, width = picture.shape[:2]
     scale = min(_VIEW[0] / width, _VIEW[1] / height)
-    size = round(width * scale), round(height * scale)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
     result = np.zeros((_VIEW[1], _VIEW[0], 3), np.uint8)
     left, top = (_VIEW[0] - size[0]) // 2, (_VIEW[1] - size[1]) // 2
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST

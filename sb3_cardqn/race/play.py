@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from typing import Any
 
@@ -14,7 +15,7 @@ from sb3_cardqn.agents.exported import SafeAgent, shipped_agents
 from sb3_cardqn.agents.find import default_agent
 from sb3_cardqn.agents.trained import TrainedAgent
 from sb3_cardqn.env.fast_render import FastRender
-from sb3_cardqn.env.task import CarRacingTask, task_of
+from sb3_cardqn.env.task import CarRacingTask, Task, task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.command import add_agent_options, chosen_agents, judged_kwargs
 from sb3_cardqn.evaluate.driving import check_seeds
@@ -24,6 +25,7 @@ from sb3_cardqn.race.film import race_until_closed
 from sb3_cardqn.race.ghost import Pose, draw_ghost, ghost_of
 from sb3_cardqn.race.overlay import font
 from sb3_cardqn.race.window import Window, WindowClosedError
+from sb3_cardqn.seeds import FINAL_SEEDS
 
 FPS = 50  # CarRacing's frames per second
 UNSEEN = range(500_000, 1_000_000)  # tracks for playing: no agent is trained, chosen or scored on them
@@ -86,6 +88,16 @@ def _lap(
     return score, picture
 
 
+def _seeds_from(first: int, task: Task) -> Iterator[int]:
+    """
+    :param first: first seed
+    :param task: task of the environment
+    :return: seeds from there on, without those of the final tracks
+    """
+    check_seeds([first], task)
+    return (seed for seed in itertools.count(first) if seed not in FINAL_SEEDS)
+
+
 def play(
     agent: TrainedAgent, first: int, env_kwargs: dict[str, Any] | None = None
 ) -> list[tuple[float, float]]:
@@ -101,7 +113,7 @@ def play(
     scores: list[tuple[float, float]] = []
     black = np.zeros((_SIZE[1], _SIZE[0], 3), np.uint8)
     with closing(Window(_SIZE, FPS)) as window, suppress(WindowClosedError):
-        for seed in itertools.count(first):
+        for seed in _seeds_from(first, task_of(agent.env_id)):
             text = f"{agent.name} drives track {seed} first", "then you: arrow keys or WASD"
             window.append_data(_written(black, *text, large=True))
             ghost = ghost_of(agent, seed, **(env_kwargs or {}))
@@ -127,7 +139,7 @@ def watch(agents: list[TrainedAgent], first: int, stock: bool, env_kwargs: dict[
     :param env_kwargs: see ``race``
     """
     task = task_of(agents[0].env_id)
-    for seed in itertools.count(first):
+    for seed in _seeds_from(first, task):
         results, closed = race_until_closed(
             agents, [seed], None, stock=stock, window=True, env_kwargs=env_kwargs
         )
@@ -168,7 +180,6 @@ def main(argv: list[str]) -> None:
     )
     task = task_of(agents[0].env_id)
     first = random.choice(UNSEEN) if options.first is None else options.first
-    check_seeds([first], task)
     if options.watch:
         watch(agents, first, not options.fast, judged_kwargs(options))
         return

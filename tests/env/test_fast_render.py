@@ -413,3 +413,27 @@ def test_bench_env(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_bench_errors(arguments: list[str], named: str) -> None:
     with error_naming(UserError, named):
         main(arguments)
+
+
+def test_a_subclass_with_a_step_of_its_own_is_refused() -> None:
+    class Mine(CarRacing):
+        def step(self, action: Any) -> Any:
+            obs, reward, *rest = super().step(action)
+            return obs, reward - 1, *rest
+
+    with error_naming(TypeError, "FastRender | step() | Mine"):
+        FastRender(Mine())
+
+
+def test_it_may_be_put_around_a_race_that_has_begun() -> None:
+    env, other = (gym.make("CarRacing-v3", render_mode="state_pixels") for _ in range(2))
+    for one in (env, other):
+        one.reset(seed=0)
+        for _ in range(5):
+            one.step(np.array([0.1, 1, 0], np.float32))
+    fast = FastRender(env)
+    assert fast.render().shape == (96, 96, 3)
+    action = np.array([0.1, 1, 0, 7], np.float32)  # stock ignores what comes after the brake
+    ours, theirs = fast.unwrapped.step(action), other.unwrapped.step(action)
+    assert ours[1:4] == theirs[1:4]
+    assert tuple(env.unwrapped.car.hull.position) == tuple(other.unwrapped.car.hull.position)

@@ -266,6 +266,7 @@ def test_the_edge_of_the_road_costs_by_what_the_best_wheel_lacks() -> None:
         (lambda env: EndWhenLost(env, patience=0), "EndWhenLost | patience | 0"),
         (lambda env: EndWhenLost(env.unwrapped), "EndWhenLost | time limit"),
         (lambda env: EndAtLine(env.unwrapped), "EndAtLine | time limit"),
+        (lambda env: EndAtLine(gym.wrappers.Autoreset(env)), "EndAtLine | Autoreset"),
         (lambda _: EndAtLine(gym.make("CartPole-v1")), "EndAtLine | CarRacing | CartPole-v1"),
         (lambda _: EndWhenLost(gym.make("CartPole-v1")), "EndWhenLost | CarRacing | CartPole-v1"),
         (

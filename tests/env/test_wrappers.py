@@ -1,7 +1,9 @@
+import json
 import pickle
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 from gymnasium import spaces
+from gymnasium.envs.box2d.car_racing import CarRacing
 from gymnasium.utils.env_checker import check_env as check_gymnasium_env
 from gymnasium.wrappers import RecordVideo, TransformObservation
 from hypothesis import given, settings
@@ -122,7 +125,9 @@ def test_gas_and_steer12_is_every_steer_with_every_pedal() -> None:
         ([], "actions | []"),
         ([[0, 0, 0], [-1.5, 0, 0]], "actions | -1.5"),
         ([[0, float("nan"), 0]], "actions | nan"),
-        ([["left", 0, 0]], "'left'"),
+        ([["left", 0, 0]], "actions | 'left'"),
+        ([[0, 0, 0], [1, 0]], "actions | [1, 0]"),
+        ({0: [0, 0, 0]}, "actions | {0: [0, 0, 0]}"),
     ],
 )
 def test_discretize_actions_names_bad_actions(actions: Any, named: str) -> None:
@@ -450,3 +455,77 @@ def test_one_environment_may_be_wrapped_in_gray_twice() -> None:
     first, second = GrayscaleObservation(env), GrayscaleObservation(env, keep_dim=True)
     assert first.reset(seed=0)[0].shape == (96, 96)
     assert second.reset(seed=0)[0].shape == (96, 96, 1)
+
+
+class Remembers(gym.wrappers.RecordEpisodeStatistics):
+    """A subclass of a wrapper that looks at no picture, which looks at all."""
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.seen: list[np.ndarray] = []
+
+    def step(self, action: Any) -> Any:
+        result = super().step(action)
+        self.seen.append(result[0])
+        return result
+
+
+class RewardsWhatItSees(CarRacing):
+    """Its step uses the picture."""
+
+    def step(self, action: Any) -> Any:
+        obs, reward, *rest = super().step(action)
+        return obs, reward + obs.mean(), *rest
+
+
+def test_frame_skip_draws_all_for_subclasses_that_may_look() -> None:
+    env = FrameSkip(Remembers(gym.make("CarRacing-v3")), 4)
+    env.reset(seed=0)
+    for _ in range(4):
+        env.step(np.array([0.3, 1, 0]))
+    assert all(not np.array_equal(a, b) for a, b in pairwise(env.env.seen))
+    skipping, plain = FrameSkip(RewardsWhatItSees(), 4), RewardsWhatItSees()
+    for one in (skipping, plain):
+        one.reset(seed=0)
+    action = np.array([0.3, 1, 0])
+    assert skipping.step(action)[1] == sum(plain.step(action)[1] for _ in range(4))
+
+
+@pytest.mark.parametrize("looks", [lambda env: ResizeObservation(env, 64), Remembers])
+def test_gray_is_not_drawn_for_wrappers_inside_fast_render(looks: Any) -> None:
+    env = GrayscaleObservation(FastRender(looks(gym.make("CarRacing-v3"))))
+    obs, _ = env.reset(seed=0)
+    assert not env.drawn
+    assert (
+        obs.shape
+        == env.observation_space.shape
+        == looks(gym.make("CarRacing-v3")).observation_space.shape[:2]
+    )
+
+
+def test_frame_skip_takes_any_rate_of_pictures() -> None:
+    for rate, expected in ((None, None), (50, 25), (50.0, 25), (15, 7.5)):
+        env = Pictures((4, 4, 3))
+        env.metadata = {"render_fps": rate}
+        halved = FrameSkip(env, 2).metadata["render_fps"]
+        assert halved == expected
+        assert type(halved) is type(expected)
+
+
+def test_sizes_and_actions_may_be_arrays() -> None:
+    env = gym.make("CarRacing-v3")
+    assert ResizeObservation(env, np.array([8, 9])).observation_space.shape == (8, 9, 3)
+    rows = [[0.0, 1.0, 0.0], [0.5, 0.0, 0.0]]
+    spec = CarRacingWrapper(gym.make("CarRacing-v3"), actions=np.array(rows)).spec
+    assert spec is not None
+    assert json.dumps(rows) in spec.to_json()
+    env = DiscretizeActions(gym.make("CarRacing-v3"), rows)
+    assert env.action(True).tolist() == rows[1]
+
+
+def test_the_limit_of_the_id_counts_agent_steps() -> None:
+    env = gym.make("sb3_cardqn:CarRacingPixels-v3", max_episode_steps=3)
+    env.reset(seed=0)
+    assert [env.step(0)[3] for _ in range(3)] == [False, False, True]
+    assert env.spec is not None
+    assert gym.spec("sb3_cardqn:CarRacingPixels-v3").reward_threshold == 900

@@ -163,6 +163,16 @@ def test_random_driving_is_repeatable_and_bad(run: Run) -> None:
     assert result == drive_at_random(run.agent(), 200_000)
     assert -150 < result.score < 50
     assert result.frames <= 1000
+    # colours are drawn before the track, so it is another one
+    assert drive_at_random(run.agent(), 200_000, domain_randomize=True) != result
+
+
+def test_seeds_may_be_numpys(run: Run) -> None:
+    ours, plain = (
+        evaluate(run, tracks, n_processes=1, env_kwargs=SHORT)[0].drives
+        for tracks in (np.arange(200_000, 200_002), [200_000, 200_001])
+    )
+    assert ours.equals(plain)
 
 
 def test_the_agent_that_did_best_on_validation_tracks_is_taken(run: Run, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Agent
 from sb3_cardqn.race import race
 from sb3_cardqn.race.camera import Camera, Frame
+from sb3_cardqn.race.film import _Pane
 from sb3_cardqn.race.overlay import PANE, Overlay
 from sb3_cardqn.race.play import watch
 from sb3_cardqn.race.q_values import Thought
@@ -68,11 +69,11 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     del gym.registry["Drawn-v0"]
 
 
-def watched(monkeypatch: pytest.MonkeyPatch, at: int, do: Callable[[], object]) -> list[int]:
+def watched(monkeypatch: pytest.MonkeyPatch, at: int, do: Callable[[], object], fps: int = 50) -> list[int]:
     """Do something while a picture is shown; return the numbers of the pictures that are shown."""
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     monkeypatch.setenv("SDL_AUDIODRIVER", "dummy")
-    monkeypatch.setattr("sb3_cardqn.race.film.ENDING", ENDING)
+    monkeypatch.setattr("sb3_cardqn.race.film.ENDING", ENDING / fps)
     shown: list[int] = []
     flip = pygame.display.flip
 
@@ -91,11 +92,11 @@ def escape() -> None:
     pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_ESCAPE))
 
 
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "Acrobot-v1"])
+@pytest.mark.parametrize(("env_id", "fps"), [("CartPole-v1", 50), ("Acrobot-v1", 15)])
 def test_environments_that_quit_pygame_are_watched_one_episode_after_another(
-    env_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    env_id: str, fps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown = watched(monkeypatch, at=12, do=escape)
+    shown = watched(monkeypatch, 12, escape, fps)
     agents = [agent_of(env_id, tmp_path / "one"), agent_of(env_id, tmp_path / "other")]
     watch(agents, 500_000, True, SHORT)
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["episode 500000"]
@@ -216,3 +217,24 @@ def test_what_is_no_picture_is_named(picture: Any, named: str, drawn: Agent, tmp
         with error_naming(UserError, named):
             race(drawn, path=tmp_path / name, env_kwargs=SHORT | {"picture": picture})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_film_of_one_step_ends_with_that_step(drawn: Agent, tmp_path: Path) -> None:
+    ((one,),) = race(drawn, [500_000], tmp_path / "one.png", env_kwargs={"max_episode_steps": 1})
+    pane = _Pane(drawn, 500_000, True, {"max_episode_steps": 1})
+    next(pane.pictures)
+    next(pane.pictures)
+    pane.close()
+    assert one.score == pytest.approx(0.1)
+    assert (pane.result, pane.score) == (one, pytest.approx(0.1))  # not the first picture of the next episode
+
+
+@pytest.mark.parametrize("actions", [27, 90, 300])
+def test_many_actions_have_a_bar_each(actions: int) -> None:
+    steering = np.linspace(-1, 1, actions)
+    rows = np.stack([steering, np.zeros(actions), np.zeros(actions)], axis=1)  # each is a group of its own
+    values = np.where(np.arange(actions) == 3, np.nan, steering)  # of a diverged network
+    frame = Frame(np.zeros((2, 2000, 3), np.uint8), 0.0, None, 0.0)  # and a picture of an extreme shape
+    for known in (rows, None):
+        pane = Overlay("many", "", known).draw(frame, Thought("Q-value", values, np.array(5)), None)
+        assert pane.shape == (PANE[1], PANE[0], 3)

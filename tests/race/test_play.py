@@ -13,10 +13,11 @@ import pytest
 
 from sb3_cardqn.agents.find import find_agents
 from sb3_cardqn.env.fast_render import FastRender
+from sb3_cardqn.env.task import CarRacingTask
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import evaluate
 from sb3_cardqn.race.ghost import Pose, draw_ghost, ghost_of, on_screen
-from sb3_cardqn.race.play import action_of, main, play
+from sb3_cardqn.race.play import _seeds_from, action_of, main, play
 from sb3_cardqn.race.window import Window
 from tests.named import error_naming
 
@@ -185,3 +186,25 @@ def test_it_runs_on_a_real_screen(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("track 500000: you ")
+
+
+def test_playing_passes_over_the_final_tracks() -> None:
+    task = CarRacingTask()
+    assert list(itertools.islice(_seeds_from(399_998, task), 3)) == [399_998, 399_999, 401_000]
+    with error_naming(UserError, "400500"):
+        _seeds_from(400_500, task)
+    with error_naming(UserError, "5"):
+        _seeds_from(5, task)
+
+
+def test_a_ghost_behind_is_not_on_the_dashboard() -> None:
+    env = gym.make("CarRacing-v3", render_mode="rgb_array")
+    env.reset(seed=0)
+    for _ in range(60):
+        env.step(np.zeros(3, np.float32))
+    before: Any = env.render()
+    picture, hull = before.copy(), env.unwrapped.car.hull
+    behind = hull.GetWorldPoint((0, -9))
+    draw_ghost(picture, env.unwrapped, Pose(behind.x, behind.y, hull.angle, 0.0))
+    assert not np.array_equal(picture, before)
+    assert np.array_equal(picture[350:], before[350:])

@@ -80,7 +80,7 @@ def test_agents_with_different_frame_skips_share_one_clock(
         [drives[agent][track].score for track in (0, 1) for agent in (0, 1)], abs=1e-4
     )
     pictures: Any = imageio.mimread(video, memtest=False)
-    assert len(pictures) == 11 + film.ENDING
+    assert len(pictures) == 11 + film.ENDING * 50
     assert pictures[0].shape == (2 * PANE[1], 2 * PANE[0], 3)
 
 

@@ -113,7 +113,7 @@ def test_one_agent_is_judged_shown_and_exported_by_the_commands(capsys: pytest.C
     shown = run_well(here, "race mine=logs/cardqn/CartPole-v1_1 --episodes 2")
     assert [float(line.split()[2]) for line in shown.splitlines()[2:4]] == scores
     pictures: Any = imageio.mimread("logs/cardqn/CartPole-v1_1/race.mp4", memtest=False)
-    assert len(pictures) == int(max(scores)) + 1 + ENDING
+    assert len(pictures) == int(max(scores)) + 1 + ENDING * 50
     readme = Path("logs/cardqn/CartPole-v1_1/README.md")
     readme.write_text("# My project, with sb3-cardqn")
     with error_naming(UserError, f"--card | '{readme}' | -o"):

@@ -29,6 +29,16 @@ def is_car_racing(env: gym.Env) -> bool:
     return module is not None and isinstance(env.unwrapped, module.CarRacing)
 
 
+def overrides(env: gym.Env, *methods: str) -> list[str]:
+    """
+    :param env: a CarRacing, wrapped or not
+    :param methods: names of methods
+    :return: those that its class does not have from Gymnasium's CarRacing
+    """
+    cls, stock = type(env.unwrapped), sys.modules["gymnasium.envs.box2d.car_racing"].CarRacing
+    return [name for name in methods if getattr(cls, name) is not getattr(stock, name)]
+
+
 def draw_stock(car_racing: Any) -> None:
     """
     Draw stock's observation again.
@@ -44,14 +54,15 @@ class FastRender(gym.Wrapper, RecordConstructorArgs):
     Draw CarRacing's observation directly at 96×96, without changing the race.
 
     Rewards, episode ends and the car's path are bit-identical to stock's. Observations differ by at most 0.2
-    gray levels on average (docs/explanation/fast_render.md). ``render()`` still returns stock's picture.
+    gray levels on average (docs/explanation/fast_render.md). In the modes human and rgb_array ``render()``
+    still shows stock's picture. The inner CarRacing itself draws this way, for every wrapper that holds it.
 
     >>> env = FastRender(gym.make("CarRacing-v3"))
     >>> obs, info = env.reset(seed=0)
     >>> obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
 
     :param env: a CarRacing, wrapped or not
-    :raises TypeError: if ``env`` is not CarRacing
+    :raises TypeError: if ``env`` is not CarRacing, or a subclass with a ``step``, drawing or track of its own
     :raises RuntimeError: if the source of the installed CarRacing is not one of those FastRender copies
     """
 
@@ -60,11 +71,17 @@ class FastRender(gym.Wrapper, RecordConstructorArgs):
         super().__init__(env)
         if not is_car_racing(env):
             raise TypeError(f"FastRender needs CarRacing, got {type(env.unwrapped).__name__}")
+        own = overrides(env, "step", "_render", "_create_track")
+        if own:
+            raise TypeError(
+                f"FastRender needs CarRacing's own {own[0]}(), which it replaces, got "
+                f"{type(env.unwrapped).__name__}"
+            )
         self.gray = False
         self._install()
 
     def draw_gray(self) -> None:
-        """Draw in gray from now on, so that a ``GrayscaleObservation`` around it finds nothing to do."""
+        """Draw in gray from now on; call it before other wrappers read the observation space."""
         self.gray = True
         self._install()
 
@@ -76,6 +93,7 @@ class FastRender(gym.Wrapper, RecordConstructorArgs):
         car_racing: Any = self.unwrapped
         car_racing._render = Render(car_racing, self.gray)
         car_racing.step = FastStep(car_racing)
+        car_racing.step.take_over()  # of a race that has begun
         car_racing._create_track = FastTrack(car_racing)
         car_racing.observation_space = _pictures(self.gray)
 

@@ -240,10 +240,9 @@ class FastStep:
         :raises InvalidAction: if the action is not in the discrete action space
         """
         car_racing = self._car_racing
+        self.take_over()  # in the first frame of an episode
         car = car_racing.car
-        if car.__class__ is Car:  # the first frame of an episode
-            FastCar.take_over(car)
-            FastFrictionDetector.take_over(car_racing.world.contactListener)
+        assert car is not None, "reset() comes before step()"
         if action is not None:
             self._control(car, action)
 
@@ -270,6 +269,12 @@ class FastStep:
             car_racing.render()
         return car_racing.state, step_reward, terminated, False, info
 
+    def take_over(self) -> None:
+        """Make a new race's car and friction fast."""
+        if self._car_racing.car.__class__ is Car:
+            FastCar.take_over(self._car_racing.car)
+            FastFrictionDetector.take_over(self._car_racing.world.contactListener)
+
     def _control(self, car: Any, action: Any) -> None:
         """
         :param car: the car to control
@@ -277,7 +282,7 @@ class FastStep:
         :raises InvalidAction: if the action is not in the discrete action space
         """
         if self._car_racing.continuous:
-            steer, gas, brake = map(float, action.tolist())
+            steer, gas, brake = map(float, action.tolist()[:3])  # stock ignores more
             car.control(-steer, gas, brake)
             return
         if not self._car_racing.action_space.contains(action):
