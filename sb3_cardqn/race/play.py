@@ -110,10 +110,11 @@ def play(
     :return: scores of the person and of the agent, for every track driven to its end
     :raises UserError: if there is no screen
     """
+    seeds = _seeds_from(first, task_of(agent.env_id))
     scores: list[tuple[float, float]] = []
     black = np.zeros((_SIZE[1], _SIZE[0], 3), np.uint8)
     with closing(Window(_SIZE, FPS)) as window, suppress(WindowClosedError):
-        for seed in _seeds_from(first, task_of(agent.env_id)):
+        for seed in seeds:
             text = f"{agent.name} drives track {seed} first", "then you: arrow keys or WASD"
             window.append_data(_written(black, *text, large=True))
             ghost = ghost_of(agent, seed, **(env_kwargs or {}))

@@ -528,4 +528,4 @@ def test_the_limit_of_the_id_counts_agent_steps() -> None:
     env.reset(seed=0)
     assert [env.step(0)[3] for _ in range(3)] == [False, False, True]
     assert env.spec is not None
-    assert gym.spec("sb3_cardqn:CarRacingPixels-v3").reward_threshold == 900
+    assert gym.spec("CarRacingPixels-v3").reward_threshold == 900

@@ -204,7 +204,7 @@ def test_a_ghost_behind_is_not_on_the_dashboard() -> None:
         env.step(np.zeros(3, np.float32))
     before: Any = env.render()
     picture, hull = before.copy(), env.unwrapped.car.hull
-    behind = hull.GetWorldPoint((0, -9))
+    behind = hull.GetWorldPoint((0, -5))
     draw_ghost(picture, env.unwrapped, Pose(behind.x, behind.y, hull.angle, 0.0))
     assert not np.array_equal(picture, before)
     assert np.array_equal(picture[350:], before[350:])
