@@ -31,7 +31,6 @@ from stable_baselines3.common.vec_env import (
 
 from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
 from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode
-from sb3_cardqn.checks import is_number
 from sb3_cardqn.env.meanwhile import Meanwhile
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.version import __version__
@@ -78,8 +77,12 @@ def arguments_of(callbacks: Iterable[BaseCallback]) -> dict[str, Any]:
         f"{i}.{type(callback).__name__}.{name}": described(vars(callback)[name])
         for i, callback in enumerate(callbacks)
         for name in inspect.signature(type(callback)).parameters
-        if name != "verbose" and is_number(vars(callback).get(name)) and not math.isnan(vars(callback)[name])
+        if name != "verbose" and _is_plain_number(vars(callback).get(name))
     }
+
+
+def _is_plain_number(value: Any) -> bool:
+    return isinstance(value, (bool, int, float, np.number, np.bool_)) and not math.isnan(value)
 
 
 def described(value: Any) -> Any:
@@ -137,8 +140,8 @@ def check_settings(saved: Mapping[str, Any], ours: Mapping[str, Any], unchecked:
     :raises UserError: if a setting differs; the text names it and both values
     """
     missing = "nothing"
-    if not any("." in name for name in saved):  # older checkpoints lack the arguments of callbacks
-        unchecked = [*unchecked, *(name for name in ours if "." in name)]
+    if not any(name[0].isdecimal() for name in saved):  # older checkpoints lack the arguments of callbacks
+        unchecked = [*unchecked, *(name for name in ours if name[0].isdecimal())]
     differences = [
         f"{name}={saved.get(name, missing)!r:.200}, got {ours.get(name, missing)!r:.200}"
         for name in sorted({*saved, *ours} - {*unchecked})

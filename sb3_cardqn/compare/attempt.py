@@ -78,8 +78,7 @@ class Attempt:
         return state
 
     def _failure(self, exit_code: int) -> str:
-        # a run with checkpoints removes them when everything is saved, however its process ends after that
-        if self.run.state.finished and (exit_code == 0 or self.run.has_checkpoints):
+        if self.run.state.finished:  # everything is saved, however its process ended after that
             return ""
         if exit_code < 0:
             hint = ", perhaps for want of memory" * (exit_code == -signal.SIGKILL)

@@ -34,8 +34,6 @@ class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
     """
 
     def __init__(self, env: gym.Env, actions: str | Sequence[Sequence[float]] = "gas_and_steer12") -> None:
-        plain = actions.tolist() if isinstance(actions, np.ndarray) else actions  # as JSON can write it
-        RecordConstructorArgs.__init__(self, actions=plain)
         super().__init__(env)
         box, low, high = env.action_space, [-1, 0, 0], [1, 1, 1]
         if not (
@@ -54,7 +52,7 @@ class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
         # CarRacing computes in float64, where float32's 0.6 is another number than 0.6
         try:
             self.actions = np.array(actions, dtype=np.float64)  # (n, 3)
-        except (TypeError, ValueError):  # rows of different lengths, or not of numbers
+        except (TypeError, ValueError, OverflowError):  # rows of different lengths, or not of numbers
             self.actions = np.empty(0)
         is_table = self.actions.ndim == 2 and self.actions.shape[1] == 3
         if not (is_table and ((low <= self.actions) & (self.actions <= high)).all()):
@@ -62,6 +60,7 @@ class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
                 "DiscretizeActions needs actions to be rows of [steer, gas, brake] within [-1, 0, 0] and "
                 f"[1, 1, 1], got {actions!r}"
             )
+        RecordConstructorArgs.__init__(self, actions=self.actions.tolist())  # as JSON can write it
         self.action_space = spaces.Discrete(len(self.actions))
 
     def action(self, action: Any) -> np.ndarray:

@@ -49,7 +49,6 @@ class RoadContrastObservation(gym.ObservationWrapper, RecordConstructorArgs):
                 f"got {space} from {env}"
             )
         self._road = np.zeros(4)  # red, green, blue, unused: OpenCV's scalars have four entries
-        self._pictures = 0
         self.observation_space = spaces.Box(0, 255, (96, 96), np.uint8)
 
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
@@ -58,7 +57,6 @@ class RoadContrastObservation(gym.ObservationWrapper, RecordConstructorArgs):
         :return: (96, 96) uint8; info
         """
         self._road = np.zeros(4)  # every track has its own colour
-        self._pictures = 0  # of this episode
         return super().reset(**kwargs)
 
     def observation(self, observation: np.ndarray) -> np.ndarray:
@@ -67,8 +65,7 @@ class RoadContrastObservation(gym.ObservationWrapper, RecordConstructorArgs):
         :return: (96, 96) uint8, 0 on the road
         """
         car_racing: Any = self.env.unwrapped
-        self._pictures += 1
-        if car_racing.t <= _ZOOMS_UNTIL or self._pictures <= 2:  # the second may come late, with a frame skip
+        if car_racing.t <= _ZOOMS_UNTIL:
             ahead = observation[_AHEAD_OF_THE_CAR].reshape(-1, 3)
             if np.ptp(ahead, axis=0).max() <= _SAME_COLOR:
                 self._road[:3] = np.median(ahead, axis=0)

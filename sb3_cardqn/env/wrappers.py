@@ -14,7 +14,7 @@ from stable_baselines3.common.monitor import Monitor
 from sb3_cardqn.checks import check_whole, wholes
 from sb3_cardqn.env.actions import ACTION_SETS as ACTION_SETS  # for the old path common.wrappers
 from sb3_cardqn.env.actions import DiscretizeActions
-from sb3_cardqn.env.fast_render import FastRender, is_car_racing, overrides
+from sb3_cardqn.env.fast_render import FastRender, is_car_racing, steps_as_stock
 from sb3_cardqn.env.penalties import PenalizeMissedTiles, PenalizeRoadEdge, PenalizeSideslip, PenalizeSpeed
 from sb3_cardqn.env.training_wrappers import EndAtLine, EndWhenLost, ScaleReward
 
@@ -33,7 +33,7 @@ _IMAGES: tuple[str, Callable[[tuple], bool]] = (
 
 
 # These wrappers neither store nor change observations: inside FrameSkip they may see an old frame again, and
-# inside GrayscaleObservation a gray one.
+# inside GrayscaleObservation a gray one. Others that do not look say so with an attribute `blind`.
 _BLIND_WRAPPERS = (
     DiscretizeActions,
     EndAtLine,
@@ -52,10 +52,15 @@ _BLIND_WRAPPERS = (
 )
 
 
-def _is_unseen(env: gym.Env) -> bool:
-    """Whether no wrapper of an environment may look at its pictures; a subclass of a blind one may."""
+def _is_blind(layer: Any) -> bool:
+    """Whether a wrapper looks at no picture; a subclass of one that does not may, except rl-zoo3's TimeLimit."""
+    return type(layer) in (*_BLIND_WRAPPERS, gym.wrappers.TimeLimit) or "blind" in vars(type(layer))
+
+
+def _is_unseen(env: gym.Env, *passed: type) -> bool:
+    """Whether no wrapper of an environment may look at its pictures, apart from those of passed classes."""
     while isinstance(env, gym.Wrapper):
-        if type(env) not in _BLIND_WRAPPERS:
+        if not (_is_blind(env) or type(env) in passed):
             return False
         env = env.env
     return True
@@ -87,9 +92,7 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
         if env.metadata.get("render_fps"):
             fps = env.metadata["render_fps"] / skip
             self.metadata = {**env.metadata, "render_fps": int(fps) if fps == int(fps) else fps}
-        self._may_hold_drawing = (
-            skip > 1 and is_car_racing(env) and not overrides(env, "step") and _is_unseen(env)
-        )
+        self._may_hold_drawing = skip > 1 and is_car_racing(env) and steps_as_stock(env) and _is_unseen(env)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """
@@ -143,9 +146,9 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
 
 def _drawn_by(env: Any) -> FastRender | None:
     """The ``FastRender`` that draws for an environment, None if another wrapper may look at its pictures."""
-    while type(env) in (*_BLIND_WRAPPERS, FrameSkip):
+    while _is_blind(env) or type(env) is FrameSkip:
         if isinstance(env, FastRender):
-            return env if _is_unseen(env.env) else None
+            return env if _is_unseen(env.env, FrameSkip) else None
         env = env.env
     return None
 
@@ -155,7 +158,7 @@ class GrayscaleObservation(gym.ObservationWrapper, RecordConstructorArgs):
     Convert RGB frames to gray with ``cv2.cvtColor``; uint8 stays uint8.
 
     Around a ``FastRender`` it finds nothing to do, because that then draws in gray; ``drawn`` is then True.
-    A wrapper between that may look at observations prevents it.
+    A wrapper between, or inside the ``FastRender``, that may look at observations prevents it.
 
     >>> env = GrayscaleObservation(gym.make("CarRacing-v3"))
     >>> env.observation_space.shape
@@ -208,10 +211,9 @@ class ResizeObservation(gym.ObservationWrapper, RecordConstructorArgs):
     def __init__(
         self, env: gym.Env, shape: int | Sequence[int] = (64, 64), crop: Sequence[int] = (0, 0, 0, 0)
     ) -> None:
-        RecordConstructorArgs.__init__(self, shape=shape, crop=crop)
         super().__init__(env)
         _require_uint8_image(self, *_IMAGES)
-        height_width = wholes(shape if np.ndim(shape) else (shape, shape), 1)
+        height_width = wholes(shape if isinstance(shape, (list, tuple, np.ndarray)) else (shape, shape), 1)
         if height_width is None or len(height_width) != 2:
             raise ValueError(
                 f"ResizeObservation needs shape [height, width] of at least 1 pixel, got {shape!r}"
@@ -220,6 +222,7 @@ class ResizeObservation(gym.ObservationWrapper, RecordConstructorArgs):
         cut = wholes(crop, 0)
         if cut is None or len(cut) != 4:
             raise ValueError(f"ResizeObservation needs crop [top, bottom, left, right] >= 0, got {crop!r}")
+        RecordConstructorArgs.__init__(self, shape=height_width, crop=cut)  # as JSON can write them
         top, bottom, left, right = cut
         if top + bottom >= height or left + right >= width:
             raise ValueError(

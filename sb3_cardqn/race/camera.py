@@ -38,6 +38,8 @@ class Camera(gym.Wrapper):
     :param env: environment with ``render_mode="rgb_array"``
     """
 
+    blind = True  # to observations: it films what render() shows
+
     def __init__(self, env: gym.Env) -> None:
         super().__init__(env)
         self.frames: list[Frame] = []

@@ -51,6 +51,8 @@ class Recorder(gym.Wrapper):
     :param env: CarRacing, wrapped or not
     """
 
+    blind = True  # to observations
+
     def __init__(self, env: gym.Env) -> None:
         super().__init__(env)
         self.episodes: list[list[Pose]] = []

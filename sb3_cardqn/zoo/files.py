@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def filmed_run(options: argparse.Namespace) -> Iterator[list[str]]:
     """
     run, _ = _find(options)
     videos = Path(options.output_folder or run / "videos")
-    for path in [] if options.output_folder else [videos, *videos.rglob("*")]:
+    for path in [] if options.output_folder else itertools.chain([videos], videos.rglob("*")):
         if path.is_symlink():
             raise UserError(f"'{path}' is a link, through which videos could be written elsewhere")
     with private_run(options) as more:

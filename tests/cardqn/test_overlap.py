@@ -158,6 +158,19 @@ class ClipsRewards(VecEnvWrapper):
         return obs, np.sign(rewards) / 2, dones, infos
 
 
+def test_a_callback_can_put_a_wrapper_with_a_step_of_its_own_around_them() -> None:
+    def wrap(model: CarDQN) -> None:
+        wrapped = ClipsRewards(model.env)
+        model.set_env(wrapped, force_reset=False)
+
+    env = make_vec_env("CartPole-v1", 2, seed=0)
+    model = CarDQN("MlpPolicy", env, **SMALL | {"train_freq": 1})
+    vars(model)["overlaps"] = lambda env: not isinstance(env, ClipsRewards)  # as with SubprocVecEnv
+    model.learn(60, Once(wrap))
+    assert model.replay_buffer.rewards[:30, 0].tolist() == [1.0] * 20 + [0.5] * 10
+    assert model._n_updates == 20
+
+
 @pytest.mark.slow
 def test_a_step_of_a_wrappers_own_is_not_passed_over() -> None:
     env = ClipsRewards(make_vec_env("CartPole-v1", 2, seed=0, vec_env_cls=SubprocVecEnv))

@@ -79,17 +79,26 @@ def test_another_setting_is_named_before_anything_is_trained(folder: Path, name:
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
-@pytest.mark.parametrize(("freq", "named"), [(90, None), (70, "1.EvalCallback.eval_freq | 90 | 70")])
-def test_another_argument_of_a_callback_is_named(tmp_path: Path, freq: int, named: str | None) -> None:
-    def evaluation(freq: int) -> EvalCallback:
-        return EvalCallback(cart_pole(), eval_freq=freq, n_eval_episodes=1, verbose=0)
+@pytest.mark.parametrize(
+    ("freq", "greedy", "named"),
+    [
+        (90, True, None),
+        (70, True, "1.EvalCallback.eval_freq | 90 | 70"),
+        (90, False, "1.EvalCallback.deterministic | True | False"),
+    ],
+)
+def test_another_argument_of_a_callback_is_named(
+    tmp_path: Path, freq: int, greedy: bool, named: str | None
+) -> None:
+    def evaluation(freq: int, greedy: bool = True) -> EvalCallback:
+        return EvalCallback(cart_pole(), eval_freq=freq, n_eval_episodes=1, verbose=0, deterministic=greedy)
 
     agent().learn(
         300, callback=[ExactCheckpoint(tmp_path, 100), evaluation(50), evaluation(90), evaluation(50)]
     )
     edit(tmp_path, lambda content: content.update(total=TOTAL))
     with error_naming(UserError, named) if named else contextlib.nullcontext():
-        again = [evaluation(50), evaluation(freq), evaluation(50)]
+        again = [evaluation(50), evaluation(freq, greedy), evaluation(50)]
         agent().learn(TOTAL, callback=[ExactCheckpoint(tmp_path, 100, resume=True), *again])
 
 

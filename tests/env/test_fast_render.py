@@ -415,16 +415,6 @@ def test_bench_errors(arguments: list[str], named: str) -> None:
         main(arguments)
 
 
-def test_a_subclass_with_a_step_of_its_own_is_refused() -> None:
-    class Mine(CarRacing):
-        def step(self, action: Any) -> Any:
-            obs, reward, *rest = super().step(action)
-            return obs, reward - 1, *rest
-
-    with error_naming(TypeError, "FastRender | step() | Mine"):
-        FastRender(Mine())
-
-
 def test_it_may_be_put_around_a_race_that_has_begun() -> None:
     env, other = (gym.make("CarRacing-v3", render_mode="state_pixels") for _ in range(2))
     for one in (env, other):

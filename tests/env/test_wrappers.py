@@ -1,5 +1,7 @@
 import json
 import pickle
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -32,6 +34,8 @@ from sb3_cardqn import (
     ResizeObservation,
 )
 from sb3_cardqn.env.fast_render import FastRender
+from sb3_cardqn.race.camera import Camera
+from sb3_cardqn.race.ghost import Recorder
 from tests.named import error_naming
 
 
@@ -529,3 +533,25 @@ def test_the_limit_of_the_id_counts_agent_steps() -> None:
     assert [env.step(0)[3] for _ in range(3)] == [False, False, True]
     assert env.spec is not None
     assert gym.spec("CarRacingPixels-v3").reward_threshold == 900
+
+
+def test_what_only_films_changes_no_picture() -> None:
+    for innermost in (Camera, Recorder):
+        env = GrayscaleObservation(
+            FrameSkip(FastRender(innermost(gym.make("CarRacing-v3", render_mode="rgb_array"))), 4)
+        )
+        assert env.drawn
+        assert env.env._may_hold_drawing
+
+
+@pytest.mark.slow
+def test_the_zoos_time_limit_looks_at_nothing() -> None:
+    """Gymnasium's class is another one after rl-zoo3 is imported."""
+    code = (
+        "from sb3_cardqn.env.car_racing import CarRacingWrapper\n"
+        "import gymnasium as gym, rl_zoo3\n"
+        "env = CarRacingWrapper(gym.make('CarRacing-v3'))\n"
+        "print(env.get_wrapper_attr('drawn'), env.get_wrapper_attr('_may_hold_drawing'))\n"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.split() == ["True", "True"]
