@@ -53,7 +53,7 @@ _BLIND_WRAPPERS = (
 
 
 def _is_blind(layer: Any) -> bool:
-    """Whether a wrapper looks at no picture. A subclass of such a one may, except the TimeLimit of rl-zoo3."""
+    """Whether a wrapper looks at no picture. A subclass of one may, except the TimeLimit of rl-zoo3."""
     return type(layer) in (*_BLIND_WRAPPERS, gym.wrappers.TimeLimit) or "blind" in vars(type(layer))
 
 
