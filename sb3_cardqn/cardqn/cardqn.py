@@ -256,8 +256,7 @@ class CarDQN(OverlapAlgorithm):
 
     def _on_step(self) -> None:
         self._n_calls += 1
-        # agent steps of all learn() calls (of one number of environments); they grow by n_envs at a time and
-        # may jump over the multiple
+        # agent steps of all learn() calls; they grow by n_envs at a time and may jump over the multiple
         if self._n_calls * self.n_envs % self.target_update_interval < self.n_envs:
             polyak_update(self.q_net.parameters(), self.q_net_target.parameters(), self.tau)
             # running statistics of batch normalisation are copied, not averaged (SB3 #996)

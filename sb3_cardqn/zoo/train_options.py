@@ -125,7 +125,8 @@ def check_evaluations(options: argparse.Namespace) -> None:
     :param options: options of a new run of ``train``
     :raises UserError: if the number of evaluations would be ignored
     """
-    if options.n_evaluations is not None and options.minutes is None and not options.optimize_hyperparameters:
+    counts = options.minutes is not None or options.optimize_hyperparameters
+    if options.n_evaluations is not None and options.eval_freq is None and not counts:
         raise UserError(
             "--n-evaluations needs --minutes or -optimize (otherwise --eval-freq, agent steps between "
             f"evaluations), got {options.n_evaluations}"
