@@ -54,6 +54,14 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(linked), target
 
 
+def test_links_work_on_github_too() -> None:
+    """It shows Sphinx's roles as text, and a list of pages as code."""
+    assert [page.name for page in PAGES if "{doc}" in page.read_text(encoding="utf-8")] == []
+    for index in DOCS.rglob("index.md"):
+        text = index.read_text(encoding="utf-8")
+        assert "```{toctree}" not in text or re.search(r"\]\(\w+\.(md|ipynb)\)|:link:", text), index
+
+
 @pytest.mark.parametrize(
     "path",
     sorted([ROOT / "Makefile", *(ROOT / "hyperparams").glob("*.yml"), *DOCS.rglob("plan.yml"), *PAGES]),
