@@ -1,4 +1,4 @@
-"""A DQN for Gymnasium's CarRacing-v3, as a plugin for Stable-Baselines3 and rl-zoo3."""
+"""A DQN for Gymnasium's CarRacing-v3, on top of Stable-Baselines3 and rl-zoo3."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
