@@ -14,7 +14,7 @@ from stable_baselines3.common.type_aliases import TrainFreq
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn.cardqn.schedules import DECAYS
-from sb3_cardqn.checks import check_flag, check_normalized, check_number, check_whole, is_number, whole
+from sb3_cardqn.checks import check_flag, check_normalized, check_number, check_whole, is_number
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 
 # name -> lower bound of a whole number
@@ -65,7 +65,7 @@ def _check_numbers(agent: Any) -> None:
     for name, least in _WHOLE.items():
         setattr(agent, name, check_whole("CarDQN", name, getattr(agent, name), least))
     starts = check_number("CarDQN", "learning_starts", agent.learning_starts, 0, infinite=True)
-    agent.learning_starts = starts if whole(starts) is None else whole(starts)
+    agent.learning_starts = int(starts) if float(starts).is_integer() else starts
     train_freq: Any = agent.train_freq
     if not isinstance(train_freq, tuple):
         agent.train_freq = check_whole("CarDQN", "train_freq", train_freq)

@@ -23,12 +23,13 @@ from sb3_cardqn.checkpoint.files import FORMAT, Checkpoint, newest_checkpoint, r
 from sb3_cardqn.checkpoint.made_with import (
     CheckpointWarning,
     arguments_of,
-    check_env,
+    check_outermost,
     check_settings,
     described,
     settings,
     versions,
     warn_of_versions,
+    warn_of_what_is_left_out,
 )
 from sb3_cardqn.checkpoint.replay_files import ReplayFiles, buffer_numbers, check_buffer, describe_buffer
 from sb3_cardqn.checks import check_whole
@@ -105,7 +106,9 @@ class ExactCheckpoint(BaseCallback):
             )
         assert self.model.replay_buffer is not None
         check_buffer(self.model.replay_buffer)
-        check_env(self.model)
+        assert self.model.env is not None
+        check_outermost(self.model.env)
+        warn_of_what_is_left_out(self.model)
         self._settings = settings(self.model) | described(self.more_settings)
         self.lock()
         self._kept, self._last_attempt, self.signal = [], -1, None

@@ -45,6 +45,7 @@ _KNOWN_WRAPPERS = (
     VecFrameStack, VecNormalize, VecMonitor, VecTransposeImage, VecExtractDictObs, VecCheckNan, Meanwhile,
 )  # fmt: skip
 _PLAIN = (bool, int, float, str)
+NUMBERS = (bool, int, float, np.number, np.bool_)  # also of what a callback counts
 _OF_EVERY_WRAPPER = {
     "venv", "num_envs", "observation_space", "action_space", "reset_infos", "metadata", "render_mode",
     "class_attributes", "_seeds", "_options",
@@ -82,7 +83,7 @@ def arguments_of(callbacks: Iterable[BaseCallback]) -> dict[str, Any]:
 
 
 def _is_plain_number(value: Any) -> bool:
-    return isinstance(value, (bool, int, float, np.number, np.bool_)) and not math.isnan(value)
+    return isinstance(value, NUMBERS) and not math.isnan(value)
 
 
 def described(value: Any) -> Any:
@@ -170,21 +171,25 @@ def warn_of_versions(saved: Mapping[str, str]) -> None:
         )
 
 
-def check_env(model: OffPolicyAlgorithm) -> None:
+def check_outermost(env: VecEnv) -> None:
     """
-    Check that running episodes can be replayed, and warn of state that a checkpoint leaves out.
-
-    :param model: algorithm, before it learns
+    :param env: the training environments
     :raises UserError: if a wrapper is around ``ResumableEpisode``, which would not see the replay
     """
-    for env in getattr(model.env.unwrapped if model.env else None, "envs", []):
-        inside = isinstance(env, gym.Env) and is_wrapped(env, ResumableEpisode)
-        if inside and not isinstance(env, ResumableEpisode):
+    for one in getattr(env.unwrapped, "envs", []):
+        inside = isinstance(one, gym.Env) and is_wrapped(one, ResumableEpisode)
+        if inside and not isinstance(one, ResumableEpisode):
             raise UserError(
                 "ResumableEpisode needs to be the outermost wrapper, so that the others are replayed too "
                 "(SB3 puts a Monitor around an environment without one: ResumableEpisode(Monitor(env))), "
-                f"got {env}"
+                f"got {one}"
             )
+
+
+def warn_of_what_is_left_out(model: OffPolicyAlgorithm) -> None:
+    """
+    :param model: algorithm, before it learns
+    """
     forgotten = list(_forgotten(model.env))
     if model.action_noise is not None and type(model.action_noise) is not NormalActionNoise:
         forgotten.append(f"action_noise {type(model.action_noise).__name__}")

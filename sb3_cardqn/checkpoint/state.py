@@ -17,6 +17,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecFrameStack, VecMonitor, VecNormalize
 from torch.utils.tensorboard import SummaryWriter
 
+from sb3_cardqn.checkpoint.made_with import NUMBERS
 from sb3_cardqn.checkpoint.resumable_episode import get_generator, set_generator
 from sb3_cardqn.errors import UserError
 
@@ -281,7 +282,7 @@ def set_callback(callback: BaseCallback, state: dict[str, Any]) -> None:
 def _is_numbers(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(_is_numbers(part) for part in value)
-    return isinstance(value, (bool, int, float, np.number, np.bool_))
+    return isinstance(value, NUMBERS)
 
 
 def get_log(model: OffPolicyAlgorithm) -> dict[str, Any]:

@@ -25,23 +25,21 @@ def held_out_scores(results: Results) -> pd.DataFrame:
     if results.drives.empty:
         raise UserError("nothing to report: no run has been scored in a held-out episode yet")
     drives = results.drives.rename(columns={"checkpoint": "measure"})
-    by_track = drives.pivot(index=["measure", *RUN], columns="track", values="score")
-    missing = (
-        drives.assign(driven=True).pivot(index=["measure", *RUN], columns="track", values="driven").isna()
-    )
-    if missing.to_numpy().any():
-        measure, contestant, seed = missing.index[missing.any(axis=1)][0]
-        row = missing.loc[(measure, contestant, seed)]
-        raise UserError(
-            f"all runs need the same held-out episodes: the {measure} checkpoint of {contestant}, seed "
-            f"{seed}, lacks {', '.join(str(track) for track in row.index[row])}"
-        )
     unknown = drives[~np.isfinite(drives["score"])]
     if not unknown.empty:
         one = next(unknown.itertuples())
         raise UserError(
             f"scores need to be finite numbers, got {one.score} of {one.contestant}, seed {one.seed}, in "
             f"held-out episode {one.track} ({one.measure} checkpoint)"
+        )
+    by_track = drives.pivot(index=["measure", *RUN], columns="track", values="score")
+    missing = by_track.isna()
+    if missing.to_numpy().any():
+        measure, contestant, seed = missing.index[missing.any(axis=1)][0]
+        row = missing.loc[(measure, contestant, seed)]
+        raise UserError(
+            f"all runs need the same held-out episodes: the {measure} checkpoint of {contestant}, seed "
+            f"{seed}, lacks {', '.join(str(track) for track in row.index[row])}"
         )
     # order of the tables: contestants as planned, the final checkpoint before the best one
     order = drives[["measure", *RUN]].drop_duplicates()

@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import Autoreset, TimeLimit
+from stable_baselines3.common.env_util import is_wrapped
 
 from sb3_cardqn.checks import check_number, check_whole
 from sb3_cardqn.env.fast_render import is_car_racing
@@ -48,11 +49,8 @@ def require_car_racing(wrapper: gym.Wrapper) -> None:
     :param wrapper: a wrapper, just built
     :raises TypeError: if its environment is not CarRacing, or resets itself unseen
     """
-    layer: Any = wrapper
-    while isinstance(layer, gym.Wrapper):
-        if isinstance(layer, Autoreset):
-            raise TypeError(f"{type(wrapper).__name__} needs to see each reset, got an Autoreset inside")
-        layer = layer.env
+    if is_wrapped(wrapper, Autoreset):
+        raise TypeError(f"{type(wrapper).__name__} needs to see each reset, got an Autoreset inside")
     if not is_car_racing(wrapper.unwrapped):
         raise TypeError(f"{type(wrapper).__name__} needs a CarRacing environment, got {wrapper.unwrapped}")
 
