@@ -42,7 +42,7 @@ class CarDQN(OverlapAlgorithm):
     Differences from SB3's DQN:
 
     1. Epsilon-greedy exploration draws once per environment, not once for the whole vector.
-    2. With ``exploration_steps`` epsilon falls from when learning starts on, over so many agent steps.
+    2. With ``exploration_steps`` epsilon decays over that many agent steps, from ``learning_starts`` on.
     3. The target network is updated whenever the agent steps pass a multiple of ``target_update_interval``,
        even if it is not a multiple of the number of environments.
     4. ``n_steps`` and ``gamma`` reach a custom ``replay_buffer_class`` that takes arguments of these names,

@@ -157,8 +157,8 @@ class GrayscaleObservation(gym.ObservationWrapper, RecordConstructorArgs):
     """
     Convert RGB frames to gray with ``cv2.cvtColor``; uint8 stays uint8.
 
-    Around a ``FastRender`` it finds nothing to do, because that then draws in gray; ``drawn`` is then True.
-    A wrapper between, or inside the ``FastRender``, that may look at observations prevents it.
+    A ``FastRender`` inside draws in gray itself, so nothing is left to convert, and ``drawn`` is True.
+    A wrapper between the two, or inside the ``FastRender``, that may look at observations prevents this.
 
     >>> env = GrayscaleObservation(gym.make("CarRacing-v3"))
     >>> env.observation_space.shape
