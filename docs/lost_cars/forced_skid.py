@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sb3_cardqn.agents.find import find_agents
-from sb3_cardqn.agents.trained import TrainedAgent
+from sb3_cardqn.agents.saved import TrainedAgent
 from sb3_cardqn.evaluate.driving import Driver, drive, make_env
 from sb3_cardqn.evaluate.evaluation import LOST
 

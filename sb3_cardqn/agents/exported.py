@@ -64,13 +64,6 @@ class SafeAgent:
         """
         return load_policy(self.model_path)
 
-    def renamed(self, name: str) -> "SafeAgent":
-        """
-        :param name: new name for tables and videos
-        :return: the same agent with that name
-        """
-        return SafeAgent(self.model_path, name)
-
 
 def load_pretrained(name: str = "cardqn") -> ExportedPolicy:
     """

@@ -8,8 +8,7 @@ from typing import TypeAlias
 from rl_zoo3 import ALGOS
 
 from sb3_cardqn.agents.exported import SafeAgent, shipped_agents
-from sb3_cardqn.agents.saved import Agent, Run, WhichCheckpoint, typed_env_id
-from sb3_cardqn.agents.trained import TrainedAgent
+from sb3_cardqn.agents.saved import Agent, Run, TrainedAgent, WhichCheckpoint, typed_env_id
 from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.settings import check_algorithm, check_environment
@@ -84,7 +83,7 @@ def find_agents(
     names = [agent.name for agent in found]
     for i, agent in enumerate(found):
         if names.count(agent.name) > 1:
-            found[i] = agent.renamed(str(agent.model_path))
+            found[i] = replace(agent, name=str(agent.model_path))
     return _numbered(found)
 
 
@@ -125,7 +124,7 @@ def _numbered(agents: list[TrainedAgent]) -> list[TrainedAgent]:
             number += 1
             name = f"{agent.name} ({number})"
         names.add(name)
-        agents[i] = agent.renamed(name)
+        agents[i] = replace(agent, name=name)
     return agents
 
 
@@ -149,7 +148,7 @@ def _find(
         return agent
     name, where = split_name(agent) if isinstance(agent, str) else ("", agent)
     found = _find_unnamed(locate(where), checkpoint, config, algo, env)
-    return found.renamed(name) if name else found
+    return replace(found, name=name) if name else found
 
 
 def _find_unnamed(

@@ -1,7 +1,7 @@
-"""Agent (a zip saved by SB3) and Run (a run folder of the zoo), with their configurations."""
+"""Agent (a zip saved by SB3), Run (a run folder of the zoo), and TrainedAgent, either sort of agent."""
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -12,7 +12,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_cardqn import trust
-from sb3_cardqn.agents.exported import shipped_agents
+from sb3_cardqn.agents.exported import SafeAgent, shipped_agents
 from sb3_cardqn.durable import is_zip, read_file, refuse_pipes
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.python_text import code_in, with_short_names
@@ -159,12 +159,8 @@ class Agent:
         """
         return load_to_drive(self.model_path, self.algo)
 
-    def renamed(self, name: str) -> "Agent":
-        """
-        :param name: new name for tables and videos
-        :return: the same agent with that name
-        """
-        return replace(self, name=name)
+
+TrainedAgent: TypeAlias = Agent | SafeAgent
 
 
 @dataclass(frozen=True)

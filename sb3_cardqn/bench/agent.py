@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_cardqn.agents.trained import TrainedAgent
+from sb3_cardqn.agents.saved import TrainedAgent
 from sb3_cardqn.evaluate import Drive, drive, make_env
 from sb3_cardqn.evaluate.driving import Driver
 from sb3_cardqn.seeds import VALIDATION_SEEDS

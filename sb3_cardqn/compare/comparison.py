@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -169,7 +170,7 @@ def _film(runs: Sequence[PlannedRun], output: Path) -> dict[str, Path]:
     racers = [contestant.name for contestant in runs[0].plan.contestants if contestant.name in best]
     videos = {}
     for i in range(0, len(racers), MAX_PANES):
-        agents = [agent_of(best[name], "best").renamed(name) for name in racers[i : i + MAX_PANES]]
+        agents = [replace(agent_of(best[name], "best"), name=name) for name in racers[i : i + MAX_PANES]]
         path = output / f"race_{i // MAX_PANES + 1}.mp4"
         print(f"filming {path}", file=sys.stderr)
         race(agents, runs[0].plan.held_out[:1], path, stock=not runs[0].plan.fast)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sb3_cardqn.agents.exported import SafeAgent
-from sb3_cardqn.agents.trained import TrainedAgent
+from sb3_cardqn.agents.saved import TrainedAgent
 from sb3_cardqn.compare.run import PlannedRun
 from sb3_cardqn.durable import sha256
 from sb3_cardqn.errors import UserError

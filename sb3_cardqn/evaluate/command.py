@@ -12,7 +12,7 @@ import gymnasium as gym
 import pandas as pd
 
 from sb3_cardqn.agents.find import WHICH_AGENT, AgentLike, default_agent, find_agents
-from sb3_cardqn.agents.trained import TrainedAgent
+from sb3_cardqn.agents.saved import TrainedAgent
 from sb3_cardqn.durable import check_writable, write_text
 from sb3_cardqn.env.task import CarRacingTask, task_of
 from sb3_cardqn.errors import UserError

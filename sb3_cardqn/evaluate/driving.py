@@ -15,8 +15,7 @@ from rl_zoo3 import create_test_env
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn import trust
-from sb3_cardqn.agents.saved import Run
-from sb3_cardqn.agents.trained import TrainedAgent
+from sb3_cardqn.agents.saved import Run, TrainedAgent
 from sb3_cardqn.env.fast_render import FastRender, draw_stock, is_car_racing
 from sb3_cardqn.env.task import Task, task_of
 from sb3_cardqn.env.training_wrappers import judged_wrappers

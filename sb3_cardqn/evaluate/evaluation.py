@@ -23,8 +23,7 @@ from tqdm import tqdm
 
 from sb3_cardqn import trust
 from sb3_cardqn.agents.find import AgentLike, find_agents
-from sb3_cardqn.agents.saved import WhichCheckpoint
-from sb3_cardqn.agents.trained import TrainedAgent
+from sb3_cardqn.agents.saved import TrainedAgent, WhichCheckpoint
 from sb3_cardqn.env.task import Task, task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.driving import Drive, Driver, check_seeds, drive_side_by_side, make_env

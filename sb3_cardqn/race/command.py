@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sb3_cardqn.agents.find import AgentLike, default_agent, locate, split_name
-from sb3_cardqn.agents.trained import TrainedAgent
+from sb3_cardqn.agents.saved import TrainedAgent
 from sb3_cardqn.durable import check_writable
 from sb3_cardqn.env.task import Task, task_of
 from sb3_cardqn.errors import UserError

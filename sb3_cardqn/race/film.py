@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sb3_cardqn.agents.find import AgentLike
-from sb3_cardqn.agents.trained import TrainedAgent
+from sb3_cardqn.agents.saved import TrainedAgent
 from sb3_cardqn.durable import check_writable, replacing, write_file
 from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError

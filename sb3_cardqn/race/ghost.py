@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.box2d import car_dynamics, car_racing
 
-from sb3_cardqn.agents.trained import TrainedAgent
+from sb3_cardqn.agents.saved import TrainedAgent
 from sb3_cardqn.evaluate import drive, make_env
 
 _HULL = [

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from sb3_cardqn.agents.exported import SafeAgent, shipped_agents
 from sb3_cardqn.agents.find import default_agent
-from sb3_cardqn.agents.trained import TrainedAgent
+from sb3_cardqn.agents.saved import TrainedAgent
 from sb3_cardqn.env.fast_render import FastRender
 from sb3_cardqn.env.task import CarRacingTask, Task, task_of
 from sb3_cardqn.errors import UserError
