@@ -75,6 +75,6 @@ def load_pretrained(name: str = "cardqn") -> ExportedPolicy:
     """
     agents = shipped_agents()
     if name not in agents:
-        known = did_you_mean(name, list(agents)) if agents else "; none is shipped"
+        known = did_you_mean(name, list(agents))
         raise UserError(f"no agent '{name}' is shipped with this version of sb3-cardqn{known}")
     return load_policy(agents[name])

@@ -37,15 +37,12 @@ def locate(agent: str | Path) -> Path:
 def default_agent() -> Run | TrainedAgent:
     """
     :return: the most recently started run in ``logs``; without one, the shipped agent
-    :raises UserError: if there is neither
     """
-    found, shipped = sorted(Path("logs").glob("*/*/*/config.yml")), shipped_agents()
+    found = sorted(Path("logs").glob("*/*/*/config.yml"))
     configs = [path for path in found if path.parts[-4] in ALGOS]
     if configs:
         return Run(max(configs, key=lambda path: path.stat().st_mtime).parent.parent)
-    if "cardqn" in shipped:
-        return SafeAgent(shipped["cardqn"])
-    raise UserError("no run in folder 'logs'; train one with: sb3-cardqn train")
+    return SafeAgent(shipped_agents()["cardqn"])
 
 
 AgentLike: TypeAlias = str | Path | Run | TrainedAgent

@@ -174,11 +174,8 @@ def main(argv: list[str]) -> None:
         help="first track or episode (default: drawn from 500000 to 999999)",
     )
     options = parser.parse_args(argv)
-    shipped = shipped_agents()
-    newest = options.watch or not shipped
-    agents = chosen_agents(
-        options, options.agents or [default_agent() if newest else SafeAgent(shipped["cardqn"])]
-    )
+    named = options.agents or [default_agent() if options.watch else SafeAgent(shipped_agents()["cardqn"])]
+    agents = chosen_agents(options, named)
     task = task_of(agents[0].env_id)
     first = random.choice(UNSEEN) if options.first is None else options.first
     if options.watch:

@@ -631,12 +631,10 @@ def test_an_environment_without_laps_has_episodes_and_no_laps(
         ("--validation --tracks 1001", "--tracks | 1000 | 1001"),
         ("--json absent/e.json", "'absent/e.json'"),
         ("--csv .", "'.'"),
-        ("", "'logs'"),
     ],
 )
 def test_wrong_use(argv: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sb3_cardqn.agents.find.shipped_agents", dict)
     with error_naming(UserError, named):
         main(argv.split())
     assert not list(tmp_path.iterdir())
