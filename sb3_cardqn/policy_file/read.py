@@ -19,7 +19,7 @@ from gymnasium import spaces
 from safetensors import SafetensorError
 
 from sb3_cardqn.cardqn.q_network import QNetwork
-from sb3_cardqn.durable import write_file, write_text
+from sb3_cardqn.durable import opened, write_file, write_text
 from sb3_cardqn.env.car_racing import CarRacingWrapper
 from sb3_cardqn.env.fast_render import FastRender
 from sb3_cardqn.errors import UserError
@@ -203,28 +203,23 @@ def read(path: Path) -> PolicyFile:
     :raises UserError: if it cannot be read, is not an exported policy, or is damaged; the text says where
     """
     try:
-        return _parse(_bytes(path))
+        with opened(path) as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}") from error
+    try:
+        return _parse(data)
     except RecursionError as error:
         raise UserError(f"'{path}' is not an exported policy: its JSON is nested too deeply") from error
     except (ValueError, SafetensorError) as error:
         raise UserError(f"'{path}' is not an exported policy: {error}") from error
 
 
-def _bytes(path: Path) -> bytes:
-    if path.exists() and not path.is_file():
-        raise ValueError("not a file")
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
+def _parse(data: bytes) -> PolicyFile:
     if len(data) > MAX_BYTES:
         raise ValueError(f"it must be at most {MAX_BYTES} bytes long")
     if data.startswith(b"PK"):
         raise ValueError("it is a zip; to export an agent that you trust: sb3-cardqn export")
-    return data
-
-
-def _parse(data: bytes) -> PolicyFile:
     header_size = int.from_bytes(data[:8], "little")
     if not 2 <= header_size <= min(len(data) - 8, _MAX_HEADER):
         raise ValueError(f"its header claims {header_size} bytes in a file of {len(data)}")

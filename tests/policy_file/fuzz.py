@@ -225,7 +225,9 @@ def main(mutants: int, seed: int) -> None:
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
         harmless = event in ("object.__getattr__", "sys._getframe", "builtins.id", "object.__setattr__")
-        if watching and not harmless and not (event == "open" and str(args[0]) == str(path)):
+        # the file, then its descriptor
+        opens_it = event == "open" and (str(args[0]) == str(path) or isinstance(args[0], int))
+        if watching and not harmless and not opens_it:
             events[f"{event} {args[:1]}"] += 1
 
     sys.addaudithook(watch)
