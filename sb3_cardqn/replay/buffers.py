@@ -12,7 +12,8 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_cardqn.checks import check_number, check_whole
-from sb3_cardqn.replay.storage import FramePool, missing_memory
+from sb3_cardqn.hardware import available_memory
+from sb3_cardqn.replay.storage import FramePool
 
 
 class FrameReplayBuffer(ReplayBuffer):
@@ -125,7 +126,17 @@ class FrameReplayBuffer(ReplayBuffer):
         return action_bytes + 4 * (self.n_frames + 1) + 4 + 3
 
     def _missing_memory(self) -> str:
-        return missing_memory(type(self).__name__, self.n_envs * self.buffer_size, self.memory_bytes)
+        """
+        :return: what is needed and what is available; "" if that is enough
+        """
+        needed, available = self.memory_bytes, available_memory()
+        if needed <= available:
+            return ""
+        name, size = type(self).__name__, self.n_envs * self.buffer_size
+        return (
+            f"{name} with buffer_size={size} needs {needed / 1e9:.2f} GB, but {available / 1e9:.2f} GB are "
+            f"available: the largest buffer_size that fits is {size * available // needed}"
+        )
 
     def check_memory(self) -> None:
         """

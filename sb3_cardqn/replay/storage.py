@@ -1,4 +1,4 @@
-"""FramePool (frame storage), SumTree (proportional sampling) and the check of available memory."""
+"""FramePool (frame storage) and SumTree (proportional sampling)."""
 
 import math
 from collections.abc import Iterable
@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
-
-from sb3_cardqn.hardware import available_memory
 
 
 class FramePool:
@@ -143,19 +141,3 @@ class SumTree:
         points -= ends.take(blocks)
         ends = self.weights.reshape(-1, self.width).take(blocks, axis=0).cumsum(axis=1)  # (batch, width)
         return blocks * self.width + (ends > points[:, None]).argmax(axis=1)
-
-
-def missing_memory(name: str, buffer_size: int, needed: int) -> str:
-    """
-    :param name: name of the buffer's class
-    :param buffer_size: capacity in transitions
-    :param needed: bytes of the full buffer
-    :return: what is needed and what is available; "" if that is enough
-    """
-    available = available_memory()
-    if needed <= available:
-        return ""
-    return (
-        f"{name} with buffer_size={buffer_size} needs {needed / 1e9:.2f} GB, but {available / 1e9:.2f} GB "
-        f"are available: the largest buffer_size that fits is {buffer_size * available // needed}"
-    )

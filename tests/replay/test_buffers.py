@@ -23,7 +23,6 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
 from sb3_cardqn.cardqn import CarDQN
-from sb3_cardqn.replay import storage
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 from sb3_cardqn.replay.prioritized import PrioritizedFrameReplayBuffer
 from sb3_cardqn.replay.storage import SumTree
@@ -325,7 +324,7 @@ def test_memory_is_taken_as_the_buffer_fills() -> None:
 
 
 def test_a_buffer_that_cannot_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "available_memory", lambda: 10_000_000)
+    monkeypatch.setattr("sb3_cardqn.replay.buffers.available_memory", lambda: 10_000_000)
     arguments = (frame_space(4, (84, 84)), ACTIONS, "cpu")
     with pytest.warns(UserWarning, match="buffer_size=1000000"):
         buffer = FrameReplayBuffer(1_000_000, *arguments)
@@ -633,7 +632,7 @@ def test_an_agent_whose_buffer_does_not_fit_here_drives(
     assert env.observation_space == space
     agent = CarDQN("CnnPolicy", env, buffer_size=1000, replay_buffer_class=FrameReplayBuffer)
     agent.save(tmp_path / "agent")
-    monkeypatch.setattr(storage, "available_memory", lambda: 10_000)
+    monkeypatch.setattr("sb3_cardqn.replay.buffers.available_memory", lambda: 10_000)
     with pytest.warns(UserWarning, match="buffer_size=1000"):
         loaded = CarDQN.load(tmp_path / "agent")
     obs = env.reset()
@@ -648,7 +647,7 @@ def test_a_buffer_that_was_reset_has_its_memory_already(monkeypatch: pytest.Monk
     used, fresh = buffers
     used.add(*step, *rest)
     used.reset()
-    monkeypatch.setattr(storage, "available_memory", lambda: 10_000)
+    monkeypatch.setattr("sb3_cardqn.replay.buffers.available_memory", lambda: 10_000)
     used.add(*step, *rest)
     assert used.size() == 1
     with error_naming(ValueError, "buffer_size=1000"):
