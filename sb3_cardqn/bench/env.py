@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 import cv2
 import gymnasium as gym
 import numpy as np
+from stable_baselines3.common.env_util import unwrap_wrapper
 
 from sb3_cardqn.bench.parity import EPISODE, SKIP, recorded_lap
 from sb3_cardqn.durable import write_text
@@ -96,10 +97,8 @@ class _Discrete(_Runner):
 
     def __init__(self, name: str, env: gym.Env, frames: int) -> None:
         super().__init__(name, env, frames)
-        layer: Any = env
-        while not isinstance(layer, DiscretizeActions):
-            layer = layer.env
-        self._actions = layer.actions
+        wrapper: Any = unwrap_wrapper(env, DiscretizeActions)
+        self._actions = wrapper.actions
 
     def step(self, action: np.ndarray) -> bool:
         return super().step(np.abs(self._actions - action).sum(axis=1).argmin())

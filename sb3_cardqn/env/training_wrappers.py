@@ -6,7 +6,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import Autoreset, TimeLimit
-from stable_baselines3.common.env_util import is_wrapped
+from stable_baselines3.common.env_util import is_wrapped, unwrap_wrapper
 
 from sb3_cardqn.checks import check_number, check_whole
 from sb3_cardqn.env.fast_render import is_car_racing
@@ -200,12 +200,11 @@ class EndAtLine(gym.Wrapper, RecordConstructorArgs):
 
 
 def _find_time_limit(wrapper: gym.Wrapper) -> TimeLimit:
-    env: Any = wrapper
-    while isinstance(env, gym.Wrapper):
-        if isinstance(env, TimeLimit):
-            return env
-        env = env.env
-    raise TypeError(f"{type(wrapper).__name__} needs an environment with a time limit, such as gym.make adds")
+    time_limit = unwrap_wrapper(wrapper, TimeLimit)
+    if not isinstance(time_limit, TimeLimit):
+        name = type(wrapper).__name__
+        raise TypeError(f"{name} needs an environment with a time limit, such as gym.make adds")
+    return time_limit
 
 
 def _cut_next_step(time_limit: TimeLimit) -> None:

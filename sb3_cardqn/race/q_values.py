@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch as th
 from gymnasium import spaces
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.env_util import unwrap_wrapper
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -37,12 +37,11 @@ def discrete_actions(env: VecEnv) -> np.ndarray | None:
     :param env: result of ``make_env``
     :return: (actions, 3) steer, gas and brake of each action; None if continuous or not CarRacing's
     """
-    layer: Any = env.unwrapped.envs[0]  # type: ignore[attr-defined]
-    while isinstance(layer, gym.Wrapper):
-        if isinstance(layer, DiscretizeActions):
-            return layer.actions
-        layer = layer.env
-    if is_car_racing(layer) and isinstance(layer.action_space, spaces.Discrete):
+    wrapped: Any = env.unwrapped.envs[0]  # type: ignore[attr-defined]
+    wrapper = unwrap_wrapper(wrapped, DiscretizeActions)
+    if isinstance(wrapper, DiscretizeActions):
+        return wrapper.actions
+    if is_car_racing(wrapped) and isinstance(wrapped.unwrapped.action_space, spaces.Discrete):
         return np.array(ACTION_SETS["default5"])
     return None
 
