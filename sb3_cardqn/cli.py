@@ -7,7 +7,6 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from sb3_cardqn import trust
@@ -64,7 +63,7 @@ def _run(command: str, options: list[str]) -> None:
     :raises UserError: if there is no such command
     """
     if command in _OWN:
-        with _one_thread():
+        with _import("hardware").one_thread():
             _import(_OWN[command]).main(options)
     elif command == "resume":
         _import("zoo.commands").main(options)
@@ -75,22 +74,6 @@ def _run(command: str, options: list[str]) -> None:
     else:
         known = list(dict.fromkeys([*ZOO_COMMANDS, "resume", *_OWN]))
         raise UserError(f"unknown command '{command}'{did_you_mean(command, known)}")
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """
-    Let torch use one thread: with one small picture at a time, threads would only wait for each other.
-
-    :return: context in which it does
-    """
-    torch = importlib.import_module("torch")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _import(module: str) -> Any:

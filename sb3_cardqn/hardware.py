@@ -1,10 +1,11 @@
-"""Hardware queries and settings: cores, available memory, freed memory that glibc keeps, bfloat16 support."""
+"""Hardware queries and settings: cores, threads, available memory, memory that glibc keeps, bfloat16."""
 
+import contextlib
 import ctypes
 import math
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import psutil
 import torch as th
@@ -21,6 +22,21 @@ def n_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     allowed = cores_allowed()
     return cores if allowed is None else max(min(cores, math.ceil(allowed)), 1)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """
+    Let torch use one thread: with one small picture at a time, threads would only wait for each other.
+
+    :return: context in which it does
+    """
+    threads = th.get_num_threads()
+    th.set_num_threads(1)
+    try:
+        yield
+    finally:
+        th.set_num_threads(threads)
 
 
 def available_memory() -> int:

@@ -1,3 +1,4 @@
+import contextlib
 import platform
 import resource
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 import torch as th
 
 from sb3_cardqn import FrameReplayBuffer, cgroups
-from sb3_cardqn.hardware import available_memory, has_bfloat16, keep_freed_memory, n_cores
+from sb3_cardqn.hardware import available_memory, has_bfloat16, keep_freed_memory, n_cores, one_thread
 from tests.small_training import stacked_dots
 
 
@@ -106,6 +107,17 @@ def test_without_a_limit_the_machines_own_counts(
     in_groups(UNLIMITED[machine], tmp_path, monkeypatch)
     assert n_cores() == cores
     assert available_memory() > 100_000_000
+
+
+def test_torch_has_its_threads_back_after_ctrl_c() -> None:
+    before = th.get_num_threads()
+    th.set_num_threads(2)
+    with contextlib.suppress(KeyboardInterrupt), one_thread():
+        inside = th.get_num_threads()
+        raise KeyboardInterrupt
+    after = th.get_num_threads()
+    th.set_num_threads(before)
+    assert (inside, after) == (1, 2)
 
 
 def test_available_memory_is_known() -> None:

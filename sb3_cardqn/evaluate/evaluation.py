@@ -27,7 +27,7 @@ from sb3_cardqn.agents.saved import TrainedAgent, WhichCheckpoint
 from sb3_cardqn.env.task import Task, task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.driving import Drive, Driver, check_seeds, drive_side_by_side, make_env
-from sb3_cardqn.hardware import n_cores
+from sb3_cardqn.hardware import n_cores, one_thread
 from sb3_cardqn.policy_file.read import ExportedPolicy
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
 from sb3_cardqn.signals import deaf_children, end_after
@@ -192,12 +192,8 @@ def _workers(n_processes: int, specs: list[EnvSpec]) -> Iterator[Callable[..., I
     :return: context with a ``map`` whose calls use one torch thread each
     """
     if n_processes == 1:
-        threads = th.get_num_threads()
-        th.set_num_threads(1)
-        try:
+        with one_thread():
             yield map
-        finally:
-            th.set_num_threads(threads)
         return
     others = mp.active_children()
     context = mp.get_context("spawn")
