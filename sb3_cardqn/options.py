@@ -60,6 +60,19 @@ class Parser(argparse.ArgumentParser):
         return self.prog.removeprefix("sb3-cardqn ")
 
 
+def positive(text: str) -> int:
+    """
+    Type of an option, for argparse.
+
+    :param text: value on the command line
+    :return: the number
+    :raises argparse.ArgumentTypeError: if it is not a whole number above 0
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"needs a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
 def add_trust(parser: argparse._ActionsContainer) -> None:
     """
     Add ``--trust`` to the help; ``cli`` removes it from the arguments before.

@@ -294,7 +294,8 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("bench env --frames ten", "", "'ten'"),
         ("bench agent --tracks 1", "", "--tracks | 2 | 1000 | 1"),
         ("bench agent absent", "", "'absent'"),
-        ("bench learn --rounds 0", "", "--rounds | 0"),
+        ("bench learn --rounds 0", "", "--rounds | 1 | 0"),
+        ("bench decision --decisions 0", "", "--decisions | 1 | 0"),
         ("bench checkpoint --freq 0", "", "--transitions | --freq | 300000 | 0"),
         ("bench checkpoint --folder absent", "", "absent"),
         # abbreviations pass the zoo, and would pass by what is checked here

@@ -97,9 +97,9 @@ def bench_checkpoint(transitions: int, freq: int, folder: Path) -> None:
     print(f"resuming from the last checkpoint: {time.perf_counter() - began:.1f} s")
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str]) -> None:
     """
-    :param argv: arguments, or None for ``sys.argv[1:]``
+    :param argv: arguments after ``bench checkpoint``
     """
     parser = Parser(
         prog="sb3-cardqn bench checkpoint",

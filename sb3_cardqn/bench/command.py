@@ -13,7 +13,7 @@ from sb3_cardqn.durable import check_writable
 from sb3_cardqn.env.task import CarRacingTask, task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import find_agents
-from sb3_cardqn.options import Parser, add_trust
+from sb3_cardqn.options import Parser, add_trust, positive
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
 # commands in modules of their own, slow to import
@@ -23,17 +23,6 @@ _SLOW = {
     "decision": "measure the time of a decision in torch and ONNX Runtime",
     "to900": "measure the training time until an agent scores 900",
 }
-
-
-def _positive(text: str) -> int:
-    """
-    :param text: value on the command line
-    :return: the number
-    :raises argparse.ArgumentTypeError: if it is not a whole number above 0
-    """
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"needs a whole number of at least 1, got {text!r}")
-    return int(text)
 
 
 def main(argv: list[str]) -> None:
@@ -47,13 +36,13 @@ def main(argv: list[str]) -> None:
         return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", **kwargs)
 
     env = add("env", "measure frames per second: stock, FastRender, FrameSkip, all wrappers, EnvPool")
-    env.add_argument("--rounds", type=_positive, default=3, help="number of laps for the median (default: 3)")
-    env.add_argument("--frames", type=_positive, default=EPISODE, help=f"frames per lap (default: {EPISODE})")
+    env.add_argument("--rounds", type=positive, default=3, help="number of laps for the median (default: 3)")
+    env.add_argument("--frames", type=positive, default=EPISODE, help=f"frames per lap (default: {EPISODE})")
     env.add_argument("--json", metavar="FILE", help="also write the table to FILE")
     parity_ = add("parity", "compare FastRender with stock")
-    parity_.add_argument("--seeds", type=_positive, default=50, help="laps of each kind (default: 50)")
+    parity_.add_argument("--seeds", type=positive, default=50, help="laps of each kind (default: 50)")
     parity_.add_argument(
-        "--frames", type=_positive, default=EPISODE, help=f"frames per lap (default: {EPISODE})"
+        "--frames", type=positive, default=EPISODE, help=f"frames per lap (default: {EPISODE})"
     )
     draw = add("picture", "draw stock, FastRender and their difference")
     draw.add_argument("path", help="PNG to write")
@@ -62,7 +51,7 @@ def main(argv: list[str]) -> None:
         "agent", nargs="?", help=f"{WHICH_AGENT} (default: the newest run in logs, else cardqn)"
     )
     agent.add_argument(
-        "--tracks", type=_positive, default=50, help="number of tracks, 2 to 1000 (default: 50)"
+        "--tracks", type=positive, default=50, help="number of tracks, 2 to 1000 (default: 50)"
     )
     add_trust(agent)
     for name, text in _SLOW.items():

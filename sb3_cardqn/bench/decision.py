@@ -11,7 +11,7 @@ import numpy as np
 from sb3_cardqn.agents.exported import SafeAgent
 from sb3_cardqn.cardqn.q_network import QNetwork
 from sb3_cardqn.evaluate import find_agents, make_env
-from sb3_cardqn.options import Parser
+from sb3_cardqn.options import Parser, positive
 from sb3_cardqn.policy_file.onnx import write_onnx
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 
@@ -95,10 +95,8 @@ def main(argv: list[str]) -> None:
         default="cardqn",
         help="exported file or name of a shipped agent (default: cardqn)",
     )
-    parser.add_argument("--decisions", type=int, default=500, help="decisions of each (default: 500)")
+    parser.add_argument("--decisions", type=positive, default=500, help="decisions of each (default: 500)")
     args = parser.parse_args(argv)
-    if args.decisions < 1:
-        parser.error(f"--decisions needs a number of at least 1, got {args.decisions}")
     (agent,) = find_agents(args.agent)
     if not isinstance(agent, SafeAgent):
         parser.error(f"agent needs to be an exported one (see sb3-cardqn export), got '{args.agent}'")

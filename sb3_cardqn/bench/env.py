@@ -149,14 +149,16 @@ def bench_env(rounds: int = 3, frames: int = EPISODE, json_path: str | None = No
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    runners = _runners()
-    _round(runners, 0, recorded_lap(0, 60))  # fills caches, not counted
-    for runner in runners:
-        runner.fps.clear()
-        runner.reset_ms.clear()
-    for seed in range(rounds):
-        _round(runners, seed, recorded_lap(seed, frames))
-    cv2.setNumThreads(threads)
+    try:
+        runners = _runners()
+        _round(runners, 0, recorded_lap(0, 60))  # fills caches, not counted
+        for runner in runners:
+            runner.fps.clear()
+            runner.reset_ms.clear()
+        for seed in range(rounds):
+            _round(runners, seed, recorded_lap(seed, frames))
+    finally:
+        cv2.setNumThreads(threads)
     rows = [_row(runner, runners[0]) for runner in runners]
     _print(rows)
     if json_path is not None:

@@ -31,7 +31,7 @@ from sb3_cardqn.bench.contestants import (
 )
 from sb3_cardqn.durable import check_writable, write_text
 from sb3_cardqn.hardware import n_cores
-from sb3_cardqn.options import Parser
+from sb3_cardqn.options import Parser, positive
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 from sb3_cardqn.signals import deaf_children
 from sb3_cardqn.zoo.configuration import own_file
@@ -106,9 +106,8 @@ def _clocks() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time(), cpu])
 
 
-def _tables(size: float) -> list[Measurement]:
+def _tables() -> list[Measurement]:
     """
-    :param size: factor on the number of calls, above 0
     :return: the measurements
     """
     update = partial(partial, make_update)
@@ -159,25 +158,23 @@ def _tables(size: float) -> list[Measurement]:
         "CarDQN, cardqn.yml": partial(make_configured_update, "cardqn"),
         "CarDQN, race.yml": partial(make_configured_update, "cardqn", config=race),
     }
-    few, many, steps = (max(int(calls * size), 2) for calls in (20, 200, 400))
     return [
-        Measurement("Update, NatureCNN, 4x84x84, batch 32", "updates", few, 32, updates),
-        Measurement("Update as configured", "updates", few, 64, configured),
-        Measurement("Sampling, 4x64x64, batch 64", "batches", many, 64, buffers),
-        Measurement("Whole training", "agent steps", steps, 1, training),
+        Measurement("Update, NatureCNN, 4x84x84, batch 32", "updates", 20, 32, updates),
+        Measurement("Update as configured", "updates", 20, 64, configured),
+        Measurement("Sampling, 4x64x64, batch 64", "batches", 200, 64, buffers),
+        Measurement("Whole training", "agent steps", 400, 1, training),
     ]
 
 
-def bench_learn(rounds: int = 5, json_path: str | None = None, size: float = 1.0) -> pd.DataFrame:
+def bench_learn(rounds: int = 5, json_path: str | None = None) -> pd.DataFrame:
     """
     Time the contestants of every table in turn, and print the tables.
 
     :param rounds: number of rounds for the median, at least 1
     :param json_path: file to write the tables to, or None
-    :param size: factor on the number of calls; below 1 for a quick look
     :return: rows of all tables: table, name, ms, times_first, idle, bytes
     """
-    rows = pd.concat([_measure(table, rounds) for table in _tables(size)])
+    rows = pd.concat([_measure(table, rounds) for table in _tables()])
     if json_path is not None:
         written = {"rounds": rounds, "rows": json.loads(rows.to_json(orient="records"))}
         write_text(Path(json_path), json.dumps(written, indent=2) + "\n")
@@ -219,19 +216,19 @@ def _measure(table: Measurement, rounds: int) -> pd.DataFrame:
     return rows
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str]) -> None:
     """
-    :param argv: arguments, or None for ``sys.argv[1:]``
+    :param argv: arguments after ``bench learn``
     """
     parser = Parser(
         prog="sb3-cardqn bench learn",
         description="Measure how fast CarDQN, SB3, sb3-contrib and SBX learn.",
     )
-    parser.add_argument("--rounds", type=int, default=5, help="number of rounds for the median (default: 5)")
+    parser.add_argument(
+        "--rounds", type=positive, default=5, help="number of rounds for the median (default: 5)"
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the tables to FILE")
     args = parser.parse_args(argv)
-    if args.rounds < 1:
-        parser.error(f"--rounds needs a number of at least 1, got {args.rounds}")
     if args.json is not None:
         check_writable(Path(args.json))
     bench_learn(args.rounds, args.json)

@@ -18,7 +18,7 @@ from sb3_cardqn.compare.launchers import LocalLauncher
 from sb3_cardqn.compare.measures import RUN, run_curves, times_to
 from sb3_cardqn.durable import write_text
 from sb3_cardqn.env.task import CarRacingTask
-from sb3_cardqn.options import Parser, add_trust
+from sb3_cardqn.options import Parser, add_trust, positive
 from sb3_cardqn.yaml_files import read_yaml
 from sb3_cardqn.zoo.configuration import own_file
 
@@ -126,9 +126,9 @@ def _sb3_speed(calls: int) -> float:
         sb3.close()
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str]) -> None:
     """
-    :param argv: arguments, or None for ``sys.argv[1:]``
+    :param argv: arguments after ``bench to900``
     """
     parser = Parser(
         prog="sb3-cardqn bench to900",
@@ -147,7 +147,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "-n",
         "--n-timesteps",
-        type=int,
+        type=positive,
         default=300_000,
         help="budget of a run in agent steps (default: 300000)",
     )
@@ -156,8 +156,6 @@ def main(argv: list[str] | None = None) -> None:
     )
     add_trust(parser)
     args = parser.parse_args(argv)
-    if args.n_timesteps < 1:
-        parser.error(f"-n needs a number of agent steps of at least 1, got {args.n_timesteps}")
     fraction = min(45_000 / args.n_timesteps, 1.0)
     race = {"algo": "cardqn", **read_yaml(own_file("race"))["CarRacing-v3"]}
     del race["n_timesteps"]  # -n sets it

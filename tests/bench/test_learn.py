@@ -72,7 +72,7 @@ def test_tables_are_printed_and_written(
     buffers = ("stable_baselines3.common.buffers.ReplayBuffer", "sb3_cardqn.FrameReplayBuffer")
     table = Measurement("Buffers", "batches", 2, 64, {name: partial(make_sampling, name) for name in buffers})
     training = Measurement("Training", "agent steps", 2, 1, {"rest": _rest})
-    monkeypatch.setattr(learn, "_tables", lambda size: [table, training])
+    monkeypatch.setattr(learn, "_tables", lambda: [table, training])
     learn.main(["--rounds", "2", "--json", str(tmp_path / "learn.json")])
     written = json.loads((tmp_path / "learn.json").read_text())
     assert [row["name"] for row in written["rows"]] == [*buffers, "rest"]
@@ -87,7 +87,7 @@ def test_tables_are_printed_and_written(
 
 
 def test_all_tables_compare_with_sb3() -> None:
-    tables = learn._tables(1)
+    tables = learn._tables()
     assert all(next(iter(table.makers)).startswith("SB3") for table in tables)
 
 

@@ -402,6 +402,17 @@ def test_bench_env(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "ms/reset" in capsys.readouterr().out
 
 
+def test_opencv_has_its_threads_back_after_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(seed: int, frames: int) -> np.ndarray:
+        raise KeyboardInterrupt
+
+    threads = cv2.getNumThreads()
+    monkeypatch.setattr("sb3_cardqn.bench.env.recorded_lap", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        main(["env"])
+    assert cv2.getNumThreads() == threads
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
