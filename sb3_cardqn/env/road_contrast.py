@@ -9,9 +9,9 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
 from sb3_cardqn.env.fast_render import is_car_racing
+from sb3_cardqn.env.fast_render.filter import WORLD_ROWS
 
 _ZOOMS_UNTIL = 1.0  # seconds from the start
-_DASHBOARD = 84  # first row; equals fast_render.picture.WORLD_ROWS, whose import would load Box2D
 _PICTURE = spaces.Box(0, 255, (96, 96, 3), np.uint8)
 _AHEAD_OF_THE_CAR = (slice(56, 64), slice(44, 52))  # rows and columns
 _SAME_COLOR = 8  # levels of a channel; tiles of one road differ by up to 6, in all three channels alike
@@ -70,8 +70,8 @@ class RoadContrastObservation(gym.ObservationWrapper, RecordConstructorArgs):
             if np.ptp(ahead, axis=0).max() <= _SAME_COLOR:
                 self._road[:3] = np.median(ahead, axis=0)
         seen = cv2.cvtColor(observation, cv2.COLOR_RGB2GRAY)
-        red, green, blue = cv2.split(cv2.subtract(observation[:_DASHBOARD], self._road, dtype=cv2.CV_16S))
+        red, green, blue = cv2.split(cv2.subtract(observation[:WORLD_ROWS], self._road, dtype=cv2.CV_16S))
         most, least = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
         contrast = _CONTRAST[cv2.max(most, -least)]
-        seen[:_DASHBOARD] = cv2.max(contrast, _HUE_CONTRAST[most - least])
+        seen[:WORLD_ROWS] = cv2.max(contrast, _HUE_CONTRAST[most - least])
         return seen
