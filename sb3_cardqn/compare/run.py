@@ -223,13 +223,12 @@ class PlannedRun:
         words[words.index(str(self.log_folder))] = str(self.log_folder.relative_to(self.output))
         return shlex.join(["sb3-cardqn", *words])
 
-    def last_lines(self, count: int = 3) -> str:
+    def last_lines(self) -> str:
         """
-        :param count: maximum number of lines
-        :return: last lines of the log, joined to one line
+        :return: last three lines of the log, joined to one line
         """
         lines = self.log.read_text(errors="replace").splitlines() if self.log.is_file() else []
-        return " | ".join([line.strip() for line in lines if line.strip()][-count:])
+        return " | ".join([line.strip() for line in lines if line.strip()][-3:])
 
 
 def can_resume(folder: Path) -> bool:
