@@ -146,6 +146,8 @@ class HistogramHead(nn.Linear):
     """
 
     SIGMA = 0.75  # of the Gaussian around a target, in bin widths (Farebrother et al. 2024)
+    edges: th.Tensor  # (n_bins + 1,) float32, ascending
+    centers: th.Tensor  # (n_bins,) float32 centres of the bins, ascending
 
     def __init__(
         self, in_features: int, out_features: int, low: float = -60.0, high: float = 30.0, n_bins: int = 90
@@ -156,21 +158,13 @@ class HistogramHead(nn.Linear):
         check_number("HistogramHead", "high", high, 0, above=True)
         super().__init__(in_features, out_features * n_bins)
         self.low, self.high, self.n_bins = float(low), float(high), n_bins
-        self._edges = th.linspace(low, high, n_bins + 1, device="cpu")  # neither a weight nor in the file
-        self._centers = (self._edges[1:] + self._edges[:-1]) / 2
+        # not in the file, so they have values also where weights have none: on the meta device
+        edges = th.linspace(low, high, n_bins + 1, device="cpu")
+        self.register_buffer("edges", edges, persistent=False)
+        self.register_buffer("centers", (edges[1:] + edges[:-1]) / 2, persistent=False)
         with th.no_grad():  # initial Q-values are near 0
             self.bias.copy_((-self.centers.square() / (2 * 4**2)).repeat(out_features))  # deviation 4
             self.weight.mul_(0.5)
-
-    @property
-    def edges(self) -> th.Tensor:
-        """(n_bins + 1,) float32 edges of the bins, ascending"""
-        return self._edges.to(self.weight.device)
-
-    @property
-    def centers(self) -> th.Tensor:
-        """(n_bins,) float32 centres of the bins, ascending"""
-        return self._centers.to(self.weight.device)
 
     def logits(self, features: th.Tensor) -> th.Tensor:
         """
