@@ -7,10 +7,11 @@ from typing import TypeAlias
 
 from rl_zoo3 import ALGOS
 
-from sb3_cardqn.agents.exported import SafeAgent, shipped_agents
+from sb3_cardqn.agents.exported import SafeAgent
 from sb3_cardqn.agents.saved import Agent, Run, TrainedAgent, WhichCheckpoint, typed_env_id
 from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.policy_file.read import locate, shipped_agents
 from sb3_cardqn.zoo.settings import check_algorithm, check_environment
 
 # for the --help of every command that takes an agent
@@ -18,20 +19,6 @@ WHICH_AGENT = (
     f"run folder, zip, .safetensors file, or name of a shipped agent ({', '.join(shipped_agents())}); "
     "write ./NAME for a folder with such a name"
 )
-
-
-def locate(agent: str | Path) -> Path:
-    """
-    Find the file or folder of an agent, independent of the current folder's content.
-
-    >>> locate("cardqn").name, str(locate("./cardqn"))
-    ('cardqn.safetensors', 'cardqn')
-
-    :param agent: name of a shipped agent, as text; anything else is a path
-    :return: path of a file or a run folder
-    """
-    shipped = shipped_agents().get(agent) if isinstance(agent, str) else None
-    return shipped or Path(agent)
 
 
 def default_agent() -> Run | TrainedAgent:

@@ -273,6 +273,20 @@ def shipped_agents() -> dict[str, Path]:
     return {path.stem: path for path in sorted(_SHIPPED.glob("*.safetensors"))}
 
 
+def locate(agent: str | Path) -> Path:
+    """
+    Find the file or folder of an agent, independent of the current folder's content.
+
+    >>> locate("cardqn").name, str(locate("./cardqn"))
+    ('cardqn.safetensors', 'cardqn')
+
+    :param agent: name of a shipped agent, as text; anything else is a path
+    :return: path of a file or a run folder
+    """
+    shipped = shipped_agents().get(agent) if isinstance(agent, str) else None
+    return shipped or Path(agent)
+
+
 def load_policy(path: str | Path) -> ExportedPolicy:
     """
     Load an exported policy. Nothing in the file is run, so it is safe with files from anyone.

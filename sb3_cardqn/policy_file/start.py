@@ -10,7 +10,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from sb3_cardqn.cardqn.cardqn import CarDQN
 from sb3_cardqn.durable import is_zip
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.policy_file.read import build, read, shipped_agents
+from sb3_cardqn.policy_file.read import build, locate, read
 
 
 def load_weights(model: BaseAlgorithm, path: str | Path) -> None:
@@ -34,7 +34,7 @@ def load_weights(model: BaseAlgorithm, path: str | Path) -> None:
     policy: Any = model.policy
     if not hasattr(policy, "q_net") or not hasattr(policy, "q_net_target"):
         raise UserError(f"load_weights needs an agent of CarDQN or SB3's DQN, got {type(model).__name__}")
-    file = (shipped_agents().get(path) if isinstance(path, str) else None) or Path(path)
+    file = locate(path)
     if is_zip(file):
         weights = _weights_of_zip(file)
     else:

@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
-from sb3_cardqn.agents.find import WHICH_AGENT, locate
+from sb3_cardqn.agents.find import WHICH_AGENT
 from sb3_cardqn.agents.saved import load_to_drive
 from sb3_cardqn.durable import is_zip, sha256, write_text
 from sb3_cardqn.errors import UserError
@@ -12,7 +12,7 @@ from sb3_cardqn.evaluate import Run, evaluate
 from sb3_cardqn.options import Parser, add_gym_packages, add_trust
 from sb3_cardqn.policy_file import read as policy_file
 from sb3_cardqn.policy_file.onnx import write_onnx
-from sb3_cardqn.policy_file.read import load_policy
+from sb3_cardqn.policy_file.read import load_policy, locate
 from sb3_cardqn.policy_file.write import EXPORTABLE, write_policy
 from sb3_cardqn.zoo.settings import import_packages
 

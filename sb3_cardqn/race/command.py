@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sb3_cardqn.agents.find import AgentLike, default_agent, locate, split_name
+from sb3_cardqn.agents.find import AgentLike, default_agent, split_name
 from sb3_cardqn.agents.saved import TrainedAgent
 from sb3_cardqn.durable import check_writable
 from sb3_cardqn.env.task import Task, task_of
@@ -15,6 +15,7 @@ from sb3_cardqn.evaluate import Drive, Run, drive_at_random
 from sb3_cardqn.evaluate.command import add_agent_options, chosen_agents, judged_kwargs, typed_count
 from sb3_cardqn.evaluate.numbers import decimals
 from sb3_cardqn.options import Parser
+from sb3_cardqn.policy_file.read import locate
 from sb3_cardqn.race.film import animate, race
 from sb3_cardqn.race.learning_curve import has_curve, plot_learning_curve
 from sb3_cardqn.seeds import HELD_OUT_SEEDS
