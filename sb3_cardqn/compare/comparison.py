@@ -13,10 +13,10 @@ import pandas as pd
 
 from sb3_cardqn import trust
 from sb3_cardqn.compare.gather import best_validation_score, drives_path, gather
-from sb3_cardqn.compare.hand_over import JUDGED, agent_of
+from sb3_cardqn.compare.hand_over import agent_of
 from sb3_cardqn.compare.launchers import Launcher, local_launcher
 from sb3_cardqn.compare.plan import Plan
-from sb3_cardqn.compare.results import RESULTS, Results
+from sb3_cardqn.compare.results import JUDGED, RESULTS, Results
 from sb3_cardqn.compare.run import PlannedRun, runs_of
 from sb3_cardqn.compare.scheduler import train
 from sb3_cardqn.durable import locked, write_text

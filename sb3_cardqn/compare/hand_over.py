@@ -4,14 +4,13 @@ from pathlib import Path
 
 from sb3_cardqn.agents.exported import SafeAgent
 from sb3_cardqn.agents.saved import TrainedAgent
+from sb3_cardqn.compare.results import JUDGED
 from sb3_cardqn.compare.run import PlannedRun
 from sb3_cardqn.durable import sha256
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run, WhichCheckpoint
 from sb3_cardqn.policy_file.write import EXPORTABLE
 from sb3_cardqn.publish.export import export
-
-JUDGED: tuple[WhichCheckpoint, ...] = ("final", "best")
 
 
 def hand_over(run: PlannedRun) -> None:

@@ -8,7 +8,6 @@ from sb3_cardqn.compare.results import Results
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.clock import first_kept
 
-HELD_OUT = ("final", "best")
 EQUAL_TIME = "equal time"
 AREA = "learning curve"
 RUN = ["contestant", "seed"]

@@ -16,9 +16,9 @@ import yaml
 
 from sb3_cardqn.compare import pictures, tables
 from sb3_cardqn.compare.analysis import Analysis, analyse
-from sb3_cardqn.compare.measures import EQUAL_TIME, HELD_OUT
+from sb3_cardqn.compare.measures import EQUAL_TIME
 from sb3_cardqn.compare.phrases import count_seeds, notes, number, times_verdict, verdict
-from sb3_cardqn.compare.results import Results
+from sb3_cardqn.compare.results import JUDGED, Results
 from sb3_cardqn.durable import replacing, write_text
 from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError
@@ -117,7 +117,7 @@ def _draw(folder: Path, analysis: Analysis, contestants: list[str], note: str) -
     :return: name of each chart -> data URI of its SVG
     """
     looks = pictures.styles(contestants)
-    aggregates = analysis["aggregates"][analysis["aggregates"]["measure"].isin(HELD_OUT)]
+    aggregates = analysis["aggregates"][analysis["aggregates"]["measure"].isin(JUDGED)]
     profiles = {"runs": analysis["performance_profiles"], "episodes": analysis["drive_profiles"]}
     charts = {
         "scores": pictures.scores(aggregates, analysis["scores"], looks, note),

@@ -9,9 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from sb3_cardqn.agents.saved import WhichCheckpoint
 from sb3_cardqn.durable import read_file, write_text
 from sb3_cardqn.errors import UserError
 
+JUDGED: tuple[WhichCheckpoint, ...] = ("final", "best")  # checkpoints scored in held-out episodes
 RESULTS = "results"  # folder of the tables in the folder of a comparison
 ABOUT = "plan.json"  # plan, machine and failures
 # table -> columns that statistics need, with their types

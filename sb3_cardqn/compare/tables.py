@@ -6,7 +6,7 @@ import pandas as pd
 
 from sb3_cardqn.compare.measures import AREA, EQUAL_TIME
 from sb3_cardqn.compare.phrases import NO_NUMBER, count_seeds, interval, number, p_value, seeds_each
-from sb3_cardqn.compare.results import Results
+from sb3_cardqn.compare.results import JUDGED, Results
 from sb3_cardqn.evaluate.evaluation import LOST, lost_cars
 from sb3_cardqn.evaluate.numbers import decimals, time_spent
 
@@ -69,7 +69,7 @@ def scores_table(aggregates: pd.DataFrame, runs: "pd.Series[int]", digits: int) 
     return ReportTable(
         "Scores in numbers",
         f"{count_seeds(aggregates['seeds'])}. Intervals over training seeds: Yuen's of the interquartile "
-        f"mean, Student's of the mean.{without_score(aggregates, runs)}",
+        "mean, Student's of the mean.",
         ["contestant", "seeds", "interquartile mean", "95 % interval", "mean", "95 % interval", "lowest"],
         rows,
     )
@@ -236,7 +236,7 @@ def runs_table(scores: pd.DataFrame, results: Results, digits: int) -> ReportTab
     :return: one row per run
     """
     by_run = scores.pivot(index=["contestant", "seed"], columns="measure", values="score")
-    measures = [measure for measure in ("final", "best") if measure in by_run]
+    measures = [measure for measure in JUDGED if measure in by_run]
     rows = []
     for row in results.runs.itertuples():
         key = (row.contestant, row.seed)
