@@ -196,15 +196,3 @@ def code_in(hyperparams: Mapping[str, Any]) -> str | None:
 
 def _names(entry: Any) -> list[str]:
     return [name for name in (entry if isinstance(entry, dict) else [entry]) if isinstance(name, str)]
-
-
-def without_text(hyperparams: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    :param hyperparams: hyperparameters in the zoo's form
-    :return: copy in which text that the zoo would evaluate, and that is only data, is replaced by its value
-    """
-    result = dict(hyperparams)
-    for key in PYTHON_KEYS:
-        if isinstance(result.get(key), str) and code_in({key: result[key]}) is None:
-            result[key] = evaluate(result[key])
-    return result

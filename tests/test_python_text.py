@@ -13,7 +13,7 @@ from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 import sb3_cardqn
 from sb3_cardqn import python_text
 from sb3_cardqn.env import actions
-from sb3_cardqn.python_text import NotDataError, code_in, evaluate, look_up, without_text
+from sb3_cardqn.python_text import NotDataError, code_in, evaluate, look_up
 from tests.command_line import ROOT
 
 ZOO = Path(rl_zoo3.__file__).parent / "hyperparams"
@@ -115,13 +115,3 @@ def test_what_the_zoo_and_this_package_ship_is_data() -> None:
 )  # fmt: skip
 def test_code_is_found_wherever_the_zoo_would_run_it(hyperparams: dict[str, Any], code: str | None) -> None:
     assert code_in(hyperparams) == code
-
-
-def test_the_zoo_gets_values_where_it_would_evaluate_text() -> None:
-    hyperparams = {
-        "policy_kwargs": "dict(net_arch=[1])",
-        "normalize": "evil()",
-        "learning_rate": "lin_1",
-        "gamma": 1,
-    }
-    assert without_text(hyperparams) == hyperparams | {"policy_kwargs": {"net_arch": [1]}}

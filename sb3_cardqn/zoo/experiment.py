@@ -31,7 +31,7 @@ from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.policy_file.start import load_weights
-from sb3_cardqn.python_text import PYTHON_KEYS, code_in, without_text
+from sb3_cardqn.python_text import PYTHON_KEYS, code_in
 from sb3_cardqn.replaced import replaced
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 from sb3_cardqn.seeds import TRAINING_SEEDS
@@ -238,7 +238,7 @@ class CarExperimentManager(ExperimentManager):
         self.callbacks = [*others, self.clock]
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
-        hyperparams = without_text(hyperparams)
+        hyperparams = dict(hyperparams)
         for key in PYTHON_KEYS:
             if isinstance(hyperparams.get(key), str):  # trusted: ``read_hyperparameters`` has checked it
                 hyperparams[key] = run_python(hyperparams[key])

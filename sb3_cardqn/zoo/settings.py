@@ -35,9 +35,11 @@ _NAMES = {
 
 def run_python(text: str) -> Any:
     """
-    :param text: Python text that is trusted, see ``trust``
+    :param text: Python text; it is trusted, see ``trust``, unless it is only data
     :return: its value
     """
+    with contextlib.suppress(NotDataError):
+        return evaluate(text)
     return eval(text, vars(exp_manager) | vars(utils) | _NAMES)
 
 
@@ -98,9 +100,6 @@ def parse_settings(owner: str, settings: Sequence[str]) -> dict[str, Any]:
         if not re.match(r"\w+:.", setting):
             raise UserError(f"{owner} needs name:value, got '{setting}'")
         name, _, text = setting.partition(":")
-        with contextlib.suppress(NotDataError):
-            values[name] = evaluate(text)
-            continue
         try:
             values[name] = run_python(text)
         except (NameError, AttributeError) as error:

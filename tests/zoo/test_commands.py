@@ -24,12 +24,12 @@ from stable_baselines3.common import base_class, off_policy_algorithm
 from stable_baselines3.common.monitor import load_results
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from sb3_cardqn import CarDQN, DuelingHead, load_policy, trust
+from sb3_cardqn import CarDQN, DuelingHead, FrameSkip, load_policy, trust
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo import commands as zoo
 from sb3_cardqn.zoo import configuration, experiment
 from sb3_cardqn.zoo.files import pushed_run
-from sb3_cardqn.zoo.settings import names_for_the_zoo, parse_settings
+from sb3_cardqn.zoo.settings import names_for_the_zoo, parse_settings, run_python
 from sb3_cardqn.zoo.validation import ValidationTracks
 from tests.command_line import ROOT, run_well, sb3_cardqn
 from tests.named import error_naming, missing
@@ -347,6 +347,12 @@ def test_parameters_on_the_command_line_can_name_this_package() -> None:
     with names_for_the_zoo():
         StoreDict(["-params"], "hyperparams")(argparse.ArgumentParser(), namespace, typed)
     assert namespace.hyperparams == parse_settings("-params", typed)
+
+
+def test_text_is_read_as_data_and_run_only_if_it_is_more() -> None:
+    assert run_python("dict(net_arch=[1])") == {"net_arch": [1]}
+    assert run_python("dict(net_arch=[1] * 2)") == {"net_arch": [1, 1]}
+    assert run_python("sb3_cardqn.common.wrappers.FrameSkip") is FrameSkip  # by its old path
 
 
 def test_the_three_algorithms_share_the_environment_block() -> None:
