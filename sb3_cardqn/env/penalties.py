@@ -33,7 +33,7 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
     MARGIN = 2  # tiles; a wheel may touch a tile before it touches the one behind
 
     def __init__(self, env: gym.Env, penalty: float = 200.0) -> None:
-        check_number("PenalizeMissedTiles", "penalty", penalty, 0)
+        penalty = check_number("PenalizeMissedTiles", "penalty", penalty, 0)
         RecordConstructorArgs.__init__(self, penalty=penalty)
         super().__init__(env)
         require_car_racing(self)
@@ -120,8 +120,8 @@ class PenalizeSpeed(_StatePenalty):
     """
 
     def __init__(self, env: gym.Env, limit: float = 90.0, penalty: float = 0.2) -> None:
-        check_number("PenalizeSpeed", "limit", limit, 0, above=True)
-        check_number("PenalizeSpeed", "penalty", penalty, 0)
+        limit = check_number("PenalizeSpeed", "limit", limit, 0, above=True)
+        penalty = check_number("PenalizeSpeed", "penalty", penalty, 0)
         super().__init__(env, limit=limit, penalty=penalty)
         self.limit = limit
         self.penalty = penalty
@@ -150,8 +150,8 @@ class PenalizeSideslip(_StatePenalty):
     """
 
     def __init__(self, env: gym.Env, limit: float = 8.0, penalty: float = 2.0) -> None:
-        check_number("PenalizeSideslip", "limit", limit, 0)
-        check_number("PenalizeSideslip", "penalty", penalty, 0)
+        limit = check_number("PenalizeSideslip", "limit", limit, 0)
+        penalty = check_number("PenalizeSideslip", "penalty", penalty, 0)
         super().__init__(env, limit=limit, penalty=penalty)
         self.limit = limit
         self.penalty = penalty
@@ -183,8 +183,8 @@ class PenalizeRoadEdge(_StatePenalty):
     MOST = 3.0  # units short of the margin at most, as off the road
 
     def __init__(self, env: gym.Env, margin: float = 1.5, penalty: float = 5.0) -> None:
-        check_number("PenalizeRoadEdge", "margin", margin, 0)
-        check_number("PenalizeRoadEdge", "penalty", penalty, 0)
+        margin = check_number("PenalizeRoadEdge", "margin", margin, 0)
+        penalty = check_number("PenalizeRoadEdge", "penalty", penalty, 0)
         super().__init__(env, margin=margin, penalty=penalty)
         self.margin = margin
         self.penalty = penalty

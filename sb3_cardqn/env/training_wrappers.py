@@ -86,7 +86,7 @@ class ScaleReward(gym.RewardWrapper, RecordConstructorArgs):
     training_only = True
 
     def __init__(self, env: gym.Env, scale: float = 0.1) -> None:
-        check_number("ScaleReward", "scale", scale, 0, above=True)
+        scale = check_number("ScaleReward", "scale", scale, 0, above=True)
         RecordConstructorArgs.__init__(self, scale=scale)
         super().__init__(env)
         self.scale = scale

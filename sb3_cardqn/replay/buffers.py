@@ -85,7 +85,7 @@ class FrameReplayBuffer(ReplayBuffer):
                 f"{name} needs frame_channels that divide the {observation_space.shape[0]} channels of "
                 f"{observation_space}, got {frame_channels}"
             )
-        check_number(name, "gamma", gamma, 0, 1)
+        gamma = check_number(name, "gamma", gamma, 0, 1)
         # Skips ReplayBuffer.__init__, which would allocate every stack.
         super(ReplayBuffer, self).__init__(buffer_size, observation_space, action_space, device, n_envs)
         self.buffer_size = max(buffer_size // n_envs, 1)

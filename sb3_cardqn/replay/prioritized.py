@@ -63,9 +63,9 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
     ) -> None:
         super().__init__(*args, **kwargs)
         name = type(self).__name__
-        check_number(name, "alpha", alpha, 0)
-        check_number(name, "beta", beta, 0, 1)
-        check_number(name, "eps", eps, 0, above=True)
+        alpha = check_number(name, "alpha", alpha, 0)
+        beta = check_number(name, "beta", beta, 0, 1)
+        eps = check_number(name, "eps", eps, 0, above=True)
         if beta_steps is not None:
             beta_steps = check_whole(name, "beta_steps", beta_steps)
         self.alpha = alpha

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import gymnasium as gym
@@ -247,6 +248,23 @@ def test_the_edge_of_the_road_costs_by_what_the_best_wheel_lacks() -> None:
     assert (lacking[0], lacking[-1]) == (0, 3)
     assert sum(0 < lack < 3 for lack in lacking) > 3
     assert costs == pytest.approx([2 * lack for lack in lacking], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "arguments"),
+    [
+        (ScaleReward, ["scale"]),
+        (PenalizeMissedTiles, ["penalty"]),
+        (PenalizeSpeed, ["limit", "penalty"]),
+        (PenalizeSideslip, ["limit", "penalty"]),
+        (PenalizeRoadEdge, ["margin", "penalty"]),
+    ],
+)
+def test_a_spec_with_numpys_numbers_goes_to_json(wrapper: type[gym.Wrapper], arguments: list[str]) -> None:
+    spec = wrapper(gym.make("CarRacing-v3"), **dict.fromkeys(arguments, np.float32(0.5))).spec
+    assert spec is not None
+    *_, last = json.loads(spec.to_json())["additional_wrappers"]
+    assert last["kwargs"] == dict.fromkeys(arguments, 0.5)
 
 
 @pytest.mark.parametrize(
