@@ -1,6 +1,5 @@
 """Command ``sb3-cardqn export``, which writes a trained agent to a file that is safe to load."""
 
-import re
 import shlex
 from pathlib import Path
 
@@ -80,10 +79,21 @@ def training_command(run: Run) -> dict[str, str]:
     """
     path = run.config_folder / "command.txt"
     text = path.read_text() if path.is_file() else ""
-    commands = re.findall(r" (train\b.*|resume\b.*)", text)  # without the paths of this machine before them
-    return (
-        {"command": " && ".join(f"sb3-cardqn {command.rstrip()}" for command in commands)} if commands else {}
-    )
+    try:
+        lines = [shlex.split(line) for line in text.splitlines()]
+    except ValueError:  # rl-zoo3 quotes nothing
+        return {}
+    commands = [command for words in lines if (command := _without_program(words))]
+    return {"command": " && ".join(commands)} if commands else {}
+
+
+def _without_program(words: list[str]) -> str:
+    """
+    :param words: a command line, from the program on, whose path is this machine's
+    :return: the same as it is typed anywhere; "" if it does not train
+    """
+    starts = [i for i, word in enumerate(words) if i > 0 and word in ("train", "resume")]
+    return shlex.join(["sb3-cardqn", *words[starts[0] :]]) if starts else ""
 
 
 def main(argv: list[str]) -> None:
