@@ -55,7 +55,7 @@ def find_agents(
         else CarRacing-v3
     :return: the agents, in the order of ``agents``, with distinct names
     :raises UserError: if an agent is missing, the agents are for different environments, a name is unknown,
-        or ``config``, ``algo`` or ``env`` applies to no agent
+        ``config``, ``algo`` or ``env`` applies to no agent, or ``env`` is not that of a zip's run folder
     """
     if isinstance(agents, str) or not isinstance(agents, Sequence):
         agents = [agents]
@@ -146,6 +146,8 @@ def _find_unnamed(
         raise UserError(f"no such file: '{path}'")
     if any(path.parent.glob("*/config.yml")):
         found = Run(path.parent).agent(model_path=path)
+        if env not in (None, found.env_id):
+            raise UserError(f"--env {env}: '{path}' was trained on {found.env_id}")
         return replace(found, config_path=config or found.config_path, algo=algo or found.algo)
     if config is None or algo is None:
         raise UserError(

@@ -16,7 +16,7 @@ from sb3_cardqn.policy_file.write import EXPORTABLE, write_policy
 from sb3_cardqn.zoo.settings import import_packages
 
 
-def export(agent: str | Path, output: Path | None = None, algo: str = "cardqn") -> Path:
+def export(agent: str | Path, output: Path | None = None, algo: str | None = None) -> Path:
     """
     Export a trained agent.
 
@@ -24,9 +24,10 @@ def export(agent: str | Path, output: Path | None = None, algo: str = "cardqn") 
         exported file or name of a shipped agent, both of which are copied
     :param output: ``.safetensors`` file to write, or its folder; by default the agent's folder, or the
         current folder for a shipped agent
-    :param algo: the zoo's name of the algorithm, for a zip outside a run folder
+    :param algo: the zoo's name of the algorithm, for a zip outside a run folder; by default "cardqn"
     :return: the ``.safetensors`` file
-    :raises UserError: if ``agent`` is not an agent, is not trusted, or has a part that cannot be exported
+    :raises UserError: if ``agent`` is not an agent, is not trusted, or has a part that cannot be exported, or
+        if its run folder is another algorithm's than ``algo``
     """
     source = locate(agent)
     if source != Path(agent):
@@ -37,10 +38,14 @@ def export(agent: str | Path, output: Path | None = None, algo: str = "cardqn") 
     name = "policy.safetensors" if source.is_dir() else f"{source.stem}.safetensors"
     facts = {"file": zipped.name, "file_sha256": sha256(zipped)}
     if run is None:
+        algo = algo or "cardqn"
         model = load_to_drive(zipped, algo)
-    else:
-        model, algo = run.agent(model_path=zipped).load_model(), run.algo
+    elif algo in (None, run.algo):
+        algo = run.algo
+        model = run.agent(model_path=zipped).load_model()
         facts |= training_command(run)
+    else:
+        raise UserError(f"--algo {algo}: '{source}' was trained with {run.algo}")
     path = _target(output or zipped.parent, name)
     write_policy(model, algo, path, run, facts)
     return path
@@ -122,7 +127,6 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--onnx", action="store_true", help="also write ONNX")
     parser.add_argument(
         "--algo",
-        default="cardqn",
         choices=EXPORTABLE,
         help="algorithm of a zip outside a run folder (default: cardqn)",
     )

@@ -457,6 +457,13 @@ def test_a_configuration_that_is_given_is_used_or_refused(run: Run, tmp_path: Pa
                 find_agents(agents, **given)
 
 
+def test_the_environment_of_a_zip_in_a_run_folder_is_the_runs(run: Run) -> None:
+    zip_file = run.folder / "CarRacing-v3.zip"
+    with error_naming(UserError, "--env | CartPole-v1 | CarRacing-v3"):
+        main([str(zip_file), "--env", "CartPole-v1"])
+    assert find_agents(zip_file, env="CarRacing-v3") == find_agents(zip_file)
+
+
 def test_what_can_not_be_evaluated_is_named(run: Run, tmp_path: Path) -> None:
     typo = run.folder.with_name("CarRacing-v3_l")
     with error_naming(UserError, f"'{typo}' | '{run.folder}'"):

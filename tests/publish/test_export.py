@@ -2,8 +2,12 @@ from pathlib import Path
 
 import pytest
 
+from sb3_cardqn import CarDQN
+from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Run
-from sb3_cardqn.publish.export import training_command
+from sb3_cardqn.publish.export import main, training_command
+from tests.evaluate.test_evaluate import save
+from tests.named import error_naming
 
 
 @pytest.mark.parametrize(
@@ -29,3 +33,15 @@ def test_the_commands_of_a_run_have_no_path_of_the_program(
     (config / "config.yml").write_text("{}")
     (config / "command.txt").write_text(written)
     assert training_command(Run(config.parent)).get("command") == command
+
+
+def test_a_run_is_exported_with_no_other_algorithm_than_its_own(tmp_path: Path) -> None:
+    model = CarDQN("MlpPolicy", "CartPole-v1", buffer_size=10, policy_kwargs={"net_arch": [8]})
+    run = save(tmp_path / "logs", "cardqn", model, env="CartPole-v1", buffer_size=10)
+    output = tmp_path / "policy.safetensors"
+    for source in (run.folder, run.model_path):
+        with error_naming(UserError, "--algo | dqn | cardqn"):
+            main([str(source), "-o", str(output), "--algo", "dqn"])
+        assert not output.exists()
+        main([str(source), "-o", str(output), "--algo", "cardqn"])
+        output.unlink()
