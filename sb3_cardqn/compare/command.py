@@ -20,7 +20,7 @@ from sb3_cardqn.compare.run import runs_of
 from sb3_cardqn.env.task import task_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.numbers import time_spent
-from sb3_cardqn.options import Parser, add_trust
+from sb3_cardqn.options import Parser, add_trust, positive
 from sb3_cardqn.signals import handled
 from sb3_cardqn.trust import trusts_all
 from sb3_cardqn.zoo.settings import import_packages
@@ -170,13 +170,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--jobs",
-        type=int,
+        type=positive,
         help="local: number of parallel runs, then of parallel drives (default: as cores and memory allow; 1 "
         "with --vec-env subproc)",
     )
     add(
         "--num-threads",
-        type=int,
+        type=positive,
         help="torch threads per run (default: local: all cores divided by the number of parallel runs; ray: "
         "1); ray: also the CPUs per run",
     )

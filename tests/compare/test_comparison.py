@@ -109,6 +109,8 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
         ("dqn -n 1000 --first 100004", "first | 100000 | 100004 | 100004"),
         ("dqn -n 1000 --gym-packages absent", "--gym-packages | 'absent'"),
         ("dqn -n 1000 --jobs 0", "--jobs | 0"),
+        ("dqn -n 1000 --num-threads 0", "--num-threads | 1 | 0"),
+        ("dqn -n 1000 --launcher ray --num-threads 0", "--num-threads | 1 | 0"),
         ("dqn -n 1000 --address auto", "--address | --launcher ray"),
         ("dqn -n 1000 --output /proc/none", "'/proc/none'"),
         ("dqn qrdqn -n 1000 --baseline drdqn", "baseline | 'drdqn' | 'qrdqn'"),
@@ -321,6 +323,8 @@ def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (LocalLauncher().slots, LocalLauncher().num_threads) == (3, 2)
     assert LocalLauncher(jobs=16).num_threads == 1
     assert LocalLauncher(jobs=2).num_threads == 4
+    with error_naming(UserError, "--num-threads | 1 | 0"):
+        LocalLauncher(num_threads=0)
 
 
 @pytest.fixture(scope="module")
