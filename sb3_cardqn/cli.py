@@ -114,8 +114,10 @@ def main(argv: list[str] | None = None) -> None:
     trusts = args.trust or options != args.options
     # in the environment, which child processes inherit
     trusting = replaced(os.environ, trust.TRUST, "True") if trusts else contextlib.nullcontext()
+    # moviepy would start the program that a .env names
+    no_dotenv = replaced(os.environ, "PYTHON_DOTENV_DISABLED", "1")
     try:
-        with trusting, trust.safe_path():
+        with trusting, no_dotenv, trust.safe_path():
             _run(args.command, options)
     except KeyboardInterrupt:
         print("\nsb3-cardqn: stopped by Ctrl-C", file=sys.stderr)

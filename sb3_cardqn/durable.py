@@ -74,6 +74,15 @@ def refuse_pipes(folder: Path) -> None:
             raise UserError(f"cannot read '{path}': it is not a regular file")
 
 
+def refuse_link(path: Path) -> None:
+    """
+    :param path: file or folder that will be written to
+    :raises UserError: if it is a link
+    """
+    if path.is_symlink():
+        raise UserError(f"'{path}' is a link, through which another file could be written")
+
+
 def is_zip(path: Path) -> bool:
     """
     :param path: any path
@@ -104,8 +113,7 @@ def replacing(path: Path) -> Iterator[Path]:
     beside = _new_file_beside(path)
     try:
         yield beside
-        with beside.open("r+b") as file:
-            os.fsync(file.fileno())
+        sync_file(beside)
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
@@ -169,12 +177,20 @@ def locked(path: Path, busy: str, is_singleton: bool = False) -> filelock.Acquir
     :return: context in which this process holds it, from the call on
     :raises UserError: if another process holds it, or it is a link, which could lead to any file
     """
-    if path.is_symlink():
-        raise UserError(f"'{path}' is a link, through which another file could be written")
+    refuse_link(path)
     try:
         return filelock.FileLock(path, is_singleton=is_singleton).acquire(timeout=0)
     except filelock.Timeout as error:
         raise UserError(busy) from error
+
+
+def sync_file(path: Path) -> None:
+    """
+    Flush a file to disk.
+
+    :param path: file that another library has written
+    """
+    _sync(path, os.O_WRONLY)
 
 
 def sync_folder(folder: Path) -> None:
@@ -183,9 +199,12 @@ def sync_folder(folder: Path) -> None:
 
     :param folder: folder in which files were written
     """
-    if os.name == "nt":  # Windows has no such call and does not need it
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+    if os.name != "nt":  # Windows has no such call and does not need it
+        _sync(folder, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

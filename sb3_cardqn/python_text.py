@@ -114,6 +114,8 @@ def look_up(name: str) -> Any:
     :return: the class
     :raises NotDataError: if it is not in the table, or its package is not installed
     """
+    if not all(part.isidentifier() for part in name.split(".")):  # "sb3_cardqn.f().FrameSkip" calls f
+        raise NotDataError(name)
     module, _, cls = short_name(name).rpartition(".")
     for package, classes in _CLASSES.items():
         if cls in classes and f"{module}.".startswith(f"{package}."):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sb3_cardqn.durable import opened, read_file, refuse_pipes, sha256
+from sb3_cardqn.durable import opened, read_file, refuse_link, refuse_pipes, sha256
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.replaced import replaced
 
@@ -45,6 +45,8 @@ def remember(*paths: Path) -> None:
             # one short write in append mode, so parallel runs do not disturb each other; a full disk may have
             # left half a line
             known.write(f"\n{lines}")
+            known.flush()
+            os.fsync(known.fileno())
     except OSError as error:
         # training must not stop because of this
         print(f"sb3-cardqn: {error}; loading this agent will need --trust", file=sys.stderr)
@@ -129,8 +131,7 @@ def refuse_links(folder: Path) -> None:
     """
     refuse_pipes(folder)
     for path in folder.rglob("*"):
-        if path.is_symlink():
-            raise UserError(f"'{path}' is a link, through which files outside '{folder}' could be written")
+        refuse_link(path)
 
 
 def safe_path() -> contextlib.AbstractContextManager[None]:
@@ -186,7 +187,9 @@ def _copied(path: Path, copy: Path) -> str:
                 digest.update(chunk)
                 target.write(chunk)
     except OSError as error:
-        raise UserError(f"cannot copy '{path}' to check it: {error.strerror}") from error
+        raise UserError(
+            f"cannot copy '{path}' to check it: {error.strerror} (TMPDIR names another folder for the copy)"
+        ) from error
     return digest.hexdigest()
 
 

@@ -61,24 +61,25 @@ def with_numbers(value: Any) -> Any:
     return value
 
 
-def _check_size(value: Any, sizes: dict[int, int | None]) -> int:
+def _check_size(node: yaml.Node, sizes: dict[yaml.Node, int | None]) -> int:
     """
     Aliases of aliases make a small file large, or without end.
 
-    :param value: part of a document
-    :param sizes: numbers of values in the lists and mappings seen so far, by id; None while one is counted
+    :param node: part of a document, before its values and merges (<<) are made
+    :param sizes: numbers of values in the lists and mappings seen so far; None while one is counted
     :return: number of values in it, with those of aliases each time
     :raises ValueError: if it contains itself, or more than a million values
     """
-    if not isinstance(value, (dict, list)):
+    if isinstance(node, yaml.ScalarNode):
         return 1
-    known = sizes.get(id(value), 0)
+    known = sizes.get(node, 0)
     if known is None:
         raise ValueError("an alias contains itself")
     if not known:
-        sizes[id(value)] = None
-        parts = value.values() if isinstance(value, dict) else value
-        sizes[id(value)] = known = 1 + sum(_check_size(part, sizes) for part in parts)
+        sizes[node] = None
+        is_mapping = isinstance(node, yaml.MappingNode)
+        parts = [part for pair in node.value for part in pair] if is_mapping else node.value
+        sizes[node] = known = 1 + sum(_check_size(part, sizes) for part in parts)
         if known > _MOST_VALUES:
             raise ValueError(f"its aliases stand for more than {_MOST_VALUES:,} values")
     return known
@@ -104,9 +105,12 @@ def parse_yaml(contents: bytes, path: Path, loader: type[yaml.SafeLoader] = Uniq
     :raises UserError: if it is not YAML; names file and line
     """
     try:
-        value = yaml.load(contents, Loader=loader)
-        _check_size(value, {})
-        return value
+        document = loader(contents)
+        node = document.get_single_node()
+        if node is None:
+            return None
+        _check_size(node, {})
+        return document.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"'{path}'{line}: {error.problem or error}") from error

@@ -46,6 +46,8 @@ def test_data_is_read_as_python_reads_it(text: str, value: Any) -> None:
         "nn.utils.ReLU", "os.ReLU", "[0] * 9", "dict(**{'a': 1})", "dict(*[[]])", "{**{}}", "f'{1}'", "lambda: 0", "(x := 1)",
         "[x for x in (1,)]", "1 if 1 else 2", "dict.__subclasses__()", "(1).__class__", "{}[0]", "dict(1)", "{[]: 1}",
         "sb3_cardqn.load_policy", "sb3_cardqn.ExactCheckpoint", "a.b.FrameSkip",
+        "sb3_cardqn.importlib.import_module('os').system('true').FrameSkip", "sb3_cardqn.f(1).FrameSkip",
+        "sb3_cardqn[0].FrameSkip", "(sb3_cardqn or 1).FrameSkip", "sb3_cardqn.f'{1}'.FrameSkip",
         "(" * 5000, "-" * 5000 + "1", "\0", "1; 2", "import os", "--1", "not 1", "-'a'",
     ],
 )  # fmt: skip
@@ -99,6 +101,7 @@ def test_what_the_zoo_and_this_package_ship_is_data() -> None:
         ({"policy": "evil.Policy"}, "evil.Policy"),
         ({"env_wrapper": None, "normalize": True, "policy_kwargs": {"net_arch": [1]}}, None),
         ({"env_wrapper": "evil"}, "evil"),
+        ({"env_wrapper": "sb3_cardqn.evil().FrameSkip"}, "sb3_cardqn.evil().FrameSkip"),
         ({"env_wrapper": ["sb3_cardqn.FrameSkip", {"evil.W": {"a": 1}}]}, "evil.W"),
         ({"env_wrapper": [{"sb3_cardqn.FrameSkip": {"skip": "evil"}}]}, None),
         ({"vec_env_wrapper": {"stable_baselines3.common.vec_env.VecMonitor": {"filename": "x"}}},

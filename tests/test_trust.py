@@ -3,9 +3,12 @@ import hashlib
 import io
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
@@ -189,12 +192,46 @@ def test_a_run_is_not_resumed_through_links(tmp_path: Path) -> None:
         resume(run)
 
 
-def test_videos_are_not_written_through_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("typed", "link"),
+    [
+        ("record_video --env CartPole-v1", "logs/cardqn/CartPole-v1_1/videos"),
+        ("record_video --env CartPole-v1", "logs/cardqn/CartPole-v1_1/videos/film.mp4"),
+        ("push_to_hub --env CartPole-v1 -orga nobody", "hub"),
+        ("push_to_hub --env CartPole-v1 -orga nobody", "hub/cardqn-CartPole-v1/.gitattributes"),
+        ("plot_from_file -i plots -o picture.svg", "picture.svg"),
+        ("all_plots -a cardqn -e CartPole-v1 -f logs --no-display -o plots", "plots.pkl"),
+    ],
+)
+def test_the_zoo_writes_through_no_link(
+    typed: str, link: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     run = Path("logs/cardqn/CartPole-v1_1")
-    run.mkdir(parents=True)
+    (run / "CartPole-v1").mkdir(parents=True)
+    (run / "CartPole-v1/config.yml").write_text("{}")
     (run / "CartPole-v1.zip").write_bytes(b"an agent")
-    (run / "videos").symlink_to(tmp_path / "elsewhere")
-    ended = sb3_cardqn(Path(), "record_video --env CartPole-v1 --trust")
-    assert not missing("'logs/cardqn/CartPole-v1_1/videos'", ended.stderr)
+    scores = np.ones((2, 1))
+    np.savez(run / "evaluations.npz", timesteps=np.arange(2), results=scores, ep_lengths=scores)
+    if "plot_from_file" in typed:
+        Path("plots.pkl").write_bytes(b"plots")
+    Path(link).parent.mkdir(parents=True, exist_ok=True)
+    Path(link).symlink_to(tmp_path / "elsewhere")
+    ended = sb3_cardqn(Path(), f"{typed} --trust")
+    assert ended.returncode == 2
+    assert not missing(f"'{link}'", ended.stderr)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_command_starts_no_program_that_a_dotenv_names(tmp_path: Path) -> None:
+    (tmp_path / "evil").write_text(f"#!/bin/sh\ntouch '{tmp_path / 'proof'}'\n")
+    (tmp_path / "evil").chmod(0o755)
+    (tmp_path / ".env").write_text(f"FFMPEG_BINARY={tmp_path / 'evil'}\n")
+    film = (
+        "import dotenv, sys; from sb3_cardqn import cli; "
+        f"dotenv.find_dotenv = lambda: {str(tmp_path / '.env')!r}; "  # moviepy looks above its own folder
+        "cli._run = lambda *_: __import__('moviepy'); cli.main(['x']) if sys.argv[1:] else cli._run()"
+    )
+    for as_command in (["command"], []):
+        subprocess.run([sys.executable, "-c", film, *as_command], check=True, capture_output=True)
+        assert (tmp_path / "proof").exists() is not bool(as_command)

@@ -21,6 +21,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_cardqn import CarDQN, CarRacingWrapper, cli, trust
 from sb3_cardqn.compare.command import PLAN_FILE
+from sb3_cardqn.zoo.resumable import DONE
 from tests.command_line import ROOT
 
 pytestmark = pytest.mark.slow
@@ -123,6 +124,10 @@ def hostile_settings(folder: Path) -> dict[str, dict[str, Any]]:
     return {
         "evaluated": {"policy_kwargs": python(folder)},
         "normalize": {"normalize": python(folder)},
+        # a class of this package by its last name, behind a call
+        "called": {
+            "normalize": f"sb3_cardqn.importlib.import_module('os').mkdir({str(folder / 'proof')!r}).FrameSkip"
+        },
         "wrapper": {"env_wrapper": [{f"{MODULE}.Wrapper": {"a": 1}}]},
         "vector": {"vec_env_wrapper": f"{MODULE}.Wrapper"},
         "callback": {"callback": f"{MODULE}.Wrapper"},
@@ -131,9 +136,9 @@ def hostile_settings(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def finish_for(command: str) -> None:
-    """``resume -n`` reads these files of a finished run only."""
+    """``resume -n`` reads these files of a finished run only, here of one that was killed at its very end."""
     if command == "resume -n":
-        shutil.rmtree(RUN / "checkpoints")
+        (RUN / "checkpoints").rename(RUN / DONE)
 
 
 def write_hostile(file: str, command: str, way: str, folder: Path) -> None:
@@ -184,7 +189,7 @@ def ways(file: str, command: str, kind: str) -> list[str]:
         return ["wrapper"]
     if command in ("evaluate", "race", "bench agent", "evaluate --config", "race --config"):
         return ["wrapper", "vector"]  # the rest is not used
-    return ["evaluated", "normalize", "wrapper", "vector", "callback", "policy"]
+    return ["evaluated", "normalize", "called", "wrapper", "vector", "callback", "policy"]
 
 
 CASES = [
@@ -275,6 +280,17 @@ def test_the_entry_that_was_trained_vouches_for_no_other(
         cli.main(["train", "-conf", "CONFIG.yml", "--env", "Acrobot-v1", "--eval-freq", "-1", "-f", "here"])
     assert "--trust" in capsys.readouterr().err
     assert not (folder / "proof").exists()
+
+
+def test_no_wrapper_of_a_default_entry_is_put_around_an_environment(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry = {"policy": "MlpPolicy", "n_timesteps": 10, **hostile_settings(folder)["wrapper"]}
+    Path("CONFIG.yml").write_text(yaml.dump({"default": entry}))
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--env", "CartPole-v1", "-conf", "CONFIG.yml", "-n", "10"])
+    assert "--trust" in capsys.readouterr().err
+    assert MODULE not in sys.modules
 
 
 @pytest.mark.parametrize("module", ["struct", "yaml"])

@@ -45,6 +45,14 @@ def test_what_pyyaml_reads(tmp_path: Path) -> None:
             "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [{f'*a{i - 1},' * 9}]\n" for i in range(1, 12)),
             ("1,000,000",),
         ),
+        (
+            "a0: &a0 {k: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [{f'*a{i - 1},' * 9}]}}\n" for i in range(1, 9)),
+            ("1,000,000",),
+        ),
+        (  # as keys
+            "? &a0 [1]\n: 0\n" + "".join(f"? &a{i} [{f'*a{i - 1},' * 9}]\n: 0\n" for i in range(1, 9)),
+            ("1,000,000",),
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_file_and_line(text: str, named: tuple[str, ...], tmp_path: Path) -> None:

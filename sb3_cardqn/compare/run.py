@@ -110,7 +110,8 @@ class PlannedRun:
     def state(self) -> State:
         """Last saved state, corrected from the run's files in case the coordinator was killed."""
         saved = self._saved_state
-        is_done = saved.attempts > 0 and self.left_its_agent and not can_resume(self.folder)
+        has_agent = is_zip(self.folder / f"{EnvironmentName(self.plan.env)}.zip")
+        is_done = saved.attempts > 0 and has_agent and self.progress == 1 and not can_resume(self.folder)
         return replace(saved, finished=is_done)
 
     @property
@@ -120,11 +121,6 @@ class PlannedRun:
             return State(**json.loads(path.read_text())) if path.is_file() else State()
         except (ValueError, TypeError) as error:
             raise UserError(f"'{path}' is not the state of a run: {error}") from error
-
-    @property
-    def left_its_agent(self) -> bool:
-        """True if its budget is used up and its agent is saved."""
-        return is_zip(self.folder / f"{EnvironmentName(self.plan.env)}.zip") and self.progress == 1
 
     @property
     def _state_path(self) -> Path:
@@ -155,7 +151,7 @@ class PlannedRun:
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What decides its result, in the terms of the plan; as JSON gives it back."""
+        """Settings that determine its result, named as in the plan and typed as JSON returns them."""
         plan = self.plan
         return {
             "algorithm": self.contestant.algo,

@@ -12,7 +12,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback, ProgressBarCallback
 from tqdm.rich import tqdm
 
-from sb3_cardqn.durable import write_text
+from sb3_cardqn.durable import sync_file, write_text
 from sb3_cardqn.zoo.validation import ValidationCallback, evaluates
 
 FILE_NAME = "training_clock.csv"
@@ -197,8 +197,10 @@ class TrainingClock(BaseCallback):
     def _on_training_end(self) -> None:
         for evaluation in self.evaluations:
             evaluation.on_training_end()
-        if self._last is not None and self.num_timesteps > self._last.agent_steps:
-            self._write()
+        if self._last is not None:
+            if self.num_timesteps > self._last.agent_steps:
+                self._write()
+            sync_file(self.path)  # without its last line, a finished run would look like one to train again
 
     def _write(self) -> None:
         if self._last is None:
@@ -212,7 +214,15 @@ class TrainingClock(BaseCallback):
             file.write(f"{self._last.agent_steps},{self._last.seconds}\n")
 
 
-class SecondsBar(ProgressBarCallback):
+class StepsBar(ProgressBarCallback):
+    """SB3's progress bar; after an error at the start of ``learn()`` the zoo ends one that never began."""
+
+    def _on_training_end(self) -> None:
+        if hasattr(self, "pbar"):
+            super()._on_training_end()
+
+
+class SecondsBar(StepsBar):
     """
     SB3's progress bar in seconds, for a budget in minutes: nobody knows how many agent steps it will take.
 
@@ -232,11 +242,21 @@ class SecondsBar(ProgressBarCallback):
         return True
 
     def _on_training_end(self) -> None:
-        self._on_step()
+        if hasattr(self, "pbar"):
+            self._on_step()
         super()._on_training_end()
 
 
-SecondsBar.__name__ = ProgressBarCallback.__name__  # by which checkpoints know it
+def bar_of(clock: TrainingClock) -> StepsBar:
+    """
+    :param clock: clock of a run
+    :return: progress bar in the unit of its budget
+    """
+    return StepsBar() if clock.budget is None else SecondsBar(clock.budget, lambda: clock.seconds)
+
+
+for _bar in (StepsBar, SecondsBar):
+    _bar.__name__ = ProgressBarCallback.__name__  # by which checkpoints know it
 
 
 def by_the_clock(algorithm: type[BaseAlgorithm]) -> type[BaseAlgorithm]:

@@ -2,16 +2,18 @@
 
 import argparse
 import contextlib
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 from huggingface_sb3 import EnvironmentName
 
 from sb3_cardqn import trust
+from sb3_cardqn.durable import refuse_link
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo.plots import check_chosen, prepare_results
 from sb3_cardqn.zoo.run_names import BEST_AGENT, find_run, give_zoos_name, statistics_file
+
+_HUB = Path("hub")  # where the zoo's push_to_hub keeps copies of repositories
 
 
 def _find(options: argparse.Namespace) -> tuple[Path, Path]:
@@ -70,9 +72,9 @@ def filmed_run(options: argparse.Namespace) -> Iterator[list[str]]:
     """
     run, _ = _find(options)
     videos = Path(options.output_folder or run / "videos")
-    for path in [] if options.output_folder else itertools.chain([videos], videos.rglob("*")):
-        if path.is_symlink():
-            raise UserError(f"'{path}' is a link, through which videos could be written elsewhere")
+    if not options.output_folder:
+        refuse_link(videos)
+        trust.refuse_links(videos)
     with private_run(options) as more:
         yield more if options.output_folder else [*more, "-o", str(videos)]
 
@@ -82,8 +84,11 @@ def pushed_run(options: argparse.Namespace) -> Iterator[list[str]]:
     """
     :param options: options of push_to_hub
     :return: context with additional options, see ``private_run``
-    :raises UserError: if the zoo, after its film, would remove a file of the user from the current folder
+    :raises UserError: if the zoo, after its film, would remove a file of the user from the current folder, or
+        there are links in its copy of the repository, whose targets it would publish
     """
+    refuse_link(_HUB)
+    trust.refuse_links(_HUB)
     films = [] if options.no_render else [*Path().glob("test.mp4"), *Path().glob("*.meta.json")]
     if films:
         raise UserError(f"push_to_hub would remove '{films[0]}': use another folder, or --no-render")
@@ -100,6 +105,8 @@ def private_plots(options: argparse.Namespace) -> Iterator[list[str]]:
     """
     pickles = [Path(options.input if options.input.endswith(".pkl") else f"{options.input}.pkl")]
     pickles += map(Path, options.merge)
+    if options.output:
+        refuse_link(Path(options.output))
     with contextlib.ExitStack() as stack:
         folders = [stack.enter_context(trust.private_copies(path.parent, [path])) for path in pickles]
         copies = [folder / path.name for folder, path in zip(folders, pickles, strict=True)]
@@ -114,7 +121,12 @@ def remembered_plots(options: argparse.Namespace) -> Iterator[list[str]]:
     """
     :param options: options of all_plots
     :return: context after which the written pickle is remembered as made here
+    :raises UserError: if it would be written through a link
     """
+    if not options.output:
+        yield []
+        return
+    pickled = Path(f"{options.output}.pkl")
+    refuse_link(pickled)
     yield []
-    if options.output:
-        trust.remember(Path(f"{options.output}.pkl"))
+    trust.remember(pickled)

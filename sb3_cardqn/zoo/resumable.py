@@ -1,9 +1,9 @@
 """ResumableExperimentManager: training runs of the zoo with checkpoints, from which they resume exactly."""
 
 import argparse
+import contextlib
 import inspect
 import json
-import os
 import shlex
 import shutil
 import sys
@@ -13,15 +13,15 @@ from typing import Any
 from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import ProgressBarCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn import trust
 from sb3_cardqn.checkpoint.exact import ExactCheckpoint, Stopped
 from sb3_cardqn.checkpoint.resumable_episode import ResumableEpisode
-from sb3_cardqn.durable import read_file, sync_folder, write_file, write_text
+from sb3_cardqn.durable import read_file, sync_file, sync_folder, write_file, write_text
 from sb3_cardqn.errors import UserError
+from sb3_cardqn.zoo.clock import StepsBar
 from sb3_cardqn.zoo.experiment import CarExperimentManager
 from sb3_cardqn.zoo.trained_on import TrainedOn
 
@@ -79,7 +79,7 @@ class ResumableExperimentManager(CarExperimentManager):
         trained_on: int | None = None,
         **kwargs: Any,
     ) -> None:
-        kept = [] if resumed is None else [resumed / CHECKPOINTS / _CONFIG, *resumed.glob(f"*/{_CONFIG}")]
+        kept = [] if resumed is None else [resumed / CHECKPOINTS / _CONFIG, *resumed.glob(f"[!.]*/{_CONFIG}")]
         config = next((path for path in kept if path.exists()), None)
         if config is not None:
             kwargs["config"] = str(config)
@@ -118,6 +118,8 @@ class ResumableExperimentManager(CarExperimentManager):
         self.checkpoint.new_budget = self.has_new_budget
         self.checkpoint.lock()
         self.is_locked = True
+        # left if the process was killed while removing it
+        shutil.rmtree(Path(self.save_path, DONE), ignore_errors=True)
         self.callbacks.insert(0, self.checkpoint)  # before the clock, which does not count reading it
         if self.trained_on is not None:
             self.callbacks.insert(0, TrainedOn(self.trained_on, self.clock))
@@ -195,7 +197,7 @@ class ResumableExperimentManager(CarExperimentManager):
             super().learn(model)
         finally:
             for callback in self.callbacks:  # the zoo ends the first one only
-                if isinstance(callback, ProgressBarCallback) and hasattr(callback, "pbar"):
+                if isinstance(callback, StepsBar):
                     callback.on_training_end()
 
     def save_trained_model(self, model: BaseAlgorithm) -> None:
@@ -214,10 +216,12 @@ class ResumableExperimentManager(CarExperimentManager):
             with Path(self.params_path, "command.txt").open("a") as commands:
                 commands.write(f"\n{self.checkpoint.how_to_resume} -n {self.args.n_timesteps}")
         self._keep_command(Path(self.params_path), [*self.argv, "--trained-on", str(model.num_timesteps)])
-        agent = Path(self.save_path, f"{self.env_name}.zip")
-        with agent.open("rb") as file:
-            os.fsync(file.fileno())
-        sync_folder(agent.parent)
+        for folder in (Path(self.params_path), Path(self.save_path)):  # what the zoo and SB3 have written
+            for path in folder.iterdir():
+                if path.is_file():
+                    with contextlib.suppress(PermissionError):  # a file of the user's
+                        sync_file(path)
+            sync_folder(folder)
         # rename first: with only some checkpoints removed, a finished run would look like a new one
         done = self.checkpoint.folder.with_name(DONE)
         shutil.rmtree(done, ignore_errors=True)

@@ -9,7 +9,7 @@ import numpy as np
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_cardqn.durable import write_file
+from sb3_cardqn.durable import sync_file, write_file
 from sb3_cardqn.seeds import VALIDATION_SEEDS
 from sb3_cardqn.zoo.run_names import BEST_AGENT, BEST_STATISTICS, STATISTICS
 
@@ -130,6 +130,7 @@ class ValidationCallback(EvalCallback):
             self._sort_columns()
         if evaluates(self):
             for path in self._beside.iterdir():
+                sync_file(path)  # else a power cut after the next checkpoint can lose the best agent
                 path.replace(self.folder / path.name)
                 if path.name == BEST_AGENT:
                     self._keep_statistics()

@@ -9,11 +9,13 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.monitor import Monitor
 
+from sb3_cardqn.checkpoint.state import get_callback, set_callback
 from sb3_cardqn.zoo import clock as training_clock
 from sb3_cardqn.zoo.clock import (
     Reading,
     SecondsBar,
     TrainingClock,
+    bar_of,
     by_the_clock,
     last_reading,
     print_time_to,
@@ -132,6 +134,18 @@ def test_the_bar_of_a_budget_in_minutes_counts_seconds(tmp_path: Path, seconds: 
     clock.seconds = 20.0
     bar.on_training_end()
     assert bar.pbar.n == 20
+
+
+def test_the_bar_of_a_resumed_run_starts_at_its_checkpoint(tmp_path: Path) -> None:
+    clock = TrainingClock(tmp_path)
+    bars = [bar_of(clock) for _ in range(2)]
+    for bar in bars:
+        bar.on_training_end()  # of a run that failed before it began
+        bar.init_callback(started(clock, 0))
+        bar.on_training_start({"total_timesteps": 900}, {})
+    bars[0].num_timesteps = 450
+    set_callback(bars[1], get_callback(bars[0]))
+    assert [bar.pbar.n for bar in bars] == [0, 450]
 
 
 def test_evaluations_on_a_full_disk_leave_the_earlier_ones(

@@ -227,7 +227,7 @@ def test_killed_while_checkpoints_are_removed_it_is_finished_or_goes_on(
     with error_naming(UserError, f"'{run}' | CartPole-v1.zip"):
         resume(run)
     assert (run / "CartPole-v1.zip").read_bytes() == before
-    assert not [path for path in run.iterdir() if "checkpoints" in path.name]
+    assert not (run / "checkpoints").exists()
 
 
 @pytest.fixture(scope="module")
@@ -301,10 +301,11 @@ def test_wrong_options_are_refused(
 
 
 def test_two_runs_that_start_at_once_get_a_folder_each(tmp_path: Path) -> None:
-    def manager() -> Any:
+    def manager(run_id: int | None = None) -> Any:
         one = object.__new__(experiment.CarExperimentManager)
         path = f"{tmp_path}/CarRacing-v3_1"
         vars(one).update(
+            args=SimpleNamespace(run_id=run_id),
             log_path=str(tmp_path),
             env_name="CarRacing-v3",
             save_path=path,
@@ -317,6 +318,8 @@ def test_two_runs_that_start_at_once_get_a_folder_each(tmp_path: Path) -> None:
     assert second.save_path == f"{tmp_path}/CarRacing-v3_2"
     assert Path(second.params_path).is_dir()
     assert first.save_path == f"{tmp_path}/CarRacing-v3_1"
+    with error_naming(UserError, "--run-id 1 | CarRacing-v3_1"):
+        manager(run_id=1)
 
 
 def test_a_failed_start_leaves_the_folder_of_another_run_alone(tmp_path: Path) -> None:
