@@ -17,6 +17,7 @@ from sb3_cardqn.cardqn.schedules import DECAYS
 from sb3_cardqn.checks import check_flag, check_normalized, check_number, check_whole, is_number
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 
+_ROUNDING = 1e-9  # of a schedule, beside 0 and 1
 # name -> lower bound of a whole number
 _WHOLE = {
     "buffer_size": 1,
@@ -32,7 +33,7 @@ def check_env(env: Any) -> None:
     Refuse what SB3 would take for an environment of OpenAI Gym.
 
     :param env: environment or its id
-    :raises TypeError: if it makes environments, or is Gymnasium's vector of them
+    :raises TypeError: if it is a function that makes environments, or a vector environment of Gymnasium
     """
     makes_environments = callable(env) and not isinstance(env, (gym.Env, VecEnv))
     if env is None or makes_environments or isinstance(env, (VectorEnv, list, tuple)):
@@ -111,6 +112,19 @@ def check_budget(agent: Any, total_timesteps: Any) -> None:
         )
 
 
+def check_epsilon(agent: Any, epsilon: float) -> None:
+    """
+    :param agent: agent that is learning
+    :param epsilon: value of its ``exploration_decay``, a function
+    :raises ValueError: if it is outside [0, 1]
+    """
+    if not -_ROUNDING <= epsilon <= 1 + _ROUNDING:
+        raise ValueError(
+            f"CarDQN needs an exploration_decay that stays between 0 and 1, got {epsilon!r} from "
+            f"{agent.exploration_decay!r} at agent step {agent.num_timesteps}"
+        )
+
+
 def check_spaces(agent: Any) -> None:
     """
     Check spaces and normalization; SB3 would fail only at the first steps or updates.
@@ -147,20 +161,23 @@ def n_step_arguments(agent: Any) -> dict[str, Any]:
     :raises ValueError: if the observations are Dicts and n_steps is above 1
     """
     default = NStepReplayBuffer if agent.n_steps > 1 else ReplayBuffer
-    replay_buffer_class = agent.replay_buffer_class or default
+    given: Any = agent.replay_buffer_class
+    replay_buffer_class = default if given in (None, agent._default_buffer) else given
     if isinstance(agent.observation_space, spaces.Dict) and replay_buffer_class is NStepReplayBuffer:
         raise ValueError(
             "CarDQN needs n_steps=1 and no NStepReplayBuffer for Dict observations, which that buffer does "
             f"not support, got n_steps={agent.n_steps}"
         )
-    names: set[str] = set()
+    defaults: dict[str, Any] = {}
     for base in replay_buffer_class.__mro__:  # as far as **kwargs hand them on
         parameters = inspect.signature(base).parameters.values() if "__init__" in vars(base) else ()
-        names |= {parameter.name for parameter in parameters}
+        defaults = {parameter.name: parameter.default for parameter in parameters} | defaults
         if parameters and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             break
     ours = {"n_steps": agent.n_steps, "gamma": agent.gamma}
-    return {**{name: ours[name] for name in ours if name in names}, **agent.replay_buffer_kwargs}
+    if agent.n_steps == 1 and is_number(defaults.get("n_steps")):  # SB3's NStepReplayBuffer has 3
+        ours["n_steps"] = defaults["n_steps"]
+    return {**{name: ours[name] for name in ours if name in defaults}, **agent.replay_buffer_kwargs}
 
 
 def check_replay_buffer(agent: Any) -> None:
@@ -171,7 +188,9 @@ def check_replay_buffer(agent: Any) -> None:
     :raises ValueError: if the buffer was made for another number of environments
     """
     buffer: Any = agent.replay_buffer
-    if getattr(buffer, "n_envs", agent.n_envs) != agent.n_envs:
+    # a user's own add() may divide the environments
+    knows_envs = type(buffer).add.__module__.startswith(("stable_baselines3.", "sb3_cardqn."))
+    if knows_envs and buffer.n_envs != agent.n_envs:
         raise ValueError(f"CarDQN needs a replay buffer with n_envs={agent.n_envs}, got {buffer.n_envs}")
     told = n_step_arguments(agent)
     wanted = {"n_steps": told.get("n_steps", 1)}
@@ -185,14 +204,14 @@ def check_replay_buffer(agent: Any) -> None:
 
 def check_policy(policy: Any) -> None:
     """
-    Check that a policy has the parts of a DQN's.
+    Check that a policy has the networks of a DQN's.
 
     :param policy: policy of any class
     :raises TypeError: if it is a policy of another algorithm
     """
-    missing = [name for name in ("q_net", "q_net_target", "optimizer") if not hasattr(policy, name)]
+    missing = [name for name in ("q_net", "q_net_target") if not hasattr(policy, name)]
     if missing:
         raise TypeError(
-            "CarDQN needs policy to have q_net, q_net_target and optimizer, like CarDQNPolicy and SB3's "
-            f"DQNPolicy, got {type(policy).__name__} without {', '.join(missing)}"
+            "CarDQN needs policy to have q_net and q_net_target, like CarDQNPolicy and SB3's DQNPolicy, got "
+            f"{type(policy).__name__} without {', '.join(missing)}"
         )

@@ -14,6 +14,7 @@ from sb3_cardqn.cardqn.arguments import (
     check_arguments,
     check_budget,
     check_env,
+    check_epsilon,
     check_policy,
     check_replay_buffer,
     check_spaces,
@@ -21,13 +22,17 @@ from sb3_cardqn.cardqn.arguments import (
 )
 from sb3_cardqn.cardqn.finite import check_finite, check_transitions, clip_gradient
 from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
-from sb3_cardqn.cardqn.policies import CarDQNPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy
+from sb3_cardqn.cardqn.policies import (
+    CarDQNPolicy,
+    CnnPolicy,
+    MlpPolicy,
+    MultiInputPolicy,
+    shape_of_actions,
+)
 from sb3_cardqn.cardqn.q_network import QNetwork
 from sb3_cardqn.cardqn.schedules import DECAYS
 from sb3_cardqn.cardqn.td import importance_weights, td_of
 from sb3_cardqn.hardware import has_bfloat16, keep_freed_memory
-
-_ROUNDING = 1e-9  # of a schedule, beside 0 and 1
 
 
 class CarDQN(OverlapAlgorithm):
@@ -36,31 +41,27 @@ class CarDQN(OverlapAlgorithm):
 
     >>> model = CarDQN("MlpPolicy", "CartPole-v1", seed=0).learn(200)
 
-    With DQN's arguments, one environment and the same seed, it learns the same weights, bit by bit (from
-    pictures, up to the rounding of float32; in another process, as in ``SubprocVecEnv``, with
-    ``overlap=False``).
+    With DQN's arguments, one environment and the same seed, it learns the same weights, bit by bit. With
+    pictures they are equal up to float32 rounding. An environment in another process, as in
+    ``SubprocVecEnv``, needs ``overlap=False`` for the same weights.
     Differences from SB3's DQN:
 
     1. Epsilon-greedy exploration draws once per environment, not once for the whole vector.
     2. With ``exploration_steps`` epsilon decays over that many agent steps, from ``learning_starts`` on.
     3. The target network is updated whenever the agent steps pass a multiple of ``target_update_interval``,
        even if it is not a multiple of the number of environments.
-    4. ``n_steps`` and ``gamma`` reach a custom ``replay_buffer_class`` that takes arguments of these names,
-       unless ``replay_buffer_kwargs`` override them.
+    4. ``gamma``, and ``n_steps`` above 1, reach a custom ``replay_buffer_class`` that takes arguments of
+       these names, unless ``replay_buffer_kwargs`` override them.
     5. Meaningless numbers are errors: a probability, ``tau`` or ``gamma`` outside [0, 1], a count below its
-       lower bound.
+       lower bound. ``learn()`` raises ``NotFiniteError`` at the first NaN or infinity in a reward, an
+       observation or the gradient, before it reaches the buffer or the weights.
     6. ``policy_kwargs`` accept ``head_class``, ``head_kwargs`` and ``average_fraction``. ``CarRacingCNN``
        and ``MinAtarCNN`` get no hidden layers by default, like ``NatureCNN``.
+    7. It is not a subclass of ``DQN``, and its TensorBoard runs are named ``CarDQN``.
+    8. With ``overlap`` updates are made while the environments step, so a learning rate, network or buffer
+       that asks the environments needs ``overlap=False``.
 
-    Logged: ``rollout/exploration_rate`` epsilon; ``train/loss`` mean Huber loss (quantile Huber loss with a
-    ``QuantileHead``, cross-entropy with a ``HistogramHead``); ``train/td_error`` mean of abs(target − Q);
-    ``train/q_value`` mean of Q at the actions taken; ``train/clipped_targets`` share of targets outside a
-    ``HistogramHead``'s range (if it is more than a few, widen the range or scale rewards);
-    ``train/learning_rate``; ``train/n_updates`` gradient updates. Means are over the batches of one
-    ``train()``.
-
-    ``learn()`` raises ``NotFiniteError`` at the first NaN or infinity in a reward, an observation, the loss
-    or its gradient, before it reaches the buffer or the weights.
+    docs/reference/metrics.md lists everything it logs, with formulas.
 
     :param policy: ``"MlpPolicy"``, ``"CnnPolicy"``, ``"MultiInputPolicy"`` or a class
     :param env: environment with ``Discrete`` actions, or its id
@@ -112,6 +113,7 @@ class CarDQN(OverlapAlgorithm):
     q_net: QNetwork
     q_net_target: QNetwork
     exploration_schedule: Schedule
+    _default_buffer: type[ReplayBuffer] | None = None  # chosen here, and anew by load()
 
     def __init__(
         self,
@@ -193,20 +195,21 @@ class CarDQN(OverlapAlgorithm):
 
     def _setup_model(self) -> None:
         check_arguments(self)
-        given = self.replay_buffer_class, self.replay_buffer_kwargs
-        if self.replay_buffer_class is None and self.n_steps > 1:
-            # SB3 would choose it too, but would also write n_steps and gamma into replay_buffer_kwargs
-            self.replay_buffer_class = NStepReplayBuffer
+        is_default, given = self.replay_buffer_class is self._default_buffer, self.replay_buffer_kwargs
+        if is_default:  # as SB3 chooses, which would also write n_steps and gamma into replay_buffer_kwargs
+            self.replay_buffer_class = NStepReplayBuffer if self.n_steps > 1 else None
         self.replay_buffer_kwargs = n_step_arguments(self)
         with warnings.catch_warnings():
             if self.replay_buffer_kwargs.get("n_steps") == self.n_steps:
                 # SB3 would warn that n_steps does not reach a custom replay buffer, but here it does
                 warnings.filterwarnings("ignore", message="`n_steps=", category=UserWarning)
             super()._setup_model()
-        # load() chooses anew, SB3's too; else n_steps and gamma would survive a load() with other values
-        self.replay_buffer_class, self.replay_buffer_kwargs = given
-        check_policy(self.policy)
+        self.replay_buffer_kwargs = given  # else n_steps and gamma would survive a load() with other values
+        if is_default:
+            self._default_buffer = self.replay_buffer_class
         self._create_aliases()
+        self.batch_norm_stats = get_parameters_by_name(self.q_net, ["running_"])
+        self.batch_norm_stats_target = get_parameters_by_name(self.q_net_target, ["running_"])
         self._td = td_of(self.q_net)
         self._in_bfloat16 = self.mixed_precision and has_bfloat16(self.device)
         # with exploration_steps the schedule's whole progress is those agent steps
@@ -219,10 +222,9 @@ class CarDQN(OverlapAlgorithm):
             )
 
     def _create_aliases(self) -> None:
+        check_policy(self.policy)
         self.q_net = self.policy.q_net
         self.q_net_target = self.policy.q_net_target
-        self.batch_norm_stats = get_parameters_by_name(self.q_net, ["running_"])
-        self.batch_norm_stats_target = get_parameters_by_name(self.q_net_target, ["running_"])
 
     def _setup_learn(
         self,
@@ -244,14 +246,11 @@ class CarDQN(OverlapAlgorithm):
     def _update_exploration_rate(self) -> None:
         remaining = self._current_progress_remaining
         if self.exploration_steps is not None:
-            done = (self.num_timesteps - self.learning_starts) / self.exploration_steps
-            remaining = 1 - min(max(done, 0.0), 1.0)
-        epsilon = float(self.exploration_schedule(remaining))
-        if not -_ROUNDING <= epsilon <= 1 + _ROUNDING:
-            raise ValueError(
-                f"CarDQN needs an exploration_decay that stays between 0 and 1, got {epsilon!r} from "
-                f"{self.exploration_decay!r} at agent step {self.num_timesteps}"
-            )
+            remaining = 1 - (self.num_timesteps - self.learning_starts) / self.exploration_steps
+        # the last rollout may pass the budget
+        epsilon = float(self.exploration_schedule(min(max(remaining, 0.0), 1.0)))
+        if self.exploration_schedule is self.exploration_decay:
+            check_epsilon(self, epsilon)
         self.exploration_rate = min(max(epsilon, 0.0), 1.0)
 
     def _on_step(self) -> None:
@@ -294,7 +293,7 @@ class CarDQN(OverlapAlgorithm):
 
             self.policy.optimizer.zero_grad()
             loss.backward()
-            clip_gradient(self.policy.optimizer, self.max_grad_norm, loss, self.num_timesteps)
+            clip_gradient(self.policy.parameters(), self.max_grad_norm, self.num_timesteps)
             self.policy.optimizer.step()
             average = getattr(self.policy, "q_net_average", None)  # SB3's policies have none
             if average is not None:
@@ -330,17 +329,22 @@ class CarDQN(OverlapAlgorithm):
         :param deterministic: True to never explore, and to use the averaged network if there is one
         :return: int64 action or (batch,) actions; state
         """
-        action, state = self.policy.predict(observation, state, episode_start, deterministic)
-        if not deterministic:
-            # SB3 seeds NumPy's global generator
-            explores = np.random.random(action.shape) < self.exploration_rate  # noqa: NPY002
-            action = np.array(action)
-            action[explores] = [self.action_space.sample() for _ in range(np.count_nonzero(explores))]
+        if deterministic:
+            return self.policy.predict(observation, state, episode_start, deterministic)
+        # SB3 seeds NumPy's global generator
+        drawn = np.random.random(shape_of_actions(self.policy, observation))  # noqa: NPY002
+        explores = np.asarray(drawn < self.exploration_rate)
+        action = np.zeros(explores.shape, np.int64)
+        if not explores.all():  # else, as in SB3, the policy is not asked, which may draw too
+            action[...], state = self.policy.predict(observation, state, episode_start, deterministic)
+        action[explores] = [self.action_space.sample() for _ in range(np.count_nonzero(explores))]
         return action, state
 
     def _excluded_save_params(self) -> list[str]:
         dqns = ("q_net", "q_net_target", "batch_norm_stats", "batch_norm_stats_target")
-        return [*super()._excluded_save_params(), *dqns, "_meanwhile", "_due", "_td"]
+        default = ["replay_buffer_class"] if self.replay_buffer_class is self._default_buffer else []
+        ours = ("_meanwhile", "_due", "_td", "_collects", "_default_buffer", *default)
+        return [*super()._excluded_save_params(), *dqns, *ours]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "policy.optimizer"], []

@@ -1,6 +1,7 @@
 """Check transitions, gradients and weights for NaN and infinity: one of them would spread to every weight."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -60,21 +61,18 @@ def check_weights(policy: nn.Module, agent_steps: int) -> None:
             raise NotFiniteError(f"the network's {name}", agent_steps)
 
 
-def clip_gradient(optimizer: th.optim.Optimizer, max_norm: float, loss: th.Tensor, agent_steps: int) -> None:
+def clip_gradient(parameters: Iterable[nn.Parameter], max_norm: float, agent_steps: int) -> None:
     """
     Scale the gradient down to a maximum norm, like ``clip_grad_norm_``, which multiplies by 1 otherwise.
 
-    :param optimizer: optimizer of the weights that have the gradient
+    :param parameters: weights, some of which have a gradient
     :param max_norm: maximum norm
-    :param loss: scalar, source of the gradient
     :param agent_steps: number of agent steps, for the error
-    :raises NotFiniteError: if the loss or the gradient is NaN or infinite
+    :raises NotFiniteError: if the gradient is NaN or infinite, as that of a loss that is NaN
     """
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
-    # an infinite loss can have a finite gradient, and a finite loss an infinite one
-    for place, value in (("the loss", loss), ("the gradient", norm)):
-        if not math.isfinite(value.item()):
-            raise NotFiniteError(place, agent_steps)
+    weights = [weight for weight in parameters if weight.grad is not None]
+    norm = nn.utils.get_total_norm([weight.grad for weight in weights])  # type: ignore[misc]
+    if not math.isfinite(norm.item()):
+        raise NotFiniteError("the gradient", agent_steps)
     if norm.item() + 1e-6 > max_norm:  # 1e-6 as in torch
         nn.utils.clip_grads_with_norm_(weights, max_norm, norm)

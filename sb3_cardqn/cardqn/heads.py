@@ -2,8 +2,8 @@
 Heads, the last layers of the Q-network, which turn features into Q-values.
 
 A head with more than one output per action defines its own ``temporal_difference``. A head whose constructor
-takes more than widths defines ``arguments``; or, if a simpler one drives the same, ``exported``, which
-returns that one.
+takes more than widths defines ``arguments``. If a simpler head has the same Q-values, it defines ``exported``
+instead, which returns that head.
 """
 
 import math
@@ -128,8 +128,8 @@ class HistogramHead(nn.Linear):
     """
     The value of each action as a histogram, Farebrother et al. 2024 (HL-Gauss); the Q-value is its mean.
 
-    Trained with cross-entropy. A bad outcome that happens once in a hundred times holds 1 % of the histogram,
-    and counts in the mean at its full distance.
+    Trained with cross-entropy. A bad outcome that happens once in a hundred times takes 1 % of the histogram
+    and counts fully in the mean.
 
     >>> CarDQN("CnnPolicy", env, policy_kwargs=dict(head_class=HistogramHead))  # doctest: +SKIP
 

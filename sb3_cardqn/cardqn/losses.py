@@ -20,7 +20,7 @@ def double_q_target(
     r_t: th.Tensor, discount_t: th.Tensor, q_t_online: th.Tensor, q_t_target: th.Tensor
 ) -> th.Tensor:
     """
-    Double Q-learning target, van Hasselt et al. 2016, eq. 4.
+    Double DQN target, van Hasselt et al. 2016: eq. 4 with the target network's weights for θ′.
 
     :param r_t: (batch,) reward, already summed over n steps
     :param discount_t: (batch,) gamma**n, or 0 where the episode terminated (a time limit does not)
@@ -36,8 +36,8 @@ def advantage_learning_target(
     target_tm1: th.Tensor, q_tm1: th.Tensor, a_tm1: th.Tensor, alpha: float
 ) -> th.Tensor:
     """
-    Advantage learning, Bellemare et al. 2016: the gap between the best action and the others grows by the
-    factor 1 / (1 − alpha), and the value of the best action stays the same.
+    Advantage learning, Bellemare et al. 2016: at the fixed point (of a table) the gap between the best action
+    and the others grows by the factor 1 / (1 − alpha), and the value of the best action stays the same.
 
     :param target_tm1: (batch,) bootstrap target, or (batch, quantiles)
     :param q_tm1: (batch, actions) network at the observation
@@ -99,7 +99,8 @@ def quantile_huber(z_tm1: th.Tensor, target_tm1: th.Tensor) -> th.Tensor:
 
 def gaussian_histogram(x: th.Tensor, edges: th.Tensor, sigma: float) -> th.Tensor:
     """
-    Histogram of a Gaussian around a value, Farebrother et al. 2024, section 3.1 (HL-Gauss).
+    Histogram of a Gaussian around a value: HL-Gauss, Imani and White 2018, as in Farebrother et al. 2024,
+    section 3.1.
 
     :param x: (batch,) values, clipped to the first and the last edge
     :param edges: (bins + 1,) edges of the bins, ascending

@@ -24,6 +24,7 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
     starts_trained: bool = False  # True: actions before learning_starts are the agent's, not random
     _meanwhile: Meanwhile | None = None  # set while an overlapped learn() runs
     _due: tuple[int, int] | None = None  # postponed by train(): gradient updates, batch size
+    _collects: bool = False  # while collect_rollouts() runs, and with it callbacks
 
     def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> RolloutReturn:
         """
@@ -42,11 +43,12 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
         elif self._meanwhile.venv is not env:  # a callback has called set_env()
             self._catch_up()
             self._meanwhile = Meanwhile(env, self._catch_up) if self.overlaps(env) else None
-        rollout = None
+        rollout, self._collects = None, True
         try:
             rollout = super().collect_rollouts(self._meanwhile or env, *args, **kwargs)
             return rollout
         finally:
+            self._collects = False
             stopped = rollout is None or not rollout.continue_training
             if stopped and isinstance(self.replay_buffer, FrameReplayBuffer):
                 self._last_obs = None  # a step was taken and not stored: the next learn() resets
@@ -55,13 +57,14 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
         """
         Sample the replay buffer and move the Q-network towards the Bellman target.
 
-        With overlap this only notes what is due; the updates happen while the environments step.
+        With overlap it only records the updates that are due; they are made while the environments step. If
+        a callback calls it, the updates are made at once.
 
         :param gradient_steps: number of gradient updates
         :param batch_size: transitions per gradient update
         """
-        self._catch_up()  # if a callback calls it too
-        if self._meanwhile is None or self.num_timesteps >= self._total_timesteps:
+        self._catch_up()
+        if self._meanwhile is None or self._collects or self.num_timesteps >= self._total_timesteps:
             self._update(gradient_steps, batch_size)
         else:
             self._due = gradient_steps, batch_size
@@ -91,10 +94,10 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
         undivided = _undivided(env)
         if undivided and self.overlap:
             raise ValueError(
-                f"CarDQN needs overlap=False for {undivided}, whose step() is its own, not step_async() and "
-                "step_wait(), got True"
+                f"CarDQN needs overlap=False for {undivided}, which overrides step() and not step_async() "
+                "and step_wait(), got True"
             )
-        overlap = isinstance(env.unwrapped, SubprocVecEnv) if self.overlap is None else self.overlap
+        overlap = isinstance(_innermost(env), SubprocVecEnv) if self.overlap is None else self.overlap
         return overlap and not asks and not undivided
 
     def learn(
@@ -139,8 +142,13 @@ def _undivided(env: VecEnv) -> str:
     :param env: environments
     :return: name of the outermost class that has a ``step`` of its own, or ""
     """
-    while type(env).step is VecEnv.step:
-        if not isinstance(env, VecEnvWrapper):
-            return ""
+    while isinstance(env, VecEnvWrapper) and type(env).step is VecEnv.step:
         env = env.venv
-    return type(env).__name__
+    # within an adapter there may be no VecEnv
+    return type(env).__name__ if isinstance(env, VecEnv) and type(env).step is not VecEnv.step else ""
+
+
+def _innermost(env: VecEnv) -> Any:
+    while isinstance(env, VecEnvWrapper):
+        env = env.venv
+    return env

@@ -3,8 +3,10 @@
 from functools import partial
 from typing import Any, ClassVar
 
+import numpy as np
 import torch as th
 from gymnasium import spaces
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import (
     BaseFeaturesExtractor,
     CombinedExtractor,
@@ -87,7 +89,8 @@ class CarDQNPolicy(PicturePolicy):
         head_kwargs: dict[str, Any] | None = None,
     ) -> None:
         if average_fraction is not None:
-            check_number(type(self).__name__, "average_fraction", average_fraction, 0, 1, above=True)
+            name = type(self).__name__
+            average_fraction = check_number(name, "average_fraction", average_fraction, 0, 1, above=True)
         if features_extractor_class is None:
             features_extractor_class = self.default_features_extractor_class
         if net_arch is None:
@@ -112,6 +115,16 @@ class CarDQNPolicy(PicturePolicy):
         self.head_class = head_class
         self.average_fraction = average_fraction
         self.head_kwargs = head_kwargs or {}
+        self.net_args: dict[str, Any] = {
+            "observation_space": self.observation_space,
+            "action_space": self.action_space,
+            "net_arch": self.net_arch,
+            "activation_fn": self.activation_fn,
+            "normalize_images": self.normalize_images,
+        }
+        head = partial(head_class, **self.head_kwargs) if self.head_kwargs else head_class
+        if head is not nn.Linear:  # SB3's QNetwork has no other
+            self.net_args["head_class"] = head
         self._build(lr_schedule)
 
     def _build(self, lr_schedule: Schedule) -> None:
@@ -161,17 +174,7 @@ class CarDQNPolicy(PicturePolicy):
 
         :return: a freshly initialised network, on the policy's device
         """
-        features_extractor = self.make_features_extractor()
-        return QNetwork(
-            self.observation_space,
-            self.action_space,  # type: ignore[arg-type]
-            features_extractor,
-            features_extractor.features_dim,
-            net_arch=self.net_arch,
-            activation_fn=self.activation_fn,
-            normalize_images=self.normalize_images,
-            head_class=partial(self.head_class, **self.head_kwargs) if self.head_kwargs else self.head_class,
-        ).to(self.device)
+        return QNetwork(**self._update_features_extractor(self.net_args, None)).to(self.device)
 
     def forward(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
         """
@@ -195,6 +198,11 @@ class CarDQNPolicy(PicturePolicy):
         return average
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
+        ours = {
+            "head_class": (self.head_class, nn.Linear),
+            "head_kwargs": (self.head_kwargs, {}),
+            "average_fraction": (self.average_fraction, None),
+        }
         return super()._get_constructor_parameters() | {
             "lr_schedule": self._dummy_schedule,  # a policy loaded on its own is not trained
             "net_arch": self.net_arch,
@@ -203,9 +211,8 @@ class CarDQNPolicy(PicturePolicy):
             "features_extractor_kwargs": self.features_extractor_kwargs,
             "optimizer_class": self.optimizer_class,
             "optimizer_kwargs": self.optimizer_kwargs,
-            "head_class": self.head_class,
-            "head_kwargs": self.head_kwargs,
-            "average_fraction": self.average_fraction,
+            # SB3's policies know none of them
+            **{name: value for name, (value, default) in ours.items() if value != default},
         }
 
     def set_training_mode(self, mode: bool) -> None:
@@ -231,3 +238,18 @@ class MultiInputPolicy(CarDQNPolicy):
     """``CarDQNPolicy`` for Dict observations: the features extractor is SB3's ``CombinedExtractor``."""
 
     default_features_extractor_class = CombinedExtractor
+
+
+def shape_of_actions(policy: BasePolicy, observation: Any) -> tuple[int, ...]:
+    """
+    :param policy: any policy
+    :param observation: one observation, or a batch of them
+    :return: shape of its actions: (), or (batch,)
+    """
+    if not isinstance(observation, (np.ndarray, dict)):  # a list; or what reset() returns, which is an error
+        return policy.predict(observation)[0].shape
+    if isinstance(observation, dict):
+        observation = {key: np.asarray(part) for key, part in observation.items()}
+    is_batch = policy.is_vectorized_observation(observation)
+    parts = list(observation.values()) if isinstance(observation, dict) else [observation]
+    return (len(parts[0]),) if is_batch else ()

@@ -1,7 +1,7 @@
 """QNetwork: features extractor, hidden layers and a head, which turn observations into Q-values."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import cv2
 import numpy as np
@@ -32,14 +32,26 @@ class PicturePolicy(BasePolicy):
         :param observation: one observation, or a batch of them
         :return: tensor of a batch; True if a batch was given
         """
-        if self._sees_pictures and isinstance(observation, np.ndarray):
-            shape: Any = self.observation_space.shape
-            is_batch = observation.shape[1:] == shape
-            if is_batch or observation.shape == shape:
-                pictures = th.as_tensor(observation if is_batch else observation[None])  # (batch, C, H, W)
-                # finding the device takes longer than to ask whether there is another one
-                return pictures.to(self.device) if th.accelerator.is_available() else pictures, is_batch
-        return super().obs_to_tensor(observation)
+        if not self._is_picture(observation):
+            return super().obs_to_tensor(observation)
+        is_batch = self.is_vectorized_observation(observation)
+        pictures = th.as_tensor(observation if is_batch else observation[None])  # (batch, C, H, W)
+        # finding the device takes longer than to ask whether there is another one
+        return pictures.to(self.device) if th.accelerator.is_available() else pictures, is_batch
+
+    def is_vectorized_observation(self, observation: np.ndarray | dict[str, np.ndarray]) -> bool:
+        """
+        :param observation: one observation, or a batch of them
+        :return: True for a batch
+        """
+        if not self._is_picture(observation):
+            return super().is_vectorized_observation(observation)
+        return observation.shape != self.observation_space.shape
+
+    def _is_picture(self, observation: Any) -> TypeGuard[np.ndarray]:
+        shape = self.observation_space.shape
+        is_array = self._sees_pictures and isinstance(observation, np.ndarray)
+        return is_array and shape in (observation.shape, observation.shape[1:])
 
 
 class QNetwork(PicturePolicy):
@@ -149,7 +161,7 @@ class QNetwork(PicturePolicy):
             "features_dim": self.features_dim,
             "net_arch": self.net_arch,
             "activation_fn": self.activation_fn,
-            "head_class": self.head_class,
+            **({} if self.head_class is nn.Linear else {"head_class": self.head_class}),  # SB3's has no other
         }
 
 

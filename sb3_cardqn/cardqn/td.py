@@ -13,6 +13,7 @@ from sb3_cardqn.cardqn.losses import (
     q_learning_target,
     td_error,
 )
+from sb3_cardqn.replay.prioritized import PrioritizedFrameReplayBuffer
 
 
 class TemporalDifference(NamedTuple):
@@ -48,7 +49,8 @@ def expected_td(
     target = expected_target(q_net, q_net_target, batch, discount_t, double_q)
     q_tm1 = q_net(batch.observations)  # (batch, actions)
     actions = batch.actions.long().flatten()  # (batch,)
-    target = advantage_learning_target(target, q_tm1.detach(), actions, alpha)
+    if alpha:  # else a network that gives −inf to actions it forbids would make 0 · inf
+        target = advantage_learning_target(target, q_tm1.detach(), actions, alpha)
     error = td_error(q_tm1, actions, target)
     return TemporalDifference(huber(error), error.detach(), target - error.detach())
 
@@ -72,13 +74,11 @@ def expected_target(
 def importance_weights(batch: Any, buffer: Any) -> th.Tensor | None:
     """
     :param batch: sample of the replay buffer
-    :param buffer: replay buffer; a prioritized one has ``update_priorities``
-    :return: (batch,) weights of the losses; None if the buffer is not prioritized, as its ``weights`` would
-        mean something else
+    :param buffer: replay buffer
+    :return: (batch,) weights of the losses; None for a buffer of another class, whose ``weights`` may mean
+        something else, and which SB3 leaves alone
     """
-    asks = hasattr(batch, "indices") and hasattr(buffer, "update_priorities")
-    weights = getattr(batch, "weights", None) if asks else None
-    return None if weights is None else weights.flatten()
+    return batch.weights.flatten() if isinstance(buffer, PrioritizedFrameReplayBuffer) else None
 
 
 def td_of(q_net: nn.Module) -> Callable[..., TemporalDifference]:

@@ -141,8 +141,6 @@ def check_settings(saved: Mapping[str, Any], ours: Mapping[str, Any], unchecked:
     :raises UserError: if a setting differs; the text names it and both values
     """
     missing = "nothing"
-    if not any(name[0].isdecimal() for name in saved):  # older checkpoints lack the arguments of callbacks
-        unchecked = [*unchecked, *(name for name in ours if name[0].isdecimal())]
     differences = [
         f"{name}={saved.get(name, missing)!r:.200}, got {ours.get(name, missing)!r:.200}"
         for name in sorted({*saved, *ours} - {*unchecked})
@@ -180,8 +178,8 @@ def check_outermost(env: VecEnv) -> None:
         inside = isinstance(one, gym.Env) and is_wrapped(one, ResumableEpisode)
         if inside and not isinstance(one, ResumableEpisode):
             raise UserError(
-                "ResumableEpisode needs to be the outermost wrapper, so that the others are replayed too "
-                "(SB3 puts a Monitor around an environment without one: ResumableEpisode(Monitor(env))), "
+                "ResumableEpisode needs to be the outermost wrapper, so that the others are replayed too; "
+                "SB3 adds a Monitor outside if there is none, so use ResumableEpisode(Monitor(env)); "
                 f"got {one}"
             )
 

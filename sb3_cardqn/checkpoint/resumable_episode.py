@@ -125,8 +125,8 @@ def get_generator(generator: Any) -> dict[str, Any]:
 def set_generator(generator: Any, state: dict[str, Any]) -> None:
     """
     :param generator: any generator
-    :param state: result of ``get_generator``; that of another kind is left out: an environment may make
-        its own at the first ``reset(seed)``
+    :param state: result of ``get_generator``; the state of another kind of generator is ignored, because an
+        environment may replace its generator at the first ``reset(seed)``
     """
     if get_generator(generator).get("bit_generator") != state.get("bit_generator"):
         return

@@ -275,8 +275,8 @@ def set_callback(callback: BaseCallback, state: dict[str, Any]) -> None:
             setattr(callback, name, value)
     if state["random"] is not None:
         set_env_random(callback.eval_env, state["random"])  # type: ignore[attr-defined]
-    if type(callback) is ProgressBarCallback:  # one that counts something else follows by itself
-        callback.pbar.update(callback.num_timesteps)
+    if type(callback)._on_step is ProgressBarCallback._on_step:  # another one follows by itself
+        callback.pbar.update(callback.num_timesteps)  # type: ignore[attr-defined]
 
 
 def _is_numbers(value: Any) -> bool:

@@ -148,7 +148,8 @@ def _drawn_by(env: Any) -> FastRender | None:
     """The ``FastRender`` that draws for an environment, None if another wrapper may look at its pictures."""
     while _is_blind(env) or type(env) is FrameSkip:
         if isinstance(env, FastRender):
-            return env if _is_unseen(env.env, FrameSkip) else None
+            shows_state = env.render_mode == "state_pixels"  # render() shows it in colour
+            return env if _is_unseen(env.env, FrameSkip) and not shows_state else None
         env = env.env
     return None
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -101,6 +101,37 @@ class DuelingPolicy(DQNPolicy):
         return ValueAndAdvantage(**net_args).to(self.device)
 
 
+class Softmax(QNetwork):
+    """Draws its actions, from torch's generator."""
+
+    def _predict(self, observation: Any, deterministic: bool = True) -> th.Tensor:
+        return th.distributions.Categorical(logits=self(observation)).sample()
+
+
+class Masked(QNetwork):
+    """Forbids an action by a Q-value of -inf, as an observation tells it; random actions take it all the same."""
+
+    def forward(self, obs: Any) -> th.Tensor:
+        forbidden = th.stack([obs[:, 1] > 0, th.zeros(len(obs), dtype=th.bool)], dim=1)
+        return super().forward(obs).masked_fill(forbidden, -th.inf)
+
+
+class SoftmaxPolicy(DQNPolicy):
+    """A policy that draws."""
+
+    network: type[QNetwork] = Softmax
+
+    def make_q_net(self) -> QNetwork:
+        net_args = self._update_features_extractor(self.net_args, features_extractor=None)
+        return self.network(**net_args).to(self.device)
+
+
+class MaskedPolicy(SoftmaxPolicy):
+    """A policy that forbids actions."""
+
+    network = Masked
+
+
 class Features(nn.Module):
     """A features extractor that is no BaseFeaturesExtractor."""
 
@@ -153,6 +184,42 @@ class Weighted(ReplayBuffer):
         return type("Batch", (), batch._asdict() | {"weights": np.ones(batch_size), "discounts": None})
 
 
+class PrioritizedBatch(NamedTuple):
+    """DQN's batch and more, as prioritized buffers of other people have it."""
+
+    observations: Any
+    actions: Any
+    next_observations: Any
+    dones: Any
+    rewards: Any
+    discounts: Any
+    weights: np.ndarray
+    indices: np.ndarray
+
+
+class Prioritized(ReplayBuffer):
+    """Somebody's prioritized buffer, whose weights and priorities DQN leaves alone."""
+
+    def sample(self, batch_size: int, env: Any = None) -> Any:
+        batch = super().sample(batch_size, env)
+        return PrioritizedBatch(*batch, weights=np.full(batch_size, 2.0), indices=np.zeros(batch_size))
+
+    def update_priorities(self, priorities: Any, indices: Any) -> None:
+        raise AssertionError("DQN does not call it")
+
+
+class Flat(ReplayBuffer):
+    """A replay buffer that puts all environments into one row."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs | {"n_envs": 1})
+
+    def add(self, obs: Any, next_obs: Any, action: Any, reward: Any, done: Any, infos: Any) -> None:
+        for i in range(len(obs)):
+            parts = (part[i : i + 1] for part in (obs, next_obs, action, reward, done, infos))
+            super().add(*parts)
+
+
 class NoParent:
     """A replay buffer that inherits from nothing."""
 
@@ -203,7 +270,10 @@ def numbers(value: float, *more: float) -> list[Any]:
 
 FLAGS = [True, False, 1, 0, None, np.True_, np.False_]
 ARGUMENTS: dict[str, list[Any]] = {
-    "policy": ["MlpPolicy", MlpPolicy, DQNPolicy, OwnPolicy, DuelingPolicy, partial(DQNPolicy, net_arch=[8])],
+    "policy": [
+        "MlpPolicy", MlpPolicy, DQNPolicy, OwnPolicy, DuelingPolicy, SoftmaxPolicy, MaskedPolicy,
+        partial(DQNPolicy, net_arch=[8]),
+    ],
     "env": [
         "CartPole-v1",
         lambda: gym.make("CartPole-v1"),
@@ -225,7 +295,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "gamma": numbers(0.99, 1, 0),
     "train_freq": [*numbers(4, 1, 100), (4, "step"), (1, "episode"), (np.int64(4), "step"), (4.0, "step")],
     "gradient_steps": [*numbers(1, 2, 0, -1), -1.0, np.int64(-1)],
-    "replay_buffer_class": [None, ReplayBuffer, NStepReplayBuffer, HandsOn, Weighted, NoParent],
+    "replay_buffer_class": [None, ReplayBuffer, NStepReplayBuffer, HandsOn, Weighted, Prioritized, Flat, NoParent],
     "replay_buffer_kwargs": [
         None, {}, {"handle_timeout_termination": False}, OrderedDict(), MappingProxyType({}),
     ],
@@ -275,16 +345,16 @@ LEARN: dict[str, list[Any]] = {
     "reset_num_timesteps": [True, False, 1, 0],
     "progress_bar": [False, None, 0],
 }
-# several arguments arguments that belong together
+# DQN's buffer learns with a gamma of its own, 0.99; CarDQN hands the agent's on (numbered difference 4)
+GAMMA_GIVEN_TWICE: dict[str, Any] = {
+    "replay_buffer_class": NStepReplayBuffer, "replay_buffer_kwargs": {"n_steps": 4}, "n_steps": 3, "gamma": 0.9,
+}  # fmt: skip
+# several arguments that belong together
 TOGETHER: list[dict[str, Any]] = [
     {"optimize_memory_usage": True, "replay_buffer_kwargs": {"handle_timeout_termination": False}},
     {"replay_buffer_class": NStepReplayBuffer, "replay_buffer_kwargs": {"n_steps": 4, "gamma": 0.95}},
-    {
-        "replay_buffer_class": NStepReplayBuffer,
-        "replay_buffer_kwargs": {"n_steps": 4},
-        "n_steps": 3,
-        "gamma": 0.9,
-    },
+    GAMMA_GIVEN_TWICE,
+    {"replay_buffer_class": Flat, "env": lambda: make_vec_env("CartPole-v1", 4)},
     {"replay_buffer_class": HandsOn, "n_steps": 3},
     {"replay_buffer_class": ReplayBuffer, "n_steps": 3},
     {"policy": OwnPolicy, "policy_kwargs": {"width": 4}},
@@ -389,6 +459,11 @@ def compare(call: dict[str, Any], learn: dict[str, Any]) -> None:
         assert not isinstance(ours, Exception), ours
         for name in ("num_timesteps", "_n_updates", "exploration_rate"):
             assert getattr(ours, name) == pytest.approx(getattr(theirs, name)), name
+        is_repeatable = call.get("seed", 0) is not None and not isinstance(call.get("env"), partial)  # Shows
+        in_float64 = isinstance(call.get("gamma"), np.ndarray)  # DQN then computes so
+        if ours.n_envs == 1 and is_repeatable and not in_float64 and call is not GAMMA_GIVEN_TWICE:
+            for name, weights in theirs.q_net.state_dict().items():
+                assert th.equal(ours.q_net.state_dict()[name], weights), name
 
 
 @pytest.mark.parametrize("call", list(calls()))

@@ -30,11 +30,12 @@ from stable_baselines3.common.vec_env import (
     DummyVecEnv,
     SubprocVecEnv,
     VecEnv,
+    VecEnvWrapper,
     VecFrameStack,
     VecNormalize,
     VecTransposeImage,
 )
-from stable_baselines3.dqn.policies import MlpPolicy
+from stable_baselines3.dqn.policies import MlpPolicy, QNetwork
 from torch import nn
 
 from sb3_cardqn import CarDQN, CarRacingCNN, PrioritizedFrameReplayBuffer
@@ -196,9 +197,104 @@ def actions_by_hand(algorithm: Algorithm, folder: Path) -> None:
     assert q_values.shape == (2, 2)
 
 
+def another_buffer(algorithm: Algorithm, folder: Path) -> None:
+    """Empty the buffer by making another one, and a second one in a subclass."""
+
+    class TwoBuffers(algorithm):
+        def _setup_model(self) -> None:
+            super()._setup_model()
+            self.second = self.replay_buffer_class(
+                10, self.observation_space, self.action_space, n_envs=self.n_envs
+            )
+
+    for n_steps in (1, 3):
+        model = TwoBuffers(**SMALL, n_steps=n_steps).learn(60)
+        assert isinstance(model.second, type(model.replay_buffer))
+        assert issubclass(model.replay_buffer_class, ReplayBuffer)
+        model.save(folder / "model", exclude=["second"])
+        for reader in (algorithm, DQN):
+            loaded = reader.load(folder / "model", env=gym.make("CartPole-v1"))
+            assert type(loaded.replay_buffer) is type(model.replay_buffer)
+
+
+def own_exploration(algorithm: Algorithm, folder: Path) -> None:
+    """Replace epsilon's schedule, by one that is above 1 at first, and below 0 past the budget."""
+    model = algorithm(**SMALL)
+    model.exploration_schedule = lambda remaining: 1.5 * remaining
+    model.learn(50)
+    assert model.num_timesteps == 52
+    assert model.exploration_rate <= 0
+
+
+def own_aliases(algorithm: Algorithm, folder: Path) -> None:
+    """A policy with other names, and a subclass that knows them."""
+
+    class Renamed(DuelingPolicy):
+        def _build(self, lr_schedule: Any) -> None:
+            super()._build(lr_schedule)
+            self.online, self.target = self.q_net, self.q_net_target
+            del self.q_net, self.q_net_target
+
+        def set_training_mode(self, mode: bool) -> None:
+            self.online.set_training_mode(mode)
+            self.training = mode
+
+        def _predict(self, obs: Any, deterministic: bool = True) -> th.Tensor:
+            return self.online._predict(obs, deterministic=deterministic)
+
+    class Knows(algorithm):
+        def _create_aliases(self) -> None:
+            self.q_net, self.q_net_target = self.policy.online, self.policy.target
+
+    assert Knows(**SMALL | {"policy": Renamed}).learn(60)._n_updates > 0
+
+
+def policy_alone(algorithm: Algorithm, folder: Path) -> None:
+    """SB3's guide: save the policy alone, and load it without the algorithm."""
+    model = algorithm(**SMALL).learn(60)
+    model.policy.save(folder / "policy.pkl")
+    model.q_net.save(folder / "q_net.pkl")
+    observations = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    actions = model.predict(observations, deterministic=True)[0]
+    for loaded in (MlpPolicy.load(folder / "policy.pkl"), QNetwork.load(folder / "q_net.pkl")):
+        assert np.array_equal(loaded.predict(observations, deterministic=True)[0], actions)
+    assert isinstance(QNetwork(**model.policy._update_features_extractor(model.policy.net_args)), QNetwork)
+
+
+class Simulator:
+    """No VecEnv, but what one is put around."""
+
+    num_envs, observation_space, action_space = 2, spaces.Box(-1, 1, (3,)), spaces.Discrete(2)
+
+    def seed(self, seed: int | None) -> None:
+        assert seed == 0
+
+
+class Adapter(VecEnvWrapper):
+    """Makes a VecEnv of a simulator."""
+
+    def __init__(self) -> None:
+        simulator: Any = Simulator()
+        super().__init__(simulator)
+
+    def reset(self) -> Any:
+        return np.zeros((2, 3), np.float32)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        assert actions.shape == (2,)
+
+    def step_wait(self) -> Any:
+        return np.ones((2, 3), np.float32), np.ones(2), np.zeros(2, bool), [{}, {}]
+
+
+def adapter(algorithm: Algorithm, folder: Path) -> None:
+    """An adapter around a simulator that is no VecEnv."""
+    assert algorithm(**SMALL | {"env": Adapter()}).learn(60).num_timesteps >= 60
+
+
 SCRIPTS: list[Callable[[Algorithm, Path], None]] = [
     double_dqn, custom_extractor, save_and_go_on, from_dqn, callbacks, her, normalized,
-    numbers_as_people_write_them, actions_by_hand,
+    numbers_as_people_write_them, actions_by_hand, another_buffer, own_exploration, own_aliases, policy_alone, adapter,
 ]  # fmt: skip
 
 
@@ -208,6 +304,17 @@ def test_a_script_runs_with_either(
     script: Callable[[Algorithm, Path], None], algorithm: Algorithm, tmp_path: Path
 ) -> None:
     script(algorithm, tmp_path)
+
+
+def test_a_head_alone_is_trained_on_as_by_dqn(tmp_path: Path) -> None:
+    DQN(**SMALL).learn(60).save(tmp_path / "model")
+    weights = []
+    for algorithm in (DQN, CarDQN):
+        model = algorithm.load(tmp_path / "model", env=gym.make("CartPole-v1"), max_grad_norm=0.1, seed=1)
+        model.policy.optimizer = th.optim.Adam(model.q_net.q_net[-1].parameters(), lr=1e-2)
+        model.learn(60)
+        weights.append(model.q_net.q_net[-1].weight)
+    assert th.equal(*weights)
 
 
 OLD_GYM = {

@@ -77,12 +77,12 @@ def weights(model: Any) -> list[float]:
     return th.cat([value.flatten() for value in model.policy.parameters()]).tolist()
 
 
-def test_an_infinite_loss_does_not_reach_the_weights() -> None:
+def test_a_loss_with_nan_does_not_reach_the_weights() -> None:
     model = agent()
     model.learn(300)
-    model.replay_buffer.rewards[:] = np.inf  # the gradient of a Huber loss stays finite
+    model.replay_buffer.rewards[:] = np.nan
     before = weights(model)
-    with error_naming(NotFiniteError, "loss | 300"):
+    with error_naming(NotFiniteError, "gradient | 300"):
         model.train(1, 32)
     assert weights(model) == before
 
@@ -105,7 +105,7 @@ def test_gradients_are_clipped_as_torch_clips_them(max_norm: float) -> None:
     ours, theirs = ([th.nn.Parameter(th.zeros(2)), th.nn.Parameter(th.zeros(1))] for _ in range(2))
     for first, second in (ours, theirs):
         first.grad, second.grad = th.tensor([0.0, 3.0]), th.tensor([4.0])  # the norm is 5
-    clip_gradient(th.optim.SGD(ours), max_norm, th.zeros(()), 0)
+    clip_gradient(ours, max_norm, 0)
     th.nn.utils.clip_grad_norm_(theirs, max_norm)
     for our, their in zip(ours, theirs, strict=True):
         assert th.equal(our.grad, their.grad)

@@ -130,6 +130,19 @@ def test_callbacks_find_what_they_find_without_overlap(overlap: bool) -> None:
 
 
 @pytest.mark.parametrize("overlap", [True, False])
+def test_what_a_callback_trains_is_there_at_once(overlap: bool) -> None:
+    def train(model: CarDQN) -> None:
+        before = flat(model)
+        model.train(1, 8)
+        changed.append(not np.array_equal(flat(model), before))
+
+    changed: list[bool] = []
+    env = make_vec_env("CartPole-v1", 2, seed=0)
+    CarDQN("MlpPolicy", env, overlap=overlap, **SMALL | {"train_freq": 1}).learn(60, Once(train))
+    assert changed == [True]
+
+
+@pytest.mark.parametrize("overlap", [True, False])
 def test_a_callback_can_change_the_environments(overlap: bool) -> None:
     def change(model: CarDQN) -> None:
         model.set_env(other, force_reset=False)

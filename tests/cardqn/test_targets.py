@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch as th
@@ -8,7 +6,7 @@ from stable_baselines3.common.logger import configure
 from torch import nn
 
 from sb3_cardqn import CarDQN
-from sb3_cardqn.replay.prioritized import PrioritizedReplayBufferSamples
+from sb3_cardqn.replay.prioritized import PrioritizedFrameReplayBuffer, PrioritizedReplayBufferSamples
 from tests.cardqn.small import SMALL, Recorder, flat
 
 
@@ -71,7 +69,8 @@ def test_importance_weights_scale_the_losses() -> None:
             row, th.zeros(2, 1), row, th.zeros(2, 1), th.full((2, 1), 5.0), None,
             weights=th.tensor([[1.0], [weight]]), indices=np.arange(2),
         )  # fmt: skip
-        model.replay_buffer = SimpleNamespace(  # type: ignore[assignment]
+        model.replay_buffer = object.__new__(PrioritizedFrameReplayBuffer)
+        vars(model.replay_buffer).update(
             sample=lambda *_, batch=batch, **__: batch, update_priorities=lambda *_: None
         )
         model.train(1, 2)
