@@ -105,6 +105,8 @@ def own_options(command: str) -> argparse.ArgumentParser:
     )
     group = parser.add_argument_group("options of sb3-cardqn")
     add_trust(group)
+    if command in ("record_video", "push_to_hub"):  # the other commands of the zoo have it
+        add_gym_packages(group)
     if command != "train":
         return parser
     group.add_argument(

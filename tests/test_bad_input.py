@@ -223,6 +223,14 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("train --env-kwargs domain_randomize:yes", "", "--env-kwargs | domain_randomize:yes"),
         ("train --minutes nan", "", "--minutes | nan"),
         ("train --minutes 0", "", "--minutes | 0"),
+        ("train --minutes 1 --algo ars", "", "--minutes | ars"),
+        ("train -optimize --max-total-trials 0", "", "--max-total-trials | 0"),
+        ("train -optimize --storage study.db", "", "--storage | .log | sqlite:/// | 'study.db'"),
+        ("train -optimize --algo crossq", "", "-optimize | crossq"),
+        ("train --run-id 3 -uuid", "", "--run-id 3 | -uuid"),
+        ("train -params callback:rl_zoo3.callbacks.RawStatisticsCallback", "", "-params | callback"),
+        ("enjoy --env-kwargs domain_randomize", "", "--env-kwargs | domain_randomize"),
+        ("record_video --env-kwargs lap_complete_percent:high", "", "--env-kwargs | high"),
         ("train --minutes 5 -n 100", "", "--minutes | -n | 5 | 100"),
         ("train --minutes 5 --eval-freq 50", "", "--n-evaluations | --eval-freq 50"),
         ("train --minutes 5 -optimize", "", "-optimize | -n"),
@@ -271,6 +279,7 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("compare cardqm -n 1000", "", "'cardqm' | 'cardqn'"),
         ("compare --plan c.yml", "contestants: [dqn]\nn_timestep: 5", "'n_timestep' | 'n_timesteps'"),
         ("compare dqn --minutes nan", "", "minutes | nan"),
+        ("compare ars --minutes 1", "", "minutes | 1 | ars"),
         ("train --seed 99999", "", "--seed | 0 | 99984 | 16"),
         ("plot_train -a cardqn -e CarRacing-v3 -f absent", "", "absent"),
         ("race . ", "", "'.'"),
@@ -484,15 +493,16 @@ def test_a_configuration_without_hyperparameters_is_named(
     assert not list(tmp_path.glob("logs/*/*"))
 
 
+@pytest.mark.parametrize("entry", ["CartPole-v1", "default"])
 @pytest.mark.parametrize(("name", "value", "shown"), CONFIG_VALUES)
 def test_a_value_that_the_zoo_cannot_use_is_named_with_its_file(
-    name: str, value: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, value: str, shown: str, entry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRUST_REMOTE_CODE", "True")
     right = {"policy": "MlpPolicy", "n_timesteps": "200"}
     Path("c.yml").write_text(
-        "CartPole-v1: {" + ", ".join(f"{key}: {text}" for key, text in (right | {name: value}).items()) + "}"
+        f"{entry}: {{" + ", ".join(f"{key}: {text}" for key, text in (right | {name: value}).items()) + "}"
     )
     with error_naming(UserError, f"'c.yml' | {name} | {shown}"):
         run("train", ["--env", "CartPole-v1", "-conf", "c.yml"])

@@ -144,8 +144,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--vec-env",
         choices=["dummy", "subproc"],
-        help="subproc: each run takes all cores, one for the learner and the rest for environments; local, "
-        "one run at a time (default: dummy)",
+        help="subproc: train one run at a time on all cores of this machine, one core for the learner and "
+        "the rest for environments (default: dummy)",
     )
     add("--baseline", metavar="NAME", help="compare every other contestant with NAME (default: all pairs)")
     add(
@@ -159,8 +159,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--dry-run",
         action="store_true",
-        help="check and show the plan with an estimate of its time; trains a contestant for 15 s where "
-        "nothing else tells its speed",
+        help="check and show the plan, and estimate its time; a contestant of unknown speed is trained for "
+        "15 s to measure it",
     )
     add(
         "--launcher",
@@ -177,8 +177,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--num-threads",
         type=positive,
-        help="torch threads per run (default: local: all cores divided by the number of parallel runs; ray: "
-        "1); ray: also the CPUs per run",
+        help="torch threads per run, with ray also CPUs per run (default: all cores divided by the number of "
+        "parallel runs; with ray 1)",
     )
     add("--address", help="ray: address of the cluster (default: a new one on this machine)")
     add("--num-gpus", type=float, default=0, help="ray: GPUs per run (default: 0)")

@@ -93,7 +93,8 @@ def improvement(runs: ArrayLike, others: ArrayLike) -> tuple[float, float]:
 
     :param runs: (runs,) scores; infinite ones count as equal
     :param others: (others,) scores
-    :return: share of the pairs in which the first is higher, where a tie counts half; p of a share of 1/2
+    :return: share of the pairs in which the first is higher, where a tie counts half; p of equal
+        distributions (with other spreads a share of 1/2 can have a small p)
     """
     ranks = stats.rankdata(np.concatenate([runs, others]))  # scipy's test takes infinity for missing
     one, other = np.split(ranks, [len(np.asarray(runs))])
@@ -164,7 +165,7 @@ def median(times: ArrayLike) -> tuple[float, float, float]:
     >>> median([4.0, 1.0, 3.0, 2.0, 6.0, float("inf")])
     (3.5, 1.0, inf)
 
-    :param times: (runs,) times; infinite ones never came
+    :param times: (runs,) times; infinite for a run that never gets there
     :return: median, lower and upper bound (NaN with fewer than 6 runs)
     """
     ordered = np.sort(times)

@@ -64,7 +64,7 @@ def equal_time_scores(results: Results) -> pd.DataFrame:
     Score of every run at the wall-clock time at which the fastest contestant has finished all its runs.
 
     It is interpolated between two evaluations. A run that had ended before that time keeps its last score. If
-    a run of a contestant had not been evaluated by then, all its runs have NaN: the others are a selection.
+    a run of a contestant had not been evaluated by then, all its runs have NaN: the rest would be biased.
 
     :param results: results of a comparison
     :return: measure ("equal time"), contestant, seed, seconds (that time), agent_steps (at that time), score

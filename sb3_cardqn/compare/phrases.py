@@ -67,14 +67,14 @@ def number(value: float, digits: int = 0) -> str:
     """
     Round for people.
 
-    >>> number(-1234.56), number(float("inf")), number(float("nan"))
-    ('−1,235', '∞', '–')
+    >>> number(-1234.56), number(-0.3), number(float("inf")), number(float("nan"))
+    ('−1,235', '0', '∞', '–')
 
     :param value: number, or NaN for none
     :param digits: digits after the decimal point
     :return: text with thousands separators and a minus sign
     """
-    text = f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}").replace("inf", "\N{INFINITY}")
+    text = f"{value:z,.{digits}f}".replace("-", "\N{MINUS SIGN}").replace("inf", "\N{INFINITY}")
     return NO_NUMBER if pd.isna(value) else text
 
 

@@ -81,15 +81,7 @@ class Plan:
         _check_distinct("seed", self.seeds)
         import_packages(self.gym_packages)
         check_environment(self.env)
-        if (self.n_timesteps is None) == (self.minutes is None):
-            raise UserError(
-                "a plan needs one budget: agent steps (-n, n_timesteps) or minutes (--minutes), "
-                f"got n_timesteps={self.n_timesteps}, minutes={self.minutes}"
-            )
-        if self.n_timesteps is not None:
-            _check_number("n_timesteps", self.n_timesteps, int, 1)
-        if self.minutes is not None:
-            _check_number("minutes", self.minutes, float, 0.01)
+        self._check_budget()
         _check_number("n_evaluations", self.n_evaluations, int, 1, self.n_timesteps)
         _check_number("eval_episodes", self.eval_episodes, int, 1)
         _check_number(f"tracks (--{task_of(self.env).episode}s)", self.tracks, int, 1, len(HELD_OUT_SEEDS))
@@ -105,6 +97,21 @@ class Plan:
             raise UserError(f"fast: needs true or false, got {self.fast!r}")
         if self.vec_env not in ("dummy", "subproc"):
             raise UserError(f"vec_env: needs dummy or subproc, got {self.vec_env!r}")
+
+    def _check_budget(self) -> None:
+        if (self.n_timesteps is None) == (self.minutes is None):
+            raise UserError(
+                "a plan needs one budget: agent steps (-n, n_timesteps) or minutes (--minutes), "
+                f"got n_timesteps={self.n_timesteps}, minutes={self.minutes}"
+            )
+        if self.n_timesteps is not None:
+            _check_number("n_timesteps", self.n_timesteps, int, 1)
+        if self.minutes is not None:
+            _check_number("minutes", self.minutes, float, 0.01)
+            if any(contestant.algo == "ars" for contestant in self.contestants):
+                raise UserError(
+                    f"minutes: needs algorithms that a callback can stop, got {self.minutes:g} and ars"
+                )
 
     @property
     def held_out(self) -> range:

@@ -130,8 +130,8 @@ def time_comparisons(runs: pd.DataFrame, ends: pd.DataFrame, baseline: str | Non
     Compare the times of every pair of contestants, or of a baseline with every other contestant.
 
     :param runs: contestant, seed, agent_steps, seconds until a run gets there (inf if never)
-    :param ends: index contestant; agent_steps and seconds until which all its runs were evaluated. After the
-        earlier end of a pair a time counts as never, since a run that had ended might have been sooner
+    :param ends: index contestant; agent_steps and seconds until which all its runs were evaluated. A time
+        after the earlier end of a pair counts as never, because a run that had ended might have been faster
     :param baseline: contestant to compare the others with, or None for all pairs
     :return: axis ("agent_steps" or "seconds"), contestant (of which more runs get there, or the same number
         sooner), other; typical ratio of their times with its exact 95 % interval (NaN where there are too few

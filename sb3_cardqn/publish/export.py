@@ -1,5 +1,6 @@
 """Command ``sb3-cardqn export``, which writes a trained agent to a file that is safe to load."""
 
+import contextlib
 import shlex
 from pathlib import Path
 
@@ -84,11 +85,13 @@ def training_command(run: Run) -> dict[str, str]:
     """
     path = run.config_folder / "command.txt"
     text = path.read_text() if path.is_file() else ""
-    try:
-        lines = [shlex.split(line) for line in text.splitlines()]
-    except ValueError:  # rl-zoo3 quotes nothing
-        return {}
-    commands = [command for words in lines if (command := _without_program(words))]
+    commands, line = [], ""
+    for part in text.splitlines():
+        line = f"{line}\n{part}" if line else part
+        with contextlib.suppress(ValueError):  # within quotes, a line break; rl-zoo3 quotes nothing
+            commands.append(_without_program(shlex.split(line)))
+            line = ""
+    commands = [command for command in commands if command]
     return {"command": " && ".join(commands)} if commands else {}
 
 
@@ -148,7 +151,7 @@ def main(argv: list[str]) -> None:
         there = files[-1].read_text(errors="replace") if files[-1].is_file() else ""
         if there and not (there.startswith("---\n") and "\n- sb3-cardqn\n" in there):  # a card's tags
             raise UserError(
-                f"--card would write over '{files[-1]}', which is no model card: use another folder, -o"
+                f"--card would overwrite '{files[-1]}', which is not a model card: use another folder (-o)"
             )
         from sb3_cardqn.publish.model_card import model_card  # imports the hub's slow package
 

@@ -55,8 +55,8 @@ def main(argv: list[str]) -> None:
         "--output",
         type=Path,
         metavar="FILE",
-        help="file to write: a video, .mp4 or .gif; or .png, eight pictures of each drive, to see how it "
-        "ended or how the car was lost",
+        help="file to write: .mp4 or .gif for a video, .png for eight pictures of each drive, which show how "
+        "it ended or how the car was lost",
     )
     parser.add_argument("--gif", action="store_true", help="also write a GIF, smaller and at twice the speed")
     options = parser.parse_args(argv)

@@ -244,4 +244,4 @@ def _pedals(draw: ImageDraw.ImageDraw, action: np.ndarray) -> None:
         draw.text((_MARGIN, y + 12), name, _MUTED, _SMALL, anchor="ls")
         draw.rectangle((left, y, right, y + 15), _TROUGH)
         draw.rectangle((min(zero, end), y, max(zero, end), y + 15), _ACCENT)
-        draw.text((PANE[0] - _MARGIN, y + 12), f"{round(float(value), 2) + 0:.2f}", _INK, _SMALL, anchor="rs")
+        draw.text((PANE[0] - _MARGIN, y + 12), f"{float(value):z.2f}", _INK, _SMALL, anchor="rs")

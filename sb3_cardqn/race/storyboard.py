@@ -14,8 +14,8 @@ def storyboard(panes: Iterable[tuple[np.ndarray, float]], fps: float) -> np.ndar
     """
     Choose the pictures of a drive that show how it ended.
 
-    In CarRacing only a new tile raises the score, so they end a second after the last one. Where rewards keep
-    coming until the end of the episode, they are of its last seconds.
+    In CarRacing only a new tile raises the score, so the pictures end a second after the last new tile. Where
+    rewards continue until the end of the episode, the pictures show its last seconds.
 
     :param panes: (height, width, 3) uint8 picture and score of each step
     :param fps: steps per second

@@ -6,7 +6,6 @@ import importlib
 import json
 import random
 import runpy
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -30,12 +29,17 @@ from sb3_cardqn.zoo.plots import check_all_plots, check_plot_from_file, check_pl
 from sb3_cardqn.zoo.resumable import (
     CHECKPOINTS,
     COMMAND,
-    DONE,
     ResumableExperimentManager,
     agent_to_start_from,
 )
 from sb3_cardqn.zoo.run_names import find_run, parse_name
-from sb3_cardqn.zoo.settings import check_algorithm, check_environment, import_packages, names_for_the_zoo
+from sb3_cardqn.zoo.settings import (
+    check_algorithm,
+    check_environment,
+    import_packages,
+    names_for_the_zoo,
+    parse_settings,
+)
 from sb3_cardqn.zoo.train_options import check_evaluations, check_numbers, check_train
 
 # command -> module and function; a module without a function is a script
@@ -96,14 +100,16 @@ def _check(command: str, options: argparse.Namespace, resumed: Path | None) -> N
         check_train(options)
         if resumed is None:
             check_evaluations(options)
+    if command in _PLAYERS:
+        parse_settings("--env-kwargs", getattr(options, "env_kwargs", None) or [])
     if (
         command in _PLAYERS
         and options.exp_id == 0
         and find_run(Path(options.folder, options.algo), options.env) is None
     ):
         raise UserError(
-            f"no run of {options.algo} on {options.env} in folder '{options.folder}'; "
-            f"train one with: sb3-cardqn train --algo {options.algo} --env {options.env}"
+            f"no run of {options.algo} on {options.env} in folder '{options.folder}'; train one with: "
+            f"sb3-cardqn train --algo {options.algo} --env {options.env}, or get one with load_from_hub"
         )
 
 
@@ -248,9 +254,9 @@ def _finished(folder: Path, agent_steps: int | None) -> Path:
     if not folder.is_dir():
         runs = [str(path) for path in folder.parent.glob("*") if parse_name(path.name)]
         raise UserError(f"no such folder: '{folder}'{did_you_mean(str(folder), runs) if runs else ''}")
-    shutil.rmtree(folder / DONE, ignore_errors=True)  # left if the process was killed while removing it
     name = parse_name(folder.resolve().name)  # unless it was renamed
-    env = next((path.parent.name for path in folder.glob(f"*/{COMMAND}")), name.env if name else None)
+    # not in a hidden folder, which is left if the process was killed while removing its checkpoints
+    env = next((path.parent.name for path in folder.glob(f"[!.]*/{COMMAND}")), name.env if name else None)
     agent, command = folder / f"{env}.zip", folder / f"{env}" / COMMAND
     if not agent.is_file():
         why = "it has no checkpoints"
@@ -282,10 +288,10 @@ def _with_budget(words: list[str], agent_steps: int, folder: Path) -> list[str]:
         raise UserError(
             f"resume -n needs more than the {trained} agent steps that '{folder}' has, got {agent_steps}"
         )
-    print(f"Training on from agent step {trained} to {agent_steps}; the learning rate follows it")
+    print(f"Continuing from agent step {trained} to {agent_steps}; the learning rate follows this budget")
     if options.trained_on and not checkpoints:
         empty = ", the replay buffer" * (not (folder / "replay_buffer.pkl").is_file())
-        print(f"Anew: episodes, random numbers{empty}; updates begin after learning_starts agent steps")
+        print(f"Reset: episodes, random numbers{empty}; updates begin after learning_starts agent steps")
     return [*words, "-n", str(agent_steps), "--trained-on", str(options.trained_on or 0)]
 
 

@@ -81,9 +81,11 @@ def _needed(name: str, value: Any) -> str:
         return "" if isinstance(value, str) or (value is None and name == "noise_type") else "text"
     if name in NAME_KEYS:
         items = value if isinstance(value, list) else [value]
+        names = [next(iter(item), None) if isinstance(item, dict) else item for item in items]
+        by_name = name != "callback" or not any(isinstance(one, type) for one in names)
         return (
             ""
-            if value is None or all(map(_is_class, items))
+            if value is None or (by_name and all(map(_is_class, items)))
             else "names of classes such as module.Class, with or without arguments"
         )
     if name in _MAPPINGS:

@@ -62,7 +62,27 @@ def hyperparams_path(algo: str, env_id: str) -> str | None:
     path = own_file(algo)
     if path.is_file() and env_id in read_yaml(path):
         return str(path)
-    return str(Path(rl_zoo3.__file__).parent / "hyperparams/dqn.yml") if algo == "cardqn" else None
+    return str(_zoos_dqn()) if algo == "cardqn" else None
+
+
+def _zoos_dqn() -> Path:
+    return Path(rl_zoo3.__file__).parent / "hyperparams/dqn.yml"
+
+
+def choose_policy(
+    configuration: Configuration, typed: dict[str, Any], env_id: str, env_kwargs: dict[str, Any] | None
+) -> None:
+    """
+    Replace the policy of the zoo's entry "default", which is for vectors; a file of the user's keeps its own.
+
+    :param configuration: result of ``read_configuration``
+    :param typed: hyperparameters of ``-params``
+    :param env_id: id of the environment
+    :param env_kwargs: its arguments
+    """
+    if configuration.name == "default" and configuration.contents == _zoos_dqn().read_bytes():
+        made_with = env_kwargs or typed.get("env_kwargs")
+        configuration.entry["policy"] = default_policy(env_id, made_with, typed.get("env_wrapper"))
 
 
 def default_policy(env_id: str, env_kwargs: dict[str, Any] | None, env_wrapper: Any) -> str:
@@ -160,6 +180,9 @@ def checked_hyperparams(
         read = {name: hyperparams[name] for name in hyperparams.keys() - typed.keys() - sampled.keys()}
         trust.require_for(code_in(read), Path(configuration.source), configuration.contents)
     check_classes(hyperparams, owner)
+    if hyperparams.get("noise_type", "") is None:  # as without it
+        for name in ("noise_type", "noise_std"):
+            hyperparams.pop(name, None)
     print("Default hyperparameters for environment (ones being tuned will be overridden):")
     pprint(hyperparams)
     return hyperparams

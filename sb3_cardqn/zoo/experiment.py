@@ -35,10 +35,10 @@ from sb3_cardqn.python_text import PYTHON_KEYS, code_in
 from sb3_cardqn.replaced import replaced
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 from sb3_cardqn.seeds import TRAINING_SEEDS
-from sb3_cardqn.zoo.clock import SecondsBar, TrainingClock, by_the_clock, print_time_to
+from sb3_cardqn.zoo.clock import TrainingClock, bar_of, by_the_clock, print_time_to
 from sb3_cardqn.zoo.configuration import (
     checked_hyperparams,
-    default_policy,
+    choose_policy,
     explored,
     hyperparams_path,
     judged_wrapper_class,
@@ -50,6 +50,7 @@ from sb3_cardqn.zoo.studies import find_trial, hyperparams_of
 from sb3_cardqn.zoo.validation import ValidationCallback, ValidationTracks, share_out
 
 _NO_LIMIT = 10**12  # agent steps; with --minutes the clock stops the run earlier
+_NO_AGENT = f"{os.devnull}/none"  # with "", the zoo would load a vecnormalize.pkl of the current folder
 
 
 def _check_first_step(algo: str, made: tuple[BaseAlgorithm, dict[str, Any]] | None) -> None:
@@ -146,8 +147,7 @@ class CarExperimentManager(ExperimentManager):
     @contextlib.contextmanager
     def _private_agent(self) -> Iterator[None]:
         if not self.continue_training:
-            # with "", the zoo would load a vecnormalize.pkl from the current folder.
-            self.trained_agent = f"{os.devnull}/none"
+            self.trained_agent = _NO_AGENT
             yield
             return
         agent = Path(self.start)
@@ -157,7 +157,8 @@ class CarExperimentManager(ExperimentManager):
             give_zoos_name(private / self.env_name / statistics.name)
             self.trained_agent = str(private / agent.name)
             yield
-        self.trained_agent = str(agent)
+        # the zoo makes ARS's environments again, and would read the statistics beside it unchecked
+        self.trained_agent = _NO_AGENT
 
     def _start(self, model: BaseAlgorithm) -> None:
         if not self.continue_training:
@@ -180,6 +181,8 @@ class CarExperimentManager(ExperimentManager):
                 self.made_folder = True
                 break
             except FileExistsError:
+                if self.args.run_id is not None:
+                    raise UserError(f"--run-id {self.args.run_id}: '{self.save_path}' exists") from None
                 taken = parse_name(Path(self.save_path).name)
                 assert taken is not None
                 self.save_path = os.path.join(self.log_path, f"{self.env_name}_{taken.number + 1}")
@@ -232,9 +235,7 @@ class CarExperimentManager(ExperimentManager):
         evaluations += [callback for callback in users if isinstance(callback, EvalCallback)]
         self.clock = TrainingClock(Path(self.save_path), evaluations, self.minutes, self.n_evaluations or 20)
         others = [callback for callback in self.callbacks if not isinstance(callback, EvalCallback)]
-        if self.clock.budget is not None:
-            bar = SecondsBar(self.clock.budget, lambda: self.clock.seconds)
-            others = [bar if isinstance(one, ProgressBarCallback) else one for one in others]
+        others = [bar_of(self.clock) if type(one) is ProgressBarCallback else one for one in others]
         self.callbacks = [*others, self.clock]
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
@@ -276,10 +277,8 @@ class CarExperimentManager(ExperimentManager):
         entry, typed = self.configuration.entry, self.custom_hyperparams or {}
         if self.n_timesteps > 0:  # the zoo also needs it in the hyperparameters
             entry.setdefault("n_timesteps", self.n_timesteps)
-        if self.algo == "cardqn" and self.configuration.name == "default":
-            both = entry | typed
-            made_with = self.env_kwargs or both.get("env_kwargs")
-            entry["policy"] = default_policy(self.env_name.gym_id, made_with, both.get("env_wrapper"))
+        if self.algo == "cardqn":
+            choose_policy(self.configuration, typed, self.env_name.gym_id, self.env_kwargs)
         hyperparams = checked_hyperparams(self.algo, self.configuration, typed, self._sampled(), self.storage)
         if self.start:
             epsilon = explored(self.algo, hyperparams, asked=self.trained_on is None)

@@ -41,6 +41,7 @@ def sample_cardqn_params(
             "n_steps": trial.suggest_int("n_steps", 1, 5),
             "batch_size_pow": trial.suggest_int("batch_size_pow", 5, 8),
             "train_freq": trial.suggest_int("train_freq", 1, 8),
+            "gradient_steps": trial.suggest_int("gradient_steps", 1, 2),
             "target_update_interval": trial.suggest_int("target_update_interval", 100, 20_000, log=True),
             "exploration_final_eps": trial.suggest_float("exploration_final_eps", 0.005, 0.1, log=True),
             "exploration_decay": trial.suggest_categorical(

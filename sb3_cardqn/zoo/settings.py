@@ -134,8 +134,8 @@ def check_environment(env_id: str) -> None:
         raise UserError(f"env: needs the id of an environment, got {env_id!r}")
     if env_id.split(":")[-1].startswith("CarRacingPixels"):
         raise UserError(
-            f"env: needs CarRacing-v3, whose wrappers the configuration names, got '{env_id}', which has its "
-            "own (for other libraries)"
+            f"env: needs CarRacing-v3, to which the configuration adds wrappers, got '{env_id}', which "
+            "already has them (it is for other libraries)"
         )
     if env_id in gym.registry:
         return

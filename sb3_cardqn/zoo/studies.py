@@ -20,7 +20,7 @@ def find_trial(storage: str, study_name: str, trial_id: int | None = None) -> op
     :raises UserError: if there is no such file, study or trial
     """
     is_journal = storage.endswith(".log")
-    path = Path(storage if is_journal else storage.removeprefix("sqlite:///"))
+    path = Path(storage if is_journal else storage.removeprefix("sqlite:///").partition("?")[0])
     if (is_journal or storage.startswith("sqlite:///")) and not path.is_file():  # Optuna would make one
         raise UserError(f"--storage needs a file of train -optimize, no such file: '{path}'")
     try:

@@ -6,6 +6,8 @@ import math
 import os
 from pathlib import Path
 
+from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
+
 from sb3_cardqn.durable import is_zip
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.policy_file.read import read, shipped_agents
@@ -18,6 +20,7 @@ _MAX_SEED = 2**32 - 1  # NumPy's limit
 _LEAST = {
     "checkpoint_freq": ("agent steps", 1),
     "eval_episodes": ("episodes", 1),
+    "max_total_trials": ("trials", 1),
     "n_envs": ("environments", 1),
     "n_eval_envs": ("environments", 1),
     "n_evaluations": ("evaluations", 1),
@@ -55,6 +58,8 @@ def check_train(options: argparse.Namespace) -> None:
     if options.n_jobs == 0 or options.n_jobs < -1:
         raise UserError(f"--n-jobs needs at least 1, or -1 for one per core, got {options.n_jobs}")
     _check_study(options)
+    if options.optimize_hyperparameters and options.algo not in HYPERPARAMS_SAMPLER:
+        raise UserError(f"-optimize needs an algorithm with a search space, got --algo {options.algo}")
     if not options.log_folder:
         raise UserError("-f needs a folder, got ''")
     for name, path in (
@@ -107,6 +112,8 @@ def _check_budget(options: argparse.Namespace) -> None:
         raise UserError(f"-n needs at least 1 agent step, got {steps}")
     if minutes is None:
         return
+    if options.algo == "ars":
+        raise UserError("--minutes needs an algorithm that a callback can stop, got --algo ars")
     if not 0 < minutes < math.inf:  # refuses NaN too
         raise UserError(f"--minutes needs a finite number above 0, got {minutes:g}")
     if options.optimize_hyperparameters:
@@ -115,21 +122,23 @@ def _check_budget(options: argparse.Namespace) -> None:
         raise UserError(f"train needs one budget, --minutes or -n, got --minutes {minutes:g} and -n {steps}")
     if options.eval_freq is not None and options.eval_freq > 0:
         raise UserError(
-            "--minutes needs --n-evaluations, evaluations evenly spaced over the budget, got --eval-freq "
-            f"{options.eval_freq}"
+            "--minutes needs --n-evaluations, which are evenly spaced over the budget, in place of "
+            f"--eval-freq, got --eval-freq {options.eval_freq}"
         )
 
 
 def check_evaluations(options: argparse.Namespace) -> None:
     """
     :param options: options of a new run of ``train``
-    :raises UserError: if the number of evaluations would be ignored
+    :raises UserError: if the number of evaluations, or -uuid, would be ignored
     """
+    if options.run_id is not None and options.uuid:
+        raise UserError(f"--run-id {options.run_id} names the run's folder, so it needs no -uuid")
     counts = options.minutes is not None or options.optimize_hyperparameters
     if options.n_evaluations is not None and options.eval_freq is None and not counts:
         raise UserError(
-            "--n-evaluations needs --minutes or -optimize (otherwise --eval-freq, agent steps between "
-            f"evaluations), got {options.n_evaluations}"
+            "--n-evaluations needs --minutes or -optimize; without them use --eval-freq, the agent steps "
+            f"between evaluations; got {options.n_evaluations}"
         )
 
 
@@ -139,6 +148,9 @@ def _check_study(options: argparse.Namespace) -> None:
         for name in ("storage", "study_name", "trial_id")
         if getattr(options, name) is not None
     }
+    storage = given.get("storage", ".log")
+    if not storage.endswith(".log") and "://" not in storage:
+        raise UserError(f"--storage needs a .log file or a URL such as sqlite:///study.db, got '{storage}'")
     if options.optimize_hyperparameters and "trial_id" not in given:
         return  # a new study, for which Optuna makes up a name if none is given
     for name in ("storage", "study_name"):

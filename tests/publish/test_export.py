@@ -20,6 +20,10 @@ from tests.named import error_naming
             "'/my train/sb3-cardqn' train -params \"policy:'CnnPolicy'\"\nsb3-cardqn resume 'my logs/A_1' -n 9\n",
             "sb3-cardqn train -params 'policy:'\"'\"'CnnPolicy'\"'\"'' && sb3-cardqn resume 'my logs/A_1' -n 9",
         ),
+        (
+            "sb3-cardqn train -params 'policy_kwargs:dict(\n)'\nsb3-cardqn resume A_1 -n 9",
+            "sb3-cardqn train -params 'policy_kwargs:dict(\n)' && sb3-cardqn resume A_1 -n 9",
+        ),
         ("python -m rl_zoo3.train --algo dqn", None),
         ("python /my train's/python train --algo dqn", None),  # not quoted, as rl-zoo3 writes it
         ("", None),

@@ -208,6 +208,11 @@ def test_a_policy_that_was_typed_stays(capsys: pytest.CaptureFixture[str]) -> No
     assert f"Loading hyperparameters from: {ZOO}" in capsys.readouterr().out
 
 
+def test_a_policy_of_ones_own_default_entry_stays() -> None:
+    Path("mine.yml").write_text("default: {policy: MlpPolicy, n_timesteps: 60, buffer_size: 200}")
+    assert type(train("cardqn", "Gray-v0", "-conf", "mine.yml").policy).__name__ == "CarDQNPolicy"
+
+
 @pytest.mark.parametrize("env", ["Gray-v0", "Colours-v0"])
 def test_stacks_of_the_zoo_are_stored_frame_by_frame(env: str) -> None:
     typed = ["frame_stack:4", "learning_starts:20", "buffer_size:90", "n_envs:2"]

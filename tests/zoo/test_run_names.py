@@ -79,7 +79,7 @@ def test_a_run_with_a_uuid_on_an_environment_with_an_underscore(
     run_well(tmp_path, f"export {run}")
     env: Any = policy_file.read(run / "policy.safetensors").about["env"]
     assert env["id"] == "My_Env-v0"
-    stopped = "--checkpoint-freq 100 --run-id 7 -uuid"
+    stopped = "--checkpoint-freq 100 --run-id 7"
     run_well(tmp_path, f"train {options} {stopped} {small}")
     with error_naming(UserError, "My_Env-v0.zip"):
         resume(tmp_path / "logs/cardqn/My_Env-v0_7")
