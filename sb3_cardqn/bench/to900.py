@@ -132,9 +132,9 @@ def main(argv: list[str]) -> None:
     """
     parser = Parser(
         prog="sb3-cardqn bench to900",
-        description="Measure how long training takes until the mean of 20 validation tracks is 900 or more "
-        "in two evaluations in a row, one run at a time on all cores: in minutes without evaluations, and in "
-        "the agent steps that SB3's DQN makes in that time.",
+        description="Measure the training time until the mean of 20 validation tracks is 900 or more in two "
+        "evaluations in a row. Runs train one at a time on all cores. The time is given in minutes without "
+        "evaluations, and in the agent steps that SB3's DQN makes in it.",
     )
     parser.add_argument(
         "contestants",

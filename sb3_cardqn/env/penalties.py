@@ -17,9 +17,9 @@ class PenalizeMissedTiles(gym.Wrapper, RecordConstructorArgs):
     Subtract a penalty from the reward each time the car passes tiles without touching them.
 
     A lap counts only when every tile was touched. Cutting a corner too far costs the reward of a few tiles
-    now, and 0.1 per frame until frame 1000. A discounted return does not see that later cost, so the penalty
-    stands for it. A car that leaves the field, or whose episode ``EndWhenLost`` inside terminates, pays once
-    more for the rest of the lap; otherwise staying away would be cheaper than coming back past a gap.
+    now, and 0.1 per frame until frame 1000. A discounted return hardly includes that later cost, so
+    the penalty represents it. A car that leaves the field, or is lost for an inner ``EndWhenLost``, pays once
+    more for the rest of the lap; otherwise staying away would be cheaper than returning past a gap.
     Wrap it around a Monitor, so that the Monitor keeps the environment's own scores.
 
     >>> env = PenalizeMissedTiles(gym.make("CarRacing-v3"), penalty=200)
@@ -137,7 +137,7 @@ class PenalizeSideslip(_StatePenalty):
 
     Seven of nine lost cars that were looked at slid sideways before they left the road or stopped
     (docs/results/lost_cars.md). A trained agent slides in one lap of ten and loses its car in one of 250, so
-    this penalty is seen 25 times as often as the loss that it stands for. In 99 % of all frames the car moves
+    this penalty occurs 25 times as often as the loss that it represents. In 99 % of all frames the car moves
     sideways at less than 5 units/s.
 
     >>> env = PenalizeSideslip(gym.make("CarRacing-v3"), limit=8)

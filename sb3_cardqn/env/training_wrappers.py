@@ -47,7 +47,7 @@ def judged_wrappers(wrappers: Any) -> list[Any]:
 def require_car_racing(wrapper: gym.Wrapper) -> None:
     """
     :param wrapper: a wrapper, just built
-    :raises TypeError: if its environment is not CarRacing, or resets itself unseen
+    :raises TypeError: if its environment is not CarRacing, or an Autoreset inside hides its resets
     """
     if is_wrapped(wrapper, Autoreset):
         raise TypeError(f"{type(wrapper).__name__} needs to see each reset, got an Autoreset inside")
@@ -74,8 +74,8 @@ class ScaleReward(gym.RewardWrapper, RecordConstructorArgs):
     """
     Multiply rewards by a constant.
 
-    DQN's Huber loss is a squared error for errors below 1; above 1 it seeks the median. A step of CarRacing
-    can earn 10 points and Q-values are near 190, so most errors are above 1 without scaling.
+    DQN's Huber loss is quadratic for errors below 1. Above 1 it is linear and approximates the median. A step
+    of CarRacing can earn 10 points and Q-values are near 190, so most errors are above 1 without scaling.
 
     >>> env = ScaleReward(gym.make("CarRacing-v3"), scale=0.1)
 

@@ -157,8 +157,8 @@ class _Worker:
 
     def ask(self, index: int | None, question: str, data: Any) -> None:
         """
-        Ask the process, which answers one question at a time: a large question and a large answer on their
-        way at once would each wait for the other to be read.
+        Send a question to the process, which answers one at a time: a large question and a large answer in
+        the pipe at once would block each other.
 
         :param index: position of an environment in the process, None for a question to all of them
         :param question: command of ``SubprocVecEnv``

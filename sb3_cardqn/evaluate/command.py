@@ -56,8 +56,8 @@ def add_agent_options(
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="CarRacing: observe the picture used in training, of the same race, drawn faster; a ghost of "
-        "play always does",
+        help="CarRacing: observe the picture used in training, which is drawn faster; the race is the same. "
+        "A ghost of play always observes it",
     )
     parser.add_argument(
         "--domain-randomize", action="store_true", help="CarRacing: use random colours on every track"

@@ -240,8 +240,8 @@ def _ended(seed: int, done: bool, info: Mapping[str, Any]) -> Drive | None:
     if "episode" not in info:
         if info.get("TimeLimit.truncated"):
             raise UserError(
-                "an episode is cut outside its Monitor, so it has no score: in place of TimeLimit in "
-                "env_wrapper use env_kwargs: {max_episode_steps: N}"
+                "an episode ended outside its Monitor, so it has no score: replace TimeLimit in env_wrapper "
+                "by env_kwargs: {max_episode_steps: N}"
             )
         return None  # a lost life of several ends nothing
     # the Monitor is inside the wrappers: raw rewards, every frame

@@ -53,7 +53,7 @@ class FastRender(gym.Wrapper, RecordConstructorArgs):
 
     Rewards, episode ends and the car's path are bit-identical to stock's. Observations differ by at most 0.2
     gray levels on average (docs/explanation/fast_render.md). In the modes human and rgb_array ``render()``
-    still shows stock's picture. The inner CarRacing itself draws this way, for every wrapper that holds it.
+    still shows stock's picture. The inner CarRacing itself is changed, for every wrapper that contains it.
 
     >>> env = FastRender(gym.make("CarRacing-v3"))
     >>> obs, info = env.reset(seed=0)

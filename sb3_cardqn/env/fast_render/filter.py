@@ -1,4 +1,4 @@
-"""What stock's smoothscale and a gray wrapper make of the 1000×800 screen: boxes of pixels, luminance."""
+"""Filters from the 1000×800 screen to the observation: smoothscale's boxes of pixels, and luminance."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Where the field and its squares of grass are in FastRender's picture; the same on every track."""
+"""Positions of the field and its squares of grass in FastRender's picture, the same on every track."""
 
 import math
 from functools import lru_cache
