@@ -1,6 +1,6 @@
 """OverlapAlgorithm: SB3's off-policy algorithm with gradient updates while the environments step."""
 
-from typing import Any, TypeVar
+from typing import Any, Self
 
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import MaybeCallback, RolloutReturn
@@ -8,8 +8,6 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecEnvWrappe
 
 from sb3_cardqn.env.meanwhile import Meanwhile
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
-
-Self = TypeVar("Self", bound="OverlapAlgorithm")
 
 
 class OverlapAlgorithm(OffPolicyAlgorithm):
@@ -91,17 +89,18 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
                 f"CarDQN needs overlap=False for {type(self.replay_buffer).__name__}, which calls the "
                 "environments during updates, got True"
             )
-        undivided = _undivided(env)
+        steps = _steps(env)
+        undivided = isinstance(steps, VecEnv) and type(steps).step is not VecEnv.step
         if undivided and self.overlap:
             raise ValueError(
-                f"CarDQN needs overlap=False for {undivided}, which overrides step() and not step_async() "
-                "and step_wait(), got True"
+                f"CarDQN needs overlap=False for {type(steps).__name__}, which overrides step() and not "
+                "step_async() and step_wait(), got True"
             )
-        overlap = isinstance(_innermost(env), SubprocVecEnv) if self.overlap is None else self.overlap
+        overlap = isinstance(steps, SubprocVecEnv) if self.overlap is None else self.overlap
         return overlap and not asks and not undivided
 
     def learn(
-        self: Self,
+        self,
         total_timesteps: int,
         callback: MaybeCallback = None,
         log_interval: int = 4,
@@ -137,18 +136,11 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
         return self
 
 
-def _undivided(env: VecEnv) -> str:
+def _steps(env: VecEnv) -> Any:
     """
     :param env: environments
-    :return: name of the outermost class that has a ``step`` of its own, or ""
+    :return: the outermost with a ``step`` of its own, else the innermost; within an adapter, no ``VecEnv``
     """
     while isinstance(env, VecEnvWrapper) and type(env).step is VecEnv.step:
-        env = env.venv
-    # within an adapter there may be no VecEnv
-    return type(env).__name__ if isinstance(env, VecEnv) and type(env).step is not VecEnv.step else ""
-
-
-def _innermost(env: VecEnv) -> Any:
-    while isinstance(env, VecEnvWrapper):
         env = env.venv
     return env
