@@ -11,6 +11,7 @@ from typing import Any
 
 from sb3_cardqn import trust
 from sb3_cardqn.errors import NotFiniteError, UserError, WorkerDiedError, did_you_mean
+from sb3_cardqn.options import ZOO_COMMANDS
 from sb3_cardqn.replaced import replaced
 from sb3_cardqn.version import __version__
 
@@ -50,10 +51,6 @@ _OWN = {
     "export": "publish.export",
     "bench": "bench.command",
 }
-ZOO_COMMANDS = (
-    "train", "enjoy", "record_video", "plot_train", "plot_from_file", "all_plots",
-    "load_from_hub", "push_to_hub",
-)  # fmt: skip
 
 
 def _run(command: str, options: list[str]) -> None:
@@ -72,8 +69,9 @@ def _run(command: str, options: list[str]) -> None:
     elif command in ZOO_COMMANDS:
         _import("zoo.commands").run(command, options)
     else:
-        known = list(dict.fromkeys([*ZOO_COMMANDS, "resume", *_OWN]))
-        raise UserError(f"unknown command '{command}'{did_you_mean(command, known)}")
+        raise UserError(
+            f"unknown command '{command}'{did_you_mean(command, [*ZOO_COMMANDS, 'resume', *_OWN])}"
+        )
 
 
 def _import(module: str) -> Any:

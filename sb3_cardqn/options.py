@@ -9,6 +9,17 @@ from typing import Any, NoReturn
 
 from sb3_cardqn.errors import UserError, did_you_mean, nearest
 
+# command of rl-zoo3 -> its module and function; a module without a function is a script
+ZOO_COMMANDS = {
+    "train": ("rl_zoo3.train", "train"),
+    "enjoy": ("rl_zoo3.enjoy", "enjoy"),
+    "record_video": ("rl_zoo3.record_video", None),
+    "plot_train": ("rl_zoo3.plots.plot_train", "plot_train"),
+    "plot_from_file": ("rl_zoo3.plots.plot_from_file", "plot_from_file"),
+    "all_plots": ("rl_zoo3.plots.all_plots", "all_plots"),
+    "load_from_hub": ("rl_zoo3.load_from_hub", None),
+    "push_to_hub": ("rl_zoo3.push_to_hub", None),
+}
 # option -> its default here; the zoo has another one or none
 _DEFAULTS = {"--algo": "cardqn", "--env": "CarRacing-v3", "--folder": "logs"}
 # options whose values are Python, which the zoo would run while parsing

@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 
 import sb3_cardqn
-from sb3_cardqn import cli
-from sb3_cardqn.zoo import commands
 
 PACKAGE = Path(sb3_cardqn.__file__).parent
 # From the ground up. Rooms of one floor do not know each other.
@@ -113,10 +111,6 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
             del below[module]
         order += free
     assert len(order) == len(known) - 1
-
-
-def test_the_command_line_knows_the_zoos_commands() -> None:
-    assert set(cli.ZOO_COMMANDS) == set(commands.COMMANDS)
 
 
 @pytest.mark.slow

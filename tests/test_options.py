@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sb3_cardqn import cli
-from sb3_cardqn.zoo.commands import COMMANDS
+from sb3_cardqn.options import ZOO_COMMANDS
 
 
 def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
@@ -43,7 +43,7 @@ def test_help_shows_the_defaults_of_this_package(command: str, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    "command", [*COMMANDS, *cli._OWN, "resume", "bench env", "bench agent", "bench learn", "bench to900"]
+    "command", [*ZOO_COMMANDS, *cli._OWN, "resume", "bench env", "bench agent", "bench learn", "bench to900"]
 )
 def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"usage: sb3-cardqn {command}" in help_of(command, capsys)

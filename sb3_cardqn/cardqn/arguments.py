@@ -54,12 +54,31 @@ def check_arguments(agent: Any) -> None:
     for name in ("double_q", "mixed_precision"):
         check_flag("CarDQN", name, getattr(agent, name))
     check_flag("CarDQN", "overlap", agent.overlap, or_none=True)
+    _check_exploration(agent)
+
+
+def _check_exploration(agent: Any) -> None:
+    for name in ("exploration_initial_eps", "exploration_final_eps"):
+        setattr(agent, name, check_number("CarDQN", name, getattr(agent, name), 0, 1))
+    if agent.exploration_steps is not None:
+        agent.exploration_steps = check_whole("CarDQN", "exploration_steps", agent.exploration_steps)
+    fraction = check_number("CarDQN", "exploration_fraction", agent.exploration_fraction, 0)
+    agent.exploration_fraction = fraction
+    if fraction > 1:
+        warnings.warn(
+            f"exploration_fraction={fraction} is more than the whole budget, so exploration will "
+            "not reach exploration_final_eps; for a number of agent steps use exploration_steps",
+            stacklevel=5,
+        )
     decay: Any = agent.exploration_decay
     if not (callable(decay) or (isinstance(decay, str) and decay in DECAYS)):
         raise ValueError(
             f"CarDQN needs exploration_decay from {sorted(DECAYS)}, or a function of the progress "
             f"remaining, got {decay!r}"
         )
+    if decay == "exponential" and (fraction or agent.exploration_steps):  # else it is constant
+        for name in ("exploration_initial_eps", "exploration_final_eps"):  # no factor reaches 0
+            check_number("CarDQN", name, getattr(agent, name), 0, 1, above=True)
 
 
 def _check_numbers(agent: Any) -> None:
@@ -73,9 +92,7 @@ def _check_numbers(agent: Any) -> None:
     elif not isinstance(train_freq, TrainFreq):  # SB3 converts a tuple to a TrainFreq
         frequency = check_whole("CarDQN", "train_freq", train_freq[0])
         agent.train_freq = (frequency, *train_freq[1:])
-    if agent.exploration_steps is not None:
-        agent.exploration_steps = check_whole("CarDQN", "exploration_steps", agent.exploration_steps)
-    for name in ("tau", "gamma", "exploration_initial_eps", "exploration_final_eps", "advantage_learning"):
+    for name in ("tau", "gamma", "advantage_learning"):
         setattr(agent, name, check_number("CarDQN", name, getattr(agent, name), 0, 1))
     if agent.advantage_learning == 1:
         raise ValueError(
@@ -84,14 +101,6 @@ def _check_numbers(agent: Any) -> None:
         )
     if not callable(agent.learning_rate):
         agent.learning_rate = check_number("CarDQN", "learning_rate", agent.learning_rate, 0)
-    fraction = check_number("CarDQN", "exploration_fraction", agent.exploration_fraction, 0)
-    agent.exploration_fraction = fraction
-    if fraction > 1:
-        warnings.warn(
-            f"exploration_fraction={fraction} is more than the whole budget, so exploration will "
-            "not reach exploration_final_eps; for a number of agent steps use exploration_steps",
-            stacklevel=5,
-        )
     norm = math.inf if agent.max_grad_norm is None else agent.max_grad_norm  # QRDQN's way to clip nothing
     agent.max_grad_norm = check_number("CarDQN", "max_grad_norm", norm, 0, infinite=True)
 
@@ -104,7 +113,10 @@ def check_budget(agent: Any, total_timesteps: Any) -> None:
     """
     if not is_number(total_timesteps) or math.isnan(total_timesteps):
         raise ValueError(f"CarDQN.learn needs total_timesteps, a number or inf, got {total_timesteps!r}")
-    if total_timesteps == math.inf and not agent.exploration_steps and agent.exploration_decay != "constant":
+    is_constant = agent.exploration_decay == "constant" or not (
+        agent.exploration_fraction or callable(agent.exploration_decay)
+    )
+    if total_timesteps == math.inf and not agent.exploration_steps and not is_constant:
         warnings.warn(
             "with total_timesteps=inf exploration never decreases, because exploration_fraction is a "
             "fraction of them; for a number of agent steps use exploration_steps",

@@ -20,7 +20,7 @@ from sb3_cardqn.cardqn.arguments import (
     check_spaces,
     n_step_arguments,
 )
-from sb3_cardqn.cardqn.finite import check_finite, check_transitions, clip_gradient
+from sb3_cardqn.cardqn.finite import check_first_observation, check_transitions, clip_gradient
 from sb3_cardqn.cardqn.overlap import OverlapAlgorithm
 from sb3_cardqn.cardqn.policies import (
     CarDQNPolicy,
@@ -240,7 +240,7 @@ class CarDQN(OverlapAlgorithm):
         check_replay_buffer(self)
         keep_freed_memory()
         told = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
-        check_finite("the first observation", self._last_obs, self.num_timesteps)
+        check_first_observation(self)
         return told
 
     def _update_exploration_rate(self) -> None:
@@ -272,7 +272,7 @@ class CarDQN(OverlapAlgorithm):
         dones: np.ndarray,
         infos: list[dict[str, Any]],
     ) -> None:
-        check_transitions(new_obs, reward, dones, infos, self.num_timesteps)
+        check_transitions(new_obs, reward, dones, infos, self.num_timesteps, self._vec_normalize_env)
         super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
 
     def _update(self, gradient_steps: int, batch_size: int) -> None:

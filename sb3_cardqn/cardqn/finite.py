@@ -6,13 +6,19 @@ from typing import Any
 
 import numpy as np
 import torch as th
+from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
 from sb3_cardqn.errors import NotFiniteError
 
 
 def check_transitions(
-    obs: Any, rewards: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]], agent_steps: int
+    obs: Any,
+    rewards: np.ndarray,
+    dones: np.ndarray,
+    infos: list[dict[str, Any]],
+    agent_steps: int,
+    normalizer: VecNormalize | None = None,
 ) -> None:
     """
     Check transitions before they are stored.
@@ -22,13 +28,27 @@ def check_transitions(
     :param dones: (n_envs,) True where an episode ended
     :param infos: one dict per environment, with an ended episode's last observation
     :param agent_steps: number of agent steps, for the error
+    :param normalizer: what normalized them, and may have clipped an infinite number to a finite one
     :raises NotFiniteError: if a number is NaN or infinite; the text names it and its environment
     """
+    if normalizer is not None:
+        check_finite("the reward", normalizer.old_reward, agent_steps)
+        check_finite("the observation", normalizer.old_obs, agent_steps)
     check_finite("the reward", rewards, agent_steps)
     check_finite("the observation", obs, agent_steps)
     for i, done in enumerate(dones):
         if done and infos[i].get("terminal_observation") is not None:
             check_finite("the last observation", infos[i]["terminal_observation"], agent_steps, i)
+
+
+def check_first_observation(agent: Any) -> None:
+    """
+    :param agent: agent that is about to learn
+    :raises NotFiniteError: if the observation that it starts from holds NaN or infinity
+    """
+    is_normalized = agent._vec_normalize_env is not None  # and may be clipped
+    obs = agent._last_original_obs if is_normalized else agent._last_obs
+    check_finite("the first observation", obs, agent.num_timesteps)
 
 
 def check_finite(what: str, values: Any, agent_steps: int, env: int | None = None) -> None:

@@ -26,6 +26,14 @@ from sb3_cardqn.checks import check_number, wholes
 _NEEDS_DICT: dict[Any, bool] = {FlattenExtractor: False, NatureCNN: False, CombinedExtractor: True}
 
 
+def _has_small_pictures(space: spaces.Space) -> bool:
+    """Whether an observation is, or holds, a picture of fewer rows or columns than NatureCNN needs."""
+    if isinstance(space, spaces.Dict):
+        return any(map(_has_small_pictures, space.values()))
+    shape = space.shape or ()
+    return len(shape) == 3 and min(shape[1:]) < LEAST_PIXELS  # (channels, height, width)
+
+
 def _polynomial_decay_average(averages: Any, newest: Any, n_averaged: th.Tensor, fraction: float) -> None:
     """
     Polynomial-decay averaging, Shamir & Zhang 2013, with eta = 1 / fraction - 1, of all weights in one call.
@@ -160,12 +168,13 @@ class CarDQNPolicy(PicturePolicy):
         try:
             return super().make_features_extractor()
         except RuntimeError as error:
-            if self.features_extractor_class not in (NatureCNN, CarRacingCNN, CombinedExtractor):
+            is_sb3s = self.features_extractor_class in (NatureCNN, CombinedExtractor)
+            if not (is_sb3s and _has_small_pictures(self.observation_space)):
                 raise
             raise ValueError(
-                f"{self.features_extractor_class.__name__} needs larger pictures, NatureCNN and CarRacingCNN "
-                f"at least {LEAST_PIXELS}x{LEAST_PIXELS}, got {self.observation_space}: resize them, or use "
-                "another features_extractor_class"
+                f"{self.features_extractor_class.__name__} needs larger pictures, NatureCNN at least "
+                f"{LEAST_PIXELS}x{LEAST_PIXELS}, got {self.observation_space}: resize them, or use another "
+                "features_extractor_class"
             ) from error
 
     def make_q_net(self) -> QNetwork:

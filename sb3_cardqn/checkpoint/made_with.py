@@ -201,9 +201,18 @@ def warn_of_what_is_left_out(model: OffPolicyAlgorithm) -> None:
         )
 
 
-def _forgotten(env: VecEnv | None) -> Iterator[str]:
+def layers(env: VecEnv | None) -> Iterator[VecEnvWrapper]:
+    """
+    :param env: vectorized environment
+    :return: its wrappers, from the outermost
+    """
     while isinstance(env, VecEnvWrapper):
-        names = [name for name in vars(env) if name not in _OF_EVERY_WRAPPER]
-        if names and type(env) not in _KNOWN_WRAPPERS:
-            yield f"{type(env).__name__} ({', '.join(names)})"
+        yield env
         env = env.venv
+
+
+def _forgotten(env: VecEnv | None) -> Iterator[str]:
+    for layer in layers(env):
+        names = [name for name in vars(layer) if name not in _OF_EVERY_WRAPPER]
+        if names and type(layer) not in _KNOWN_WRAPPERS:
+            yield f"{type(layer).__name__} ({', '.join(names)})"

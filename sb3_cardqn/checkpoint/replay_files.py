@@ -17,7 +17,7 @@ _BUFFERS = (
     ReplayBuffer, NStepReplayBuffer, DictReplayBuffer, FrameReplayBuffer, PrioritizedFrameReplayBuffer
 )  # fmt: skip
 # attributes that change besides rows and frames; not every buffer has them all
-_NUMBERS = ("pos", "full", "_max_priority", "_rows_added")
+_NUMBERS = ("pos", "full", "_max_priority", "_rows_added", "_rows_skipped")
 
 
 class Segment(NamedTuple):

@@ -4,7 +4,6 @@ import random
 import shutil
 import time
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecFrameStack, VecMonitor, VecNormalize
 from torch.utils.tensorboard import SummaryWriter
 
-from sb3_cardqn.checkpoint.made_with import NUMBERS
+from sb3_cardqn.checkpoint.made_with import NUMBERS, layers
 from sb3_cardqn.checkpoint.resumable_episode import get_generator, set_generator
 from sb3_cardqn.errors import UserError
 
@@ -151,7 +150,7 @@ def get_envs(env: VecEnv) -> dict[str, Any]:
     :return: random states, running episodes if they are recorded, and state of the vector wrappers
     """
     episodes = env.env_method("episode") if env.has_attr("restore_episode") else None
-    wrappers = [_wrapper_state(layer) for layer in _layers(env)]
+    wrappers = [_wrapper_state(layer) for layer in layers(env)]
     return {"random": get_env_random(env), "episodes": episodes, "wrappers": wrappers}
 
 
@@ -170,15 +169,9 @@ def set_envs(env: VecEnv, state: dict[str, Any]) -> bool:
         ]
         exact = all(restored)
     set_env_random(env, state["random"])
-    for layer, saved in zip(_layers(env), state["wrappers"], strict=True):
+    for layer, saved in zip(layers(env), state["wrappers"], strict=True):
         _set_wrapper_state(layer, saved)
     return exact
-
-
-def _layers(env: VecEnv) -> Iterator[VecEnvWrapper]:
-    while isinstance(env, VecEnvWrapper):
-        yield env
-        env = env.venv
 
 
 def _wrapper_state(layer: VecEnvWrapper) -> dict[str, Any]:
@@ -261,12 +254,13 @@ def get_callback(callback: BaseCallback) -> dict[str, Any]:
     }
 
 
-def set_callback(callback: BaseCallback, state: dict[str, Any]) -> None:
+def set_callback(callback: Any, state: dict[str, Any]) -> None:
     """
     :param callback: callback made like the saved one
     :param state: result of ``get_callback``
     :raises UserError: if it sets an attribute that does not hold numbers, such as a path
     """
+    began = callback.num_timesteps
     for name, value in state["numbers"].items():
         current = getattr(callback, name, "none of that name")
         if not _is_numbers(value) or not (current is None or _is_numbers(current)):
@@ -274,9 +268,9 @@ def set_callback(callback: BaseCallback, state: dict[str, Any]) -> None:
         if name != "verbose":
             setattr(callback, name, value)
     if state["random"] is not None:
-        set_env_random(callback.eval_env, state["random"])  # type: ignore[attr-defined]
+        set_env_random(callback.eval_env, state["random"])
     if type(callback)._on_step is ProgressBarCallback._on_step:  # another one follows by itself
-        callback.pbar.update(callback.num_timesteps)  # type: ignore[attr-defined]
+        callback.pbar.update(callback.num_timesteps - began)
 
 
 def _is_numbers(value: Any) -> bool:

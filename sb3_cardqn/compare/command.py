@@ -178,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
         "--num-threads",
         type=positive,
         help="torch threads per run, with ray also CPUs per run (default: all cores divided by the number of "
-        "parallel runs; with ray 1)",
+        "parallel runs; 1 with ray or --vec-env subproc)",
     )
     add("--address", help="ray: address of the cluster (default: a new one on this machine)")
     add("--num-gpus", type=float, default=0, help="ray: GPUs per run (default: 0)")
@@ -256,7 +256,7 @@ def _dry_run(plan: Plan, output: Path, launcher: Launcher) -> None:
             lengths[contestant] = seconds
             done, minutes = f"{finished} of {len(own)}", time_spent(seconds / 60)
             print(f"{contestant.name:<{width}}  {done:<9}  {minutes} min ({source})")
-        left = [lengths[run.contestant] * (1 - run.progress) for run in runs if not run.state.finished]
+        left = [lengths[run.contestant] * (1 - run.kept_progress) for run in runs if not run.state.finished]
         slots = min(launcher.at_once, len(runs))
         cores = runs[0].cores(launcher.num_threads)
         ends = [0.0] * slots

@@ -43,7 +43,8 @@ def compare(plan: Plan, output: Path, launcher: Launcher | None = None, videos: 
 
     :param plan: plan of the comparison
     :param output: folder for runs, tables and report, created if missing
-    :param launcher: launcher of the runs; by default on this machine, one run per core
+    :param launcher: launcher of the runs; by default on this machine, as many runs as cores and
+        memory allow
     :param videos: True to film a race of the best agents for the report
     :return: tables of all finished runs, and the failures of the others
     :raises UserError: before training, if plan or folder is not valid; after it, if no run finished

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from rl_zoo3 import ALGOS
 
@@ -14,7 +15,8 @@ from sb3_cardqn.compare.contestant import Contestant
 from sb3_cardqn.compare.run import PlannedRun
 from sb3_cardqn.errors import UserError
 
-_TRIAL_MINUTES = 0.25
+_TRIAL: dict[str, Any] = {"n_timesteps": None, "minutes": 0.25}
+_TRIAL_OF_ARS: dict[str, Any] = {"n_timesteps": 1_000, "minutes": None}  # no callback can stop it
 
 
 def estimate(contestant: Contestant, runs: Sequence[PlannedRun], num_threads: int) -> tuple[float, str]:
@@ -45,8 +47,7 @@ def _agent_steps_per_second(run: PlannedRun, num_threads: int) -> float:
     trial = replace(
         run.plan,
         contestants=(contestant,),
-        n_timesteps=None,
-        minutes=_TRIAL_MINUTES,
+        **(_TRIAL_OF_ARS if contestant.algo == "ars" else _TRIAL),
         n_evaluations=1,
         eval_episodes=1,
     )

@@ -32,6 +32,8 @@ from sb3_cardqn.zoo.settings import (
 
 SEED_STRIDE = 1000  # environment i of a run uses the run's seed plus i
 MAX_SEEDS = len(TRAINING_SEEDS) // SEED_STRIDE
+# settings of training and driving, which all runs of a comparison share
+FIXED = ("env", "n_timesteps", "minutes", "n_evaluations", "eval_episodes", "fast", "first", "vec_env")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Plan:
     :param first: seed of the first held-out episode
     :param gym_packages: modules to import that register the environment
     :param vec_env: "dummy", or "subproc" to step a run's environments in processes of their own; then train
-        one run at a time on two cores
+        one run at a time, on all cores
     """
 
     contestants: tuple[Contestant, ...]
@@ -201,8 +203,7 @@ class Plan:
         :return: merged plan
         :raises UserError: if another setting differs; the text names it and both values
         """
-        same = ("env", "n_timesteps", "minutes", "n_evaluations", "eval_episodes", "fast", "first", "vec_env")
-        for name in same:
+        for name in FIXED:
             old, new = getattr(earlier, name), getattr(self, name)
             if old != new:
                 raise UserError(

@@ -11,11 +11,11 @@ from huggingface_sb3 import EnvironmentName
 
 from sb3_cardqn.compare.contestant import Contestant
 from sb3_cardqn.compare.names import folder_names
-from sb3_cardqn.compare.plan import Plan
+from sb3_cardqn.compare.plan import FIXED, Plan
 from sb3_cardqn.durable import is_zip, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.hardware import n_cores
-from sb3_cardqn.zoo.clock import Reading, last_reading
+from sb3_cardqn.zoo.clock import Reading, last_reading, read_clock
 from sb3_cardqn.zoo.resumable import CHECKPOINTS
 
 _CHECKPOINT_STEPS = 10_000  # agent steps between checkpoints if the budget is in minutes
@@ -90,11 +90,6 @@ class PlannedRun:
         return Path(f"{self.folder}.log")
 
     @property
-    def agent_steps(self) -> float:
-        """Budget in agent steps, inf if it is in minutes."""
-        return self.plan.n_timesteps or float("inf")
-
-    @property
     def reading(self) -> Reading:
         """Latest reading of the training clock."""
         return last_reading(self.folder)
@@ -102,9 +97,25 @@ class PlannedRun:
     @property
     def progress(self) -> float:
         """Used part of the budget, in [0, 1]."""
+        return self._used(self.reading)
+
+    @property
+    def kept_progress(self) -> float:
+        """Used part of the budget at the newest checkpoint, where the next attempt resumes, in [0, 1]."""
+        checkpoints = (self.folder / CHECKPOINTS).glob("checkpoint-*.json")
+        newest = max((int(path.stem.split("-")[1]) for path in checkpoints), default=-1)
+        kept = [reading for reading in read_clock(self.folder) if reading.agent_steps <= newest]
+        return self._used(kept[-1]) if kept else 0.0
+
+    def _used(self, reading: Reading) -> float:
         if self.plan.minutes is not None:
-            return min(self.reading.seconds / round(60 * self.plan.minutes, 3), 1.0)  # rounded as the clock
-        return min(self.reading.agent_steps / self.agent_steps, 1.0)
+            return min(reading.seconds / round(60 * self.plan.minutes, 3), 1.0)  # rounded as the clock
+        return min(reading.agent_steps / self.agent_steps, 1.0)
+
+    @property
+    def agent_steps(self) -> Any:
+        """Budget in agent steps, None if it is in minutes."""
+        return self.plan.n_timesteps
 
     @property
     def state(self) -> State:
@@ -152,20 +163,12 @@ class PlannedRun:
     @property
     def asked(self) -> dict[str, Any]:
         """Settings that determine its result, named as in the plan and typed as JSON returns them."""
-        plan = self.plan
-        return {
+        own = {
             "algorithm": self.contestant.algo,
             "overrides": list(self.contestant.overrides),
-            "env": plan.env,
             "seed": self.seed,
-            "n_timesteps": plan.n_timesteps,
-            "minutes": plan.minutes,
-            "n_evaluations": plan.n_evaluations,
-            "eval_episodes": plan.eval_episodes,
-            "vec_env": plan.vec_env,
-            "fast": plan.fast,
-            "first": plan.first,
         }
+        return own | {name: getattr(self.plan, name) for name in FIXED}
 
     def save_state(self, state: State) -> None:
         """
@@ -192,7 +195,7 @@ class PlannedRun:
             budget = ["--minutes", str(plan.minutes), "--n-evaluations", str(plan.n_evaluations)]
             every = _CHECKPOINT_STEPS
         else:
-            every = max(int(self.agent_steps) // plan.n_evaluations, 1)
+            every = max(self.agent_steps // plan.n_evaluations, 1)
             budget = ["-n", str(plan.n_timesteps), "--eval-freq", str(every)]
         packages = ["--gym-packages", *plan.gym_packages] if plan.gym_packages else []
         overrides = ["-params", *self.contestant.overrides] if self.contestant.overrides else []

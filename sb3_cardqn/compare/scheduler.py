@@ -24,7 +24,7 @@ class _Bar(tqdm):
     def __init__(self, runs: Sequence[PlannedRun]) -> None:
         plan = runs[0].plan
         self._budget = plan.n_timesteps or plan.minutes or 0
-        self._progress = {run: float(run.state.finished) or run.progress for run in runs}
+        self._progress = {run: float(run.state.finished) or run.kept_progress for run in runs}
         self._finished = sum(run.state.finished for run in runs)
         super().__init__(
             total=self._budget * len(runs),

@@ -55,7 +55,9 @@ class Meanwhile(VecEnvWrapper):
         :raises RuntimeError: if the work calls the environments: it would receive the answer to the step
         """
         self.step_async(actions)
-        processes: Any = self.unwrapped
+        processes: Any = self.venv
+        while isinstance(processes, VecEnvWrapper):  # not ``unwrapped``, which an adapter need not have
+            processes = processes.venv
         remotes = getattr(processes, "remotes", None)  # only a SubprocVecEnv has them
         if remotes is not None:
             processes.remotes = (_Busy(),) * len(remotes)

@@ -29,8 +29,8 @@ class GroupedSubprocVecEnv(SubprocVecEnv):
 
     For a cheap environment a process of its own costs more than the environment, and more processes than
     cores wait for each other. The same seed gives the same episodes as with SB3. An error in an environment
-    is raised here with its own type. A killed process raises a ``WorkerDiedError``; after that only
-    ``close()`` works. Ctrl-C is left to the learner.
+    is raised here with its own type, and ends its process, as in SB3; a killed process raises a
+    ``WorkerDiedError``. After either only ``close()`` works. Ctrl-C is left to the learner.
 
     >>> env = make_vec_env("CartPole-v1", 8, vec_env_cls=GroupedSubprocVecEnv)  # doctest: +SKIP
 

@@ -17,6 +17,7 @@ from sb3_cardqn.env.actions import DiscretizeActions
 from sb3_cardqn.env.fast_render import FastRender, is_car_racing, steps_as_stock
 from sb3_cardqn.env.penalties import PenalizeMissedTiles, PenalizeRoadEdge, PenalizeSideslip, PenalizeSpeed
 from sb3_cardqn.env.training_wrappers import EndAtLine, EndWhenLost, ScaleReward
+from sb3_cardqn.replaced import replaced
 
 
 def _require_uint8_image(wrapper: gym.Wrapper, shapes: str, fits: Callable[[tuple], bool]) -> None:
@@ -29,6 +30,10 @@ def _require_uint8_image(wrapper: gym.Wrapper, shapes: str, fits: Callable[[tupl
 _IMAGES: tuple[str, Callable[[tuple], bool]] = (
     "(H, W), (H, W, 1) or (H, W, 3)",
     lambda shape: len(shape) == 2 or shape[2:] in ((1,), (3,)),
+)
+_FRAMES: tuple[str, Callable[[tuple], bool]] = (
+    "(H, W), (H, W, C) or (C, H, W), with 1 or 3 channels",
+    lambda shape: _IMAGES[1](shape) or (len(shape) == 3 and shape[0] in (1, 3)),
 )
 
 
@@ -105,8 +110,7 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
             return self._repeat(action, self.skip)
 
         car_racing: Any = self.env.unwrapped
-        own_hook = vars(car_racing).get("_render")  # FastRender's hook; None means the class's method
-        draw = car_racing._render
+        draw = car_racing._render  # FastRender's hook, or the class's method
         reward_when_drawn = 0.0
 
         def hold(mode: str) -> Any:
@@ -116,15 +120,8 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
             reward_when_drawn = car_racing.reward
             return car_racing.state.copy()  # Gymnasium's checker warns of frames that share memory
 
-        car_racing._render = hold
-        try:
+        with replaced(car_racing, "_render", hold):
             obs, reward, terminated, truncated, info = self._repeat(action, self.skip - 1)
-        finally:
-            if own_hook is None:
-                del car_racing._render
-            else:
-                car_racing._render = own_hook
-
         if terminated or truncated:
             # CarRacing draws the score before it subtracts a frame's 0.1: restore that score for this drawing
             car_racing.reward, reward_after = reward_when_drawn, car_racing.reward
@@ -256,7 +253,8 @@ class FrameStack(gym.Wrapper, RecordConstructorArgs):
     :param num_frames: frames in a stack, at least 1
     :param padding_type: what stands before the first frame of an episode: "reset" for the first frame itself,
         "zero" for black, like SB3's ``VecFrameStack`` and the zoo's ``frame_stack``
-    :raises TypeError: if the observations are not uint8 images of shape (H, W), (H, W, 1) or (H, W, 3)
+    :raises TypeError: if the observations are not uint8 images of shape (H, W), (H, W, C) or (C, H, W), with
+        1 or 3 channels
     :raises ValueError: if ``num_frames`` is smaller than 1, or ``padding_type`` is another
     """
 
@@ -266,19 +264,22 @@ class FrameStack(gym.Wrapper, RecordConstructorArgs):
             raise ValueError(f"FrameStack needs padding_type 'reset' or 'zero', got {padding_type!r}")
         RecordConstructorArgs.__init__(self, num_frames=num_frames, padding_type=padding_type)
         super().__init__(env)
-        _require_uint8_image(self, *_IMAGES)
+        _require_uint8_image(self, *_FRAMES)
         self.num_frames, self.padding_type = num_frames, padding_type
-        height, width, *channels = env.observation_space.shape  # type: ignore[misc]
-        self._frame_channels = channels[0] if channels else 1
-        self._stack = np.zeros((num_frames * self._frame_channels, height, width), np.uint8)
+        shape: Any = env.observation_space.shape
+        frame = self._channels_first(np.zeros(shape, np.uint8))
+        self._frame_channels = len(frame)
+        self._stack = np.tile(frame, (num_frames, 1, 1))
         self.observation_space = spaces.Box(0, 255, self._stack.shape, np.uint8)
 
     def _channels_first(self, obs: np.ndarray) -> np.ndarray:
         """
-        :param obs: (H, W) or (H, W, C)
+        :param obs: (H, W), (H, W, C) or (C, H, W)
         :return: (C, H, W)
         """
-        return obs[None] if obs.ndim == 2 else obs.transpose(2, 0, 1)
+        if obs.ndim == 2:
+            return obs[None]
+        return obs.transpose(2, 0, 1) if _IMAGES[1](obs.shape) else obs
 
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """

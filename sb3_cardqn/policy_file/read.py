@@ -162,7 +162,7 @@ def build(about: dict[str, Any]) -> ExportedPolicy:
             )
             network.about = about
             return network
-    except (AssertionError, RuntimeError) as error:  # SB3's and torch's errors for images that are too small
+    except (AssertionError, RuntimeError, ValueError) as error:  # SB3's, torch's, ours; images too small
         raise UserError(f"its parts do not fit together: {str(error).splitlines()[0]}") from error
 
 

@@ -28,12 +28,14 @@ def export(agent: str | Path, output: Path | None = None, algo: str | None = Non
     :param algo: the zoo's name of the algorithm, for a zip outside a run folder; by default "cardqn"
     :return: the ``.safetensors`` file
     :raises UserError: if ``agent`` is not an agent, is not trusted, or has a part that cannot be exported, or
-        if its run folder is another algorithm's than ``algo``
+        if ``algo`` is not its run folder's algorithm, or it is exported already
     """
     source = locate(agent)
     if source != Path(agent):
         output = output or Path()
     if source.suffix == ".safetensors":
+        if algo is not None:
+            raise UserError(f"--algo is for a zip outside a run folder, got {algo} and '{agent}'")
         return _copy(source, output)
     run, zipped = _find(source)
     name = "policy.safetensors" if source.is_dir() else f"{source.stem}.safetensors"
@@ -92,7 +94,9 @@ def training_command(run: Run) -> dict[str, str]:
             commands.append(_without_program(shlex.split(line)))
             line = ""
     commands = [command for command in commands if command]
-    return {"command": " && ".join(commands)} if commands else {}
+    text = " && ".join(commands)
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)  # as a description needs
+    return {"command": printable} if commands else {}
 
 
 def _without_program(words: list[str]) -> str:

@@ -51,6 +51,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
     """
 
     UNIT = 2**20  # weight in the tree, a whole number, for a priority of 1
+    _rows_skipped = 0  # by ``reset``, in the numbering of rows
 
     def __init__(
         self,
@@ -87,7 +88,8 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         """Current exponent of the weights, from ``beta`` to 1."""
         if self.beta_steps is None:
             return self.beta
-        return self.beta + (1.0 - self.beta) * min(self._rows_added * self.n_envs / self.beta_steps, 1.0)
+        agent_steps = (self._rows_added - self._rows_skipped) * self.n_envs
+        return self.beta + (1.0 - self.beta) * min(agent_steps / self.beta_steps, 1.0)
 
     def reset(self) -> None:
         """Forget all transitions and priorities; the memory stays."""
@@ -95,7 +97,9 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         self.tree = SumTree(self._capacity)
         self._max_priority = self.UNIT
         # pos restarts at 0; at a multiple of buffer_size it is still the remainder of _rows_added
-        self._rows_added = -(-self._rows_added // self.buffer_size) * self.buffer_size
+        skipped = -self._rows_added % self.buffer_size
+        self._rows_added += skipped
+        self._rows_skipped += skipped
 
     def add(self, *args: Any, **kwargs: Any) -> None:
         """
@@ -136,7 +140,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
 
         :param indices: (batch,) ``indices`` of the sample
         :param td_errors: (batch,) or (batch, 1) absolute errors
-        :raises ValueError: if an error is negative or not finite, or an index was never sampled
+        :raises ValueError: if an error is negative or not finite, or an index is of no transition so far
         """
         if isinstance(td_errors, th.Tensor):
             td_errors = td_errors.detach().to("cpu", th.float64).numpy()

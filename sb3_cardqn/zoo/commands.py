@@ -19,7 +19,7 @@ from rl_zoo3 import ALGOS, utils
 from sb3_cardqn import trust
 from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.errors import UserError, did_you_mean
-from sb3_cardqn.options import Parser, add_trust, own_options, zoo_parser
+from sb3_cardqn.options import ZOO_COMMANDS, Parser, add_trust, own_options, zoo_parser
 from sb3_cardqn.replaced import replaced
 from sb3_cardqn.seeds import TRAINING_SEEDS
 from sb3_cardqn.zoo.configuration import judged_wrapper_class
@@ -42,17 +42,6 @@ from sb3_cardqn.zoo.settings import (
 )
 from sb3_cardqn.zoo.train_options import check_evaluations, check_numbers, check_train
 
-# command -> module and function; a module without a function is a script
-COMMANDS = {
-    "train": ("rl_zoo3.train", "train"),
-    "enjoy": ("rl_zoo3.enjoy", "enjoy"),
-    "record_video": ("rl_zoo3.record_video", None),
-    "plot_train": ("rl_zoo3.plots.plot_train", "plot_train"),
-    "plot_from_file": ("rl_zoo3.plots.plot_from_file", "plot_from_file"),
-    "all_plots": ("rl_zoo3.plots.all_plots", "all_plots"),
-    "load_from_hub": ("rl_zoo3.load_from_hub", None),
-    "push_to_hub": ("rl_zoo3.push_to_hub", None),
-}
 _PLOTS = {
     "plot_train": check_plot_train,
     "all_plots": check_all_plots,
@@ -143,10 +132,10 @@ def run(
     """
     Run one of the zoo's commands in this process, with cardqn registered.
 
-    Three defaults differ from the zoo's: ``--algo`` is cardqn and ``--env`` is CarRacing-v3, agents are read
+    Four defaults differ from the zoo's: ``--algo`` is cardqn and ``--env`` is CarRacing-v3, agents are read
     from the folder to which ``train`` writes, and ``--seed`` is drawn from the training seeds.
 
-    :param command: a key of ``COMMANDS``
+    :param command: a key of ``options.ZOO_COMMANDS``
     :param argv: arguments after the command
     :param resumed: for ``train``: folder of a run to resume, or None
     :param around: function that makes a context around the command from its options, or None
@@ -210,10 +199,10 @@ def _training(manager: Any) -> Iterator[None]:
 
 def _dispatch(command: str, argv: list[str]) -> None:
     """
-    :param command: a key of ``COMMANDS``
+    :param command: a key of ``options.ZOO_COMMANDS``
     :param argv: arguments after the command, options of the zoo only
     """
-    module, function = COMMANDS[command]
+    module, function = ZOO_COMMANDS[command]
     with replaced(sys, "argv", [f"sb3-cardqn {command}", *argv]):
         if function is None:
             runpy.run_module(module, run_name="__main__")
@@ -280,7 +269,8 @@ def _with_budget(words: list[str], agent_steps: int, folder: Path) -> list[str]:
     options = zoo_parser("train", partial(_dispatch, "train")).parse_args(words)
     if options.minutes is not None:
         raise UserError(
-            f"resume -n needs a budget in agent steps, got a run with --minutes {options.minutes:g}"
+            f"resume -n needs a budget in agent steps, got a run with --minutes {options.minutes:g}: start "
+            "a new run with sb3-cardqn train -i AGENT.zip"
         )
     checkpoints = list((folder / CHECKPOINTS).glob("checkpoint-*.json"))
     trained = max([options.trained_on or 0, *(int(path.stem.split("-")[1]) for path in checkpoints)])

@@ -188,7 +188,7 @@ def checked_hyperparams(
     return hyperparams
 
 
-def explored(algo: str, hyperparams: dict[str, Any], asked: bool = True) -> dict[str, float]:
+def explored(algo: str, hyperparams: dict[str, Any], asked: bool) -> dict[str, float]:
     """
     Exploration of an agent that starts trained.
 

@@ -5,12 +5,13 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
 from huggingface_sb3 import EnvironmentName
 
 from sb3_cardqn import trust
 from sb3_cardqn.durable import refuse_link
 from sb3_cardqn.errors import UserError
-from sb3_cardqn.zoo.plots import check_chosen, prepare_results
+from sb3_cardqn.zoo.plots import check_chosen, pickle_of, prepare_results
 from sb3_cardqn.zoo.run_names import BEST_AGENT, find_run, give_zoos_name, statistics_file
 
 _HUB = Path("hub")  # where the zoo's push_to_hub keeps copies of repositories
@@ -41,6 +42,30 @@ def _find(options: argparse.Namespace) -> tuple[Path, Path]:
     return run, model
 
 
+def _settle(config_file: Path, args_file: Path) -> None:
+    """
+    Change how a run was trained to what the zoo's players understand.
+
+    Two of them look for ``env_kwargs`` in args.yml alone, and they take ``replay_buffer_class`` for a name
+    and None for a value.
+
+    :param config_file: private copy of config.yml
+    :param args_file: private copy of args.yml
+    """
+    config = yaml.unsafe_load(config_file.read_text()) if config_file.exists() else None
+    if not isinstance(config, dict):  # the zoo says so
+        return
+    args = (yaml.unsafe_load(args_file.read_text()) if args_file.exists() else None) or {}
+    config = {name: value for name, value in config.items() if value is not None}
+    if config.get("env_kwargs"):
+        kwargs = {**config["env_kwargs"], **(args.get("env_kwargs") or {})}
+        args_file.write_text(yaml.dump({**args, "env_kwargs": kwargs}))
+    buffer_class = config.get("replay_buffer_class")
+    if isinstance(buffer_class, type):
+        config["replay_buffer_class"] = f"{buffer_class.__module__}.{buffer_class.__qualname__}"
+    config_file.write_text(yaml.dump(config))
+
+
 @contextlib.contextmanager
 def private_run(options: argparse.Namespace) -> Iterator[list[str]]:
     """
@@ -58,7 +83,9 @@ def private_run(options: argparse.Namespace) -> Iterator[list[str]]:
     # a name that the zoo finds, even if the run's own name contains a uuid
     name = "" if options.exp_id < 0 else f"{env}_{options.exp_id or 1}"
     with trust.private_copies(run, code, data, at=f"{options.algo}/{name}") as private:
-        give_zoos_name(private / options.algo / name / env / statistics.name)
+        copies = private / options.algo / name / env
+        give_zoos_name(copies / statistics.name)
+        _settle(copies / "config.yml", copies / "args.yml")
         print(f"Checked; loading a private copy of {model}")
         yield ["-f", str(private)]
 
@@ -103,8 +130,7 @@ def private_plots(options: argparse.Namespace) -> Iterator[list[str]]:
     :return: context with additional options for reading copies of its pickles
     :raises UserError: if a pickle is not trusted
     """
-    pickles = [Path(options.input if options.input.endswith(".pkl") else f"{options.input}.pkl")]
-    pickles += map(Path, options.merge)
+    pickles = [pickle_of(options.input), *map(Path, options.merge)]
     if options.output:
         refuse_link(Path(options.output))
     with contextlib.ExitStack() as stack:

@@ -95,7 +95,7 @@ def check_all_plots(options: argparse.Namespace) -> None:
         f"{algo} on {env} in '{folder}'"
         for env, folder, algo in rows
         # the zoo skips runs with a single evaluation
-        if max((_evaluations(run, options.key) for run in _runs(Path(folder), algo, env)), default=0) < 2
+        if max((_evaluations(run, options) for run in _runs(Path(folder), algo, env)), default=0) < 2
     ]
     text = f"no run of {' or of '.join(empty)} has two evaluations with '{options.key}'"
     if len(empty) == len(rows):
@@ -104,17 +104,32 @@ def check_all_plots(options: argparse.Namespace) -> None:
         print(f"sb3-cardqn: {text}; the table shows zeros for them", file=sys.stderr)
 
 
-def _evaluations(run: Path, key: str) -> int:
+def _evaluations(run: Path, options: argparse.Namespace) -> int:
     """
     :param run: run folder
-    :param key: key of evaluations.npz
-    :return: number of its evaluations
+    :param options: options of ``all_plots``
+    :return: number of its evaluations with the chosen key
+    :raises UserError: if all of them come after the chosen number of agent steps, which the zoo cannot plot
     """
     path = run / "evaluations.npz"
     if not path.is_file():
         return 0
     with np.load(path) as evaluations:
-        return len(evaluations[key]) if key in evaluations else 0
+        count = len(evaluations[options.key]) if options.key in evaluations else 0
+        first = int(evaluations["timesteps"][0]) if count > 1 else 0
+    if first > options.max_timesteps:
+        raise UserError(
+            f"-max needs at least {first}, the first evaluation of '{run}', got {options.max_timesteps}"
+        )
+    return count
+
+
+def pickle_of(name: str) -> Path:
+    """
+    :param name: value of ``-i`` of ``plot_from_file``
+    :return: the file that the zoo reads
+    """
+    return Path(name if name.endswith(".pkl") else f"{name}.pkl")
 
 
 def check_plot_from_file(options: argparse.Namespace) -> None:
@@ -124,8 +139,7 @@ def check_plot_from_file(options: argparse.Namespace) -> None:
     """
     if options.input is None:
         raise UserError("plot_from_file needs -i or --input, a file written by all_plots -o")
-    named = options.input if options.input.endswith(".pkl") else f"{options.input}.pkl"
-    for option, path in (("-i", named), *(("--merge", path) for path in options.merge)):
+    for option, path in (("-i", pickle_of(options.input)), *(("--merge", path) for path in options.merge)):
         if not Path(path).is_file():
             raise UserError(f"{option} needs a file written by all_plots -o, got '{path}'")
 

@@ -75,8 +75,8 @@ class ResumableExperimentManager(CarExperimentManager):
         *rest: Any,
         checkpoint_freq: int,
         argv: list[str],
-        resumed: Path | None = None,
-        trained_on: int | None = None,
+        resumed: Path | None,
+        trained_on: int | None,
         **kwargs: Any,
     ) -> None:
         kept = [] if resumed is None else [resumed / CHECKPOINTS / _CONFIG, *resumed.glob(f"[!.]*/{_CONFIG}")]
@@ -134,7 +134,7 @@ class ResumableExperimentManager(CarExperimentManager):
         if eval_env:
             return super().create_envs(n_envs, eval_env, no_log)
         if self.trained_on is not None or any(self.checkpoint.folder.glob("checkpoint-*.json")):
-            self.monitor_kwargs = {**self.monitor_kwargs, "override_existing": False}
+            self.monitor_kwargs = {**(self.monitor_kwargs or {}), "override_existing": False}
         wrapper = self.env_wrapper
         self.env_wrapper = lambda env: ResumableEpisode(env if wrapper is None else wrapper(env))
         try:

@@ -130,7 +130,7 @@ def _check_budget(options: argparse.Namespace) -> None:
 def check_evaluations(options: argparse.Namespace) -> None:
     """
     :param options: options of a new run of ``train``
-    :raises UserError: if the number of evaluations, or -uuid, would be ignored
+    :raises UserError: if -uuid, or a number of evaluations without a frequency, would be ignored
     """
     if options.run_id is not None and options.uuid:
         raise UserError(f"--run-id {options.run_id} names the run's folder, so it needs no -uuid")

@@ -292,6 +292,10 @@ def adapter(algorithm: Algorithm, folder: Path) -> None:
     assert algorithm(**SMALL | {"env": Adapter()}).learn(60).num_timesteps >= 60
 
 
+def test_overlap_around_a_simulator() -> None:
+    assert CarDQN(**SMALL | {"env": Adapter()}, overlap=True).learn(60).num_timesteps >= 60
+
+
 SCRIPTS: list[Callable[[Algorithm, Path], None]] = [
     double_dqn, custom_extractor, save_and_go_on, from_dqn, callbacks, her, normalized,
     numbers_as_people_write_them, actions_by_hand, another_buffer, own_exploration, own_aliases, policy_alone, adapter,
@@ -579,7 +583,13 @@ class At300(BaseCallback):
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "epsilon"), [({}, 1), ({"exploration_steps": 100}, 0.05), ({"exploration_fraction": 1e-9}, 1)]
+    ("kwargs", "epsilon"),
+    [
+        ({}, 1),
+        ({"exploration_steps": 100}, 0.05),
+        ({"exploration_fraction": 1e-9}, 1),
+        ({"exploration_fraction": 0}, 0.05),
+    ],
 )
 def test_learning_without_end_explores_as_long_as_it_says(kwargs: dict[str, Any], epsilon: float) -> None:
     model = CarDQN("MlpPolicy", "CartPole-v1", **kwargs)

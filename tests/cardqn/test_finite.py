@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch as th
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_cardqn.cardqn.finite import check_transitions, clip_gradient
 from sb3_cardqn.errors import NotFiniteError
@@ -49,6 +49,15 @@ def test_what_environments_answer(what: str, value: float, monkeypatch: pytest.M
     assert what.split()[-1] in error.value.place
     assert model.replay_buffer.size() == 19  # it did not get in
     assert np.isfinite(model.replay_buffer.rewards).all()
+
+
+@pytest.mark.parametrize("what", ["the reward", "the observation"])
+def test_what_a_normalization_clips(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, attribute in (("made", 0), ("what", what), ("value", np.inf)):
+        monkeypatch.setattr(Broken, name, attribute, raising=False)
+    venv = make_vec_env("CartPole-v1", 3, wrapper_class=Broken)
+    with error_naming(NotFiniteError, "1 | 60"):
+        agent(VecNormalize(venv, training=False)).learn(1000)
 
 
 class Dark(gym.Wrapper):

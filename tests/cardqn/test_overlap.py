@@ -46,21 +46,29 @@ def test_overlap_is_for_environments_in_processes_of_their_own_unless_asked_for(
 
 def test_overlap_makes_every_update_one_step_late() -> None:
     updates: dict[bool, list[int]] = {}
+    before: dict[bool, list[int]] = {}
     for overlap in (False, True):
 
         class Watcher(BaseCallback):
-            seen: ClassVar[list[int]] = []
+            in_step: ClassVar[list[int]] = []
+            before_step: ClassVar[list[int]] = []
+
+            def _on_rollout_start(self) -> None:
+                self.before_step.append(self.model._n_updates)
 
             def _on_step(self) -> bool:
-                self.seen.append(self.model._n_updates)
+                self.in_step.append(self.model._n_updates)
                 return True
 
         env = make_vec_env("CartPole-v1", 2, seed=0)
         model = CarDQN("MlpPolicy", env, overlap=overlap, gradient_steps=3, **SMALL | {"train_freq": 1})
         model.learn(40, Watcher())
-        updates[overlap] = [*Watcher.seen, model._n_updates]
+        updates[overlap] = [*Watcher.in_step, model._n_updates]
+        before[overlap] = Watcher.before_step
     # when the callback runs, the step's own update is still to come; with overlap the one before it is done
     assert updates[False] == updates[True] == [0] * 11 + [3 * i for i in range(1, 11)]
+    assert before[False] == [0] * 11 + [3 * i for i in range(1, 10)]
+    assert before[True] == [0] * 12 + [3 * i for i in range(1, 9)]
 
 
 def test_overlap_ends_with_learn() -> None:

@@ -38,7 +38,7 @@ from tests.named import error_naming
         ({"learning_starts": -0.5}, "CarDQN | learning_starts | -0.5"),
         ({"exploration_steps": 0}, "CarDQN | exploration_steps | 0"),
         ({"exploration_decay": "lineal"}, "exploration_decay | 'constant' | 'linear' | 'lineal'"),
-        ({"exploration_decay": "exponential", "exploration_final_eps": 0}, "ExponentialSchedule | end | 0"),
+        ({"exploration_decay": "exponential", "exploration_final_eps": 0}, "CarDQN | exploration_final_eps | above 0 | 0"),
         ({"max_grad_norm": -1}, "CarDQN | max_grad_norm | -1"),
         ({"gamma": "high"}, "CarDQN | gamma | 'high'"),
     ],
@@ -109,6 +109,14 @@ def test_the_error_of_ones_own_network_stays() -> None:
     kwargs = {"policy_kwargs": {"features_extractor_class": Own}}
     with pytest.raises(RuntimeError, match="mine"):
         CarDQN("CnnPolicy", Catch(), **IMAGES | kwargs)
+
+
+def test_torchs_error_stays_where_pictures_are_large_enough() -> None:
+    env: gym.Env = OneStep(truncates=False)
+    env.observation_space = spaces.Box(0, 255, (84, 84, 3), np.uint8)
+    kwargs = {"features_extractor_kwargs": {"features_dim": 2**60}}
+    with pytest.raises(RuntimeError, match=str(2**60)):
+        CarDQN("CnnPolicy", env, buffer_size=1, policy_kwargs=kwargs)
 
 
 def test_environments_that_do_not_fit() -> None:

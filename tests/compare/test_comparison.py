@@ -425,11 +425,6 @@ def test_a_dry_run_takes_the_time_of_finished_runs(
     assert not list(compared.glob("runs/*/*/*_3"))
 
 
-def test_two_comparisons_do_not_share_a_folder(tmp_path: Path) -> None:
-    with comparison.opened(tmp_path), error_naming(UserError, f"'{tmp_path}'"):
-        compare(Plan.of(["dqn"], seeds=1, **SHORT), tmp_path)
-
-
 @pytest.mark.slow
 def test_a_killed_comparison_takes_its_runs_along_and_goes_on_from_their_checkpoint(tmp_path: Path) -> None:
     go = tmp_path / "go"
@@ -503,7 +498,7 @@ def test_an_attempt_that_ends_early_is_no_success(tmp_path: Path) -> None:
     attempt = Attempt.__new__(Attempt)
     attempt.run = planned
     assert "SIGKILL" in attempt._failure(-signal.SIGKILL)
-    assert not missing("0", attempt._failure(0))
+    assert not missing("ended early | 0", attempt._failure(0))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from sb3_cardqn.compare.launchers import LocalLauncher, local_launcher
 from sb3_cardqn.compare.run import PlannedRun, State, runs_of
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.evaluation import _workers
+from sb3_cardqn.zoo.resumable import CHECKPOINTS
 from tests.named import error_naming, missing
 
 SHORT = {"env": "CartPole-v1", "n_timesteps": 1000, "n_evaluations": 1, "eval_episodes": 1, "tracks": 1}
@@ -142,6 +143,30 @@ def test_a_dry_run_counts_the_rounds(
         ]
     )
     assert not missing("3.0 h | 5.0 core-hours", capsys.readouterr().out)  # five runs, two at a time
+
+
+def test_a_dry_run_counts_what_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "estimate", lambda *_: (3600.0, "measured"))
+    (run,) = runs_of(Plan.of([DQN], seeds=1, **SHORT), tmp_path)
+    run.folder.mkdir(parents=True)
+    (run.folder / "training_clock.csv").write_text("agent_steps,seconds\n500,6.0\n750,9.0\n")
+    typed = [DQN, "-n", "1000", "--env", "CartPole-v1", "--seeds", "1", "-o", str(tmp_path), "--dry-run"]
+    for checkpoints, hours in (([], "1.0"), (["checkpoint-500.json"], "0.5")):
+        for name in checkpoints:
+            (run.folder / CHECKPOINTS).mkdir()
+            (run.folder / CHECKPOINTS / name).touch()
+        command.main([*typed, "--jobs", "1", "--num-threads", "1"])
+        assert not missing(f"about {hours} h", capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_a_dry_run_of_what_no_callback_can_stop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command.main(
+        ["ars", "--env", "CartPole-v1", "-n", "20000", "--seeds", "1", "-o", str(tmp_path), "--dry-run"]
+    )
+    assert "agent steps/s" in capsys.readouterr().out
 
 
 def test_one_run_on_all_cores_has_them_alone() -> None:

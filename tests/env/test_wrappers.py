@@ -324,13 +324,18 @@ def test_frame_stack_holds_the_last_frames_oldest_first(
         assert env.observation_space.contains(obs)
 
 
+@pytest.mark.parametrize("channels_first", [False, True])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_frame_stack_with_zeros_is_sb3s(channels: int) -> None:
+def test_frame_stack_with_zeros_is_sb3s(channels: int, channels_first: bool) -> None:
+    shape = (channels, 40, 44) if channels_first else (40, 44, channels)
+
     def make() -> gym.Env:
-        return TransformObservation(Pictures((40, 44, channels), length=5), np.copy, None)
+        return TransformObservation(Pictures(shape, length=5), np.copy, None)
 
     env = FrameStack(make(), 3, padding_type="zero")
-    theirs: Any = VecTransposeImage(VecFrameStack(DummyVecEnv([make]), 3))
+    theirs: Any = VecFrameStack(DummyVecEnv([make]), 3)
+    if not channels_first:
+        theirs = VecTransposeImage(theirs)
     assert env.observation_space == theirs.observation_space
     theirs.seed(0)
     observation = theirs.reset()
@@ -386,7 +391,7 @@ def test_car_racing_wrapper_hands_its_arguments_on() -> None:
     assert layers["DiscretizeActions"].actions.tolist() == [[0, 1, 0]]
     assert layers["FrameSkip"].skip == 3
     assert layers["ResizeObservation"].observation_space.shape == (40, 50)
-    assert layers["ResizeObservation"]._window == (slice(0, 84), slice(0, 96))
+    assert layers["ResizeObservation"].spec.additional_wrappers[-1].kwargs["crop"] == [0, 12, 0, 0]
     assert layers["FrameStack"].num_frames == 2
     assert "FastRender" not in layers
 

@@ -74,6 +74,17 @@ def weights(about: dict[str, Any]) -> dict[str, th.Tensor]:
     return {name: th.randn(shape, generator=generator) for name, shape in shapes.items()}
 
 
+def forged(about: dict[str, Any], tensors: dict[str, th.Tensor]) -> bytes:
+    """
+    :param about: description, good or bad
+    :param tensors: weights by name, good or bad
+    :return: a file of both, with a SHA-256 that fits
+    """
+    text = json.dumps(about)
+    metadata = {"sb3_cardqn": text, "sha256": policy_file._fingerprint(text, tensors)}
+    return policy_file.safetensors.torch.save(tensors, metadata)
+
+
 def _split(data: bytes) -> tuple[dict[str, Any], bytes]:
     size = struct.unpack("<Q", data[:8])[0]
     return json.loads(data[8 : 8 + size]), data[8 + size :]
@@ -198,9 +209,7 @@ def forge(rng: np.random.Generator, about: dict[str, Any], tensors: dict[str, th
     else:
         for _ in range(rng.integers(1, 3)):
             _spoil(rng, about)
-    text = json.dumps(about)
-    metadata = {"sb3_cardqn": text, "sha256": policy_file._fingerprint(text, tensors)}
-    return policy_file.safetensors.torch.save(tensors, metadata)
+    return forged(about, tensors)
 
 
 def main(mutants: int, seed: int) -> None:

@@ -53,7 +53,7 @@ from tests.command_line import ROOT
 from tests.devices import DEVICES
 from tests.evaluate.test_evaluate import WRAPPERS
 from tests.named import error_naming, missing
-from tests.policy_file.fuzz import CAR_RACING, VECTORS, weights
+from tests.policy_file.fuzz import CAR_RACING, VECTORS, forged, weights
 
 ACTIONS = [[0, 1, 0], [0.5, 0, 0]]  # those of WRAPPERS
 SMALL = {"features_extractor_class": CarRacingCNN, "features_extractor_kwargs": {"features_dim": 32}}
@@ -447,11 +447,8 @@ def test_an_agent_outside_a_run_folder_has_no_environment(run: Run, tmp_path: Pa
     ],
 )  # fmt: skip
 def test_a_forged_description_is_refused_with_the_reason(change: dict, named: str, tmp_path: Path) -> None:
-    about, tensors = CAR_RACING | change, weights(CAR_RACING)
-    text = json.dumps(about)
-    metadata = {"sb3_cardqn": text, "sha256": policy_file._fingerprint(text, tensors)}
     path = tmp_path / "forged.safetensors"
-    path.write_bytes(policy_file.safetensors.torch.save(tensors, metadata))
+    path.write_bytes(forged(CAR_RACING | change, weights(CAR_RACING)))
     with error_naming(UserError, f"'{path}' | {named}"):
         load_policy(path)
 
@@ -487,8 +484,12 @@ def test_files_that_cannot_be_read_are_refused_with_the_reason(tmp_path: Path) -
 def test_weights_that_are_no_numbers_are_neither_written_nor_read(value: float, tmp_path: Path) -> None:
     tensors = weights(VECTORS)
     tensors["q_net.0.weight"][3, 1] = value
+    path = tmp_path / "policy.safetensors"
     with error_naming(UserError, "q_net.0.weight"):
-        policy_file.write(tmp_path / "policy.safetensors", VECTORS, tensors)
+        policy_file.write(path, VECTORS, tensors)
+    path.write_bytes(forged(VECTORS, tensors))
+    with error_naming(UserError, f"'{path}' | q_net.0.weight"):
+        load_policy(path)
 
 
 def fuzz(mutants: int) -> dict[str, Any]:

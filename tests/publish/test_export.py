@@ -22,7 +22,7 @@ from tests.named import error_naming
         ),
         (
             "sb3-cardqn train -params 'policy_kwargs:dict(\n)'\nsb3-cardqn resume A_1 -n 9",
-            "sb3-cardqn train -params 'policy_kwargs:dict(\n)' && sb3-cardqn resume A_1 -n 9",
+            "sb3-cardqn train -params 'policy_kwargs:dict( )' && sb3-cardqn resume A_1 -n 9",
         ),
         ("python -m rl_zoo3.train --algo dqn", None),
         ("python /my train's/python train --algo dqn", None),  # not quoted, as rl-zoo3 writes it
@@ -49,3 +49,7 @@ def test_a_run_is_exported_with_no_other_algorithm_than_its_own(tmp_path: Path) 
         assert not output.exists()
         main([str(source), "-o", str(output), "--algo", "cardqn"])
         output.unlink()
+    with error_naming(UserError, "--algo | dqn | cardqn"):
+        main(["cardqn", "-o", str(output), "--algo", "dqn"])
+    (run.config_folder / "command.txt").write_text("sb3-cardqn train -params 'policy_kwargs:dict(\n)'")
+    main([str(run.folder), "-o", str(output)])

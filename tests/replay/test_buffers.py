@@ -489,9 +489,11 @@ def test_huge_errors_do_not_overflow() -> None:
 
 
 def test_beta_rises_to_one() -> None:
-    buffer = make_prioritized(10, n_envs=2, beta=0.4, beta_steps=20)
+    buffer = make_prioritized(40, n_envs=2, beta=0.4, beta_steps=20)
     assert buffer.current_beta == pytest.approx(0.4)
     fill(buffer, 5)  # 10 of 20 agent steps
+    assert buffer.current_beta == pytest.approx(0.7)
+    buffer.reset()  # forgets transitions, not agent steps
     assert buffer.current_beta == pytest.approx(0.7)
     fill(buffer, 20)
     assert buffer.current_beta == 1.0

@@ -148,6 +148,17 @@ def test_the_bar_of_a_resumed_run_starts_at_its_checkpoint(tmp_path: Path) -> No
     assert [bar.pbar.n for bar in bars] == [0, 450]
 
 
+def test_the_bar_of_a_run_that_trains_on_counts_from_where_it_began(tmp_path: Path) -> None:
+    clock = TrainingClock(tmp_path)
+    bars = [bar_of(clock) for _ in range(2)]
+    for bar in bars:
+        bar.init_callback(started(clock, 300))  # agent steps of the finished run
+        bar.on_training_start({"total_timesteps": 900}, {})
+    bars[0].num_timesteps = 450
+    set_callback(bars[1], get_callback(bars[0]))
+    assert [(bar.pbar.n, bar.pbar.total) for bar in bars] == [(0, 600), (150, 600)]
+
+
 def test_evaluations_on_a_full_disk_leave_the_earlier_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,19 @@ def test_enjoy_finds_the_newest_agent(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_params_say_is_played_too(tmp_path: Path) -> None:
+    agent = "--algo dqn --env FrozenLake-v1"
+    run_well(
+        tmp_path,
+        f"train {agent} -n 150 --eval-freq -1 -params env_kwargs:dict(map_name='8x8') frame_stack:None "
+        "replay_buffer_class:stable_baselines3.common.buffers.ReplayBuffer",
+    )
+    for command in ("enjoy --no-render", "record_video"):
+        run_well(tmp_path, f"{command} {agent} -n 5")
+    assert list((tmp_path / "logs/dqn/FrozenLake-v1_1/videos").glob("*.mp4"))
+
+
+@pytest.mark.slow
 def test_record_video(folder: Path) -> None:
     run_well(folder, "record_video --algo cardqn --env CarRacing-v3 -n 20 --load-best")
     (video,) = (folder / "logs/cardqn/CarRacing-v3_1/videos").glob("*.mp4")
@@ -242,16 +255,6 @@ def test_the_gamma_of_a_trial_reaches_its_buffer(algo: str, monkeypatch: pytest.
     assert hyperparams["replay_buffer_kwargs"] == {"n_steps": 3, "gamma": 0.97}  # the next trial's
     manager._hyperparams = {"gamma": 0.97}
     assert manager.objective(trial) == {"gamma": 0.97}
-
-
-def test_a_trial_draws_a_parameter_once() -> None:
-    def objective(trial: optuna.Trial) -> float:
-        drawn = [trial.suggest_float("one_minus_gamma", 0.0001, 0.03, log=True) for _ in "12"]
-        return drawn[0] - drawn[1]
-
-    study = optuna.create_study()
-    study.optimize(objective, n_trials=2)
-    assert [trial.value for trial in study.trials] == [0, 0]
 
 
 def test_trials_at_the_same_time_do_not_see_each_others_environments(

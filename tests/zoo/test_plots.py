@@ -70,6 +70,7 @@ def test_one_run_is_plotted(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ("all_plots -a dqn -e CartPole-v1 -f absent", "'absent'"),
         (f"all_plots -a dqn {PLOTS} -k successes", "'successes'"),
         (f"all_plots -a dqn {PLOTS} -l a b", "-l | ['a', 'b']"),
+        (f"all_plots -a dqn {PLOTS} -max 9", "-max | 10 | 'logs/dqn/CartPole-v1_1' | 9"),
         ("plot_from_file -i absent", "'absent.pkl'"),
     ],
 )
