@@ -131,7 +131,7 @@ def intervals(aggregates: pd.DataFrame, scores: pd.DataFrame) -> None:
     :param aggregates: a row per measure and contestant
     :param scores: a row per measure and run
     """
-    titles = {"final": "last checkpoint", "best": "best on validation"}
+    titles = {"final": "final checkpoint", "best": "best on validation"}
     _, axes = plt.subplots(1, 2, figsize=(WIDTH, 3), sharex=True, sharey=True)
     for ax, (measure, title) in zip(axes, titles.items(), strict=True):
         rows = aggregates[aggregates["measure"] == measure].reset_index(drop=True)
@@ -142,7 +142,7 @@ def intervals(aggregates: pd.DataFrame, scores: pd.DataFrame) -> None:
             chosen = scores["contestant"] == row["contestant"]
             runs = scores[chosen & (scores["measure"] == measure)]["score"]
             ax.plot(runs, [y + 0.25] * len(runs), "|", color=color, markersize=10)
-        ax.set(title=title, xlabel="points, 20 held-out tracks")
+        ax.set(title=title, xlabel="points, 100 held-out tracks")
         ax.set_yticks(range(len(rows)), rows["contestant"])
     axes[0].invert_yaxis()
     plt.show()
