@@ -136,27 +136,24 @@ def test_the_bar_of_a_budget_in_minutes_counts_seconds(tmp_path: Path, seconds: 
     assert bar.pbar.n == 20
 
 
-def test_the_bar_of_a_resumed_run_starts_at_its_checkpoint(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("trained_before", "shown"), [(0, (450, 900)), (300, (150, 600))])
+def test_the_bar_of_a_resumed_run_starts_at_its_checkpoint(
+    trained_before: int, shown: tuple[int, int], tmp_path: Path
+) -> None:
+    """A run that trains on counts from where the finished one ended."""
     clock = TrainingClock(tmp_path)
-    bars = [bar_of(clock) for _ in range(2)]
-    for bar in bars:
+    state: dict[str, Any] = {}
+    for is_resumed in (False, True):  # one after the other: the oldest rich shows one bar at a time
+        bar = bar_of(clock)
         bar.on_training_end()  # of a run that failed before it began
-        bar.init_callback(started(clock, 0))
+        bar.init_callback(started(clock, trained_before))
         bar.on_training_start({"total_timesteps": 900}, {})
-    bars[0].num_timesteps = 450
-    set_callback(bars[1], get_callback(bars[0]))
-    assert [bar.pbar.n for bar in bars] == [0, 450]
-
-
-def test_the_bar_of_a_run_that_trains_on_counts_from_where_it_began(tmp_path: Path) -> None:
-    clock = TrainingClock(tmp_path)
-    bars = [bar_of(clock) for _ in range(2)]
-    for bar in bars:
-        bar.init_callback(started(clock, 300))  # agent steps of the finished run
-        bar.on_training_start({"total_timesteps": 900}, {})
-    bars[0].num_timesteps = 450
-    set_callback(bars[1], get_callback(bars[0]))
-    assert [(bar.pbar.n, bar.pbar.total) for bar in bars] == [(0, 600), (150, 600)]
+        if is_resumed:
+            set_callback(bar, state)
+            assert (bar.pbar.n, bar.pbar.total) == shown
+        bar.num_timesteps = 450
+        state |= get_callback(bar)
+        bar.on_training_end()
 
 
 def test_evaluations_on_a_full_disk_leave_the_earlier_ones(
