@@ -11,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.type_aliases import TrainFreq
+from stable_baselines3.common.utils import ConstantSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_cardqn.cardqn.schedules import DECAYS
@@ -113,9 +114,7 @@ def check_budget(agent: Any, total_timesteps: Any) -> None:
     """
     if not is_number(total_timesteps) or math.isnan(total_timesteps):
         raise ValueError(f"CarDQN.learn needs total_timesteps, a number or inf, got {total_timesteps!r}")
-    is_constant = agent.exploration_decay == "constant" or not (
-        agent.exploration_fraction or callable(agent.exploration_decay)
-    )
+    is_constant = isinstance(agent.exploration_schedule, ConstantSchedule)
     if total_timesteps == math.inf and not agent.exploration_steps and not is_constant:
         warnings.warn(
             "with total_timesteps=inf exploration never decreases, because exploration_fraction is a "

@@ -4,9 +4,9 @@ from typing import Any, Self
 
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import MaybeCallback, RolloutReturn
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
-from sb3_cardqn.env.meanwhile import Meanwhile
+from sb3_cardqn.env.meanwhile import Meanwhile, stepped
 from sb3_cardqn.replay.buffers import FrameReplayBuffer
 
 
@@ -89,7 +89,7 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
                 f"CarDQN needs overlap=False for {type(self.replay_buffer).__name__}, which calls the "
                 "environments during updates, got True"
             )
-        steps = _steps(env)
+        steps = stepped(env)
         undivided = isinstance(steps, VecEnv) and type(steps).step is not VecEnv.step
         if undivided and self.overlap:
             raise ValueError(
@@ -134,13 +134,3 @@ class OverlapAlgorithm(OffPolicyAlgorithm):
         finally:
             self._meanwhile, self._due = None, None
         return self
-
-
-def _steps(env: VecEnv) -> Any:
-    """
-    :param env: environments
-    :return: the outermost with a ``step`` of its own, else the innermost; within an adapter, no ``VecEnv``
-    """
-    while isinstance(env, VecEnvWrapper) and type(env).step is VecEnv.step:
-        env = env.venv
-    return env

@@ -10,8 +10,9 @@ import time
 from dataclasses import replace
 
 from sb3_cardqn import trust
-from sb3_cardqn.compare.run import PlannedRun, State, can_resume
+from sb3_cardqn.compare.run import PlannedRun, State
 from sb3_cardqn.machine import machine
+from sb3_cardqn.zoo.resumable import checkpoints_of
 
 GRACE_SECONDS = 60  # time to write a checkpoint
 
@@ -29,7 +30,7 @@ class Attempt:
         self.run = run
         run.check_folder()
         arguments = run.train_arguments(num_threads)
-        if can_resume(run.folder):
+        if checkpoints_of(run.folder):
             arguments = ["resume", str(run.folder)]
         elif run.folder.exists():
             shutil.rmtree(run.folder)  # check_folder made sure that it is part of this comparison

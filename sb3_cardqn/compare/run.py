@@ -16,7 +16,7 @@ from sb3_cardqn.durable import is_zip, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.hardware import n_cores
 from sb3_cardqn.zoo.clock import Reading, last_reading, read_clock
-from sb3_cardqn.zoo.resumable import CHECKPOINTS
+from sb3_cardqn.zoo.resumable import checkpoints_of
 
 _CHECKPOINT_STEPS = 10_000  # agent steps between checkpoints if the budget is in minutes
 
@@ -102,8 +102,7 @@ class PlannedRun:
     @property
     def kept_progress(self) -> float:
         """Used part of the budget at the newest checkpoint, where the next attempt resumes, in [0, 1]."""
-        checkpoints = (self.folder / CHECKPOINTS).glob("checkpoint-*.json")
-        newest = max((int(path.stem.split("-")[1]) for path in checkpoints), default=-1)
+        newest = max(checkpoints_of(self.folder), default=-1)
         kept = [reading for reading in read_clock(self.folder) if reading.agent_steps <= newest]
         return self._used(kept[-1]) if kept else 0.0
 
@@ -122,7 +121,7 @@ class PlannedRun:
         """Last saved state, corrected from the run's files in case the coordinator was killed."""
         saved = self._saved_state
         has_agent = is_zip(self.folder / f"{EnvironmentName(self.plan.env)}.zip")
-        is_done = saved.attempts > 0 and has_agent and self.progress == 1 and not can_resume(self.folder)
+        is_done = saved.attempts > 0 and has_agent and self.progress == 1 and not checkpoints_of(self.folder)
         return replace(saved, finished=is_done)
 
     @property
@@ -228,14 +227,6 @@ class PlannedRun:
         """
         lines = self.log.read_text(errors="replace").splitlines() if self.log.is_file() else []
         return " | ".join([line.strip() for line in lines if line.strip()][-3:])
-
-
-def can_resume(folder: Path) -> bool:
-    """
-    :param folder: run folder
-    :return: True if there is a checkpoint to resume from
-    """
-    return any((folder / CHECKPOINTS).glob("checkpoint-*.json"))
 
 
 def runs_of(

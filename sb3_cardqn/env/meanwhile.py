@@ -19,6 +19,16 @@ def busy(question: str) -> RuntimeError:
     )
 
 
+def stepped(env: VecEnv) -> Any:
+    """
+    :param env: environments
+    :return: the outermost with a ``step`` of its own, else the innermost; within an adapter, no ``VecEnv``
+    """
+    while isinstance(env, VecEnvWrapper) and type(env).step is VecEnv.step:
+        env = env.venv
+    return env
+
+
 class _Busy:
     """Replaces the pipe to an environment while the environment steps."""
 
@@ -55,9 +65,7 @@ class Meanwhile(VecEnvWrapper):
         :raises RuntimeError: if the work calls the environments: it would receive the answer to the step
         """
         self.step_async(actions)
-        processes: Any = self.venv
-        while isinstance(processes, VecEnvWrapper):  # not ``unwrapped``, which an adapter need not have
-            processes = processes.venv
+        processes = stepped(self.venv)
         remotes = getattr(processes, "remotes", None)  # only a SubprocVecEnv has them
         if remotes is not None:
             processes.remotes = (_Busy(),) * len(remotes)

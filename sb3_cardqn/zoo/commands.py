@@ -31,6 +31,7 @@ from sb3_cardqn.zoo.resumable import (
     COMMAND,
     ResumableExperimentManager,
     agent_to_start_from,
+    checkpoints_of,
 )
 from sb3_cardqn.zoo.run_names import find_run, parse_name
 from sb3_cardqn.zoo.settings import (
@@ -272,8 +273,8 @@ def _with_budget(words: list[str], agent_steps: int, folder: Path) -> list[str]:
             f"resume -n needs a budget in agent steps, got a run with --minutes {options.minutes:g}: start "
             "a new run with sb3-cardqn train -i AGENT.zip"
         )
-    checkpoints = list((folder / CHECKPOINTS).glob("checkpoint-*.json"))
-    trained = max([options.trained_on or 0, *(int(path.stem.split("-")[1]) for path in checkpoints)])
+    checkpoints = checkpoints_of(folder)
+    trained = max([options.trained_on or 0, *checkpoints])
     if agent_steps <= trained:
         raise UserError(
             f"resume -n needs more than the {trained} agent steps that '{folder}' has, got {agent_steps}"

@@ -32,6 +32,17 @@ COMMAND, _CONFIG = "command.json", "hyperparams.yml"
 _TRAINED, _START = "trained.zip", "start"
 
 
+def checkpoints_of(folder: Path) -> list[int]:
+    """
+    :param folder: run folder
+    :return: agent steps of its checkpoints, in no order
+    """
+    names = [
+        path.stem.removeprefix("checkpoint-") for path in (folder / CHECKPOINTS).glob("checkpoint-*.json")
+    ]
+    return [int(name) for name in names if name.isdecimal()]
+
+
 def _zip_to_train_on(folder: Path, env_id: str) -> Path:
     """
     :param folder: folder of a finished run that is trained on
@@ -39,8 +50,8 @@ def _zip_to_train_on(folder: Path, env_id: str) -> Path:
     :return: zip to start from; once there are checkpoints a copy, because a crash can interrupt the writing
         of the run's own at the end
     """
-    copy, checkpoints = folder / CHECKPOINTS / _TRAINED, (folder / CHECKPOINTS).glob("checkpoint-*.json")
-    return copy if copy.is_file() and any(checkpoints) else folder / f"{EnvironmentName(env_id)}.zip"
+    copy = folder / CHECKPOINTS / _TRAINED
+    return copy if copy.is_file() and checkpoints_of(folder) else folder / f"{EnvironmentName(env_id)}.zip"
 
 
 def agent_to_start_from(folder: Path, options: argparse.Namespace) -> str:
@@ -133,7 +144,7 @@ class ResumableExperimentManager(CarExperimentManager):
         """
         if eval_env:
             return super().create_envs(n_envs, eval_env, no_log)
-        if self.trained_on is not None or any(self.checkpoint.folder.glob("checkpoint-*.json")):
+        if self.trained_on is not None or checkpoints_of(self.checkpoint.folder.parent):
             self.monitor_kwargs = {**(self.monitor_kwargs or {}), "override_existing": False}
         wrapper = self.env_wrapper
         self.env_wrapper = lambda env: ResumableEpisode(env if wrapper is None else wrapper(env))
