@@ -35,6 +35,29 @@ def handled(handler: Any, *names: str) -> Iterator[None]:
             signal.signal(number, old)
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """
+    Let an interruption by Ctrl-C reach the caller, also if code inside swallows it, as the zoo's commands do.
+
+    :return: context that raises ``KeyboardInterrupt`` at its end if there was one
+    """
+    interruptions: list[int] = []
+
+    def interrupt(number: int, frame: Any) -> None:
+        interruptions.append(number)
+        signal.default_int_handler(number, frame)
+
+    try:
+        with handled(interrupt, "SIGINT"):
+            yield
+    except Exception:  # of what follows an interruption, such as a study without a trial
+        if not interruptions:
+            raise
+    if interruptions:
+        raise KeyboardInterrupt
+
+
 def deaf_children() -> contextlib.AbstractContextManager[None]:
     """
     Start processes that ignore Ctrl-C, which a terminal sends to every process; the parent must end them.

@@ -300,6 +300,7 @@ WRAPPED = "CarRacing-v3: {n_timesteps: 10, policy: CnnPolicy, env_wrapper: [%s]}
         ("bench env --json absent/x.json", "", "'absent/x.json'"),
         ("bench learn --json absent/x.json", "", "'absent/x.json'"),
         ("bench picture absent/x.png", "", "'absent/x.png'"),
+        ("bench picture drawn", "", ".png | 'drawn'"),
         ("bench env --frames ten", "", "'ten'"),
         ("bench agent --tracks 1", "", "--tracks | 2 | 1000 | 1"),
         ("bench agent absent", "", "'absent'"),

@@ -75,6 +75,21 @@ def test_ctrl_c_twice_ends_at_once_with_its_status(tmp_path: Path) -> None:
     assert list((tmp_path / RUN / "checkpoints").glob("checkpoint-*.json"))
 
 
+@pytest.mark.parametrize("options", ["", "-optimize --n-trials 2"])
+def test_ctrl_c_without_checkpoints_has_its_status(options: str, tmp_path: Path) -> None:
+    """The zoo swallows it; the agent is saved all the same."""
+    process = start(tmp_path, f"{TRAIN} {options}")
+    if options:
+        read_until(process, "new study")
+    else:
+        wait_for(process, f"{RUN}/training_clock.csv", tmp_path)
+    os.killpg(process.pid, signal.SIGINT)
+    errors = process.communicate()[1]  # Optuna logs the traceback of its trial
+    assert errors.strip().splitlines()[-1] == "sb3-cardqn: stopped by Ctrl-C"
+    assert process.returncode == 128 + signal.SIGINT
+    assert (tmp_path / RUN / "CartPole-v1.zip").is_file() == (not options)
+
+
 @pytest.mark.parametrize("options", ["", "--checkpoint-freq 1000", "-tb tb"])
 def test_a_run_whose_folder_is_deleted_says_so(options: str, tmp_path: Path) -> None:
     process = start(tmp_path, f"{TRAIN} {options}")

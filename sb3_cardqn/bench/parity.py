@@ -11,6 +11,7 @@ from gymnasium.envs.box2d.car_racing import CarRacing
 
 from sb3_cardqn.durable import replacing
 from sb3_cardqn.env.fast_render import FastRender
+from sb3_cardqn.errors import UserError
 
 SKIP = 4  # frames per action
 EPISODE = 1000  # frames, the time limit of CarRacing-v3
@@ -149,6 +150,8 @@ def picture(path: str) -> None:
 
     :param path: PNG to write
     """
+    if Path(path).suffix != ".png":
+        raise UserError(f"bench picture needs a path that ends with .png, got '{path}'")
     env = FastRender(CarRacing())
     seen = _watch(env.unwrapped, lambda frame: frame in MOMENTS)
     env.reset(seed=1)
@@ -161,4 +164,4 @@ def picture(path: str) -> None:
     large = cv2.resize(image, None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST)
     with replacing(Path(path)) as beside:
         if not cv2.imwrite(str(beside), cv2.cvtColor(large, cv2.COLOR_RGB2BGR)):
-            raise ValueError(f"picture needs a path to which a PNG can be written, got {path!r}")
+            raise OSError(f"cannot write '{path}'")

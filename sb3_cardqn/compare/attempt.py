@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from sb3_cardqn import trust
 from sb3_cardqn.compare.run import PlannedRun, State
@@ -15,6 +16,19 @@ from sb3_cardqn.machine import machine
 from sb3_cardqn.zoo.resumable import checkpoints_of
 
 GRACE_SECONDS = 60  # time to write a checkpoint
+
+
+def peak_bytes(pid: int) -> int:
+    """
+    :param pid: a process of this user
+    :return: largest resident size of its program so far, in bytes; 0 where Linux's /proc does not tell.
+        ``ru_maxrss`` would be at least the parent's size, which Linux hands down through fork and exec
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:  # no Linux
+        return 0
+    return sum(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 class Attempt:
@@ -56,21 +70,24 @@ class Attempt:
                 start_new_session=True,  # Ctrl-C reaches the comparison only, which then ends its runs
             )
         self._started = time.monotonic()
+        self._peak_bytes = 0
 
     def poll(self) -> State | None:
         """
         :return: None while it trains, then its state, which is saved too
         """
+        self._peak_bytes = max(self._peak_bytes, peak_bytes(self._process.pid))
         pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
         if pid == 0:
             return None
         self._process.returncode = os.waitstatus_to_exitcode(status)
         unit = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
+        peak = self._peak_bytes or usage.ru_maxrss * unit
         seconds = time.monotonic() - self._started
         state = replace(
             self._state,
             failure=self._failure(self._process.returncode),
-            peak_memory_mb=max(self._state.peak_memory_mb, usage.ru_maxrss * unit / 2**20),
+            peak_memory_mb=max(self._state.peak_memory_mb, peak / 2**20),
             wall_seconds=self._state.wall_seconds + seconds,
             core_hours=self._state.core_hours + self.run.cores(self._state.num_threads) * seconds / 3600,
         )

@@ -9,13 +9,14 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from sb3_cardqn import trust
 from sb3_cardqn.compare.gather import best_validation_score, drives_path, gather
 from sb3_cardqn.compare.hand_over import agent_of
 from sb3_cardqn.compare.launchers import Launcher, local_launcher
-from sb3_cardqn.compare.plan import Plan
+from sb3_cardqn.compare.plan import Plan, TriedOut
 from sb3_cardqn.compare.results import JUDGED, RESULTS, Results
 from sb3_cardqn.compare.run import PlannedRun, runs_of
 from sb3_cardqn.compare.scheduler import train
@@ -52,11 +53,11 @@ def compare(plan: Plan, output: Path, launcher: Launcher | None = None, videos: 
     launcher = launcher or local_launcher(plan)
     with closing(launcher), opened(output) as earlier:
         plan = plan.added_to(earlier) if earlier else plan
-        checkpoints = plan.try_out()
-        runs = list(runs_of(plan, output, checkpoints))
+        tried = plan.try_out()
+        runs = list(runs_of(plan, output, tried))
         for run in runs:
             run.check_folder()
-        _check_disk(runs, output, launcher.at_once, checkpoints)
+        _check_disk(runs, output, launcher.at_once, tried)
         plan.save(output / PLAN_FILE)
         failed = train(runs, launcher)
         launcher.close()  # frees its cores for the drives
@@ -112,10 +113,10 @@ def opened(output: Path) -> Iterator[Plan | None]:
 
 
 def _check_disk(
-    runs: Sequence[PlannedRun], output: Path, at_once: int, checkpoints: Mapping[str, int | None]
+    runs: Sequence[PlannedRun], output: Path, at_once: int, tried: Mapping[str, TriedOut]
 ) -> None:
     left = [run for run in runs if not run.state.finished]
-    largest = heapq.nlargest(at_once, (checkpoints[run.contestant.name] or 0 for run in left))
+    largest = heapq.nlargest(at_once, (tried[run.contestant.name].checkpoint_bytes or 0 for run in left))
     needed = len(left) * _RUN_BYTES + sum(largest)
     free = shutil.disk_usage(output).free
     if free < needed:
@@ -154,7 +155,10 @@ def _drive(run: PlannedRun, n_processes: int) -> None:
         evaluation.drives.assign(checkpoint=checkpoint)
         for checkpoint, evaluation in zip(JUDGED, evaluations, strict=True)
     ]
-    write_text(drives_path(run), pd.concat(tables).to_csv(index=False))
+    drives = pd.concat(tables)
+    if not np.isfinite(drives["score"]).all():
+        raise ValueError(f"scores need to be finite, got {drives['score'].to_numpy()}")
+    write_text(drives_path(run), drives.to_csv(index=False))
 
 
 def _film(runs: Sequence[PlannedRun], output: Path) -> dict[str, Path]:

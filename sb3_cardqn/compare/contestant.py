@@ -1,5 +1,6 @@
 """Contestant: an algorithm with overrides of its hyperparameters, as a plan names it."""
 
+import ast
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ class Contestant:
             settings = {key: value for key, value in text.items() if key != "algo"}
             check_algorithm(text["algo"])
             check_hyperparameters(text["algo"], list(settings))  # before a key becomes part of a text
-            text = shlex.join([text["algo"], *(f"{key}:{value!r}" for key, value in settings.items())])
+            as_python = {key: ast.unparse(ast.Constant(value)) for key, value in settings.items()}  # inf too
+            text = shlex.join([text["algo"], *(f"{key}:{value}" for key, value in as_python.items())])
         if not isinstance(text, str) or not text.strip():
             raise UserError(
                 f"a contestant must be an algorithm and overrides, as in 'cardqn double_q:True', got {text!r}"
@@ -58,6 +60,11 @@ class Contestant:
         contestant = cls(name, algo, tuple(overrides))
         check_algorithm(algo)
         check_hyperparameters(algo, list(contestant.hyperparams))
+        if "n_timesteps" in contestant.hyperparams:
+            raise UserError(
+                "a contestant needs no n_timesteps, since all have the plan's budget (-n or --minutes), got "
+                f"'{contestant.text}'"
+            )
         return contestant
 
     @property
@@ -69,6 +76,14 @@ class Contestant:
     def hyperparams(self) -> dict[str, Any]:
         """Values of the overrides."""
         return parse_settings(f"contestant '{self.name}'", self.overrides)
+
+    def with_overrides(self, hyperparams: Mapping[str, Any]) -> dict[str, str]:
+        """
+        :param hyperparams: hyperparameters as read, with those of this contestant
+        :return: the same as text, which can be compared and saved; overrides as they were typed
+        """
+        typed = dict(setting.split(":", 1) for setting in self.overrides)
+        return {name: typed.get(name, repr(value)) for name, value in hyperparams.items()} | typed
 
 
 def code_of_contestants(contestants: Any) -> str | None:

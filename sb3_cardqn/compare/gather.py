@@ -45,6 +45,7 @@ def gather(plan: Plan, runs: Sequence[PlannedRun], failed: Sequence[PlannedRun] 
         curves=pd.concat([_curve(run) for run in runs], ignore_index=True),
         drives=pd.concat([_drives(run) for run in runs], ignore_index=True),
         failures={str(run): run.state.failure for run in failed},
+        hyperparams={run.contestant.name: dict(run.hyperparams) for run in runs if run.hyperparams},
     )
 
 

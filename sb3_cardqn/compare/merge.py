@@ -3,14 +3,14 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import gymnasium as gym
 import pandas as pd
 
 from sb3_cardqn.compare.comparison import opened
-from sb3_cardqn.compare.plan import Plan
+from sb3_cardqn.compare.plan import Plan, differing
 from sb3_cardqn.compare.results import ABOUT, RESULTS, Results, joined
 from sb3_cardqn.durable import refuse_pipes
 from sb3_cardqn.errors import UserError
@@ -25,10 +25,12 @@ def merge(parts: Sequence[tuple[Path, Results]]) -> Results:
 
     :param parts: folder and results of each comparison; their plans may differ in the seeds
     :return: results of all their runs, whose folders begin with the folder of their comparison
-    :raises UserError: if their plans differ in anything else, or two have runs with the same seed
+    :raises UserError: if their plans differ in anything else, or the hyperparameters that were read, or two
+        have runs with the same seed, or with seeds that their environments share
     """
     for one, other in combinations(parts, 2):
         _check_plans(one, other)
+        _check_hyperparams(one, other)
         _check_seeds(one, other)
     all_results = [part for _, part in parts]
     runs = [
@@ -45,6 +47,7 @@ def merge(parts: Sequence[tuple[Path, Results]]) -> Results:
         pd.concat([part.curves for part in all_results], ignore_index=True),
         pd.concat([part.drives for part in all_results], ignore_index=True),
         {run: text for run, text in failures.items() if run not in there},
+        {name: read for part in all_results for name, read in part.hyperparams.items()},
     )
 
 
@@ -58,6 +61,17 @@ def _check_plans(one: tuple[Path, Results], other: tuple[Path, Results]) -> None
             )
 
 
+def _check_hyperparams(one: tuple[Path, Results], other: tuple[Path, Results]) -> None:
+    first, second = one[1].hyperparams, other[1].hyperparams
+    for name in first.keys() & second.keys():
+        if first[name] != second[name]:
+            old, new = differing(first[name], second[name])
+            raise UserError(
+                f"--merge needs contestants with the same hyperparameters, got '{name}' with {old} in "
+                f"'{one[0]}' and {new} in '{other[0]}'"
+            )
+
+
 def _check_seeds(one: tuple[Path, Results], other: tuple[Path, Results]) -> None:
     first, second = (
         set(zip(part.runs["contestant"], part.runs["seed"], strict=True)) for _, part in (one, other)
@@ -68,6 +82,13 @@ def _check_seeds(one: tuple[Path, Results], other: tuple[Path, Results]) -> None
             f"--merge needs comparisons with different seeds, got {', '.join(map(str, seeds))} in both "
             f"'{one[0]}' and '{other[0]}'"
         )
+    n_envs = one[1].n_envs
+    for seed, near in product(one[1].plan["seeds"], other[1].plan["seeds"]):
+        if 0 < abs(seed - near) < n_envs:
+            raise UserError(
+                f"--merge needs seeds at least {n_envs} apart for {n_envs} environments, got {seed} in "
+                f"'{one[0]}' and {near} in '{other[0]}'"
+            )
 
 
 def merge_folders(folders: Sequence[Path], output: Path) -> Path:

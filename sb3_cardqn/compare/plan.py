@@ -37,6 +37,19 @@ FIXED = ("env", "n_timesteps", "minutes", "n_evaluations", "eval_episodes", "fas
 
 
 @dataclass(frozen=True)
+class TriedOut:
+    """
+    What building a contestant's environments and model found out about its runs.
+
+    :param checkpoint_bytes: size of a checkpoint of the replay buffer; None if there can be no checkpoints
+    :param hyperparams: its hyperparameters, by name, as text
+    """
+
+    checkpoint_bytes: int | None
+    hyperparams: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Plan:
     """
     Everything that determines the results of a comparison. ``Plan.of`` accepts simpler arguments.
@@ -220,12 +233,11 @@ class Plan:
         seeds = tuple(dict.fromkeys([*earlier.seeds, *self.seeds]))
         return Plan(**vars(self) | {"contestants": tuple(contestants.values()), "seeds": seeds})
 
-    def try_out(self) -> dict[str, int | None]:
+    def try_out(self) -> dict[str, TriedOut]:
         """
         Build every contestant's environments and model once, in a temporary folder.
 
-        :return: name of each contestant -> bytes of a checkpoint of its replay buffer; None if its runs
-            cannot have checkpoints
+        :return: name of each contestant -> what was found out about its runs
         :raises UserError: if that fails, the environments of two runs would share seeds, or the baseline is
             not a contestant
         """
@@ -234,7 +246,7 @@ class Plan:
                 f"baseline: needs the name of a contestant, got {self.baseline!r}"
                 + did_you_mean(self.baseline, list(self.names))
             )
-        checkpoints = {}
+        tried = {}
         for contestant in self.contestants:
             with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
                 manager = CarExperimentManager(
@@ -252,7 +264,10 @@ class Plan:
                 except Exception as error:
                     text = " ".join(str(error).split())
                     raise UserError(f"contestant '{contestant.name}': {text}") from error
-                checkpoints[contestant.name] = checkpoint_bytes(getattr(model, "replay_buffer", None))
+                tried[contestant.name] = TriedOut(
+                    checkpoint_bytes(getattr(model, "replay_buffer", None)),
+                    contestant.with_overrides(manager.saved_hyperparams),
+                )
                 model.get_env().close()  # type: ignore[union-attr]
             for lower, higher in pairwise(sorted(self.seeds)):
                 if higher - lower < manager.n_envs:
@@ -260,7 +275,25 @@ class Plan:
                         f"seeds: needs seeds at least {manager.n_envs} apart for the {manager.n_envs} "
                         f"environments of contestant '{contestant.name}', got {lower} and {higher}"
                     )
-        return checkpoints
+        return tried
+
+
+def differing(one: Any, other: Any) -> tuple[Any, Any]:
+    """
+    Reduce two different values to what differs.
+
+    >>> differing({"gamma": "0.99", "n_envs": "1"}, {"gamma": "0.5", "n_envs": "1"})
+    ({'gamma': '0.99'}, {'gamma': '0.5'})
+
+    :param one: any setting
+    :param other: another value of it
+    :return: both; of two dicts only the items that differ
+    """
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return one, other
+    same = {name for name in one if name in other and one[name] == other[name]}
+    first, second = ({name: own[name] for name in own if name not in same} for own in (one, other))
+    return first, second
 
 
 def read_plan(path: Path) -> dict[str, Any]:

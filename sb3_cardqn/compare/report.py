@@ -59,6 +59,8 @@ def _facts(results: Results) -> dict[str, str]:
     drawn_fast = (
         results.plan.get("fast") is True and task_of(results.plan.get("env", "CarRacing-v3")).has_laps
     )
+    kwargs = {name: read.get("env_kwargs", "none") for name, read in results.hyperparams.items()}
+    differ = ", with env_kwargs " + "; ".join(f"{each} for {name}" for name, each in kwargs.items())
     failures = "; ".join(f"{run}: {failure[-200:]}" for run, failure in results.failures.items())
     return {
         "runs": f"{len(runs)}, of {runs['contestant'].nunique()} contestants",
@@ -66,7 +68,8 @@ def _facts(results: Results) -> dict[str, str]:
         "training seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].unique())),
         "agent steps per run": " to ".join(steps),
         "training time of all runs": f"{time_spent(runs['seconds'].sum() / 3600)} h",
-        "environment": str(results.plan.get("env", "CarRacing-v3")),
+        "environment": str(results.plan.get("env", "CarRacing-v3"))
+        + differ * (len(set(kwargs.values())) > 1),
         "held-out episodes": _episodes(results.drives["track"]) + ", drawn by FastRender" * drawn_fast,
         "episodes per evaluation": f"{validated}, from seed {VALIDATION_SEEDS.start}",
     }
@@ -164,9 +167,10 @@ def _sections(
     if "times" in analysis:
         pairs = analysis["time_comparisons"]
         anyone = analysis["times"]["reached"].any()
+        solved = f"{task_of(results.plan['env']).solved:g}".replace("-", "\N{MINUS SIGN}")
         sections.append(
             {
-                "title": f"Time to a score of {task_of(results.plan['env']).solved:g}",
+                "title": f"Time to a score of {solved}",
                 "about": "Training until an evaluation scores that much, and the next one too.",
                 "verdict": times_verdict(analysis["times"], pairs),
                 "scores": tables.times_table(analysis["times"]),

@@ -18,10 +18,13 @@ RESULTS = "results"  # folder of the tables in the folder of a comparison
 ABOUT = "plan.json"  # plan, machine and failures
 # table -> columns that statistics need, with their types
 _TABLES: dict[str, dict[str, type]] = {
-    "runs": {"contestant": str, "seed": int, "folder": str, "agent_steps": int, "seconds": float},
+    "runs": {
+        "contestant": str, "seed": int, "folder": str, "command": str, "agent_steps": int, "seconds": float,
+        "peak_memory_mb": float, "attempts": int,
+    },
     "curves": {"contestant": str, "seed": int, "agent_steps": int, "seconds": float, "score": float},
     "drives": {"contestant": str, "seed": int, "checkpoint": str, "track": int, "score": float},
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Results:
     :param drives: one row per held-out episode: contestant, seed, checkpoint ("final" or "best"), track,
         score, frames, and in CarRacing lap_finished, missed_tiles (missing in old results)
     :param failures: failures of runs that are not in the tables, by run
+    :param hyperparams: hyperparameters of each contestant, by name, as text (missing in old results)
     """
 
     plan: dict[str, Any]
@@ -46,13 +50,20 @@ class Results:
     curves: pd.DataFrame
     drives: pd.DataFrame
     failures: dict[str, str] = field(default_factory=dict)
+    hyperparams: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def n_envs(self) -> int:
+        """Largest number of environments of a run, which use its seed and the ones after it."""
+        numbers = [read.get("n_envs", "1") for read in self.hyperparams.values()]
+        return max((int(number) for number in numbers if number.isdecimal()), default=1)
 
     def save(self, folder: Path) -> None:
         """
         :param folder: folder for ``plan.json`` and a CSV file per table, created if missing
         """
         folder.mkdir(parents=True, exist_ok=True)
-        about = {name: getattr(self, name) for name in ("plan", "machine", "failures")}
+        about = {name: getattr(self, name) for name in ("plan", "machine", "failures", "hyperparams")}
         write_text(folder / ABOUT, json.dumps(about, indent=2))
         for name in _TABLES:
             write_text(folder / f"{name}.csv", getattr(self, name).to_csv(index=False))
@@ -94,13 +105,12 @@ def _check_about(about: Any, path: Path) -> None:
     :param path: path of the file, for the error
     :raises UserError: if it is not the plan, machine and failures of a comparison
     """
-    needed: dict[str, dict[str, Any]] = {
-        "plan": {"contestants": (dict, list), "seeds": list}, "machine": {}, "failures": {},
-    }  # fmt: skip
+    plan = {"contestants": (dict, list), "seeds": list}
+    needed: dict[str, dict[str, Any]] = {"plan": plan, "machine": {}, "failures": {}, "hyperparams": {}}
     if not isinstance(about, dict) or not about.keys() <= needed.keys():
         raise UserError(f"'{path}' does not hold the plan of a comparison: {about!r:.80}")
     for name, keys in needed.items():
-        part = about.get(name, {} if name == "failures" else None)
+        part = about.get(name, {} if name in ("failures", "hyperparams") else None)
         if not isinstance(part, dict) or not all(isinstance(part.get(k), kind) for k, kind in keys.items()):
             wanted = f" with {' and '.join(keys)}" if keys else ""
             raise UserError(f"'{path}' needs a mapping '{name}'{wanted}, got {part!r:.80}")

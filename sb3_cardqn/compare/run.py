@@ -11,7 +11,7 @@ from huggingface_sb3 import EnvironmentName
 
 from sb3_cardqn.compare.contestant import Contestant
 from sb3_cardqn.compare.names import folder_names
-from sb3_cardqn.compare.plan import FIXED, Plan
+from sb3_cardqn.compare.plan import FIXED, Plan, TriedOut, differing
 from sb3_cardqn.durable import is_zip, write_text
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.hardware import n_cores
@@ -58,6 +58,7 @@ class PlannedRun:
     :param seed: training seed
     :param output: absolute folder of the comparison
     :param has_checkpoints: True if it can resume from checkpoints
+    :param hyperparams: the contestant's hyperparameters, by name, as text; empty if nothing is to be trained
     """
 
     plan: Plan
@@ -65,6 +66,7 @@ class PlannedRun:
     seed: int
     output: Path
     has_checkpoints: bool = True
+    hyperparams: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         return f"{self.contestant.name}, seed {self.seed}"
@@ -154,9 +156,10 @@ class PlannedRun:
         began = self.state.asked
         for name, value in self.asked.items():
             if began.get(name, value) != value:
+                old, new = differing(began[name], value)
                 raise UserError(
-                    f"'{self.folder}' was started with {name} {began[name]}, the plan now has {value}: "
-                    "use another output folder, or put plan.yml back"
+                    f"'{self.folder}' was started with {name} {old}, and now has {new}: use another output "
+                    "folder, or put back what has changed, such as plan.yml or a file of hyperparameters"
                 )
 
     @property
@@ -167,7 +170,8 @@ class PlannedRun:
             "overrides": list(self.contestant.overrides),
             "seed": self.seed,
         }
-        return own | {name: getattr(self.plan, name) for name in FIXED}
+        read = {"hyperparameters": dict(self.hyperparams)} if self.hyperparams else {}
+        return own | {name: getattr(self.plan, name) for name in FIXED} | read
 
     def save_state(self, state: State) -> None:
         """
@@ -229,16 +233,15 @@ class PlannedRun:
         return " | ".join([line.strip() for line in lines if line.strip()][-3:])
 
 
-def runs_of(
-    plan: Plan, output: Path, checkpoints: Mapping[str, int | None] | None = None
-) -> Iterator[PlannedRun]:
+def runs_of(plan: Plan, output: Path, tried: Mapping[str, TriedOut] | None = None) -> Iterator[PlannedRun]:
     """
     :param plan: plan of the comparison
     :param output: folder of the comparison
-    :param checkpoints: result of ``plan.try_out``; None if nothing is to be trained
+    :param tried: result of ``plan.try_out``; None if nothing is to be trained
     :return: its runs, seed by seed, so that contestants can be compared early
     """
     for seed in plan.seeds:
         for contestant in plan.contestants:
-            has_checkpoints = checkpoints is None or checkpoints[contestant.name] is not None
-            yield PlannedRun(plan, contestant, seed, output.absolute(), has_checkpoints)
+            found = tried[contestant.name] if tried else TriedOut(0, {})
+            has_checkpoints = found.checkpoint_bytes is not None
+            yield PlannedRun(plan, contestant, seed, output.absolute(), has_checkpoints, found.hyperparams)

@@ -79,7 +79,8 @@ def comparisons(
     :param baseline: contestant to compare the others with, or None for all pairs
     :param enough: half width of an interval that settles a difference by excluding more; None for none
     :return: measure, contestant, other, seeds, other_seeds; difference of the interquartile means with Yuen's
-        interval, its p (after Holm; of Mann-Whitney where one has no spread), whether it is clear, and the
+        interval, its p (after Holm; where one has no spread, of Mann-Whitney, or 1 if
+        the ranks point the other way), whether it is clear, and the
         seeds per side that would settle it; mean difference with Welch's interval; probability that a run of
         the first scores higher than one of the other, with its probability_p (Mann-Whitney, after Holm).
         Bounds are NaN if one has a single seed or no spread
@@ -101,7 +102,8 @@ def comparisons(
                 iqms[contestant], iqms[other], seeds, enough, ERROR / len(pairs)
             )
             better = inference.improvement(one, two)
-            p = better[1] if gap.variance == 0 else gap.p  # without a spread ranks decide
+            by_ranks = better[1] if (better[0] - 0.5) * gap.value > 0 else 1.0  # if they point the same way
+            p = by_ranks if gap.variance == 0 else gap.p  # without a spread ranks decide
             numbers = (gap.value, *gap.bounds, p, mean_gap.value, *mean_gap.bounds)
             rows.append((measure, contestant, other, *seeds, *map(float, numbers), *better, settled))
         if rows:

@@ -19,7 +19,7 @@ from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate.evaluation import Evaluation, evaluate, table
 from sb3_cardqn.evaluate.numbers import decimals, score_decimals
 from sb3_cardqn.machine import machine
-from sb3_cardqn.options import Parser, add_gym_packages, add_trust
+from sb3_cardqn.options import Parser, add_gym_packages, add_trust, positive
 from sb3_cardqn.seeds import FINAL_SEEDS, HELD_OUT_SEEDS, VALIDATION_SEEDS
 from sb3_cardqn.zoo.settings import import_packages
 
@@ -128,7 +128,7 @@ def main(argv: list[str]) -> None:
     )
     which.add_argument("--first", type=int, metavar="SEED", help="first seed (default: 200000)")
     parser.add_argument(
-        "--processes", type=int, metavar="N", help="parallel processes (default: one per core)"
+        "--processes", type=positive, metavar="N", help="parallel processes (default: one per core)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write results, versions and hardware")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the score of every seed")
@@ -142,7 +142,7 @@ def main(argv: list[str]) -> None:
         n_tracks = len(FINAL_SEEDS) if options.final else 100
     if not 1 <= n_tracks <= len(seeds):
         raise UserError(f"{typed_count(argv)} needs 1 to {len(seeds)}, got {n_tracks}")
-    if options.csv is not None and options.csv == options.json:
+    if options.csv and options.json and options.csv.resolve() == options.json.resolve():
         raise UserError(f"--json and --csv need two files, got '{options.csv}' for both")
     for path in (options.json, options.csv):
         if path is not None:

@@ -117,7 +117,7 @@ def _limits(evaluation: Evaluation, digits: int) -> str:
     agent, drives, task = evaluation.agent, evaluation.drives, evaluation.task
     assert isinstance(agent, SafeAgent)
     worst = drives.loc[drives["score"].idxmin()]
-    lines = [f"Worst {task.episode}: {worst['track']}, score {worst['score']:.{digits}f}."]
+    lines = [f"Worst {task.episode}: {int(worst['track'])}, score {worst['score']:.{digits}f}."]
     if task.has_laps:
         unfinished = int((~drives["lap_finished"]).sum())
         lines[0] += f" Laps not finished: {unfinished} of {len(drives)}."

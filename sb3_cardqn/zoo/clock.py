@@ -141,7 +141,7 @@ class TrainingClock(BaseCallback):
         self.budget = None if minutes is None else 60 * minutes
         self.n_evaluations = n_evaluations
         self.seconds = 0.0  # of training until the last agent step
-        self._evaluated = 0  # evaluations so far
+        self._evaluated = 0  # evaluations due so far
         self._last: Reading | None = None  # last reading written by this process
         self._stopwatch: _Stopwatch | None = None
 
@@ -177,8 +177,9 @@ class TrainingClock(BaseCallback):
     def _share_out(self, used: float) -> None:
         # SB3's schedules divide num_timesteps by this number
         self.model._total_timesteps = max(round(self.num_timesteps / used), self.num_timesteps)
-        due = int(used * self.n_evaluations) > self._evaluated
-        self._evaluated += due
+        reached = int(used * self.n_evaluations)  # a long update can pass several, which are then one
+        due = reached > self._evaluated
+        self._evaluated = reached
         for evaluation in self.evaluations[:1]:
             if isinstance(evaluation, ValidationCallback):
                 evaluation.evaluate_next(due)

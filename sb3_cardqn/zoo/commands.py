@@ -6,6 +6,7 @@ import importlib
 import json
 import random
 import runpy
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -17,11 +18,13 @@ import cv2
 from rl_zoo3 import ALGOS, utils
 
 from sb3_cardqn import trust
+from sb3_cardqn.agents.saved import Run
 from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.options import ZOO_COMMANDS, Parser, add_trust, own_options, zoo_parser
 from sb3_cardqn.replaced import replaced
 from sb3_cardqn.seeds import TRAINING_SEEDS
+from sb3_cardqn.signals import interruptible
 from sb3_cardqn.zoo.configuration import judged_wrapper_class
 from sb3_cardqn.zoo.experiment import CarExperimentManager
 from sb3_cardqn.zoo.files import filmed_run, private_plots, private_run, pushed_run, remembered_plots
@@ -166,6 +169,7 @@ def run(
             stack.enter_context(around(options))
         if command in _FILES:
             argv = [*argv, *stack.enter_context(_FILES[command](options))]
+        stack.enter_context(interruptible())
         _dispatch(command, own_options(command).parse_known_args(argv)[1])
 
 
@@ -251,7 +255,9 @@ def _finished(folder: Path, agent_steps: int | None) -> Path:
     if not agent.is_file():
         why = "it has no checkpoints"
     elif not command.is_file():
-        why = f"it was trained without --checkpoint-freq; start a new run with: sb3-cardqn train -i {agent}"
+        own = Run(folder)
+        words = ["sb3-cardqn", "train", "--algo", own.algo, "--env", own.env_id, "-i", str(agent)]
+        why = f"it was trained without --checkpoint-freq; start a new run with: {shlex.join(words)}"
     elif agent_steps is None:
         why = f"training has finished with {agent.name}; to train on: -n AGENT_STEPS"
     else:

@@ -216,6 +216,7 @@ class CarExperimentManager(ExperimentManager):
 
     def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
         super()._save_config(saved_hyperparams)
+        self.saved_hyperparams = saved_hyperparams
         # quoted, unlike the zoo's, so that it can be typed again
         (Path(self.params_path) / "command.txt").write_text(shlex.join(sys.orig_argv))
         trust.remember(*(Path(self.params_path) / name for name in ("config.yml", "args.yml")))

@@ -182,3 +182,9 @@ def check_chosen(copies: Sequence[Path], options: argparse.Namespace) -> None:
         if not [one for one in there_are if one not in skipped and (not kept or one in kept)]:
             chosen = f" chosen by {' '.join([*kept, *skipped])}" if [*kept, *skipped] else ""
             raise UserError(f"'{options.input}' has no {what}{chosen}; it has: {', '.join(there_are)}")
+    own = {key for results in (first, *others) for key in results.get(envs[0], ())} - set(options.skip_keys)
+    drawn = own.intersection(options.keep_keys) if options.keep_keys else own
+    if options.labels is not None and len(options.labels) != len(drawn):
+        raise UserError(
+            f"-l needs {len(drawn)} labels, one per curve of {', '.join(sorted(drawn))}, got {options.labels}"
+        )

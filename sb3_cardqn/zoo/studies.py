@@ -9,6 +9,7 @@ from optuna.storages.journal import JournalFileBackend
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER
 
 from sb3_cardqn.errors import UserError, did_you_mean
+from sb3_cardqn.zoo.settings import check_hyperparameters
 
 
 def find_trial(storage: str, study_name: str, trial_id: int | None = None) -> optuna.trial.FrozenTrial:
@@ -57,6 +58,11 @@ def hyperparams_of(trial: optuna.trial.FrozenTrial, algo: str) -> dict[str, Any]
     :raises UserError: if it is a trial of another algorithm
     """
     try:
-        return HYPERPARAMS_CONVERTER[algo](dict(trial.params))
+        sampled = HYPERPARAMS_CONVERTER[algo](dict(trial.params))
     except KeyError as error:
         raise UserError(f"trial {trial.number} of the study is not of {algo}: it has no {error}") from error
+    try:
+        check_hyperparameters(algo, list(sampled))
+    except UserError as error:
+        raise UserError(f"trial {trial.number} of the study is not of {algo}: {error}") from error
+    return sampled

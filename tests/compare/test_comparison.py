@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import shutil
 import signal
@@ -27,6 +28,7 @@ from sb3_cardqn.compare import (
     scheduler,
 )
 from sb3_cardqn.compare.attempt import Attempt
+from sb3_cardqn.compare.contestant import code_of_contestants
 from sb3_cardqn.compare.gather import drives_path, gather
 from sb3_cardqn.compare.launchers import LocalLauncher
 from sb3_cardqn.compare.run import PlannedRun, State, runs_of
@@ -67,6 +69,13 @@ def test_a_contestant_as_in_the_zoos_files() -> None:
     contestant = Contestant.parse({"algo": "cardqn"} | settings, "one step")
     assert (contestant.name, contestant.algo, contestant.hyperparams) == ("one step", "cardqn", settings)
     assert Contestant.parse(contestant.text, contestant.name) == contestant
+
+
+def test_an_infinite_setting_of_a_plan_is_a_number() -> None:
+    contestant = Contestant.parse({"algo": "cardqn", "max_grad_norm": math.inf}, "unclipped")
+    assert contestant.hyperparams == {"max_grad_norm": math.inf}
+    assert Contestant.parse(contestant.text, contestant.name) == contestant
+    assert code_of_contestants([contestant.text]) is None  # no code to trust
 
 
 def test_a_plan_survives_its_file(tmp_path: Path) -> None:
@@ -140,6 +149,7 @@ def test_a_mistake_is_named_before_anything_trains(
         ("contestants: [dqn]\nn_timesteps: 5\nseeds: [0.5]", "seeds | 0.5"),
         ("contestants: [dqn]\nn_timesteps: 50\nfast: 1", "fast | 1"),
         ("contestants: [dqn]\nn_timesteps: 50\nfirst: 1", "tracks | 1"),
+        ("contestants: ['dqn n_timesteps:300']\nn_timesteps: 50", "n_timesteps | 'dqn n_timesteps:300'"),
         ("contestants: [dqn]\nn_timesteps: 50\ngym_packages: [antigravity]", "plan.yml | antigravity | --trust"),
         ("contestants: [dqn", "'plan.yml' | line 1"),
         ("- dqn", "'plan.yml' | contestants"),
@@ -387,7 +397,7 @@ def test_held_out_tracks_have_the_picture_the_plan_says(
 
     def evaluate(agents: list[Any], tracks: range, **options: Any) -> list[Any]:
         told.update(options)
-        return [type("", (), {"drives": pd.DataFrame({"track": tracks})}) for _ in agents]
+        return [type("", (), {"drives": pd.DataFrame({"track": tracks, "score": 1.0})}) for _ in agents]
 
     monkeypatch.setattr(comparison, "evaluate", evaluate)
     monkeypatch.setattr(comparison, "drives_path", lambda run: tmp_path / "drives.csv")

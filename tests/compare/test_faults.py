@@ -4,13 +4,18 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from sb3_cardqn import trust
 from sb3_cardqn.checkpoint.exact import ExactCheckpoint
 from sb3_cardqn.compare import Plan, command, compare, comparison, scheduler
+from sb3_cardqn.compare.attempt import peak_bytes
 from sb3_cardqn.compare.launchers import LocalLauncher, local_launcher
 from sb3_cardqn.compare.run import PlannedRun, State, runs_of
 from sb3_cardqn.errors import UserError
@@ -58,11 +63,51 @@ def test_an_error_of_an_environment_ends_its_own_drives_only(
     assert second.state.failure == ""
 
 
+def test_a_score_that_is_no_number_fails_its_own_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (planned,) = runs_of(Plan.of([DQN], seeds=1, **SHORT), tmp_path)
+    planned.log_folder.joinpath("dqn").mkdir(parents=True)
+    drives = pd.DataFrame({"track": [0], "score": [np.nan]})
+    monkeypatch.setattr(comparison, "agent_of", lambda *_: None)
+    monkeypatch.setattr(comparison, "evaluate", lambda *_, **__: [SimpleNamespace(drives=drives)] * 2)
+    assert comparison._drive_held_out([planned], 1) == [planned]
+    assert not missing("ValueError | nan", planned.state.failure)
+
+
+def test_the_memory_of_a_run_is_not_that_of_the_comparison(tmp_path: Path) -> None:
+    """Linux hands the parent's largest size down to the children, in ru_maxrss."""
+    if not Path("/proc/self/status").is_file():
+        pytest.skip("only Linux tells it")
+    big = np.ones(2**26)  # 512 MB of this process
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert 0 < peak_bytes(process.pid) < big.nbytes / 4
+    process.communicate(b"\n")
+    assert peak_bytes(process.pid) == 0  # it has ended
+
+
+def test_runs_with_other_hyperparameters_are_not_taken_for_the_same(tmp_path: Path) -> None:
+    """As after another release of the package, whose file has another number."""
+    plan = Plan.of([DQN], seeds=1, **SHORT)
+    tried = plan.try_out()
+    read = tried[DQN].hyperparams
+    assert read["buffer_size"] == "1000"  # as typed
+    assert read["gamma"] == "0.99"
+    (run,) = runs_of(plan, tmp_path, tried)
+    run.folder.mkdir(parents=True)
+    old = {DQN: replace(tried[DQN], hyperparams=read | {"gamma": "0.5"})}
+    (before,) = runs_of(plan, tmp_path, old)
+    before.save_state(State(finished=True, attempts=1, asked=before.asked))
+    with error_naming(UserError, "{'gamma': '0.5'} | {'gamma': '0.99'}"):
+        run.check_folder()
+    before.save_state(State(finished=True, attempts=1, asked={"seed": 0}))  # of a release that kept none
+    run.check_folder()
+
+
 def test_only_what_a_checkpoint_can_hold_gets_checkpoints(tmp_path: Path) -> None:
     plan = Plan.of({"dqn": DQN, "unfit": UNFIT, "ppo": "ppo"}, seeds=1, **SHORT)
-    checkpoints = plan.try_out()
+    tried = plan.try_out()
+    checkpoints = {name: found.checkpoint_bytes for name, found in tried.items()}
     assert checkpoints == {"dqn": 1000 * (2 * 4 * 4 + 8 + 3 * 4), "unfit": None, "ppo": None}
-    asked = ["--checkpoint-freq" in run.train_arguments(1) for run in runs_of(plan, tmp_path, checkpoints)]
+    asked = ["--checkpoint-freq" in run.train_arguments(1) for run in runs_of(plan, tmp_path, tried)]
     assert asked == [True, False, False]
 
 

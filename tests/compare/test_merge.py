@@ -10,6 +10,7 @@ import pytest
 from sb3_cardqn.compare import command
 from sb3_cardqn.compare.analysis import analyse
 from sb3_cardqn.compare.merge import merge, merge_folders
+from sb3_cardqn.compare.report import write_report
 from sb3_cardqn.compare.results import Results
 from sb3_cardqn.errors import UserError
 from tests.command_line import ROOT
@@ -96,6 +97,33 @@ def test_a_setting_that_older_plans_do_not_have(whole: Results) -> None:
 def test_seeds_that_overlap_are_named(whole: Results) -> None:
     with error_naming(UserError, "1, 2 | 'A' | 'B'"):
         merge([(Path("A"), part(whole, [0, 1, 2])), (Path("B"), part(whole, [1, 2, 3]))])
+
+
+def test_other_hyperparameters_are_not_merged(whole: Results) -> None:
+    """A file of them may have changed between two comparisons."""
+    parts = [
+        (Path(name), replace(part(whole, [i]), hyperparams={"dqn": {"gamma": gamma, "n_envs": "1"}}))
+        for i, (name, gamma) in enumerate([("A", "0.99"), ("B", "0.5"), ("C", "0.99")])
+    ]
+    with error_naming(UserError, "'dqn' | {'gamma': '0.99'} | 'A' | {'gamma': '0.5'} | 'B'"):
+        merge(parts[:2])
+    assert merge([parts[0], parts[2]]).hyperparams == parts[0][1].hyperparams
+    merge([parts[1], (Path("old"), part(whole, [3]))])  # of a release that kept none
+
+
+def test_seeds_that_environments_share_are_not_merged(whole: Results) -> None:
+    first, second = (replace(part(whole, [i]), hyperparams={"dqn": {"n_envs": "3"}}) for i in (0, 2))
+    with error_naming(UserError, "3 | 0 | 'A' | 2 | 'B'"):
+        merge([(Path("A"), first), (Path("B"), second)])
+
+
+def test_environments_that_differ_are_reported(whole: Results, tmp_path: Path) -> None:
+    kwargs = {"dqn": {"env_kwargs": "dict(gravity=1)"}, "cardqn": {}}
+    text = write_report(replace(whole, hyperparams=kwargs), tmp_path).with_suffix(".md").read_text()
+    assert not missing("env_kwargs dict(gravity=1) for dqn; none for cardqn", text)
+    same = {name: {"env_kwargs": "dict(gravity=1)"} for name in kwargs}
+    text = write_report(replace(whole, hyperparams=same), tmp_path).with_suffix(".md").read_text()
+    assert "gravity" not in text
 
 
 def test_machines_and_failures_of_all_are_kept(whole: Results) -> None:

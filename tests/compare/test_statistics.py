@@ -148,6 +148,16 @@ def test_without_a_spread_ranks_decide() -> None:
     assert not row.clear
 
 
+def test_ranks_that_point_the_other_way_decide_nothing() -> None:
+    """B is higher in 70 % of the pairs, which is significant, but its interquartile mean is lower."""
+    (row,) = comparisons(scores_of(a=[10.0] * 20, b=[0.0] * 6 + [11.0] * 14)).itertuples()
+    assert (row.contestant, row.difference) == ("a", pytest.approx(0.1))
+    assert row.probability == pytest.approx(0.3)
+    assert row.probability_p < 0.05
+    assert row.p == 1
+    assert not row.clear
+
+
 def test_other_measures_have_corrections_of_their_own() -> None:
     scores = scores_of(a=FIVE, b=[score + 50 for score in FIVE])
     twice = pd.concat([scores, scores.assign(measure="best")])

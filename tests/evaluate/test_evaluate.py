@@ -638,6 +638,8 @@ def test_an_environment_without_laps_has_episodes_and_no_laps(
         ("--validation --tracks 1001", "--tracks | 1000 | 1001"),
         ("--json absent/e.json", "'absent/e.json'"),
         ("--csv .", "'.'"),
+        ("--csv a.txt --json ./a.txt", "--json | --csv | 'a.txt'"),
+        ("--csv a.txt --json absent/../a.txt", "--json | --csv | 'a.txt'"),
     ],
 )
 def test_wrong_use(argv: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,6 +121,22 @@ def test_a_budget_in_minutes_stops_evaluates_evenly_and_drives_schedules(
     assert rates[30] == pytest.approx(0.5, abs=0.02)
 
 
+def test_a_long_update_is_evaluated_once(tmp_path: Path, seconds: list[float]) -> None:
+    """Not once for each evaluation that fell into it, one agent step after the other."""
+    zoos = EvalCallback(Monitor(gym.make("CartPole-v1")), verbose=0)
+    clock = TrainingClock(tmp_path, [ValidationCallback(zoos, str(tmp_path))], minutes=1, n_evaluations=10)
+
+    class LongUpdate(gym.Wrapper):
+        def step(self, action: int) -> tuple:
+            seconds[0] += 25 if model.num_timesteps == 10 else 1
+            return super().step(action)
+
+    model = DQN("MlpPolicy", LongUpdate(gym.make("CartPole-v1")), learning_starts=10**6)
+    model.learn(10**12, callback=clock)
+    # the step after agent step 10 ends at 35 seconds, past the evaluations at 12, 18, 24 and 30
+    assert np.load(tmp_path / "evaluations.npz")["timesteps"].tolist() == [6, 11, 12, 18, 24, 30, 36]
+
+
 def test_the_bar_of_a_budget_in_minutes_counts_seconds(tmp_path: Path, seconds: list[float]) -> None:
     clock = TrainingClock(tmp_path, minutes=0.5)
     bar = SecondsBar(30.0, lambda: clock.seconds)

@@ -87,6 +87,7 @@ def test_what_matches_nothing_is_said(command: str, named: str, runs: Path) -> N
         ("--keep-envs Acrobot-v1", "Acrobot-v1 | CartPole-v1"),
         ("--keep-keys PPO-logs", "PPO-logs | DQN-logs"),
         ("--skip-keys DQN-logs", "DQN-logs"),
+        ("-l a b", "-l | 1 | DQN-logs | ['a', 'b']"),
     ],
 )
 def test_a_choice_that_leaves_nothing_is_said(options: str, named: str, runs: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
 
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.zoo import commands as zoo
@@ -77,6 +78,17 @@ def test_an_unknown_study_or_trial_is_named(study: optuna.Study, typed: str, nam
     with error_naming(UserError, named):
         zoo.run("train", [*TRAIN.split(), *typed.split()])
     assert not list(Path("logs").glob("*/*_*"))
+
+
+def test_a_trial_of_a_similar_algorithm_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage = JournalStorage(JournalFileBackend("study.log"))
+    study = optuna.create_study(storage=storage, study_name="cart")
+    trial = study.ask()
+    HYPERPARAMS_SAMPLER["dqn"](trial, 2, 1, {"using_her_replay_buffer": False})
+    study.tell(trial, 1.0)
+    with error_naming(UserError, "trial 0 | cardqn | subsample_steps"):
+        zoo.run("train", TRAIN.split())
 
 
 def test_a_study_without_a_finished_trial_has_no_best(study: optuna.Study) -> None:

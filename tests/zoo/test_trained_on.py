@@ -176,7 +176,7 @@ def test_other_algorithms_are_trained_on_too(
         (lambda run: None, 600, "-n | 600"),
         (lambda run: None, 599, "-n | 600 | 599"),
         (lambda run: None, 0, "-n | 600 | 0"),
-        (lambda run: (run / "CartPole-v1/command.json").unlink(), 900, "--checkpoint-freq | train -i"),
+        (lambda run: (run / "CartPole-v1/command.json").unlink(), 900, "--algo cardqn --env CartPole-v1 -i"),
         (lambda run: (run / "CartPole-v1/command.json").write_text('["-n"'), 900, "command.json | --trust"),
         (lambda run: (run / "CartPole-v1.zip").unlink(), 900, "it has no checkpoints"),
         (lambda run: (run / "evaluations.npz").write_bytes(b"PK"), 900, "evaluations.npz"),
