@@ -10,6 +10,8 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
+from sb3_cardqn.checks import check_flag
+
 LEAST_PIXELS = 36  # least size for kernels 8 (stride 4), 4 (stride 2) and 3, here and in SB3's NatureCNN
 
 
@@ -42,6 +44,8 @@ class CarRacingCNN(BaseFeaturesExtractor):
         normalized_image: bool = False,
         layer_norm: bool = False,
     ) -> None:
+        check_flag("CarRacingCNN", "layer_norm", layer_norm)
+        check_flag("CarRacingCNN", "normalized_image", normalized_image)
         any_range = normalized_image or (
             isinstance(observation_space, spaces.Box) and np.issubdtype(observation_space.dtype, np.floating)
         )

@@ -54,7 +54,7 @@ class DiscretizeActions(gym.ActionWrapper, RecordConstructorArgs):
             self.actions = np.array(actions, dtype=np.float64)  # (n, 3)
         except (TypeError, ValueError, OverflowError):  # rows of different lengths, or not of numbers
             self.actions = np.empty(0)
-        is_table = self.actions.ndim == 2 and self.actions.shape[1] == 3
+        is_table = self.actions.ndim == 2 and self.actions.shape[1] == 3 and len(self.actions) > 0
         if not (is_table and ((low <= self.actions) & (self.actions <= high)).all()):
             raise ValueError(
                 "DiscretizeActions needs actions to be rows of [steer, gas, brake] within [-1, 0, 0] and "

@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from sb3_cardqn.checks import check_flag
 from sb3_cardqn.env.actions import DiscretizeActions
 from sb3_cardqn.env.fast_render import FastRender
 from sb3_cardqn.env.penalties import PenalizeMissedTiles, PenalizeRoadEdge, PenalizeSideslip, PenalizeSpeed
@@ -85,6 +86,8 @@ class CarRacingWrapper(gym.Wrapper):
     ) -> None:
         if colors not in list(COLORS):
             raise ValueError(f"CarRacingWrapper needs colors from {list(COLORS)}, got {colors!r}")
+        for name, flag in (("fast_render", fast_render), ("training", training)):
+            check_flag("CarRacingWrapper", name, flag)
         if fast_render:
             env = FastRender(env)
         env = DiscretizeActions(env, actions)

@@ -1,5 +1,6 @@
 """GroupedSubprocVecEnv: several environments per worker process."""
 
+import contextlib
 import multiprocessing as mp
 import pickle
 import signal
@@ -170,6 +171,8 @@ class _Worker:
         try:
             self.connection.send((index, question, data))
         except OSError as error:
+            if self.connection.poll():
+                self._received()  # raises the error for which the process ended
             raise self._died() from error
         self._owed += 1
 
@@ -249,15 +252,18 @@ def _serve(connection: Connection, env_fns: CloudpickleWrapper) -> None:
     try:
         envs = DummyVecEnv(env_fns.var)
         while True:
-            index, question, data = connection.recv()
+            try:
+                index, question, data = connection.recv()
+            except EOFError:  # the learner's process has ended
+                return
             if question == "close":
-                envs.close()
                 break
             connection.send((_answer(envs, index, question, data), None))
-    except EOFError:
-        pass
     except Exception as error:
-        connection.send((None, _sendable(error)))
+        with contextlib.suppress(BrokenPipeError):  # nobody reads it any more
+            connection.send((None, _sendable(error)))
+        return
+    envs.close()  # nobody reads an answer; an error is printed, as by SB3
 
 
 def _sendable(error: Exception) -> Exception:

@@ -11,7 +11,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, TimeLimit
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_cardqn.checks import check_whole, wholes
+from sb3_cardqn.checks import check_flag, check_whole, wholes
 from sb3_cardqn.env.actions import ACTION_SETS as ACTION_SETS  # for the old path common.wrappers
 from sb3_cardqn.env.actions import DiscretizeActions
 from sb3_cardqn.env.fast_render import FastRender, is_car_racing, steps_as_stock
@@ -38,7 +38,7 @@ _FRAMES: tuple[str, Callable[[tuple], bool]] = (
 
 
 # These wrappers neither store nor change observations: inside FrameSkip they may see an old frame again, and
-# inside GrayscaleObservation a gray one. Others that do not look say so with an attribute `blind`.
+# inside GrayscaleObservation a gray one. Others that do not look say so with `blind = True`.
 _BLIND_WRAPPERS = (
     DiscretizeActions,
     EndAtLine,
@@ -59,7 +59,7 @@ _BLIND_WRAPPERS = (
 
 def _is_blind(layer: Any) -> bool:
     """Whether a wrapper looks at no picture. A subclass of one may, except the TimeLimit of rl-zoo3."""
-    return type(layer) in (*_BLIND_WRAPPERS, gym.wrappers.TimeLimit) or "blind" in vars(type(layer))
+    return type(layer) in (*_BLIND_WRAPPERS, gym.wrappers.TimeLimit) or vars(type(layer)).get("blind") is True
 
 
 def _is_unseen(env: gym.Env, *passed: type) -> bool:
@@ -143,7 +143,7 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
 
 def _drawn_by(env: Any) -> FastRender | None:
     """The ``FastRender`` that draws for an environment, None if another wrapper may look at its pictures."""
-    while _is_blind(env) or type(env) is FrameSkip:
+    while isinstance(env, gym.Wrapper) and (_is_blind(env) or type(env) is FrameSkip):
         if isinstance(env, FastRender):
             shows_state = env.render_mode == "state_pixels"  # render() shows it in colour
             return env if _is_unseen(env.env, FrameSkip) and not shows_state else None
@@ -167,6 +167,7 @@ class GrayscaleObservation(gym.ObservationWrapper, RecordConstructorArgs):
     """
 
     def __init__(self, env: gym.Env, keep_dim: bool = False) -> None:
+        check_flag("GrayscaleObservation", "keep_dim", keep_dim)
         RecordConstructorArgs.__init__(self, keep_dim=keep_dim)
         super().__init__(env)
         fast_render = _drawn_by(env)

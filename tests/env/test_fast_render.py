@@ -345,6 +345,14 @@ def test_another_contact_listener_is_refused(part: str, monkeypatch: pytest.Monk
         FastRender(Other())
 
 
+def test_changed_constants_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The track would have another width than stock's."""
+    FastRender(CarRacing())
+    monkeypatch.setattr("gymnasium.envs.box2d.car_racing.TRACK_WIDTH", 10.0)
+    with error_naming(RuntimeError, "CarRacing | TRACK_WIDTH"):
+        FastRender(CarRacing())
+
+
 def test_copies_of_box2d_are_refused() -> None:
     class Copying:
         @property

@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -190,6 +192,44 @@ def test_an_environment_that_cannot_be_made() -> None:
 
     with pytest.raises(RuntimeError, match="no car"):
         GroupedSubprocVecEnv([broken])
+
+
+@pytest.mark.parametrize("first", ["slow", "broken"])
+@pytest.mark.parametrize("error", [RuntimeError("no car"), EOFError("no car")])
+def test_one_of_two_environments_that_cannot_be_made(
+    first: str, error: Exception, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def slow() -> gym.Env:
+        time.sleep(1)  # meanwhile the other process ends
+        return gym.make("CartPole-v1")
+
+    def broken() -> gym.Env:
+        raise error
+
+    with pytest.raises(type(error), match="no car"):
+        GroupedSubprocVecEnv([slow, broken] if first == "slow" else [broken, slow], n_processes=2)
+    assert "BrokenPipeError" not in capfd.readouterr().err
+
+
+FULL_DISK = """
+import gymnasium as gym
+from sb3_cardqn.env.vec_env import GroupedSubprocVecEnv
+
+class FullDisk(gym.Wrapper):
+    def close(self):
+        raise OSError("cannot write the recording")
+
+if __name__ == "__main__":
+    env = GroupedSubprocVecEnv([lambda: FullDisk(gym.make("CartPole-v1"))])
+    env.reset()
+    env.close()
+"""
+
+
+def test_an_error_of_close_is_printed(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(FULL_DISK)
+    words = [sys.executable, str(tmp_path / "script.py")]
+    assert "cannot write the recording" in subprocess.run(words, capture_output=True, text=True).stderr
 
 
 def test_meanwhile_works_between_the_actions_and_their_results() -> None:

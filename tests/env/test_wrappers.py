@@ -487,6 +487,34 @@ class RewardsWhatItSees(CarRacing):
         return obs, reward + obs.mean(), *rest
 
 
+class Blurs(CarRacing):
+    """Its picture depends on the one before."""
+
+    before: Any = 0
+
+    def _render(self, mode: str) -> Any:
+        picture = super()._render(mode)
+        if mode == "state_pixels" and picture is not None:
+            picture, self.before = picture // 2 + self.before, picture // 2
+        return picture
+
+
+def test_frame_skip_draws_all_for_a_picture_that_depends_on_the_one_before() -> None:
+    skipping, plain = FrameSkip(Blurs(), 4), Blurs()
+    for one in (skipping, plain):
+        one.reset(seed=0)
+    action = np.array([0.3, 1, 0])
+    *_, last = (plain.step(action)[0] for _ in range(4))
+    np.testing.assert_array_equal(skipping.step(action)[0], last)
+
+
+def test_an_environment_may_have_an_attribute_blind() -> None:
+    class Poker(Pictures):
+        blind = 5
+
+    assert GrayscaleObservation(Poker((4, 4, 3))).observation_space.shape == (4, 4)
+
+
 def test_frame_skip_draws_all_for_subclasses_that_may_look() -> None:
     env = FrameSkip(Remembers(gym.make("CarRacing-v3")), 4)
     env.reset(seed=0)

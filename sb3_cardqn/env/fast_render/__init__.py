@@ -32,9 +32,11 @@ def is_car_racing(env: gym.Env) -> bool:
 def steps_as_stock(env: gym.Env) -> bool:
     """
     :param env: a CarRacing, wrapped or not
-    :return: False if it is a subclass with a ``step`` of its own, which may use the picture
+    :return: False if it is a subclass with a ``step`` or ``_render`` of its own, which may use the picture
     """
-    return type(env.unwrapped).step is sys.modules["gymnasium.envs.box2d.car_racing"].CarRacing.step
+    own: Any = type(env.unwrapped)
+    stock = sys.modules["gymnasium.envs.box2d.car_racing"].CarRacing
+    return own.step is stock.step and own._render is stock._render
 
 
 def draw_stock(car_racing: Any) -> None:

@@ -57,6 +57,14 @@ def _score_format(race: Any) -> Callable[[float], str]:
     return _SCORES[digest]
 
 
+def _constants() -> dict[str, Any]:
+    """
+    :return: the numbers and colours of Gymnasium's module, which programs change to make other races
+    """
+    return {name: value for name, value in vars(stock).items() if name.isupper()}
+
+
+_COPIED = _constants()  # by the modules of FastRender, when they are imported
 # tables that all environments share
 car_picture, _dashboard = cache(CarPicture), cache(Dashboard)
 
@@ -73,6 +81,12 @@ class Render:
         self._car_racing = car_racing
         race: Any = type(car_racing)
         self._score_format = _score_format(race)
+        changed = [name for name, value in _constants().items() if value != _COPIED.get(name)]
+        if changed:
+            raise RuntimeError(
+                f"FastRender needs the constants that CarRacing had when FastRender was first used, got "
+                f"another {', '.join(changed)}: drive without FastRender"
+            )
         self._gray = gray
 
     @cached_property
