@@ -135,6 +135,14 @@ def _find(
     return replace(found, name=name) if name else found
 
 
+def _is_run(folder: Path) -> bool:
+    try:
+        Run(folder)
+    except UserError:  # any folder may hold another with a config.yml
+        return False
+    return True
+
+
 def _find_unnamed(
     path: Path, checkpoint: WhichCheckpoint, config: Path | None, algo: str | None, env: str | None
 ) -> TrainedAgent:
@@ -144,7 +152,8 @@ def _find_unnamed(
         return Run(path).agent(checkpoint)
     if not path.is_file():
         raise UserError(f"no such file: '{path}'")
-    if any(path.parent.glob("*/config.yml")):
+    is_told = config is not None and algo is not None
+    if any(path.parent.glob("*/config.yml")) and not (is_told and not _is_run(path.parent)):
         found = Run(path.parent).agent(model_path=path)
         if env not in (None, found.env_id):
             raise UserError(f"--env {env}: '{path}' was trained on {found.env_id}")

@@ -86,9 +86,17 @@ def _read_config(path: Path, env_id: str) -> dict[str, Any]:
     contents = read_file(path)
     config = _mapping(contents, path)
     config = config.get(env_id, config)  # hyperparams/*.yml has one entry per environment
+    if not isinstance(config, dict):
+        raise UserError(f"'{path}' needs a mapping of hyperparameters for {env_id}, got {config!r:.80}")
     trust.require_for(code_in(config), path, contents)
+    kwargs: dict[str, Any] = {}
+    for place, given in ((path, config), (path.with_name("args.yml"), _options(path))):
+        own = given.get("env_kwargs") or {}
+        if not isinstance(own, dict):
+            raise UserError(f"'{place}' needs env_kwargs to be a mapping, got {own!r:.80}")
+        kwargs |= own
     return config | {
-        "env_kwargs": (config.get("env_kwargs") or {}) | (_options(path).get("env_kwargs") or {}),
+        "env_kwargs": kwargs,
         "env_wrapper": with_short_names(config.get("env_wrapper")),
     }
 

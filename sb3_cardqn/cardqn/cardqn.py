@@ -211,9 +211,9 @@ class CarDQN(OverlapAlgorithm):
         self.batch_norm_stats = get_parameters_by_name(self.q_net, ["running_"])
         self.batch_norm_stats_target = get_parameters_by_name(self.q_net_target, ["running_"])
         self._td = td_of(self.q_net)
-        self._in_bfloat16 = self.mixed_precision and has_bfloat16(self.device)
-        # with exploration_steps the schedule's whole progress is those agent steps
-        fraction = self.exploration_fraction if self.exploration_steps is None else 1.0
+        ours = isinstance(self.q_net, QNetwork)  # others have no head that stays in float32
+        self._in_bfloat16 = self.mixed_precision and ours and has_bfloat16(self.device)
+        fraction = self.exploration_fraction if self.exploration_steps is None else 1.0  # of these steps
         if callable(self.exploration_decay):
             self.exploration_schedule = self.exploration_decay
         else:

@@ -18,7 +18,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_cardqn.cardqn.finite import check_weights
-from sb3_cardqn.checkpoint import state
+from sb3_cardqn.checkpoint import log, state
 from sb3_cardqn.checkpoint.files import FORMAT, Checkpoint, newest_checkpoint, remove_all_but
 from sb3_cardqn.checkpoint.made_with import (
     CheckpointWarning,
@@ -49,7 +49,7 @@ class ExactCheckpoint(BaseCallback):
     A checkpoint contains the counters of all other callbacks, anywhere in the list. Wrap the environments in
     ``ResumableEpisode``; without it, running episodes are truncated on resume. To resume, make agent,
     environments and callbacks as before, and call ``learn`` with the same total, with ``resume=True`` here.
-    On SIGTERM, SIGHUP and Ctrl-C it writes a checkpoint and raises :class:`Stopped`.
+    On SIGTERM, SIGHUP and Ctrl-C (which end SB3's ``SubprocVecEnv``) it writes one and raises ``Stopped``.
 
     >>> env = make_vec_env("CartPole-v1", 4, seed=0, wrapper_class=ResumableEpisode)  # doctest: +SKIP
     >>> model = CarDQN("MlpPolicy", env, seed=0)  # doctest: +SKIP
@@ -122,7 +122,7 @@ class ExactCheckpoint(BaseCallback):
             )
         self._kept = [newest]
         with _reading(newest):
-            state.continue_log(self.model, newest.content["log"], newest.agent_steps)
+            log.continue_log(self.model, newest.content["log"], newest.agent_steps)
 
     def _on_training_start(self) -> None:
         self._settings |= arguments_of(self._others())
@@ -224,7 +224,7 @@ class ExactCheckpoint(BaseCallback):
                 "clocks": state.get_clocks(model),
                 "envs": state.get_envs(model.env),
                 "callbacks": [state.get_callback(callback) for callback in self._others()],
-                "log": state.get_log(model),
+                "log": log.get_log(model),
                 "buffer_numbers": buffer_numbers(model.replay_buffer),
                 "random": state.get_random(model),
                 "rows": replay.rows,
@@ -273,7 +273,7 @@ class ExactCheckpoint(BaseCallback):
         self._span_total(model, content)
         for callback, saved in zip(self._others(), content["callbacks"], strict=True):
             state.set_callback(callback, saved)
-        state.set_log(model, content["log"])
+        log.set_log(model, content["log"])
         state.set_random(model, content["random"])
         self._last_attempt = self.num_timesteps = model.num_timesteps
         if self.verbose:

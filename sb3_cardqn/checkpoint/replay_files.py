@@ -99,6 +99,10 @@ class ReplayFiles:
         :param numbers: ``buffer_numbers`` of the one that was written
         """
         for segment in self.segments:
+            if not 0 < segment.last - segment.first <= buffer.buffer_size:
+                raise ValueError(
+                    f"a file of the replay buffer cannot hold rows {segment.first} to {segment.last}"
+                )
             rows = np.arange(segment.first, segment.last)
             places = (numbers["pos"] - self.rows + rows) % buffer.buffer_size
             alive = rows >= self.rows - buffer.buffer_size

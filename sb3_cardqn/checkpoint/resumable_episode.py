@@ -18,8 +18,8 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
 
     It works where all randomness comes from ``np_random``, as in CarRacing; elsewhere, as in MinAtar, a new
     episode begins. It must be the outermost wrapper, so that all other wrappers are replayed too. A
-    ``Monitor`` inside continues its file and its clock. Memory and replay time grow with the length of the
-    episode.
+    ``Monitor`` inside continues its clock, and its file if made with ``override_existing=False``. Memory and
+    replay time grow with the length of the episode.
 
     >>> env, other = (ResumableEpisode(gym.make("CartPole-v1")) for _ in range(2))
     >>> _ = env.reset(seed=0), env.step(1), env.step(0)
@@ -36,6 +36,7 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
         super().__init__(env)
         self._start: dict[str, Any] | None = None
         self._actions: list[Any] = []
+        self._rewards: list[Any] = []
         self._observation: Any = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
@@ -45,7 +46,7 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
         :return: first observation, info
         """
         self._start = {"random": get_generator(self.np_random), "seed": seed, "options": options}
-        self._actions = []
+        self._actions, self._rewards = [], []
         given = {} if options is None else {"options": options}  # an environment of your own may take none
         self._observation, info = self.env.reset(seed=seed, **given)
         return self._observation, info
@@ -56,8 +57,9 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
         :return: observation, reward, terminated, truncated, info
         """
         self._actions.append(np.array(action))
-        self._observation, *rest = self.env.step(action)
-        return self._observation, *rest
+        self._observation, reward, *rest = self.env.step(action)
+        self._rewards.append(reward)
+        return self._observation, reward, *rest
 
     def episode(self) -> dict[str, Any]:
         """
@@ -74,6 +76,7 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
             "actions": np.array(self._actions),
             "random": get_generator(self.np_random),
             "observation": _digest(self._observation),
+            "rewards": _digest(self._rewards),
             "log": log,
         }
 
@@ -82,11 +85,14 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
         Replay an episode up to its saved state.
 
         :param episode: result of ``episode()`` of an environment made in the same way
-        :return: True if observation and random state are the same; if False, only the random state is
-            restored, and ``reset`` begins the episode that would have come next
+        :return: True if rewards, observation and random state are the same; if False, only the random state
+            is restored, and ``reset`` begins the episode that would have come next
         """
         exact = False
+        monitor = unwrap_wrapper(self, Monitor)
         if episode["start"] is not None:
+            if isinstance(monitor, Monitor):
+                monitor.needs_reset = True  # it may allow no early reset
             set_generator(self.np_random, episode["start"]["random"])
             self.reset(seed=episode["start"]["seed"], options=episode["start"]["options"])
             ended = False
@@ -98,10 +104,10 @@ class ResumableEpisode(gym.Wrapper, RecordConstructorArgs):
             exact = (
                 not ended
                 and _digest(self._observation) == episode["observation"]
+                and _digest(self._rewards) == episode.get("rewards", _digest(self._rewards))  # new in 0.2
                 and _digest(get_generator(self.np_random)) == _digest(episode["random"])
             )
         set_generator(self.np_random, episode["random"])
-        monitor = unwrap_wrapper(self, Monitor)
         if isinstance(monitor, Monitor) and episode["log"]:
             monitor.t_start = time.time() - episode["log"]["seconds"]
             if monitor.results_writer is not None:

@@ -1,20 +1,16 @@
 """State of a training run except its replay buffer, as plain data: functions that get it and set it."""
 
 import random
-import shutil
 import time
 from collections import deque
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch as th
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
-from stable_baselines3.common.logger import TensorBoardOutputFormat
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecFrameStack, VecMonitor, VecNormalize
-from torch.utils.tensorboard import SummaryWriter
 
 from sb3_cardqn.checkpoint.made_with import NUMBERS, layers
 from sb3_cardqn.checkpoint.resumable_episode import get_generator, set_generator
@@ -243,9 +239,11 @@ def all_callbacks(root: BaseCallback) -> list[BaseCallback]:
 def get_callback(callback: BaseCallback) -> dict[str, Any]:
     """
     :param callback: any callback
-    :return: its attributes that are numbers or lists of numbers, and the random state of its environment
+    :return: its attributes that are numbers, or lists, deques, arrays and dicts of numbers, and the random
+        state of its environment
     """
-    numbers = {name: value for name, value in vars(callback).items() if _is_numbers(value)}
+    own = {name: value for name, value in vars(callback).items() if name not in ("locals", "globals")}
+    numbers = {name: value for name, value in own.items() if _is_numbers(value)}
     env = getattr(callback, "eval_env", None)
     return {
         "class": type(callback).__name__,
@@ -266,7 +264,7 @@ def set_callback(callback: Any, state: dict[str, Any]) -> None:
         if not _is_numbers(value) or not (current is None or _is_numbers(current)):
             raise UserError(f"the checkpoint sets {name} of {type(callback).__name__} to {value!r:.50}")
         if name != "verbose":
-            setattr(callback, name, value)
+            setattr(callback, name, _as_before(current, value))
     if state["random"] is not None:
         set_env_random(callback.eval_env, state["random"])
     if type(callback)._on_step is ProgressBarCallback._on_step:  # another one follows by itself
@@ -274,71 +272,27 @@ def set_callback(callback: Any, state: dict[str, Any]) -> None:
 
 
 def _is_numbers(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "biuf"
+    if isinstance(value, dict):
+        return all(isinstance(name, str) for name in value) and _is_numbers(list(value.values()))
+    if isinstance(value, (list, tuple, deque)):
         return all(_is_numbers(part) for part in value)
     return isinstance(value, NUMBERS)
 
 
-def get_log(model: OffPolicyAlgorithm) -> dict[str, Any]:
+def _as_before(current: Any, value: Any) -> Any:
     """
-    :param model: algorithm, while it learns
-    :return: values recorded but not yet written, and the name of TensorBoard's folder
+    :param current: attribute of a callback made like the saved one
+    :param value: its saved value, as JSON returns it
+    :return: the value in the type of the attribute
     """
-    logger = model.logger
-    state: dict[str, Any] = {
-        "values": {
-            name: [value, logger.name_to_count.get(name, 0), logger.name_to_excluded[name]]
-            for name, value in logger.name_to_value.items()
-            if isinstance(value, (bool, int, float, str, np.number))
-        },
-        "tensorboard": None,
-    }
-    board = _tensorboard(model)
-    if board is not None:
-        board.writer.flush()
-        state["tensorboard"] = {"folder": Path(board.writer.log_dir).name}
-    return state
-
-
-def continue_log(model: OffPolicyAlgorithm, state: dict[str, Any], agent_steps: int) -> None:
-    """
-    Continue the old TensorBoard folder instead of the one that the agent's logger has just made.
-
-    Values written after the checkpoint stay in the files, but TensorBoard hides them.
-
-    :param model: algorithm whose logger has just made a new folder
-    :param state: result of ``get_log``
-    :param agent_steps: agent step of the checkpoint
-    """
-    board = _tensorboard(model)
-    if board is None or state["tensorboard"] is None:
-        return
-    new = Path(board.writer.log_dir)
-    old = new.parent / Path(state["tensorboard"]["folder"]).name  # a forged folder cannot lead elsewhere
-    if old.name == ".." or old.is_symlink() or not old.is_dir():
-        return
-    if new != old:
-        if model._custom_logger:
-            return  # the user has chosen another folder
-        board.writer.close()
-        shutil.rmtree(new)
-    board.writer = SummaryWriter(str(old), purge_step=agent_steps + 1)
-    model.logger.dir = str(old)
-
-
-def set_log(model: OffPolicyAlgorithm, state: dict[str, Any]) -> None:
-    """
-    :param model: algorithm, while it learns
-    :param state: result of ``get_log``
-    """
-    logger = model.logger
-    for name, (value, count, excluded) in state["values"].items():
-        logger.name_to_value[name] = value
-        if count:
-            logger.name_to_count[name] = count
-        logger.name_to_excluded[name] = tuple(excluded)
-
-
-def _tensorboard(model: OffPolicyAlgorithm) -> TensorBoardOutputFormat | None:
-    formats = [one for one in model.logger.output_formats if isinstance(one, TensorBoardOutputFormat)]
-    return formats[0] if formats else None
+    if isinstance(current, np.ndarray):
+        return np.array(value, current.dtype)
+    if isinstance(current, deque):
+        return deque(value, current.maxlen)
+    if isinstance(current, dict):  # a Counter, for example
+        current.clear()
+        current.update(value)
+        return current
+    return value

@@ -1,6 +1,7 @@
-"""EndWhenLost, EndAtLine and ScaleReward, and judged_wrappers, which leaves training-only wrappers out."""
+"""EndWhenLost, EndAtLine and ScaleReward, and what of a training configuration is judged."""
 
 import contextlib
+import re
 from typing import Any
 
 import gymnasium as gym
@@ -209,3 +210,11 @@ def _find_time_limit(wrapper: gym.Wrapper) -> TimeLimit:
 
 def _cut_next_step(time_limit: TimeLimit) -> None:
     time_limit._elapsed_steps = time_limit._max_episode_steps  # type: ignore[assignment]
+
+
+def sees_normalized(normalize: Any) -> bool:
+    """
+    :param normalize: value in the zoo's form: a bool, a dict, a string of Python that makes one, or None
+    :return: True if ``VecNormalize`` normalizes observations, False if only rewards, or nothing
+    """
+    return bool(normalize) and re.search(r"norm_obs\W+False", str(normalize)) is None

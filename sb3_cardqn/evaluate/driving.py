@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from sb3_cardqn import trust
 from sb3_cardqn.agents.saved import Run, TrainedAgent
 from sb3_cardqn.env.fast_render import FastRender, draw_stock, is_car_racing
 from sb3_cardqn.env.task import Task, task_of
-from sb3_cardqn.env.training_wrappers import judged_wrappers
+from sb3_cardqn.env.training_wrappers import judged_wrappers, sees_normalized
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.seeds import FINAL_SEEDS, HELD_OUT_SEEDS, TRAINING_SEEDS, VALIDATION_SEEDS
 from sb3_cardqn.zoo.run_names import STATISTICS, statistics_file
@@ -119,8 +118,7 @@ def make_env(
     config["frame_stack"] = config.get("frame_stack") or 0  # None switches it off
     config["vec_env_wrapper"] = judged_wrappers(config.get("vec_env_wrapper"))
     kept = task_of(env_id).env_kwargs(config.get("env_kwargs") or {})
-    normalize = config.get("normalize")  # a bool, a dict, or a string of Python that makes one
-    config["normalize"] = bool(normalize) and re.search(r"norm_obs\W+False", str(normalize)) is None
+    config["normalize"] = sees_normalized(config.get("normalize"))
     statistics = None
     if config["normalize"] and not isinstance(agent, Mapping):
         statistics = statistics_file(agent.model_path, agent.config_path.parent)

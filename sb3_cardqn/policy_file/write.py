@@ -18,7 +18,7 @@ from torch import nn
 from sb3_cardqn.cardqn.heads import mean_of_quantiles
 from sb3_cardqn.cardqn.policies import CarDQNPolicy
 from sb3_cardqn.cardqn.q_network import QNetwork
-from sb3_cardqn.env.training_wrappers import judged_wrappers
+from sb3_cardqn.env.training_wrappers import judged_wrappers, sees_normalized
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.policy_file import allowed
 from sb3_cardqn.policy_file import read as policy_file
@@ -84,6 +84,7 @@ def write_policy(
 
 
 _NETWORKS = (QNetwork, DQNsQNetwork, QuantileNetwork)
+_PACKAGES = ("sb3_cardqn", "stable_baselines3", "sb3_contrib")
 
 
 def _observation_space(space: spaces.Space) -> dict[str, Any]:
@@ -100,6 +101,12 @@ def _observation_space(space: spaces.Space) -> dict[str, Any]:
 
 
 def _head_and_weights(policy: Any) -> tuple[nn.Module, dict[str, th.Tensor]]:
+    for method in ("predict", "_predict"):
+        if getattr(type(policy), method).__module__.split(".")[0] not in _PACKAGES:  # it would be lost
+            raise UserError(
+                f"the policy of an exported agent must act by its network alone, got {type(policy).__name__} "
+                f"with a {method} of its own"
+            )
     network: Any
     if isinstance(policy, CarDQNPolicy):
         network = policy.driving_net
@@ -143,8 +150,13 @@ def _env(run: Trained, observation_space: spaces.Space) -> dict[str, Any]:
     :return: environment of an exported file
     """
     config = run.config
-    for name in ("normalize", "vec_env_wrapper", "frame_stack"):
-        if config.get(name) and not (name == "frame_stack" and is_image_space(observation_space)):
+    refused = {
+        "normalize": sees_normalized(config.get("normalize")),
+        "vec_env_wrapper": bool(config.get("vec_env_wrapper")),
+        "frame_stack": bool(config.get("frame_stack")) and not is_image_space(observation_space),
+    }
+    for name, is_refused in refused.items():
+        if is_refused:
             raise UserError(f"cannot export an agent trained with {name}: {config[name]}")
     wrappers = judged_wrappers(config.get("env_wrapper"))
     if config.get("frame_stack"):  # around all of them, by SB3's VecFrameStack and VecTransposeImage

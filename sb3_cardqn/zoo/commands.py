@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import gymnasium as gym
+from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import ALGOS, utils
 
 from sb3_cardqn import trust
-from sb3_cardqn.agents.saved import Run
 from sb3_cardqn.cardqn import CarDQN
 from sb3_cardqn.errors import UserError, did_you_mean
 from sb3_cardqn.options import ZOO_COMMANDS, Parser, add_trust, own_options, zoo_parser
@@ -255,8 +256,9 @@ def _finished(folder: Path, agent_steps: int | None) -> Path:
     if not agent.is_file():
         why = "it has no checkpoints"
     elif not command.is_file():
-        own = Run(folder)
-        words = ["sb3-cardqn", "train", "--algo", own.algo, "--env", own.env_id, "-i", str(agent)]
+        env_id = next((env_id for env_id in gym.registry if EnvironmentName(env_id) == env), str(env))
+        algo = folder.resolve().parent.name
+        words = ["sb3-cardqn", "train", "--algo", algo, "--env", env_id, "-i", str(agent)]
         why = f"it was trained without --checkpoint-freq; start a new run with: {shlex.join(words)}"
     elif agent_steps is None:
         why = f"training has finished with {agent.name}; to train on: -n AGENT_STEPS"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -186,6 +187,48 @@ def test_its_place_among_callbacks_does_not_matter(place: int, tmp_path: Path) -
         train(700, crash)
     model, rollouts = train(TOTAL, lambda: None, resume=True)
     assert (fingerprint(model), rollouts) == expected
+
+
+class Remembers(BaseCallback):
+    """As callbacks that stop early do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last, self.sums, self.counts = deque([0], maxlen=3), np.zeros(2), Counter({"steps": 0})
+
+    def _on_step(self) -> bool:
+        self.last.append(self.num_timesteps)
+        self.sums += self.num_timesteps
+        self.counts["steps"] += 1
+        return True
+
+
+def test_what_a_callback_remembers_goes_on(tmp_path: Path) -> None:
+    whole, model = Remembers(), agent()
+    model.learn(TOTAL, callback=whole)
+    _, (again,) = interrupted(agent, tmp_path, 700, callbacks=lambda: [Remembers()])
+    assert again.last == whole.last
+    assert again.last.maxlen == 3
+    np.testing.assert_array_equal(again.sums, whole.sums)
+    assert again.counts == whole.counts
+    assert isinstance(again.counts, Counter)
+
+
+def test_no_folder_of_another_run_is_removed(tmp_path: Path) -> None:
+    """With reset_num_timesteps=False SB3 begins in the newest folder, whosever it is."""
+
+    def new() -> Any:
+        return agent(tensorboard_log=str(tmp_path / "tb"))
+
+    with pytest.raises(Crash):
+        new().learn(TOTAL, callback=[ExactCheckpoint(tmp_path / "ck", 100), At(700, crash)])
+    new().learn(300)
+    (other,) = (tmp_path / "tb/CarDQN_2").glob("events*")
+    before = other.read_bytes()
+    callbacks = [ExactCheckpoint(tmp_path / "ck", 100, resume=True), At(TOTAL, lambda: None)]
+    new().learn(TOTAL, callback=callbacks, reset_num_timesteps=False)
+    assert other.read_bytes() == before
+    assert len(list((tmp_path / "tb/CarDQN_1").glob("events*"))) == 2
 
 
 def test_it_can_be_interrupted_again_and_again(tmp_path: Path) -> None:

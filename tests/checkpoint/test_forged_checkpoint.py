@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,20 @@ def test_only_numbers_are_set(name: str, value: Any, tmp_path: Path) -> None:
     after = snapshot(tmp_path)
     assert {path for path in before if before[path] != after.get(path)} == set()
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.usefixtures("trained")
+def test_rows_without_end_take_no_memory(tmp_path: Path) -> None:
+    def longer(content: dict[str, Any]) -> None:
+        content["segments"][0][0] -= 4 * 10**8
+
+    forge(tmp_path, longer)
+    tracemalloc.start()
+    with error_naming(UserError, "-399999700"):
+        train(tmp_path, resume=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10**9
 
 
 @pytest.mark.parametrize("folder", ["../../other/run", "..", ".", "", "other", "/", "link"])

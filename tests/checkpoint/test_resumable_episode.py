@@ -112,6 +112,38 @@ def test_another_environment_is_noticed_and_the_next_episode_is_the_right_one() 
     assert other.unwrapped.place == env.unwrapped.place
 
 
+class Praises(gym.Wrapper):
+    """Rewards depend on the number of steps in all episodes."""
+
+    steps = 0
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        obs, reward, *rest = self.env.step(action)
+        return obs, float(reward) + (self.steps > 5), *rest
+
+
+def test_rewards_of_a_wrapper_with_a_state_are_noticed() -> None:
+    env, other, same_again = (ResumableEpisode(Praises(Dots())) for _ in range(3))
+    for seed in (3, 4):
+        env.reset(seed=seed)
+        for _ in range(4):
+            env.step(1)
+    assert not other.restore_episode(env.episode())
+    same_again.env.steps = 4
+    assert same_again.restore_episode(env.episode())
+    old = {name: value for name, value in env.episode().items() if name != "rewards"}  # of version 0.1.0
+    assert other.restore_episode(old)
+
+
+def test_a_monitor_that_allows_no_early_reset() -> None:
+    env, other = (ResumableEpisode(Monitor(Dots(), allow_early_resets=False)) for _ in range(2))
+    env.reset(seed=0)
+    env.step(1)
+    other.reset(seed=1)
+    assert other.restore_episode(env.episode())
+
+
 def test_the_monitor_goes_on_in_its_file(tmp_path: Path) -> None:
     env = ResumableEpisode(Monitor(Dots(), str(tmp_path / "0")))
     env.reset(seed=0)

@@ -532,6 +532,34 @@ def test_an_agent_that_does_not_fit_its_environment_is_refused(run: Run, tmp_pat
         evaluate(agent, [200_000])
 
 
+@pytest.mark.parametrize("others", [1, 2])
+def test_a_zip_beside_folders_that_are_no_runs(others: int, run: Run, tmp_path: Path) -> None:
+    for i in range(others):
+        (tmp_path / f"other{i}").mkdir()
+        (tmp_path / f"other{i}/config.yml").write_text("not: a run")
+    shutil.copy(run.model_path, tmp_path / "agent.zip")
+    (agent,) = find_agents(tmp_path / "agent.zip", config=run.config_path, algo="cardqn")
+    assert agent.config_path == run.config_path
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "named"),
+    [
+        ("config.yml", "CarRacing-v3: [1]", "config.yml | CarRacing-v3 | [1]"),
+        ("config.yml", "env_kwargs: [1]", "config.yml | env_kwargs | [1]"),
+        ("args.yml", "env_kwargs: [1]", "args.yml | env_kwargs | [1]"),
+    ],
+)
+def test_a_configuration_of_another_shape_is_named(
+    file: str, text: str, named: str, run: Run, tmp_path: Path
+) -> None:
+    shutil.copytree(run.config_folder, tmp_path / "CarRacing-v3")
+    (tmp_path / "CarRacing-v3" / file).write_text(text)
+    agent = Agent(run.model_path, "cardqn", tmp_path / "CarRacing-v3/config.yml", "spoilt")
+    with error_naming(UserError, named):
+        _ = agent.config
+
+
 def test_the_command_prints_and_writes(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     json_file, csv_file = tmp_path / "e.json", tmp_path / "e.csv"
     main(

@@ -43,6 +43,7 @@ from sb3_cardqn import (
 )
 from sb3_cardqn.agents.exported import SafeAgent, shipped_agents
 from sb3_cardqn.agents.find import default_agent
+from sb3_cardqn.cardqn.policies import CarDQNPolicy
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.evaluate import Evaluation, Run, evaluate, find_agents, make_env
 from sb3_cardqn.policy_file import read as policy_file
@@ -386,6 +387,24 @@ def test_what_an_exported_agent_cannot_drive_is_not_exported(
     trust.remember(folder / "CarRacing-v3/config.yml")
     with error_naming(UserError, named):
         export(folder, tmp_path / "out")
+
+
+def test_normalized_rewards_play_no_part_in_driving(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "cardqn/CarRacing-v3_1"
+    shutil.copytree(run.folder, folder)
+    path = folder / "CarRacing-v3/config.yml"
+    path.write_text(yaml.dump(yaml.unsafe_load(path.read_text()) | {"normalize": {"norm_obs": False}}))
+    trust.remember(path)
+    assert export(folder, tmp_path / "out").is_file()
+
+
+def test_a_policy_that_acts_by_more_than_its_network_is_not_exported(tmp_path: Path) -> None:
+    class Masked(CarDQNPolicy):
+        def _predict(self, obs: Any, deterministic: bool = True) -> Any:
+            return super()._predict(obs, deterministic).clamp(min=1)
+
+    with error_naming(UserError, "Masked | _predict"):
+        write_policy(CarDQN(Masked, Cart(), buffer_size=50), "cardqn", tmp_path / "policy.safetensors")
 
 
 def test_an_agent_outside_a_run_folder_has_no_environment(run: Run, tmp_path: Path) -> None:
