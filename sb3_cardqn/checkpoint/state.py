@@ -3,6 +3,7 @@
 import random
 import time
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -275,10 +276,19 @@ def _is_numbers(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "biuf"
     if isinstance(value, dict):
-        return all(isinstance(name, str) for name in value) and _is_numbers(list(value.values()))
-    if isinstance(value, (list, tuple, deque)):
-        return all(_is_numbers(part) for part in value)
-    return isinstance(value, NUMBERS)
+        return all(isinstance(name, str) for name in value) and _are_plain(value.values())
+    return _are_plain(value) if isinstance(value, deque) else _are_plain([value])
+
+
+def _are_plain(values: Iterable[Any]) -> bool:
+    """
+    :param values: any values
+    :return: True if they are numbers, and lists of them; not of arrays, such as pictures that would be lists
+    """
+    return all(
+        _are_plain(value) if isinstance(value, (list, tuple)) else isinstance(value, NUMBERS)
+        for value in values
+    )
 
 
 def _as_before(current: Any, value: Any) -> Any:

@@ -114,6 +114,9 @@ def _check_about(about: Any, path: Path) -> None:
         if not isinstance(part, dict) or not all(isinstance(part.get(k), kind) for k, kind in keys.items()):
             wanted = f" with {' and '.join(keys)}" if keys else ""
             raise UserError(f"'{path}' needs a mapping '{name}'{wanted}, got {part!r:.80}")
+    for name, read in about.get("hyperparams", {}).items():
+        if not isinstance(read, dict) or not all(isinstance(text, str) for text in read.values()):
+            raise UserError(f"'{path}' needs hyperparams of {name} to be texts by name, got {read!r:.80}")
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:

@@ -195,6 +195,7 @@ class Remembers(BaseCallback):
     def __init__(self) -> None:
         super().__init__()
         self.last, self.sums, self.counts = deque([0], maxlen=3), np.zeros(2), Counter({"steps": 0})
+        self.pictures = [np.zeros(4)]  # would be lists, and large
 
     def _on_step(self) -> bool:
         self.last.append(self.num_timesteps)
@@ -212,6 +213,7 @@ def test_what_a_callback_remembers_goes_on(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.sums, whole.sums)
     assert again.counts == whole.counts
     assert isinstance(again.counts, Counter)
+    assert isinstance(again.pictures[0], np.ndarray)
 
 
 def test_no_folder_of_another_run_is_removed(tmp_path: Path) -> None:

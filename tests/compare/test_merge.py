@@ -160,6 +160,11 @@ def test_a_mistake_is_named(typed: str, named: str, halves: Results) -> None:
         ("plan.json", "[]", "plan.json"),
         ("plan.json", json.dumps({"plan": [1], "machine": {}}), "plan.json | plan | [1]"),
         ("plan.json", json.dumps({"plan": {"seeds": [0]}, "machine": {}}), "plan.json | contestants"),
+        (
+            "plan.json",
+            json.dumps({"plan": {"seeds": [0], "contestants": []}, "machine": {}, "hyperparams": {"dqn": 3}}),
+            "plan.json | hyperparams | dqn | 3",
+        ),
         ("runs.csv", "contestant,seed\ndqn,0", "runs.csv | folder"),
         ("drives.csv", "contestant,seed,checkpoint,track,score\ndqn,0,final,1,fast", "drives.csv | fast"),
         ("curves.csv", "", "curves.csv"),
