@@ -1,16 +1,20 @@
 """load_weights: starts an agent from an exported policy, or from the zip of a DQN."""
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.save_util import load_from_zip_file
 
 from sb3_cardqn.cardqn.cardqn import CarDQN
 from sb3_cardqn.durable import is_zip
 from sb3_cardqn.errors import UserError
 from sb3_cardqn.policy_file.read import build, locate, read
+
+_POLICY = "policy.pth"  # weights of the networks in SB3's zips
+_SPARE_BYTES = 2**26  # so that another network is told by its shapes
 
 
 def load_weights(model: BaseAlgorithm, path: str | Path) -> None:
@@ -36,7 +40,8 @@ def load_weights(model: BaseAlgorithm, path: str | Path) -> None:
         raise UserError(f"load_weights needs an agent of CarDQN or SB3's DQN, got {type(model).__name__}")
     file = locate(path)
     if is_zip(file):
-        weights = _weights_of_zip(file)
+        own = sum(tensor.nbytes for tensor in policy.state_dict().values())
+        weights = _weights_of_zip(file, most_bytes=8 * own + _SPARE_BYTES)
     else:
         exported = read(file)
         theirs, ours = _parts(build(exported.about)), _parts(policy.q_net)
@@ -55,14 +60,19 @@ def load_weights(model: BaseAlgorithm, path: str | Path) -> None:
         model.starts_trained = True
 
 
-def _weights_of_zip(path: Path) -> dict[str, th.Tensor]:
+def _weights_of_zip(path: Path, most_bytes: int) -> dict[str, th.Tensor]:
     """
     :param path: zip file of any agent
+    :param most_bytes: size of its networks' weights at which another file is refused unread
     :return: weights of the network that drives, by name
     """
     try:
-        _, parameters, _ = load_from_zip_file(path, device="cpu", load_data=False)
-        policy: Any = parameters["policy"]
+        with zipfile.ZipFile(path) as archive:
+            size = archive.getinfo(_POLICY).file_size
+            if size > most_bytes:
+                raise ValueError(f"{_POLICY} has {size} bytes, more than {most_bytes}")
+            contents = archive.read(_POLICY)
+        policy: Any = th.load(io.BytesIO(contents), map_location="cpu", weights_only=True)
     except Exception as error:  # torch's and zipfile's errors are of many types
         raise UserError(f"cannot read '{path}': {type(error).__name__}: {error}") from error
     for prefix in ("q_net_average.module.", "q_net."):

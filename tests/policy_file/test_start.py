@@ -1,6 +1,8 @@
+import io
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
@@ -58,6 +60,22 @@ def test_all_networks_start_from_a_zip(cls: Any, average: float | None, tmp_path
     for network in networks(model):
         assert th.equal(network(VECTORS), networks(trained)[-1 if average else 0](VECTORS))
     model.learn(200)
+
+
+def test_only_weights_are_read_and_no_more_than_fit(tmp_path: Path) -> None:
+    model = agent()
+    model.save(tmp_path / "agent.zip")
+    large = io.BytesIO()
+    th.save({"q_net.x": th.zeros(2**25)}, large)  # 128 MiB, compressed to some 130 kB
+    for name in ("policy.optimizer.pth", "policy.pth"):
+        with ZipFile(tmp_path / "agent.zip") as old, ZipFile(tmp_path / name, "w", ZIP_DEFLATED) as new:
+            for part in old.namelist():
+                new.writestr(part, large.getvalue() if part == name else old.read(part))
+    (tmp_path / "policy.optimizer.pth").rename(tmp_path / "optimizer.zip")
+    load_weights(model, tmp_path / "optimizer.zip")
+    (tmp_path / "policy.pth").rename(tmp_path / "weights.zip")
+    with error_naming(UserError, f"'{tmp_path / 'weights.zip'}' | policy.pth"):
+        load_weights(model, tmp_path / "weights.zip")
 
 
 def test_before_learning_starts_it_acts_by_its_weights(tmp_path: Path) -> None:
