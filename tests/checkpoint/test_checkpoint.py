@@ -279,6 +279,7 @@ def test_curves_go_on(tmp_path: Path) -> None:
     makes = iter((True, False))
 
     def make() -> Any:
+        time.sleep(1)  # TensorBoard reads a folder's files in the order of the second in their names
         monitor: Any = {
             "monitor_dir": str(tmp_path / "again"),
             "monitor_kwargs": {"override_existing": next(makes)},
